@@ -1,0 +1,11 @@
+/**
+ * The alphabet of tenants and services (blob-format.md, "Layout"): ASCII, 1 to 128 characters,
+ * `[A-Za-z0-9][A-Za-z0-9._:-]*`.
+ */
+export const NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
+
+const NAME = new RegExp(NAME_PATTERN);
+
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
