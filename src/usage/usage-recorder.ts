@@ -1,0 +1,22 @@
+/** What was done, for the Core's batches and the audit: the port. Never on the path of a request's answer. */
+import type { Operation } from "../access/access-policy.ts";
+import type { Principal } from "../access/principal.ts";
+import type { ErrorCode } from "../errors.ts";
+
+export type Outcome = "ok" | ErrorCode | "internal_error";
+
+export interface UsageRecorder {
+  /**
+   * Counts one finished operation (`count` of them for a batch under one key). Synchronous, cheap, never throws.
+   * `version` is 0 where none was reached. Tenant and service are whatever the caller said, so bound what is kept.
+   */
+  record(
+    principal: Principal,
+    operation: Operation,
+    outcome: Outcome,
+    tenant: string,
+    service: string,
+    version: number,
+    count: number,
+  ): void;
+}
