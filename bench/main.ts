@@ -1,0 +1,128 @@
+/**
+ * The bench: `bun run bench` runs every part and prints one table; `bun run bench PART…` runs the named ones.
+ * A part is a file of this folder that exports `about` and `run` (harness/context.ts).
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Part, runPart } from "./harness/context.ts";
+import { describeMachine } from "./harness/machine.ts";
+import { formatMachine, formatTable } from "./harness/report.ts";
+import type { Row } from "./harness/row.ts";
+import { readRun, regressions, saveRun } from "./harness/saved-run.ts";
+
+const USAGE = `usage: bun run bench [PART…] [options]
+
+  --json          one object per row on standard output
+  --save FILE     keep the rows in FILE; those of parts that did not run stay as they are there
+  --against FILE  compare with a saved run by ratio; by default the file that --save names
+  --guard         a shortened run of the parts that guard the ratios, judged with wide margins
+  --list          the parts`;
+
+/** In the shortened run on a machine with neighbours, a goal is missed only when it is missed by far. */
+const GUARD_MARGIN = 0.4;
+
+const folder = import.meta.dirname;
+const root = join(folder, "..");
+
+async function loadParts(names: readonly string[]): Promise<Map<string, Part>> {
+  const all = readdirSync(folder)
+    .filter((file) => file.endsWith(".ts") && file !== "main.ts")
+    .map((file) => file.slice(0, -".ts".length))
+    .toSorted();
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined) fail(`There is no part "${unknown}". The parts: ${all.join(", ")}.`);
+  const parts = new Map<string, Part>();
+  for (const name of names.length === 0 ? all : names) {
+    parts.set(name, (await import(join(folder, `${name}.ts`))) as Part);
+  }
+  return parts;
+}
+
+function fail(message: string): never {
+  console.error(`${message}\n\n${USAGE}`);
+  process.exit(2);
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: "boolean", default: false },
+        save: { type: "string" },
+        against: { type: "string" },
+        guard: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
+
+const { values: options, positionals } = readArguments();
+if (options.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const parts = await loadParts(positionals);
+if (options.list) {
+  for (const [name, part] of parts) console.log(`${name.padEnd(16)}${part.about}`);
+  process.exit(0);
+}
+
+const isGuard = options.guard;
+const machine = describeMachine();
+say(formatMachine(machine));
+const rows: Row[] = [];
+const failures: string[] = [];
+for (const [name, part] of parts) {
+  if (isGuard && positionals.length === 0 && part.guards !== true) continue;
+  say(`\n${name}: ${part.about}`);
+  try {
+    const found = await runPart(part, {
+      isGuard,
+      rounds: isGuard ? 3 : 7,
+      sampleMs: isGuard ? 250 : 1000,
+      root,
+      say: (line) => say(`  ${line}`),
+    });
+    rows.push(...found);
+    if (options.json) for (const row of found) console.log(JSON.stringify(row));
+    else console.log(`\n${formatTable(found)}`);
+  } catch (error) {
+    failures.push(name);
+    say(`  ${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+}
+
+const against = options.against ?? options.save;
+const before = against === undefined ? undefined : readRun(against);
+const worse = before === undefined ? [] : regressions(before.rows, rows, isGuard ? GUARD_MARGIN : undefined);
+for (const { name, before: was, now } of worse) {
+  say(`worse than the saved run: ${name}: ratio ${now.toFixed(2)}, was ${was.toFixed(2)}`);
+}
+if (options.save !== undefined) saveRun(options.save, { machine, rows });
+
+const below = rows.filter((row) => row.verdict === "below");
+say(
+  `\n${rows.length} rows, ${below.length} below their goal, ${worse.length} worse than before, ${failures.length} parts failed`,
+);
+for (const row of below) say(`  below: ${row.name}`);
+const isBroken = failures.length > 0 || worse.length > 0 || (isGuard && below.some(isFarBelow));
+process.exit(isBroken ? 1 : 0);
+
+/** Whether a row misses its goal by more than the noise of a shortened run can explain. */
+function isFarBelow(row: Row): boolean {
+  const goal = row.goal!;
+  const judged = goal.of === "value" ? row.value : row.ratio!;
+  const isFine =
+    "atLeast" in goal ? judged >= goal.atLeast * (1 - GUARD_MARGIN) : judged <= goal.atMost * (1 + GUARD_MARGIN);
+  return !isFine;
+}

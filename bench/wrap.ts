@@ -1,0 +1,71 @@
+/** CreateKey and DecryptKey in this process, their lease held, against the processor's own speed at AES-256-GCM. */
+
+import { createAesGcmCipher } from "../src/cipher/aes-gcm.ts";
+import { parseBlob } from "../src/cipher/blob.ts";
+import { createOrchestrator, type DecryptedKey } from "../src/orchestrator.ts";
+import type { BenchContext } from "./harness/context.ts";
+import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { opensslGcmPerSecond } from "./harness/openssl.ts";
+import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
+import { type Row, row } from "./harness/row.ts";
+
+export const about = "CreateKey and DecryptKey in process against openssl speed at 32 bytes";
+export const guards = true;
+
+const MANY_SALTS = 1000;
+
+export async function run(context: BenchContext): Promise<Row[]> {
+  const leases = heldLeases();
+  const edge = createOrchestrator({ access: allowAll, leases, usage: ignoreUsage });
+  const create = { tenant: "tenant-a", service: "billing" };
+  const make = () => edge.createKey(PRINCIPAL, create) as { wrapped: Uint8Array };
+
+  const oneSalt = { wrapped: make().wrapped };
+  const manySalts = blobsOfManySalts(MANY_SALTS);
+  // A fixed shuffle that visits all of them in no order that a cache of the processor could learn.
+  let place = 0;
+  const open = (request: { wrapped: Uint8Array }) => {
+    const { plaintext } = edge.decryptKey(PRINCIPAL, request) as DecryptedKey;
+    plaintext.fill(0);
+  };
+
+  const samples = await interleave(
+    {
+      openssl: opensslGcmPerSecond,
+      wrap: () => ratePerCpuSecond(make, context.sampleMs),
+      unwrap: () => ratePerCpuSecond(() => open(oneSalt), context.sampleMs),
+      unwrapMany: () =>
+        ratePerCpuSecond(() => {
+          place = (place + 617) % MANY_SALTS;
+          open(manySalts[place]!);
+        }, context.sampleMs),
+    },
+    context.rounds,
+  );
+  const against = (values: number[]) => ({
+    ...compare(values, samples.openssl),
+    baselineName: "openssl speed",
+    unit: "ops/s",
+  });
+  return [
+    row({ name: "wrap: CreateKey, lease held", ...against(samples.wrap), goal: { of: "ratio", atLeast: 0.5 } }),
+    row({ name: "wrap: DecryptKey, one salt", ...against(samples.unwrap), goal: { of: "ratio", atLeast: 0.5 } }),
+    row({
+      name: `wrap: DecryptKey, ${MANY_SALTS} salts at random`,
+      ...against(samples.unwrapMany),
+      goal: { of: "ratio", atLeast: 0.35 },
+    }),
+  ];
+
+  function blobsOfManySalts(count: number): { wrapped: Uint8Array }[] {
+    const cipher = createAesGcmCipher();
+    return Array.from({ length: count }, () => {
+      // Each session draws its own salt, as each process of a fleet does.
+      const session = leases.begin(cipher);
+      const wrapped = session.wrap(new Uint8Array(32), new Uint8Array(0));
+      session.wipe();
+      parseBlob(wrapped);
+      return { wrapped };
+    });
+  }
+}
