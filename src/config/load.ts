@@ -1,0 +1,212 @@
+/** From a YAML file and the environment to a checked configuration, or to every mistake in it, by line. */
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { TSchema } from "@sinclair/typebox";
+import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
+import { messageOf } from "../errors.ts";
+import {
+  type ConfigurationPath,
+  type ConfigurationProblem,
+  decodeConfiguration,
+  isRecord,
+  nearestName,
+} from "./decode.ts";
+import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
+
+const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
+
+/** Everything that is wrong with a configuration, one line each: `FILE:LINE:COLUMN: path: what is wrong`. */
+export class ConfigurationError extends Error {
+  override readonly name = "ConfigurationError";
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    super(lines.join("\n"));
+    this.lines = lines;
+  }
+}
+
+/** A configuration read but not yet checked: the plugins that it names contribute to the schema first. */
+export interface ConfigurationSource {
+  /** The folder that relative paths start from. */
+  readonly directory: string;
+  /** The `plugins` list as far as it can be read, for loading before the check. */
+  readonly plugins: readonly unknown[];
+  /** @throws {ConfigurationError} with every mistake. */
+  check(contributed?: ContributedSections): Configuration;
+}
+
+/**
+ * Reads a YAML file and lays the environment over it: `CRYPTO_EDGE_CACHE_TTL=2m` stands for `cache: { ttl: 2m }`.
+ *
+ * @throws {ConfigurationError} when the file cannot be read or is not YAML.
+ */
+export function readConfiguration(file: string, environment: NodeJS.ProcessEnv = process.env): ConfigurationSource {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigurationError([`${file}: cannot be read: ${messageOf(error)}. Give the path with --config FILE.`]);
+  }
+  return parseConfiguration(text, file, environment);
+}
+
+/** As `readConfiguration`, from text; `file` names it in messages and gives the folder. */
+export function parseConfiguration(
+  text: string,
+  file: string,
+  environment: NodeJS.ProcessEnv = {},
+): ConfigurationSource {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  if (document.errors.length > 0) {
+    throw new ConfigurationError(
+      document.errors.map((error) => {
+        const { line, col } = lineCounter.linePos(error.pos[0]);
+        return `${file}:${line}:${col}: not YAML: ${error.message}`;
+      }),
+    );
+  }
+  const directory = dirname(resolve(file));
+  const value: unknown = document.toJS() ?? {};
+
+  return {
+    directory,
+    plugins: isRecord(value) && Array.isArray(value.plugins) ? value.plugins : [],
+    check(contributed = NO_CONTRIBUTIONS) {
+      const schema = configurationSchema(contributed);
+      const problems: ConfigurationProblem[] = [];
+      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems) : new Map();
+      const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
+      if (problems.length === 0) problems.push(...crossChecks(configuration));
+      if (problems.length > 0) {
+        throw new ConfigurationError(
+          problems.map((problem) => {
+            const path = showPath(problem.path);
+            const origin = origins.get(path) as string | undefined;
+            const place = origin ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
+            return `${place}: ${path === "" ? "" : `${path}: `}${problem.message}`;
+          }),
+        );
+      }
+      return configuration;
+    },
+  };
+}
+
+/** What no schema can say: values that must fit one another. */
+function crossChecks(configuration: Configuration): ConfigurationProblem[] {
+  const problems: ConfigurationProblem[] = [];
+  const { cache, key_source, listeners, revocation } = configuration;
+  if (cache.refresh_after >= cache.ttl) {
+    problems.push({
+      path: ["cache", "refresh_after"],
+      message: "must be shorter than cache.ttl, or no lease is renewed before it ends",
+    });
+  }
+  const sources = typeof key_source.use === "string" ? [key_source.use] : key_source.use;
+  for (const name of new Set(sources)) {
+    if (!Object.hasOwn(key_source, name)) {
+      problems.push({
+        path: ["key_source"],
+        message: `"use" names "${name}", so the section "${name}:" must stand beside it`,
+      });
+    }
+  }
+  revocation.transports.forEach((transport, index) => {
+    if (transport.use === "core" && key_source.core === undefined) {
+      problems.push({
+        path: ["revocation", "transports", index, "use"],
+        message: 'the Core\'s stream needs the section "key_source.core"',
+      });
+    } else if (transport.use !== "core" && !Object.hasOwn(transport, transport.use)) {
+      problems.push({
+        path: ["revocation", "transports", index],
+        message: `"use" names "${transport.use}", so the section "${transport.use}:" must stand beside it`,
+      });
+    }
+  });
+  listeners.forEach((listener, index) => {
+    if ("http" in listener && !isLoopback(listener.http.host)) {
+      problems.push({
+        path: ["listeners", index, "http"],
+        message: "plain HTTP is served on a loopback address only (127.0.0.1, ::1, localhost)",
+      });
+    }
+  });
+  return problems;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** Writes each `CRYPTO_EDGE_…` variable into `value`; returns which variable gave which path. */
+function overlayEnvironment(
+  schema: TSchema,
+  value: Record<string, unknown>,
+  environment: NodeJS.ProcessEnv,
+  problems: ConfigurationProblem[],
+): Map<string, string> {
+  const known = scalarPaths(schema);
+  const origins = new Map<string, string>();
+  for (const [variable, text] of Object.entries(environment)) {
+    if (!variable.startsWith(ENVIRONMENT_PREFIX) || text === undefined) continue;
+    const path = known.get(variable);
+    if (path === undefined) {
+      const nearest = nearestName(variable, [...known.keys()]);
+      origins.set("", "environment");
+      problems.push({
+        path: [],
+        message: `unknown variable ${variable}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`,
+      });
+      continue;
+    }
+    let section = value;
+    for (const key of path.slice(0, -1)) {
+      if (!isRecord(section[key])) section[key] = {};
+      section = section[key] as Record<string, unknown>;
+    }
+    section[path.at(-1)!] = text === "" ? text : parseYaml(text);
+    origins.set(showPath(path), `environment variable ${variable}`);
+  }
+  return origins;
+}
+
+/** Every path to a value that is not a section or a list, by its variable's name. */
+function scalarPaths(schema: TSchema, path: readonly string[] = []): Map<string, readonly string[]> {
+  const paths = new Map<string, readonly string[]>();
+  for (const [key, inner] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
+    const innerPath = [...path, key];
+    if (inner.type === "object") for (const [name, found] of scalarPaths(inner, innerPath)) paths.set(name, found);
+    else if (inner.type !== "array") paths.set(ENVIRONMENT_PREFIX + innerPath.join("_").toUpperCase(), innerPath);
+  }
+  return paths;
+}
+
+/** `:LINE:COLUMN` of the node at a path, or of the nearest one around it. */
+function placeOf(document: Document, lineCounter: LineCounter, path: ConfigurationPath): string {
+  for (let length = path.length; length >= 0; length--) {
+    const node: unknown = length === 0 ? document.contents : keyNode(document, path.slice(0, length));
+    if (isNode(node) && node.range) {
+      const { line, col } = lineCounter.linePos(node.range[0]);
+      return `:${line}:${col}`;
+    }
+  }
+  return "";
+}
+
+/** The node of a map's key where the path ends in one, else the value's. */
+function keyNode(document: Document, path: ConfigurationPath): unknown {
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  const items = (parent as { items?: unknown[] } | undefined)?.items;
+  const pair = items?.find((item) => (item as { key?: { value?: unknown } }).key?.value === path.at(-1));
+  return (pair as { key?: unknown } | undefined)?.key ?? document.getIn(path, true);
+}
+
+function showPath(path: ConfigurationPath): string {
+  return path.reduce<string>(
+    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? key : `${text}.${key}`),
+    "",
+  );
+}

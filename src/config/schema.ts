@@ -1,0 +1,183 @@
+/**
+ * The configuration's schema: the one place that says which keys there are, what they mean, and their defaults.
+ * docs/configuration.md is made from it. Plugins add the sections of their contributions.
+ */
+import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { Address, Duration, Name, Path, Section } from "./schema-types.ts";
+
+const MINUTE_MS = 60_000;
+
+const CoreSection = Section(
+  {
+    url: Type.String({ pattern: "^https://", expected: "an https:// URL", description: "The Core's address." }),
+    ca: Path({ description: "The CA certificates (PEM) that the Core's certificate must come from." }),
+    cert: Path({ description: "This edge's client certificate (PEM)." }),
+    key: Path({ description: "The private key (PEM) of that certificate." }),
+    server_name: Type.Optional(
+      Type.String({ description: "The name that the Core's certificate must carry, where it is not the URL's host." }),
+    ),
+    timeout: Duration({ default: "5s", minimumMs: 1, description: "How long one call to the Core may take." }),
+  },
+  { description: "The Core, where `key_source.use` names it." },
+);
+
+const KeyPair = { tenant: Name(), service: Name({ default: "default" }) };
+
+const CacheSection = Section(
+  {
+    ttl: Duration({
+      default: "5m",
+      minimumMs: 100,
+      maximumMs: 60 * MINUTE_MS,
+      description:
+        "The hard deadline of a lease: then the key is wiped. The Core's own limit counts where it is shorter.",
+    }),
+    refresh_after: Duration({
+      default: "4m",
+      minimumMs: 50,
+      description: "When a lease is renewed in the background.",
+    }),
+    max_leases: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "How many leases are held; the least recently used goes first.",
+    }),
+    prewarm: Type.Array(Section(KeyPair), {
+      default: [],
+      description: "Leases to ask for at start, before /readyz says yes.",
+    }),
+  },
+  { default: {}, description: "The leases." },
+);
+
+const HttpListener = Section(
+  {
+    http: Address({ description: "Plain HTTP on this loopback address." }),
+    principal: Type.String({ minLength: 1, description: "Who its callers are." }),
+  },
+  { title: "http" },
+);
+
+const UnixListener = Section(
+  {
+    unix: Path({ description: "The socket's path." }),
+    mode: Type.String({
+      default: "0660",
+      pattern: "^0?[0-7]{3}$",
+      expected: 'a file mode in quotes, such as "0660"',
+      description: "The socket's file mode.",
+    }),
+    principal: Type.String({ minLength: 1, description: "Who its callers are." }),
+  },
+  { title: "unix" },
+);
+
+export const ListenerSection = Type.Union([HttpListener, UnixListener], {
+  expected: 'a listener: one of "http: ADDRESS" or "unix: PATH"',
+});
+
+const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
+
+const PolicySection = Section({
+  principals: Type.Array(Type.String(), {
+    minItems: 1,
+    description: "Names of principals; `*` stands for any characters.",
+  }),
+  tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
+  services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
+  operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+});
+
+/** A transport or key source that plugins may contribute, by the name that `use` gives. */
+export interface ContributedSections {
+  readonly keySources: Readonly<Record<string, TSchema>>;
+  readonly revocationTransports: Readonly<Record<string, TSchema>>;
+}
+
+export const NO_CONTRIBUTIONS: ContributedSections = { keySources: {}, revocationTransports: {} };
+
+/** The whole schema, with the sections of the contributed sources and transports. */
+export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
+  const sourceNames = ["core", ...Object.keys(contributed.keySources)];
+  const transportNames = ["core", ...Object.keys(contributed.revocationTransports)];
+  return Section({
+    edge: Section(
+      { id: Name({ description: "This edge's name, unique in its fleet." }) },
+      { description: "The edge itself." },
+    ),
+    key_source: Section(
+      {
+        use: Type.Union([oneOf(sourceNames), Type.Array(oneOf(sourceNames), { minItems: 1 })], {
+          default: "core",
+          expected: `a key source (${sourceNames.join(", ")}), or a list of them to ask in turn`,
+          description: "Where service keys come from. Of a list, the next is asked when one is unavailable.",
+        }),
+        core: Type.Optional(CoreSection),
+        ...optional(contributed.keySources),
+      },
+      { description: "Where service keys come from." },
+    ),
+    cache: CacheSection,
+    revocation: Section(
+      {
+        transports: Type.Array(
+          Section({
+            use: oneOf(transportNames, { description: "`core`, or a transport of a plugin." }),
+            ...optional(contributed.revocationTransports),
+          }),
+          {
+            default: [],
+            description:
+              "What pushes revocations. The Core's own stream is used when the list is empty and the Core is a source.",
+          },
+        ),
+        max_silence: Duration({
+          default: "30s",
+          minimumMs: 100,
+          description: "How long no transport may be alive before `on_silence` happens.",
+        }),
+        on_silence: Type.Union([Type.Literal("renew_early"), Type.Literal("fail_closed")], {
+          default: "renew_early",
+          description: "Ask the source for every lease again, or refuse to serve.",
+        }),
+      },
+      { default: {}, description: "What cuts leases short." },
+    ),
+    listeners: Type.Array(ListenerSection, { minItems: 1, description: "Where applications call." }),
+    policies: Type.Array(PolicySection, {
+      default: [],
+      description: "Who may do what. Nothing is allowed that no policy allows.",
+    }),
+    plugins: Type.Array(Path(), { default: [], description: "Folders or files of plugins." }),
+    log: Section(
+      {
+        level: Type.Union(
+          (["debug", "info", "warn", "error"] as const).map((level) => Type.Literal(level)),
+          { default: "info", description: "The least that is logged." },
+        ),
+      },
+      { default: {}, description: "The log, JSON lines on standard error." },
+    ),
+    stop_timeout: Duration({
+      default: "10s",
+      description: "How long requests in flight may take to finish after SIGTERM.",
+    }),
+  });
+}
+
+export type Configuration = Static<ReturnType<typeof configurationSchema>>;
+export type ListenerConfiguration = Configuration["listeners"][number];
+export type CoreConfiguration = Static<typeof CoreSection>;
+
+function oneOf(names: readonly string[], options: { description?: string } = {}) {
+  const expected = `one of ${names.join(", ")}`;
+  return Type.Union(
+    names.map((name) => Type.Literal(name)),
+    { expected, ...options },
+  ) as unknown as TUnsafe<string>;
+}
+
+function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]));
+}
