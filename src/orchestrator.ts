@@ -9,7 +9,7 @@ import type { Principal } from "./access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "./cache/lease-cache.ts";
 import { type DataKeyLength, parseBlob, type WrappedKey } from "./cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "./cipher/context.ts";
-import { CryptoEdgeError } from "./errors.ts";
+import { CryptoEdgeError, messageOf } from "./errors.ts";
 import type { Outcome, UsageRecorder } from "./usage/usage-recorder.ts";
 import { wipe } from "./wipe.ts";
 
@@ -53,20 +53,27 @@ export interface RewrappedKey {
   readonly version: number;
 }
 
+/** `requestId`, everywhere, names the request in the audit. */
 export interface Orchestrator {
   /** Makes a data key and wraps it under the active version. @throws {CryptoEdgeError} */
-  createKey(principal: Principal, request: CreateKeyRequest): MaybePromise<CreatedKey>;
+  createKey(principal: Principal, request: CreateKeyRequest, requestId?: string): MaybePromise<CreatedKey>;
   /** Makes `count` (1 to 10,000) data keys under one version. @throws {CryptoEdgeError} */
-  createKeys(principal: Principal, request: CreateKeyRequest, count: number): MaybePromise<CreatedKey[]>;
+  createKeys(
+    principal: Principal,
+    request: CreateKeyRequest,
+    count: number,
+    requestId?: string,
+  ): MaybePromise<CreatedKey[]>;
   /** Opens a wrapped key. @throws {CryptoEdgeError} */
-  decryptKey(principal: Principal, request: DecryptKeyRequest): MaybePromise<DecryptedKey>;
+  decryptKey(principal: Principal, request: DecryptKeyRequest, requestId?: string): MaybePromise<DecryptedKey>;
   /** Opens each item, judged by itself: a key or its own error, in the order asked. */
   decryptKeys(
     principal: Principal,
     requests: readonly DecryptKeyRequest[],
+    requestId?: string,
   ): MaybePromise<(DecryptedKey | CryptoEdgeError)[]>;
   /** Wraps the same data key under the active version; it is never shown. @throws {CryptoEdgeError} */
-  rewrapKey(principal: Principal, request: DecryptKeyRequest): MaybePromise<RewrappedKey>;
+  rewrapKey(principal: Principal, request: DecryptKeyRequest, requestId?: string): MaybePromise<RewrappedKey>;
 }
 
 export const BATCH_MAX = 10_000;
@@ -84,15 +91,27 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     operation: Operation,
     tenant: string,
     service: string,
+    version: number,
     count: number,
+    requestId: string | undefined,
     run: () => MaybePromise<T>,
   ): MaybePromise<T> {
     const ended = (result: T): T => {
-      usage.record(principal, operation, "ok", tenant, service, result.version, count);
+      usage.record(principal, operation, "ok", tenant, service, result.version, count, undefined, requestId);
       return result;
     };
     const failed = (error: unknown): never => {
-      usage.record(principal, operation, outcomeOf(error), tenant, service, 0, count);
+      usage.record(
+        principal,
+        operation,
+        outcomeOf(error),
+        tenant,
+        service,
+        version,
+        count,
+        messageOf(error),
+        requestId,
+      );
       throw error;
     };
     try {
@@ -125,9 +144,9 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
   }
 
   return {
-    createKey(principal, request) {
+    createKey(principal, request, requestId) {
       const { tenant, service } = request;
-      return recorded(principal, "create", tenant, service, 1, () => {
+      return recorded(principal, "create", tenant, service, 0, 1, requestId, () => {
         access.authorize(principal, "create", tenant, service);
         const context = encodeContext(request.context);
         return withVersion(leases.active(tenant, service), (leased) =>
@@ -136,9 +155,9 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       });
     },
 
-    createKeys(principal, request, count) {
+    createKeys(principal, request, count, requestId) {
       const { tenant, service } = request;
-      const batch = recorded(principal, "create", tenant, service, count, () => {
+      const batch = recorded(principal, "create", tenant, service, 0, count, requestId, () => {
         access.authorize(principal, "create", tenant, service);
         const context = encodeContext(request.context);
         return withVersion(leases.active(tenant, service), (leased) => {
@@ -152,10 +171,10 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       return batch instanceof Promise ? batch.then(({ keys }) => keys) : batch.keys;
     },
 
-    decryptKey(principal, request) {
+    decryptKey(principal, request, requestId) {
       const wrapped = parseBlob(request.wrapped);
       const { tenant, service, version } = wrapped;
-      return recorded(principal, "decrypt", tenant, service, 1, () => {
+      return recorded(principal, "decrypt", tenant, service, version, 1, requestId, () => {
         const context = encodeContext(request.context);
         return withVersion(open(principal, "decrypt", wrapped), (leased) => ({
           plaintext: leased.session.unwrap(wrapped, context),
@@ -166,10 +185,10 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       });
     },
 
-    decryptKeys(principal, requests) {
+    decryptKeys(principal, requests, requestId) {
       const results = requests.map((request) => {
         try {
-          const result = this.decryptKey(principal, request);
+          const result = this.decryptKey(principal, request, requestId);
           return result instanceof Promise ? result.catch(asCryptoEdgeError) : result;
         } catch (error) {
           return asCryptoEdgeError(error);
@@ -180,10 +199,10 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
         : (results as (DecryptedKey | CryptoEdgeError)[]);
     },
 
-    rewrapKey(principal, request) {
+    rewrapKey(principal, request, requestId) {
       const wrapped = parseBlob(request.wrapped);
       const { tenant, service } = wrapped;
-      return recorded(principal, "rewrap", tenant, service, 1, () => {
+      return recorded(principal, "rewrap", tenant, service, wrapped.version, 1, requestId, () => {
         const context = encodeContext(request.context);
         return withVersion(open(principal, "rewrap", wrapped), (old) => {
           const dataKey = old.session.unwrap(wrapped, context);

@@ -9,6 +9,7 @@ export interface UsageRecorder {
   /**
    * Counts one finished operation (`count` of them for a batch under one key). Synchronous, cheap, never throws.
    * `version` is 0 where none was reached. Tenant and service are whatever the caller said, so bound what is kept.
+   * `reason` is the message of the error that ended it, `requestId` the listener's name for the request: both for audit.
    */
   record(
     principal: Principal,
@@ -18,5 +19,7 @@ export interface UsageRecorder {
     service: string,
     version: number,
     count: number,
+    reason?: string,
+    requestId?: string,
   ): void;
 }
