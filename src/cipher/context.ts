@@ -9,6 +9,7 @@ export const CONTEXT_BYTES_MAX = 8192;
 
 const NO_CONTEXT = new Uint8Array(0);
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Zero bytes for none or an empty map; else the number of entries, then each entry sorted by the bytes of its UTF-8 key.
@@ -49,6 +50,37 @@ export function encodeContext(context: EncryptionContext | undefined): Uint8Arra
     }
   }
   return bytes;
+}
+
+/**
+ * The context that `encodeContext` made these bytes from; none for zero bytes.
+ *
+ * @throws {CryptoEdgeError} `invalid_request` for bytes that `encodeContext` never makes.
+ */
+export function decodeContext(bytes: Uint8Array): EncryptionContext {
+  if (bytes.length === 0) return {};
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let offset = 2;
+  const text = (): string => {
+    const start = offset + 2;
+    offset = start + view.getUint16(offset);
+    if (offset > bytes.length) throw new RangeError();
+    return decoder.decode(bytes.subarray(start, offset));
+  };
+  // No prototype: a key may be called `__proto__`.
+  const context: Record<string, string> = Object.create(null);
+  try {
+    for (let left = view.getUint16(0); left > 0; left--) {
+      const key = text();
+      context[key] = text();
+    }
+  } catch {
+    throw invalid("is not encoded as blob-format.md has it");
+  }
+  const again = encodeContext(context);
+  if (again.length !== bytes.length || compareBytes(again, bytes) !== 0)
+    throw invalid("is not encoded as blob-format.md has it");
+  return context;
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

@@ -1,0 +1,142 @@
+/** The HTTP API: an Elysia app over the operations, one for each listener, since a listener knows who calls. */
+import type { Static, TSchema } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import type { Principal } from "../access/principal.ts";
+import { CryptoEdgeError, messageOf } from "../errors.ts";
+import type { MaybePromise, Orchestrator } from "../orchestrator.ts";
+import { createApi } from "./api.ts";
+import {
+  OCTET_STREAM,
+  readCreateBatch,
+  readDecryptBatch,
+  writeCreateBatch,
+  writeDecryptBatch,
+} from "./octet-stream.ts";
+import { openApiDocument } from "./openapi.ts";
+import { answerProblem, problem, problemResponse } from "./problem.ts";
+import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
+
+/** What a probe asks: whether this edge can serve, and why not. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly [detail: string]: unknown;
+}
+
+export interface AppParts {
+  readonly orchestrator: Orchestrator;
+  /** Who sent a request. @throws {CryptoEdgeError} `unauthenticated` */
+  readonly identify: (request: Request) => Principal;
+  readonly readiness: () => Readiness;
+  readonly status: () => unknown;
+  /** Told of every defect (never of expected errors). */
+  readonly onDefect: (error: unknown) => void;
+}
+
+export type App = { handle(request: Request): MaybePromise<Response> };
+
+export function createApp(parts: AppParts): App {
+  const { orchestrator, identify } = parts;
+  const api = createApi(orchestrator);
+  const document = openApiDocument();
+
+  const app = new Elysia({ normalize: false })
+    .onError(({ code, error, request }) => {
+      if (error instanceof CryptoEdgeError) return problemResponse(error);
+      switch (code) {
+        case "VALIDATION":
+          return problemResponse(new CryptoEdgeError("invalid_request", describeValidation(error)));
+        case "PARSE":
+          return problemResponse(
+            new CryptoEdgeError(
+              "invalid_request",
+              "The body is not JSON. Send JSON with content-type: application/json.",
+            ),
+          );
+        case "NOT_FOUND":
+          return answerProblem(
+            problem(404, "not_found", `There is no ${request.method} here. /openapi.json lists the operations.`),
+          );
+        default:
+          parts.onDefect(error);
+          return problemResponse(error);
+      }
+    })
+    .get("/livez", () => ({ status: "live" }))
+    .get("/readyz", () => {
+      const readiness = parts.readiness();
+      return Response.json(readiness, { status: readiness.ready ? 200 : 503 });
+    })
+    .get("/v1/status", () => Response.json(parts.status()))
+    .get("/openapi.json", () => Response.json(document));
+
+  const post = <Schema extends TSchema>(
+    path: string,
+    schema: Schema,
+    status: 200 | 201,
+    run: (principal: Principal, body: Static<Schema>) => unknown,
+  ): void => {
+    app.post(
+      path,
+      ({ body, request, set }) => {
+        set.status = status;
+        return run(identify(request), body as Static<Schema>);
+      },
+      { body: schema, parse: "json" },
+    );
+  };
+  post("/v1/keys/create", CreateBody, 201, api.create);
+  post("/v1/keys/decrypt", WrappedBody, 200, api.decrypt);
+  post("/v1/keys/rewrap", WrappedBody, 200, api.rewrap);
+  post("/v1/keys/create-batch", CreateBatchBody, 201, api.createBatch);
+  post("/v1/keys/decrypt-batch", DecryptBatchBody, 200, api.decryptBatch);
+  app.compile();
+
+  const octetStream = octetStreamRoutes(orchestrator);
+  return {
+    handle(request) {
+      const binary = octetStream.get(new URL(request.url).pathname);
+      if (binary === undefined || request.headers.get("content-type") !== OCTET_STREAM || request.method !== "POST") {
+        return app.handle(request);
+      }
+      return binary(request, identify).catch((error: unknown) => {
+        if (!(error instanceof CryptoEdgeError)) parts.onDefect(error);
+        return problemResponse(error);
+      });
+    },
+  };
+}
+
+type OctetStreamRoute = (request: Request, identify: (request: Request) => Principal) => Promise<Response>;
+
+/** The batches as bytes. */
+function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamRoute> {
+  const answer = (status: number, bytes: Uint8Array): Response =>
+    new Response(bytes as Uint8Array<ArrayBuffer>, { status, headers: { "content-type": OCTET_STREAM } });
+  const body = async (request: Request): Promise<Uint8Array> => new Uint8Array(await request.arrayBuffer());
+  return new Map<string, OctetStreamRoute>([
+    [
+      "/v1/keys/create-batch",
+      async (request, identify) => {
+        const principal = identify(request);
+        const { request: asked, count } = readCreateBatch(await body(request));
+        return answer(201, writeCreateBatch(await orchestrator.createKeys(principal, asked, count)));
+      },
+    ],
+    [
+      "/v1/keys/decrypt-batch",
+      async (request, identify) => {
+        const principal = identify(request);
+        const requests = readDecryptBatch(await body(request));
+        return answer(200, writeDecryptBatch(await orchestrator.decryptKeys(principal, requests)));
+      },
+    ],
+  ]);
+}
+
+/** Names the first field that is wrong, never its value. */
+function describeValidation(error: unknown): string {
+  const { valueError } = error as { valueError?: { path?: string; message?: string } };
+  const path = valueError?.path?.replace(/^\//, "").replaceAll("/", ".") ?? "";
+  const place = path === "" ? "The body" : `"${path}"`;
+  return `${place} is not as expected: ${valueError?.message ?? messageOf(error)}. /openapi.json has the schema.`;
+}

@@ -1,0 +1,19 @@
+/** Base64url without padding (RFC 4648, section 5): how bytes travel in JSON. */
+
+const TEXT = /^[A-Za-z0-9_-]*$/;
+/** The last characters that leave no bit over, when two or three characters end the text. */
+const LAST_OF_TWO = /[AQgw]$/;
+const LAST_OF_THREE = /[AEIMQUYcgkosw048]$/;
+
+export function toBase64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url");
+}
+
+/** The bytes, or undefined for text that no encoder makes: padding, other characters, bits left over. */
+export function fromBase64url(text: string): Uint8Array | undefined {
+  if (!TEXT.test(text)) return undefined;
+  const rest = text.length % 4;
+  if (rest === 1 || (rest === 2 && !LAST_OF_TWO.test(text)) || (rest === 3 && !LAST_OF_THREE.test(text)))
+    return undefined;
+  return Buffer.from(text, "base64url");
+}
