@@ -2,9 +2,17 @@
  * Where service keys (L3) come from: the port. Its adapters are the Core over mTLS, and what plugins bring.
  * The conformance kit tests exactly the text of this file.
  */
+import type { Health } from "../health.ts";
+
 export interface KeySource {
   /** What status, metrics and audit call it. */
   readonly name: string;
+
+  /**
+   * Connects, if there is anything to connect. Called once, before the first lease; a rejection stops the edge's start, so a
+   * backend that is merely away must not reject. Left out where there is nothing to do.
+   */
+  start?(): Promise<void>;
 
   /**
    * Asks for a lease. Without `version`: the active version and, at the source's choice, recent deprecated ones; with
@@ -19,6 +27,9 @@ export interface KeySource {
    * @throws {KeySourceError} and nothing else.
    */
   lease(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant>;
+
+  /** How it stands, from memory. Left out where the last lease call says it all. */
+  health?(): Health;
 
   /** Lets go of connections and secrets. Calls in flight reject. May be called twice. */
   close(): Promise<void>;
@@ -46,6 +57,8 @@ export interface LeaseGrant {
   readonly revocationSeq: number;
   /** At least one; exactly one `active` when no version was asked for. */
   readonly versions: readonly LeasedServiceKey[];
+  /** The name of the source that granted it, where one source speaks for several (a chain); else undefined. */
+  readonly source?: string;
 }
 
 /** `active` wraps and unwraps, `deprecated` only unwraps; no other state is ever leased. */

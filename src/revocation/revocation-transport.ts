@@ -3,6 +3,7 @@
  * events in order and drops duplicates. Built in: the Core's event stream. Plugins bring message brokers.
  */
 import type { RevocationScope } from "../cache/lease-cache.ts";
+import type { Health } from "../health.ts";
 
 export interface RevocationTransport {
   /** What status, metrics and configuration call it. */
@@ -15,6 +16,9 @@ export interface RevocationTransport {
    * @throws for a configuration that can never work.
    */
   start(sink: RevocationSink): Promise<void>;
+
+  /** How it stands, from memory. Left out where `connected` and `disconnected` say it all. */
+  health?(): Health;
 
   /** Stops for good. No delivery after it has resolved. May be called twice. */
   close(): Promise<void>;
