@@ -158,7 +158,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     createKeys(principal, request, count, requestId) {
       const { tenant, service } = request;
       const batch = recorded(principal, "create", tenant, service, 0, count, requestId, () => {
-        access.authorize(principal, "create", tenant, service);
+        access.authorize(principal, "create", tenant, service, count);
         const context = encodeContext(request.context);
         return withVersion(leases.active(tenant, service), (leased) => {
           const keys = new Array<CreatedKey>(count);

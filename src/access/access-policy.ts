@@ -5,9 +5,10 @@ export type Operation = "create" | "decrypt" | "rewrap";
 
 export interface AccessPolicy {
   /**
-   * Returns when the principal may do this, and throws otherwise. Synchronous: a look-up, on the hot path.
+   * Returns when the principal may do this, and throws otherwise. Synchronous: a look-up, on the hot path. `count` is
+   * how many keys of this tenant and service the call is about, for rate limits; 1 where it is left out.
    *
    * @throws {CryptoEdgeError} `access_denied`, the same whether or not the tenant exists; `rate_limited`.
    */
-  authorize(principal: Principal, operation: Operation, tenant: string, service: string): void;
+  authorize(principal: Principal, operation: Operation, tenant: string, service: string, count?: number): void;
 }
