@@ -12,7 +12,8 @@ export interface LeaseCache {
    *
    * Use the result at once (in the same turn, or right after the await): it is valid now, not later.
    *
-   * @throws {CryptoEdgeError} (or rejects with) `key_not_found`, `key_revoked`, `lease_unavailable`.
+   * @throws {CryptoEdgeError} (or rejects with) `key_not_found`; `key_revoked`; `access_denied`, where the source does not
+   * let this edge have the key; `rate_limited`, when too many keys asked for were not there; `lease_unavailable`.
    */
   active(tenant: string, service: string): LeasedVersion | Promise<LeasedVersion>;
 
@@ -51,6 +52,8 @@ export interface LeaseStatus {
 export interface LeaseControl {
   /** Wipes what the scope names: one version, a whole service, or a whole tenant. Returns how many versions went. */
   revoke(scope: RevocationScope): number;
+  /** Forgets refusals that were remembered from the source in the scope: a block was lifted, or a key was made. */
+  forget(scope: RevocationScope): void;
   /** Wipes everything held. A lease call in flight at this moment must not be installed either. */
   dropAll(reason: string): void;
   /** Renews one lease in the background, at once, if it is held. */
