@@ -84,105 +84,155 @@ export interface OrchestratorParts {
   readonly usage: UsageRecorder;
 }
 
+/** One call in progress: what the usage recorder is told at its end. */
+interface Call {
+  readonly principal: Principal;
+  readonly operation: Operation;
+  readonly tenant: string;
+  readonly service: string;
+  /** 0 until one is known. */
+  readonly version: number;
+  readonly count: number;
+  readonly requestId: string | undefined;
+}
+
 export function createOrchestrator({ access, leases, usage }: OrchestratorParts): Orchestrator {
-  /** Runs one operation and records how it ended, whether it ends now or later. */
-  function recorded<T extends { version: number }>(
-    principal: Principal,
-    operation: Operation,
-    tenant: string,
-    service: string,
-    version: number,
-    count: number,
-    requestId: string | undefined,
-    run: () => MaybePromise<T>,
-  ): MaybePromise<T> {
-    const ended = (result: T): T => {
-      usage.record(principal, operation, "ok", tenant, service, result.version, count, undefined, requestId);
-      return result;
-    };
-    const failed = (error: unknown): never => {
-      usage.record(
-        principal,
-        operation,
-        outcomeOf(error),
-        tenant,
-        service,
-        version,
-        count,
-        messageOf(error),
-        requestId,
-      );
-      throw error;
-    };
+  /** Runs one operation and records how it ended, whether it ends now or later. On a hit it makes no closure. */
+  function recorded<Request, Result extends { version: number }>(
+    call: Call,
+    request: Request,
+    run: (call: Call, request: Request) => MaybePromise<Result>,
+  ): MaybePromise<Result> {
     try {
-      const result = run();
-      return result instanceof Promise ? result.then(ended, failed) : ended(result);
+      const result = run(call, request);
+      if (!(result instanceof Promise)) return ended(call, result);
+      return result.then(
+        (value) => ended(call, value),
+        (error: unknown) => failed(call, error),
+      );
     } catch (error) {
-      return failed(error);
+      return failed(call, error);
     }
   }
 
-  /** `use` on the leased version: at once on a hit, after the fetch on a miss. */
-  function withVersion<T>(
-    leased: MaybePromise<LeasedVersion>,
-    use: (leased: LeasedVersion) => MaybePromise<T>,
-  ): MaybePromise<T> {
-    return leased instanceof Promise ? leased.then(use) : use(leased);
+  function ended<Result extends { version: number }>(call: Call, result: Result): Result {
+    const { principal, operation, tenant, service, count, requestId } = call;
+    usage.record(principal, operation, "ok", tenant, service, result.version, count, undefined, requestId);
+    return result;
   }
 
-  function makeKey(leased: LeasedVersion, length: DataKeyLength, context: Uint8Array, plaintext: boolean): CreatedKey {
-    const dataKey = new Uint8Array(length);
+  function failed({ principal, operation, tenant, service, version, count, requestId }: Call, error: unknown): never {
+    const reason = messageOf(error);
+    usage.record(principal, operation, outcomeOf(error), tenant, service, version, count, reason, requestId);
+    throw error;
+  }
+
+  function create(call: Call, request: CreateKeyRequest): MaybePromise<CreatedKey> {
+    access.authorize(call.principal, "create", call.tenant, call.service);
+    const context = encodeContext(request.context);
+    const leased = leases.active(call.tenant, call.service);
+    return leased instanceof Promise
+      ? leased.then((fetched) => makeKey(fetched, request, context))
+      : makeKey(leased, request, context);
+  }
+
+  function createMany(call: Call, request: CreateKeyRequest): MaybePromise<{ version: number; keys: CreatedKey[] }> {
+    access.authorize(call.principal, "create", call.tenant, call.service, call.count);
+    const context = encodeContext(request.context);
+    const make = (leased: LeasedVersion) => {
+      const keys = new Array<CreatedKey>(call.count);
+      for (let index = 0; index < call.count; index++) keys[index] = makeKey(leased, request, context);
+      return { version: leased.version, keys };
+    };
+    const leased = leases.active(call.tenant, call.service);
+    return leased instanceof Promise ? leased.then(make) : make(leased);
+  }
+
+  function makeKey(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array): CreatedKey {
+    const dataKey = new Uint8Array(request.length ?? 32);
     crypto.getRandomValues(dataKey);
     const wrapped = leased.session.wrap(dataKey, context);
-    if (!plaintext) wipe(dataKey);
-    return { wrapped, version: leased.version, plaintext: plaintext ? dataKey : undefined };
+    if (request.plaintext === true) return { wrapped, version: leased.version, plaintext: dataKey };
+    wipe(dataKey);
+    return { wrapped, version: leased.version, plaintext: undefined };
   }
 
-  function open(principal: Principal, operation: Operation, wrapped: WrappedKey): MaybePromise<LeasedVersion> {
-    access.authorize(principal, operation, wrapped.tenant, wrapped.service);
+  function decrypt(call: Call, opening: Opening): MaybePromise<DecryptedKey> {
+    const context = encodeContext(opening.context);
+    const leased = versionFor(call, opening.wrapped);
+    return leased instanceof Promise
+      ? leased.then((fetched) => openKey(fetched, opening.wrapped, context))
+      : openKey(leased, opening.wrapped, context);
+  }
+
+  /** The version to open a blob under, once it is known that the principal may. */
+  function versionFor(call: Call, wrapped: WrappedKey): MaybePromise<LeasedVersion> {
+    access.authorize(call.principal, call.operation, wrapped.tenant, wrapped.service);
     return leases.version(wrapped.tenant, wrapped.service, wrapped.version);
+  }
+
+  function openKey(leased: LeasedVersion, wrapped: WrappedKey, context: Uint8Array): DecryptedKey {
+    const plaintext = leased.session.unwrap(wrapped, context);
+    return { plaintext, tenant: wrapped.tenant, service: wrapped.service, version: wrapped.version };
+  }
+
+  function rewrap(call: Call, opening: Opening): MaybePromise<RewrappedKey> {
+    const context = encodeContext(opening.context);
+    const leased = versionFor(call, opening.wrapped);
+    return leased instanceof Promise
+      ? leased.then((fetched) => wrapAgain(fetched, opening.wrapped, context))
+      : wrapAgain(leased, opening.wrapped, context);
+  }
+
+  function wrapAgain(old: LeasedVersion, wrapped: WrappedKey, context: Uint8Array): MaybePromise<RewrappedKey> {
+    const { tenant, service } = wrapped;
+    const dataKey = old.session.unwrap(wrapped, context);
+    const wrap = (active: LeasedVersion): RewrappedKey => {
+      try {
+        return { wrapped: active.session.wrap(dataKey, context), tenant, service, version: active.version };
+      } finally {
+        wipe(dataKey);
+      }
+    };
+    const abandon = (error: unknown): never => {
+      wipe(dataKey);
+      throw error;
+    };
+    try {
+      const active = leases.active(tenant, service);
+      return active instanceof Promise ? active.then(wrap, abandon) : wrap(active);
+    } catch (error) {
+      return abandon(error);
+    }
+  }
+
+  function opened(
+    principal: Principal,
+    operation: Operation,
+    wrapped: WrappedKey,
+    requestId: string | undefined,
+  ): Call {
+    const { tenant, service, version } = wrapped;
+    return { principal, operation, tenant, service, version, count: 1, requestId };
   }
 
   return {
     createKey(principal, request, requestId) {
       const { tenant, service } = request;
-      return recorded(principal, "create", tenant, service, 0, 1, requestId, () => {
-        access.authorize(principal, "create", tenant, service);
-        const context = encodeContext(request.context);
-        return withVersion(leases.active(tenant, service), (leased) =>
-          makeKey(leased, request.length ?? 32, context, request.plaintext ?? false),
-        );
-      });
+      const call = { principal, operation: "create", tenant, service, version: 0, count: 1, requestId } as const;
+      return recorded(call, request, create);
     },
 
     createKeys(principal, request, count, requestId) {
       const { tenant, service } = request;
-      const batch = recorded(principal, "create", tenant, service, 0, count, requestId, () => {
-        access.authorize(principal, "create", tenant, service, count);
-        const context = encodeContext(request.context);
-        return withVersion(leases.active(tenant, service), (leased) => {
-          const keys = new Array<CreatedKey>(count);
-          for (let index = 0; index < count; index++) {
-            keys[index] = makeKey(leased, request.length ?? 32, context, request.plaintext ?? false);
-          }
-          return { version: leased.version, keys };
-        });
-      });
+      const call = { principal, operation: "create", tenant, service, version: 0, count, requestId } as const;
+      const batch = recorded(call, request, createMany);
       return batch instanceof Promise ? batch.then(({ keys }) => keys) : batch.keys;
     },
 
-    decryptKey(principal, request, requestId) {
-      const wrapped = parseBlob(request.wrapped);
-      const { tenant, service, version } = wrapped;
-      return recorded(principal, "decrypt", tenant, service, version, 1, requestId, () => {
-        const context = encodeContext(request.context);
-        return withVersion(open(principal, "decrypt", wrapped), (leased) => ({
-          plaintext: leased.session.unwrap(wrapped, context),
-          tenant,
-          service,
-          version,
-        }));
-      });
+    decryptKey(principal, { wrapped: bytes, context }, requestId) {
+      const wrapped = parseBlob(bytes);
+      return recorded(opened(principal, "decrypt", wrapped, requestId), { wrapped, context }, decrypt);
     },
 
     decryptKeys(principal, requests, requestId) {
@@ -199,34 +249,17 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
         : (results as (DecryptedKey | CryptoEdgeError)[]);
     },
 
-    rewrapKey(principal, request, requestId) {
-      const wrapped = parseBlob(request.wrapped);
-      const { tenant, service } = wrapped;
-      return recorded(principal, "rewrap", tenant, service, wrapped.version, 1, requestId, () => {
-        const context = encodeContext(request.context);
-        return withVersion(open(principal, "rewrap", wrapped), (old) => {
-          const dataKey = old.session.unwrap(wrapped, context);
-          const rewrap = (active: LeasedVersion): RewrappedKey => {
-            try {
-              return { wrapped: active.session.wrap(dataKey, context), tenant, service, version: active.version };
-            } finally {
-              wipe(dataKey);
-            }
-          };
-          const abandon = (error: unknown): never => {
-            wipe(dataKey);
-            throw error;
-          };
-          try {
-            const active = leases.active(tenant, service);
-            return active instanceof Promise ? active.then(rewrap, abandon) : rewrap(active);
-          } catch (error) {
-            return abandon(error);
-          }
-        });
-      });
+    rewrapKey(principal, { wrapped: bytes, context }, requestId) {
+      const wrapped = parseBlob(bytes);
+      return recorded(opened(principal, "rewrap", wrapped, requestId), { wrapped, context }, rewrap);
     },
   };
+}
+
+/** A blob that was read, to be opened. */
+interface Opening {
+  readonly wrapped: WrappedKey;
+  readonly context: EncryptionContext | undefined;
 }
 
 /** Expected errors pass; anything else is a defect and must not be turned into an answer of one item. */
