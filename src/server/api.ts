@@ -6,7 +6,7 @@ import type { Principal } from "../access/principal.ts";
 import { CryptoEdgeError } from "../errors.ts";
 import type { CreatedKey, CreateKeyRequest, DecryptedKey, MaybePromise, Orchestrator } from "../orchestrator.ts";
 import { wipe } from "../wipe.ts";
-import { fromBase64url, toBase64url } from "./base64url.ts";
+import { fromBase64url, toBase64url } from "../base64url.ts";
 import { problemOf } from "./problem.ts";
 import type {
   CreateBatchBody,

@@ -1,0 +1,3 @@
+/** What a command's exit code says: 0 done, 1 failed, 2 used wrongly. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;

@@ -1,0 +1,34 @@
+/** The program: its commands, and what a failure of one looks like to a person. */
+import { Command, CommanderError } from "commander";
+import { messageOf } from "../errors.ts";
+import { registerConfig } from "./config.ts";
+import { registerDev } from "./dev.ts";
+import { EXIT_FAILED, EXIT_USAGE } from "./exit-codes.ts";
+import { registerInspect } from "./inspect.ts";
+import { registerSeal } from "./seal.ts";
+import { registerServe } from "./serve.ts";
+import { registerVersion } from "./version.ts";
+
+export function createProgram(): Command {
+  const program = new Command("crypto-edge")
+    .description("Makes and opens data keys next to the application, under service keys leased from a Core.")
+    .showHelpAfterError("(add --help for help)")
+    .showSuggestionAfterError()
+    .exitOverride();
+  const register = [registerDev, registerServe, registerConfig, registerSeal, registerInspect, registerVersion];
+  for (const registerCommand of register) registerCommand(program);
+  return program;
+}
+
+/** Runs the command that the arguments name; returns the exit code. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    // Commander has printed what is wrong, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    console.error(`crypto-edge: ${messageOf(error)}`);
+    return EXIT_FAILED;
+  }
+}

@@ -1,0 +1,3 @@
+/** `crypto-edge/client` */
+export { CryptoEdgeError, type ErrorCode } from "../errors.ts";
+export * from "./client.ts";

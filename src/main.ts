@@ -1,0 +1,5 @@
+/** The command line. Each command is a file in cli/, loaded when it is called: `version` must not wait for a server. */
+import "reflect-metadata";
+import { runProgram } from "./cli/program.ts";
+
+process.exitCode = await runProgram(process.argv.slice(2));
