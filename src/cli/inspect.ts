@@ -1,8 +1,8 @@
 /** `crypto-edge inspect`: what a blob or a sealed file says of itself, offline. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import type { Command } from "commander";
-import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
 import { fromBase64url } from "../base64url.ts";
+import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
 
 const START_LENGTH = 4096;
 const NOTE = "Nothing of this has been verified: only opening it does that.";
@@ -24,7 +24,9 @@ export function registerInspect(program: Command): void {
       const { tenant, service, version } = wrapped;
       const dataKeyLength = wrapped.tagOffset - wrapped.ciphertextOffset;
       if (options.json) {
-        console.log(JSON.stringify({ kind, format: 1, suite: 1, tenant, service, version, dataKeyLength, verified: false }));
+        console.log(
+          JSON.stringify({ kind, format: 1, suite: 1, tenant, service, version, dataKeyLength, verified: false }),
+        );
         return;
       }
       console.log(

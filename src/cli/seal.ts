@@ -20,7 +20,8 @@ export function registerSeal(program: Command): void {
     .action(async (input: string, options: FileOptions & { tenant: string; service: string }) => {
       const { tenant, service } = options;
       for (const name of [tenant, service]) {
-        if (!isName(name)) program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
+        if (!isName(name))
+          program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
       }
       const { sealFile } = await import("../seal/seal-file.ts");
       await run(options, input, options.output ?? input + SUFFIX, (job) => sealFile(job, { tenant, service }));
@@ -42,7 +43,11 @@ function fileCommand(program: Command, name: string, description: string): Comma
     .argument("<file>", "the file to read")
     .description(description)
     .option("-o, --output <file>", "the file to write")
-    .option("-e, --edge <url>", "the edge: http://…, https://… or unix:PATH", process.env.CRYPTO_EDGE_URL ?? DEFAULT_EDGE)
+    .option(
+      "-e, --edge <url>",
+      "the edge: http://…, https://… or unix:PATH",
+      process.env.CRYPTO_EDGE_URL ?? DEFAULT_EDGE,
+    )
     .option("-f, --force", "replace the output if it exists")
     .option("-q, --quiet", "no progress bar");
 }

@@ -127,7 +127,8 @@ function readOpened({ plaintext, tenant, service, version }: Decrypted): ClientO
 
 function bytesOf(text: string): Uint8Array {
   const bytes = fromBase64url(text);
-  if (bytes === undefined) throw new CryptoEdgeError("invalid_request", "The edge answered what is not base64url. Is it one?");
+  if (bytes === undefined)
+    throw new CryptoEdgeError("invalid_request", "The edge answered what is not base64url. Is it one?");
   return bytes;
 }
 

@@ -34,6 +34,8 @@ export interface ConfigurationSource {
   readonly plugins: readonly unknown[];
   /** @throws {ConfigurationError} with every mistake. */
   check(contributed?: ContributedSections): Configuration;
+  /** The error that says what is wrong at a place of the file. */
+  errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
 
 /**
@@ -69,6 +71,11 @@ export function parseConfiguration(
   }
   const directory = dirname(resolve(file));
   const value: unknown = document.toJS() ?? {};
+  const describe = (problem: ConfigurationProblem, origins?: ReadonlyMap<string, string>): string => {
+    const path = showPath(problem.path);
+    const place = origins?.get(path) ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
+    return `${place}: ${path === "" ? "" : `${path}: `}${problem.message}`;
+  };
 
   return {
     directory,
@@ -76,21 +83,15 @@ export function parseConfiguration(
     check(contributed = NO_CONTRIBUTIONS) {
       const schema = configurationSchema(contributed);
       const problems: ConfigurationProblem[] = [];
-      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems) : new Map();
+      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems) : undefined;
       const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
       if (problems.length === 0) problems.push(...crossChecks(configuration));
       if (problems.length > 0) {
-        throw new ConfigurationError(
-          problems.map((problem) => {
-            const path = showPath(problem.path);
-            const origin = origins.get(path) as string | undefined;
-            const place = origin ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
-            return `${place}: ${path === "" ? "" : `${path}: `}${problem.message}`;
-          }),
-        );
+        throw new ConfigurationError(problems.map((problem) => describe(problem, origins)));
       }
       return configuration;
     },
+    errorAt: (path, message) => new ConfigurationError([describe({ path, message })]),
   };
 }
 

@@ -89,13 +89,20 @@ const PolicySection = Section({
   operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
 });
 
-/** A transport or key source that plugins may contribute, by the name that `use` gives. */
+/** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
   readonly revocationTransports: Readonly<Record<string, TSchema>>;
+  readonly auditSinks: Readonly<Record<string, TSchema>>;
+  readonly hooks: Readonly<Record<string, TSchema>>;
 }
 
-export const NO_CONTRIBUTIONS: ContributedSections = { keySources: {}, revocationTransports: {} };
+export const NO_CONTRIBUTIONS: ContributedSections = {
+  keySources: {},
+  revocationTransports: {},
+  auditSinks: {},
+  hooks: {},
+};
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
@@ -149,7 +156,38 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       default: [],
       description: "Who may do what. Nothing is allowed that no policy allows.",
     }),
-    plugins: Type.Array(Path(), { default: [], description: "Folders or files of plugins." }),
+    plugins: Type.Array(
+      Type.Union([
+        Path(),
+        Section({
+          path: Path({ description: "The plugin's folder or file." }),
+          sha256: Type.Optional(
+            Type.String({
+              pattern: "^[0-9a-fA-F]{64}$",
+              expected: "64 hex digits, as `crypto-edge plugin check` prints them",
+              description: "The hash of its files: other files do not run.",
+            }),
+          ),
+          owner: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              description: "A user id that may own the files, besides root and the edge's own.",
+            }),
+          ),
+        }),
+      ]),
+      { default: [], description: "Folders or files of plugins." },
+    ),
+    key_memory: Section(
+      {
+        kind: Type.Union(
+          (["auto", "secret", "locked", "heap"] as const).map((kind) => Type.Literal(kind)),
+          { default: "auto", description: "Where service keys live; `auto` takes the best that the machine has." },
+        ),
+        dumpable: Type.Boolean({ default: false, description: "Whether the process may be dumped and traced." }),
+      },
+      { default: {}, description: "The memory that service keys live in." },
+    ),
     log: Section(
       {
         level: Type.Union(

@@ -55,9 +55,11 @@ export function readSealedHeader(start: Uint8Array): SealedHeader {
   if (start[MAGIC.length] !== FORMAT || start[MAGIC.length + 1] !== CHUNK_LOG2) {
     throw new SealedFileError("The sealed file's format is unknown to this version.");
   }
-  const wrappedLength = start.length < FIXED_HEADER_LENGTH ? 0 : (start[MAGIC.length + 2]! << 8) | start[MAGIC.length + 3]!;
+  const wrappedLength =
+    start.length < FIXED_HEADER_LENGTH ? 0 : (start[MAGIC.length + 2]! << 8) | start[MAGIC.length + 3]!;
   const length = FIXED_HEADER_LENGTH + wrappedLength;
-  if (wrappedLength === 0 || start.length < length) throw new SealedFileError("The sealed file ends inside its header.");
+  if (wrappedLength === 0 || start.length < length)
+    throw new SealedFileError("The sealed file ends inside its header.");
   return { wrapped: start.subarray(FIXED_HEADER_LENGTH, length), length };
 }
 
@@ -75,7 +77,9 @@ export class ChunkStream {
 
   /** Ciphertext and tag of the next chunk. */
   seal(chunk: Uint8Array, isLast: boolean): [ciphertext: Uint8Array, tag: Uint8Array] {
-    const cipher = createCipheriv("aes-256-gcm", this.#dataKey, this.#nextNonce(isLast), { authTagLength: CHUNK_TAG_LENGTH });
+    const cipher = createCipheriv("aes-256-gcm", this.#dataKey, this.#nextNonce(isLast), {
+      authTagLength: CHUNK_TAG_LENGTH,
+    });
     cipher.setAAD(this.#additionalData);
     const ciphertext = cipher.update(chunk);
     cipher.final();
@@ -87,7 +91,9 @@ export class ChunkStream {
     const number = this.#number;
     if (sealed.length < CHUNK_TAG_LENGTH) throw new SealedFileError("The sealed file was cut short.");
     const tagOffset = sealed.length - CHUNK_TAG_LENGTH;
-    const decipher = createDecipheriv("aes-256-gcm", this.#dataKey, this.#nextNonce(isLast), { authTagLength: CHUNK_TAG_LENGTH });
+    const decipher = createDecipheriv("aes-256-gcm", this.#dataKey, this.#nextNonce(isLast), {
+      authTagLength: CHUNK_TAG_LENGTH,
+    });
     decipher.setAAD(this.#additionalData);
     decipher.setAuthTag(sealed.subarray(tagOffset));
     const chunk = decipher.update(sealed.subarray(0, tagOffset));

@@ -3,10 +3,10 @@
  * wiped once they have been written into an answer.
  */
 import type { Principal } from "../access/principal.ts";
+import { fromBase64url, toBase64url } from "../base64url.ts";
 import { CryptoEdgeError } from "../errors.ts";
 import type { CreatedKey, CreateKeyRequest, DecryptedKey, MaybePromise, Orchestrator } from "../orchestrator.ts";
 import { wipe } from "../wipe.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { problemOf } from "./problem.ts";
 import type {
   CreateBatchBody,

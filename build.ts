@@ -1,0 +1,48 @@
+/**
+ * Compiles the single executable: `bun build.ts` for this machine, into dist/crypto-edge; `bun build.ts --all` for every
+ * target, each with its SHA-256 sum.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+
+const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
+const OUTPUT = "dist";
+
+const arguments_ = process.argv.slice(2);
+const commit = readCommit();
+mkdirSync(OUTPUT, { recursive: true });
+
+if (arguments_.includes("--all")) {
+  for (const target of ALL_TARGETS) await compile(target, join(OUTPUT, target.replace("bun-", "crypto-edge-")));
+} else {
+  const target = `bun-${process.platform}-${process.arch}`;
+  await compile(target, join(OUTPUT, "crypto-edge"));
+}
+
+async function compile(target: string, outfile: string): Promise<void> {
+  const result = await Bun.build({
+    entrypoints: ["src/main.ts"],
+    compile: {
+      target: target as Bun.Build.CompileTarget,
+      outfile,
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+    },
+    minify: { whitespace: true, syntax: true, identifiers: false },
+    define: { BUILD_COMMIT: JSON.stringify(commit), BUILD_TARGET: JSON.stringify(target.replace("bun-", "")) },
+    throw: false,
+  });
+  if (!result.success) {
+    for (const message of result.logs) console.error(String(message));
+    process.exit(1);
+  }
+  const sum = createHash("sha256").update(readFileSync(outfile)).digest("hex");
+  writeFileSync(`${outfile}.sha256`, `${sum}  ${basename(outfile)}\n`);
+  console.log(`${outfile}  ${sum}`);
+}
+
+function readCommit(): string {
+  const { stdout, exitCode } = Bun.spawnSync(["git", "rev-parse", "--short=12", "HEAD"], { stderr: "ignore" });
+  return exitCode === 0 ? stdout.toString().trim() : "unknown";
+}

@@ -1,0 +1,173 @@
+/**
+ * The composition root: every binding of the edge, here and nowhere else. The four modules of ADR-602 (key source, cipher,
+ * cache, revocation transport) and what stands around them are ports; this file says which adapter answers for each.
+ */
+import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
+import type { AccessPolicy } from "./access/access-policy.ts";
+import { Policy } from "./access/policy.ts";
+import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
+import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
+import type { Cipher } from "./cipher/cipher.ts";
+import type { Clock } from "./clock/clock.ts";
+import { systemClock } from "./clock/system-clock.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import type { KeyMemory } from "./key-memory/key-memory.ts";
+import { openKeyMemory } from "./key-memory/open-key-memory.ts";
+import type { KeySource } from "./key-source/key-source.ts";
+import { createOrchestrator, type Orchestrator } from "./orchestrator.ts";
+import { type PluginContext, SectionError } from "./plugin/plugin.ts";
+import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
+import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { createLog, type Log } from "./telemetry/log.ts";
+import type { UsageRecorder } from "./usage/usage-recorder.ts";
+
+/** The names that bindings go by. */
+export const TOKENS = {
+  log: token<Log>("Log"),
+  clock: token<Clock>("Clock"),
+  keySource: token<KeySource>("KeySource"),
+  cipher: token<Cipher>("Cipher"),
+  keyMemory: token<KeyMemory>("KeyMemory"),
+  leaseCache: token<TtlLeaseCache>("LeaseCache"),
+  revocationGuard: token<RevocationGuard>("RevocationGuard"),
+  revocationTransports: token<readonly RevocationTransport[]>("RevocationTransports"),
+  accessPolicy: token<AccessPolicy>("AccessPolicy"),
+  usageRecorder: token<UsageRecorder>("UsageRecorder"),
+  orchestrator: token<Orchestrator>("Orchestrator"),
+} as const;
+
+/** Parts of the edge that tests put in the place of the real ones. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly keySource?: KeySource;
+  readonly usageRecorder?: UsageRecorder;
+}
+
+/**
+ * Binds everything that the configuration asks for. What has to be waited for (key memory, the plugins' contributions) is made
+ * here; the rest at the first `resolve`.
+ *
+ * @throws {ConfigurationError} for a plugin's section that can never work
+ */
+export async function createContainer(
+  loaded: LoadedConfiguration,
+  signal: AbortSignal,
+  overrides: Overrides = {},
+): Promise<DependencyContainer> {
+  const { configuration } = loaded;
+  const container = root.createChildContainer();
+  const once = <T>(name: InjectionToken<T>, make: () => T): void => {
+    container.register(name, { useFactory: instanceCachingFactory(make) });
+  };
+  const get = <T>(name: InjectionToken<T>): T => container.resolve(name);
+
+  const log = createLog(configuration.log.level);
+  const clock = overrides.clock ?? systemClock;
+  container.registerInstance(TOKENS.log, log);
+  container.registerInstance(TOKENS.clock, clock);
+
+  const keyMemory = await openKeyMemory({
+    choice: configuration.key_memory.kind,
+    expectedKeys: configuration.cache.max_leases * 2,
+    warn: (message) => log.warn(message),
+  });
+  container.registerInstance(TOKENS.keyMemory, keyMemory);
+  container.registerInstance(
+    TOKENS.keySource,
+    overrides.keySource ?? (await createKeySource(loaded, log, clock, signal)),
+  );
+  once(TOKENS.cipher, () => createAesGcmCipher());
+
+  once(TOKENS.revocationGuard, () =>
+    createRevocationGuard({
+      clock,
+      log,
+      maxSilenceMs: configuration.revocation.max_silence,
+      onSilence: configuration.revocation.on_silence,
+    }),
+  );
+  once(TOKENS.revocationTransports, () => []);
+
+  once(TOKENS.leaseCache, () => {
+    const guard = get(TOKENS.revocationGuard);
+    const cache = createTtlLeaseCache({
+      source: get(TOKENS.keySource),
+      cipher: get(TOKENS.cipher),
+      keyMemory,
+      clock,
+      gate: guard,
+      ttlMs: configuration.cache.ttl,
+      refreshAfterMs: configuration.cache.refresh_after,
+      maxLeases: configuration.cache.max_leases,
+      onEvent: (event) => log.debug(event, "lease"),
+    });
+    guard.attach(cache);
+    return cache;
+  });
+
+  once(TOKENS.accessPolicy, () => new Policy(configuration.policies, clock));
+  once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? { record() {} });
+  once(TOKENS.orchestrator, () =>
+    createOrchestrator({
+      access: get(TOKENS.accessPolicy),
+      leases: get(TOKENS.leaseCache),
+      usage: get(TOKENS.usageRecorder),
+    }),
+  );
+  return container;
+}
+
+async function createKeySource(
+  loaded: LoadedConfiguration,
+  log: Log,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<KeySource> {
+  const { use } = loaded.configuration.key_source;
+  const name = typeof use === "string" ? use : use[0]!;
+  const contributed = loaded.plugins.keySources.get(name);
+  if (contributed === undefined) throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
+  const sections = loaded.configuration.key_source as Record<string, unknown>;
+  return contribute(loaded, ["key_source", name], () =>
+    contributed.contribution.create(
+      sections[name],
+      pluginContext(loaded, log, clock, signal, contributed.from.plugin.name),
+    ),
+  );
+}
+
+function pluginContext(
+  loaded: LoadedConfiguration,
+  log: Log,
+  clock: Clock,
+  signal: AbortSignal,
+  plugin: string,
+): PluginContext {
+  const nothing = { add() {}, set() {}, observe() {} };
+  return {
+    log: log.child({ plugin }),
+    clock,
+    metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+    edgeId: loaded.configuration.edge.id,
+    directory: loaded.directory,
+    signal,
+  };
+}
+
+/** Makes a contribution; a mistake that only the plugin can see is told with its place in the file. */
+async function contribute<T>(
+  loaded: LoadedConfiguration,
+  section: readonly (string | number)[],
+  make: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    if (error instanceof SectionError) throw loaded.errorAt([...section, ...error.path], error.message);
+    throw error;
+  }
+}
+
+function token<T>(name: string): InjectionToken<T> {
+  return Symbol(name);
+}
