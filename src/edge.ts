@@ -44,7 +44,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       ready: serving && prewarmed && guard.isOpen(),
       serving,
       prewarmed,
-      revocation: guard.status(),
+
       leases: leases.summary(),
     };
   };
@@ -70,9 +70,6 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     return (request) => app.handle(request);
   };
 
-  for (const transport of transports) await transport.start(guard.sink(transport.name));
-  guard.start();
-
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
   const edge: Edge = {
@@ -89,7 +86,6 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     stopping.abort();
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
-    guard.close();
     leases.close();
     await keySource.close();
     keyMemory.close();
