@@ -6,7 +6,7 @@ import { hardenProcess } from "../../src/key-memory/harden-process.ts";
 import type { KeyMemoryChoice } from "../../src/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../src/key-memory/open-key-memory.ts";
 import { loadSystemCalls, RLIMIT_MEMLOCK } from "../../src/key-memory/system-calls.ts";
-import { mappings } from "./mappings.ts";
+import { mappings } from "../support/process-memory.ts";
 
 const [mode = "", choice = "auto", argument = ""] = process.argv.slice(2);
 const warnings: string[] = [];

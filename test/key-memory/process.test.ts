@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
-import { mappings } from "./mappings.ts";
+import { mappings } from "../support/process-memory.ts";
 
 /** What key memory promises about the process around it, seen from outside that process. Linux only. */
 

@@ -1,0 +1,108 @@
+import { dump } from "./process-memory.ts";
+
+/** A key to look for. */
+export interface Sought {
+  readonly name: string;
+  readonly key: Uint8Array;
+}
+
+/** A key found in memory: whole or half, as it is or in one of the forms that programs and libraries give keys. */
+export interface Found {
+  readonly name: string;
+  readonly form: string;
+  readonly address: string;
+  readonly mapping: string;
+}
+
+/** Searches all memory of a process for keys, in every form of `formsOf`. */
+export function searchProcess(pid: number, sought: readonly Sought[]): Found[] {
+  const needles = sought.flatMap(({ name, key }) => formsOf(key).map((form) => ({ name, ...form })));
+  const search = searcher(needles);
+  const found: Found[] = [];
+  for (const { address, bytes, mapping } of dump(pid)) {
+    search(bytes, (needle, offset) => {
+      const { name, form } = needle;
+      const kind = mapping.path === "" ? "anonymous" : mapping.path;
+      found.push({ name, form, address: (address + offset).toString(16), mapping: kind });
+    });
+  }
+  return found;
+}
+
+interface Form {
+  readonly form: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Each half of the key by itself, so that a copy with a part overwritten is found too: as it is, as 32-bit words in the
+ * other byte order and as an HMAC's inner and outer key (how hash functions hold it); and as hex, base64 and base64url at
+ * each alignment, in strings of 8 and of 16 bits a character.
+ */
+export function formsOf(key: Uint8Array): Form[] {
+  const middle = key.length / 2;
+  const halves = [
+    ["first half", key.subarray(0, middle)],
+    ["second half", key.subarray(middle)],
+  ] as const;
+  return halves.flatMap(([half, bytes]) => [
+    { form: `${half}, binary`, bytes },
+    { form: `${half}, binary, swapped words`, bytes: swapped(bytes) },
+    { form: `${half}, HMAC inner key`, bytes: bytes.map((byte) => byte ^ 0x36) },
+    { form: `${half}, HMAC outer key`, bytes: bytes.map((byte) => byte ^ 0x5c) },
+    ...textsOf(bytes).flatMap(([encoding, text]) => [
+      { form: `${half}, ${encoding}`, bytes: new Uint8Array(Buffer.from(text, "latin1")) },
+      { form: `${half}, ${encoding}, UTF-16`, bytes: new Uint8Array(Buffer.from(text, "utf16le")) },
+    ]),
+  ]);
+}
+
+function textsOf(bytes: Uint8Array): [encoding: string, text: string][] {
+  const hex = Buffer.from(bytes).toString("hex");
+  const texts: [string, string][] = [
+    ["hex", hex],
+    ["HEX", hex.toUpperCase()],
+  ];
+  for (const encoding of ["base64", "base64url"] as const) {
+    for (const before of [0, 1, 2]) {
+      // What stands before and after in the same string changes the first and last characters: they are left out.
+      const padded = Buffer.concat([Buffer.alloc(before), bytes]);
+      const whole = Math.floor((padded.length * 8) / 6);
+      const text = padded.toString(encoding).slice(Math.ceil((before * 8) / 6), whole);
+      texts.push([`${encoding} at ${before}`, text]);
+    }
+  }
+  return texts;
+}
+
+function swapped(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(bytes, (_, index) => bytes[index ^ 3]!);
+}
+
+/** Finds many needles in one pass: most places are dismissed by their first two bytes. */
+function searcher<Needle extends { readonly bytes: Uint8Array }>(needles: readonly Needle[]) {
+  const byStart = new Map<number, Needle[]>();
+  const starts = new Uint8Array(65_536);
+  for (const needle of needles) {
+    const start = (needle.bytes[0]! << 8) | needle.bytes[1]!;
+    starts[start] = 1;
+    byStart.set(start, [...(byStart.get(start) ?? []), needle]);
+  }
+  return (bytes: Uint8Array, report: (needle: Needle, offset: number) => void): void => {
+    let start = bytes[0]!;
+    for (let index = 1; index < bytes.length; index++) {
+      start = ((start << 8) | bytes[index]!) & 0xffff;
+      if (starts[start] === 0) continue;
+      for (const needle of byStart.get(start)!) {
+        if (startsWith(bytes, index - 1, needle.bytes)) report(needle, index - 1);
+      }
+    }
+  };
+}
+
+function startsWith(bytes: Uint8Array, offset: number, needle: Uint8Array): boolean {
+  for (let index = 2; index < needle.length; index++) {
+    if (bytes[offset + index] !== needle[index]) return false;
+  }
+  return true;
+}
