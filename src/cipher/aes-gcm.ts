@@ -30,6 +30,8 @@ export interface AesGcmOptions {
   readonly fillRandom?: (bytes: Uint8Array) => void;
   readonly blobsPerSalt?: number;
   readonly openingKeysMax?: number;
+  /** Told after derived keys were wiped, when the crypto library's own copies of them are still to be overwritten. */
+  readonly onWiped?: () => void;
 }
 
 export function createAesGcmCipher(options: AesGcmOptions = {}): Cipher {
@@ -37,6 +39,7 @@ export function createAesGcmCipher(options: AesGcmOptions = {}): Cipher {
     fillRandom: options.fillRandom ?? ((bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>)),
     blobsPerSalt: options.blobsPerSalt ?? BLOBS_PER_SALT,
     openingKeysMax: options.openingKeysMax ?? OPENING_KEYS_MAX,
+    onWiped: options.onWiped ?? (() => {}),
   };
   return {
     name: "HKDF-SHA-256, AES-256-GCM, committing",
@@ -148,6 +151,7 @@ class AesGcmSession implements WrappingSession {
     this.#openingKeys.clear();
     if (this.#wrapping !== undefined) wipeDerived(this.#wrapping);
     this.#wrapping = undefined;
+    this.#settings.onWiped();
   }
 
   #drawSalt(): void {

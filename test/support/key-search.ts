@@ -6,7 +6,7 @@ export interface Sought {
   readonly key: Uint8Array;
 }
 
-/** A key found in memory: whole or half, as it is or in one of the forms that programs and libraries give keys. */
+/** A key found in memory: whole or but for a quarter, as it is or in one of the forms that programs and libraries give keys. */
 export interface Found {
   readonly name: string;
   readonly form: string;
@@ -35,24 +35,24 @@ interface Form {
 }
 
 /**
- * Each half of the key by itself, so that a copy with a part overwritten is found too: as it is, as 32-bit words in the
+ * The first three quarters of the key, and the last, so that a copy with an end overwritten is found too: as it is, as 32-bit words in the
  * other byte order and as an HMAC's inner and outer key (how hash functions hold it); and as hex, base64 and base64url at
  * each alignment, in strings of 8 and of 16 bits a character.
  */
 export function formsOf(key: Uint8Array): Form[] {
-  const middle = key.length / 2;
-  const halves = [
-    ["first half", key.subarray(0, middle)],
-    ["second half", key.subarray(middle)],
+  const quarter = key.length / 4;
+  const parts = [
+    ["start", key.subarray(0, 3 * quarter)],
+    ["end", key.subarray(quarter)],
   ] as const;
-  return halves.flatMap(([half, bytes]) => [
-    { form: `${half}, binary`, bytes },
-    { form: `${half}, binary, swapped words`, bytes: swapped(bytes) },
-    { form: `${half}, HMAC inner key`, bytes: bytes.map((byte) => byte ^ 0x36) },
-    { form: `${half}, HMAC outer key`, bytes: bytes.map((byte) => byte ^ 0x5c) },
+  return parts.flatMap(([part, bytes]) => [
+    { form: `${part}, binary`, bytes },
+    { form: `${part}, binary, swapped words`, bytes: swapped(bytes) },
+    { form: `${part}, HMAC inner key`, bytes: bytes.map((byte) => byte ^ 0x36) },
+    { form: `${part}, HMAC outer key`, bytes: bytes.map((byte) => byte ^ 0x5c) },
     ...textsOf(bytes).flatMap(([encoding, text]) => [
-      { form: `${half}, ${encoding}`, bytes: new Uint8Array(Buffer.from(text, "latin1")) },
-      { form: `${half}, ${encoding}, UTF-16`, bytes: new Uint8Array(Buffer.from(text, "utf16le")) },
+      { form: `${part}, ${encoding}`, bytes: new Uint8Array(Buffer.from(text, "latin1")) },
+      { form: `${part}, ${encoding}, UTF-16`, bytes: new Uint8Array(Buffer.from(text, "utf16le")) },
     ]),
   ]);
 }
