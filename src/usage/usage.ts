@@ -1,0 +1,125 @@
+/** The usage recorder of the edge: counts and audit events, to the Core and to the audit log. */
+import type { Operation } from "../access/access-policy.ts";
+import type { Principal } from "../access/principal.ts";
+import type { Clock } from "../clock/clock.ts";
+import { type AuditEvent, type AuditKind, bounded } from "./audit-event.ts";
+import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
+import type { UsageCounters } from "./usage-counters.ts";
+import type { Outcome, UsageRecorder } from "./usage-recorder.ts";
+import type { UsageShipper, UsageShipperStatus } from "./usage-shipper.ts";
+
+/** Which operations are audited one by one. What the edge does itself (leases, revocations, start and stop) always is. */
+export type AuditedOperations = "failures" | "all" | "none";
+
+export interface UsageParts {
+  readonly clock: Clock;
+  readonly edgeId: string;
+  readonly audited: AuditedOperations;
+  readonly counters: UsageCounters;
+  /** Without a Core nothing is shipped. */
+  readonly shipper?: UsageShipper | undefined;
+  /** Without a file or standard output nothing is written. */
+  readonly auditLog?: AuditLog | undefined;
+}
+
+/** Something that the edge itself did, or that was done to it. */
+export interface OwnEvent {
+  readonly operation: string;
+  readonly outcome: string;
+  readonly tenant?: string | undefined;
+  readonly service?: string | undefined;
+  readonly version?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+export interface UsageStatus {
+  readonly rows: number;
+  readonly mergedRows: number;
+  readonly core: UsageShipperStatus | undefined;
+  readonly audit: AuditLogStatus | undefined;
+}
+
+export class Usage implements UsageRecorder {
+  readonly #parts: UsageParts;
+  readonly #auditsSuccess: boolean;
+  readonly #auditsFailure: boolean;
+  /** No one takes the counts: then none are kept. */
+  readonly #counts: boolean;
+
+  constructor(parts: UsageParts) {
+    this.#parts = parts;
+    const audits = parts.shipper !== undefined || parts.auditLog !== undefined;
+    this.#auditsSuccess = audits && parts.audited === "all";
+    this.#auditsFailure = audits && parts.audited !== "none";
+    this.#counts = parts.shipper !== undefined;
+  }
+
+  record(
+    principal: Principal,
+    operation: Operation,
+    outcome: Outcome,
+    tenant: string,
+    service: string,
+    version: number,
+    count: number,
+    reason?: string,
+    requestId?: string,
+  ): void {
+    if (this.#counts) this.#parts.counters.add(principal, operation, outcome, tenant, service, version, count);
+    if (outcome === "ok" ? !this.#auditsSuccess : !this.#auditsFailure) return;
+    this.#append({
+      type: "operation",
+      time: new Date(this.#parts.clock.wallMs()).toISOString(),
+      principal: bounded(principal.name),
+      principal_kind: principal.kind,
+      ...(principal.peer === undefined ? undefined : { peer: principal.peer }),
+      tenant: bounded(tenant),
+      service: bounded(service),
+      ...(version === 0 ? undefined : { version }),
+      operation,
+      outcome,
+      ...(reason === undefined ? undefined : { reason: bounded(reason) }),
+      ...(requestId === undefined ? undefined : { request_id: bounded(requestId) }),
+      ...(count === 1 ? undefined : { count }),
+    });
+  }
+
+  /** Audits what the edge did: a lease taken or refused, a revocation applied, a reload. */
+  audit(type: Exclude<AuditKind, "operation">, event: OwnEvent): void {
+    const { clock, edgeId } = this.#parts;
+    const { tenant, service, version, operation, outcome, reason } = event;
+    this.#append({
+      type,
+      time: new Date(clock.wallMs()).toISOString(),
+      principal: edgeId,
+      principal_kind: "edge",
+      ...(tenant === undefined ? undefined : { tenant }),
+      ...(service === undefined ? undefined : { service }),
+      ...(version === undefined ? undefined : { version }),
+      operation,
+      outcome,
+      ...(reason === undefined ? undefined : { reason: bounded(reason) }),
+    });
+  }
+
+  status(): UsageStatus {
+    const { counters, shipper, auditLog } = this.#parts;
+    return {
+      rows: counters.rows,
+      mergedRows: counters.mergedRows,
+      core: shipper?.status(),
+      audit: auditLog?.status(),
+    };
+  }
+
+  /** Sends and writes what there is. Called once no request can come any more. May be called twice. */
+  async close(timeoutMs: number): Promise<void> {
+    await this.#parts.shipper?.close(timeoutMs);
+    this.#parts.auditLog?.close();
+  }
+
+  #append(event: AuditEvent): void {
+    this.#parts.shipper?.append(event);
+    this.#parts.auditLog?.append(event);
+  }
+}
