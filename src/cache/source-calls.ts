@@ -319,7 +319,7 @@ export class SourceCalls {
     if (period !== this.#period || this.#closed) return;
     const nowMs = this.#time.nowMs;
     this.#failuresInRow++;
-    if (askedMs >= this.#halvedMs) {
+    if (askedMs > this.#halvedMs) {
       this.#halvedMs = nowMs;
       this.#bound = Math.max(1, this.#bound / 2);
       this.#threshold = Math.max(2, this.#bound);
