@@ -9,6 +9,7 @@ import type { LeaseGate } from "./cache/lease-cache.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
+import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
 import type { Clock } from "./clock/clock.ts";
 import { systemClock } from "./clock/system-clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
@@ -76,7 +77,7 @@ export async function createContainer(
     TOKENS.keySource,
     overrides.keySource ?? (await createKeySource(loaded, log, clock, signal)),
   );
-  once(TOKENS.cipher, () => createAesGcmCipher());
+  once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
 
   once(TOKENS.revocationGuard, () => ({ isBlocked: () => false, admits: () => true, isOpen: () => true }));
   once(TOKENS.revocationTransports, () => []);

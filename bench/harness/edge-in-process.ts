@@ -3,7 +3,7 @@ import type { AccessPolicy } from "../../src/access/access-policy.ts";
 import type { Principal } from "../../src/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../src/cache/lease-cache.ts";
 import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
-import type { Cipher, WrappingSession } from "../../src/cipher/cipher.ts";
+import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/cipher/cipher.ts";
 import type { UsageRecorder } from "../../src/usage/usage-recorder.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
@@ -12,11 +12,15 @@ export const allowAll: AccessPolicy = { authorize: () => undefined };
 
 export const ignoreUsage: UsageRecorder = { record: () => undefined };
 
-/** Answers every question with one version of `tenant-a`'s `billing`, under a key made up here. */
-export function heldLeases(): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
+/** Answers every question with one version of `tenant-a`'s `billing`, under a key made up here unless one is given. */
+export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
   const identity = { tenant: "tenant-a", service: "billing", version: 3 };
-  const serviceKey = crypto.getRandomValues(new Uint8Array(32));
-  const begin = (cipher: Cipher) => cipher.begin(identity, { use: (reader) => reader(serviceKey) });
+  const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
   const held: LeasedVersion = { ...identity, state: "active", session: begin(createAesGcmCipher()) };
   return { active: () => held, version: () => held, leases: () => [], close: () => held.session.wipe(), begin };
+}
+
+function madeUpKey(): ServiceKeyReader {
+  const key = crypto.getRandomValues(new Uint8Array(32));
+  return { use: (reader) => reader(key) };
 }
