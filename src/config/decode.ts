@@ -150,11 +150,11 @@ function chooseVariant(variants: readonly TSchema[], value: unknown): TSchema | 
   let bestShared = -1;
   for (const variant of variants) {
     if (variant.type !== "object") continue;
-    const required = (variant.required as string[] | undefined) ?? [];
     const keys = Object.keys((variant.properties ?? {}) as object);
-    const shared =
-      keys.filter((key) => Object.hasOwn(value, key)).length +
-      required.filter((key) => Object.hasOwn(value, key)).length;
+    const shared = Object.keys(value).reduce((sum, key) => {
+      if (keys.includes(key)) return sum + 1;
+      return sum + (nearestName(key, keys) === undefined ? 0 : 0.5);
+    }, 0);
     if (shared > bestShared) [best, bestShared] = [variant, shared];
   }
   return best;

@@ -1,0 +1,52 @@
+/**
+ * Runs one group of tests and says how many passed: `unit` needs nothing but this checkout, `e2e` starts the compiled
+ * binary (built first), `integration` needs the servers that .ci/run installs. Further arguments go to `bun test`.
+ */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const PATHS: Record<string, readonly string[]> = {
+  unit: ["--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
+  e2e: ["--timeout=120000", "test/e2e"],
+  integration: ["--timeout=120000", "test/integration"],
+};
+
+const [group = "", ...rest] = process.argv.slice(2);
+const paths = PATHS[group];
+if (paths === undefined) {
+  console.error(`Name a group of tests: ${Object.keys(PATHS).join(", ")}.`);
+  process.exit(2);
+}
+if (group === "e2e" && run(["build.ts"]) !== 0) process.exit(1);
+
+const folder = mkdtempSync(join(tmpdir(), "crypto-edge-test-"));
+const report = join(folder, "report.xml");
+const quiet = process.env.CI === "true" ? ["--only-failures"] : [];
+const exitCode = run(["test", ...quiet, "--reporter=junit", `--reporter-outfile=${report}`, ...paths, ...rest]);
+const { tests, failures, skipped } = readReport();
+rmSync(folder, { recursive: true });
+
+const passed = tests - failures - skipped;
+// A runner that dies, or runs nothing, has failed, whatever it counted.
+const failed = exitCode !== 0 && failures === 0 ? 1 : tests === 0 ? 1 : failures;
+console.log(`${group}: ${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`);
+if (process.env.TEST_SUMMARY !== undefined) {
+  appendFileSync(process.env.TEST_SUMMARY, `${passed} ${failed} ${skipped}\n`);
+}
+process.exit(failed === 0 ? 0 : 1);
+
+function run(arguments_: readonly string[]): number {
+  return Bun.spawnSync([process.execPath, ...arguments_], { stdio: ["ignore", "inherit", "inherit"] }).exitCode;
+}
+
+function readReport(): { tests: number; failures: number; skipped: number } {
+  let head = "";
+  try {
+    head = /<testsuites[^>]*>/.exec(readFileSync(report, "utf8"))?.[0] ?? "";
+  } catch {
+    // No report: the runner died.
+  }
+  const count = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+  return { tests: count("tests"), failures: count("failures"), skipped: count("skipped") };
+}
