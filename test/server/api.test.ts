@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseBlob } from "../../src/cipher/blob.ts";
 import { CryptoEdgeError } from "../../src/errors.ts";
-import { type StaticEdge, startStaticEdge } from "../support/static-edge.ts";
+import { type StaticEdge, startStaticEdge, staticConfiguration } from "../support/static-edge.ts";
 import vectors from "../vectors/blob-v1.json" with { type: "json" };
 
 let edge: StaticEdge;
