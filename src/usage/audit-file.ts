@@ -21,7 +21,7 @@ import { basename, dirname, join } from "node:path";
 import type { Clock } from "../clock/clock.ts";
 import { messageOf } from "../errors.ts";
 import { CHAIN_START, type ChainHead, readChainedLine } from "./audit-chain.ts";
-import type { AuditSink } from "./audit-log.ts";
+import type { LineSink } from "./audit-log.ts";
 
 /**
  * When lines that were written are also forced to the disk: what a power loss can take. A killed process takes nothing that was
@@ -53,7 +53,7 @@ export interface AuditFileStart {
 const MOST_PENDING_BYTES = 8 * 1024 * 1024;
 const SECOND_MS = 1000;
 
-export class AuditFile implements AuditSink {
+export class AuditFile implements LineSink {
   readonly name = "file";
   readonly start: AuditFileStart;
   readonly #options: AuditFileOptions;

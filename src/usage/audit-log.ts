@@ -4,11 +4,11 @@
  */
 import type { Clock, Timer } from "../clock/clock.ts";
 import { CHAIN_START, type ChainHead, chainLine } from "./audit-chain.ts";
-import type { AuditEvent } from "./audit-event.ts";
 import type { AuditFileStart } from "./audit-file.ts";
+import { type AuditEvent, auditRecord } from "./audit-sink.ts";
 
 /** Where lines go. Neither call throws: what can't be written now is kept, and dropped and counted when that is too much. */
-export interface AuditSink {
+export interface LineSink {
   readonly name: string;
   /** `head` is that of the last line. */
   write(lines: readonly string[], head: ChainHead): void;
@@ -21,7 +21,7 @@ export interface AuditSink {
 export interface AuditLogOptions {
   readonly clock: Clock;
   readonly edgeId: string;
-  readonly sinks: readonly AuditSink[];
+  readonly sinks: readonly LineSink[];
   /** Of the file sink, if there is one: the chain goes on from there. */
   readonly start?: AuditFileStart | undefined;
   /** How long an event may wait in memory: what a kill can lose. */
@@ -83,7 +83,7 @@ export class AuditLog {
     this.#queue = [];
     const lines = new Array<string>(events.length);
     for (let index = 0; index < events.length; index++) {
-      const { line, head } = chainLine(this.#head, events[index]!);
+      const { line, head } = chainLine(this.#head, auditRecord(events[index]!));
       lines[index] = line;
       this.#head = head;
     }
@@ -116,8 +116,10 @@ export class AuditLog {
       type: "administration",
       time: new Date(clock.wallMs()).toISOString(),
       principal: edgeId,
-      principal_kind: "edge",
+      principalKind: "edge",
+      version: 0,
       operation,
+      count: 1,
       ...fields,
     };
   }
@@ -135,7 +137,7 @@ export class AuditLog {
 const MOST_UNREAD_BYTES = 8 * 1024 * 1024;
 
 /** Lines on standard output: the chain begins anew with each start. */
-export class AuditStdout implements AuditSink {
+export class AuditStdout implements LineSink {
   readonly name = "stdout";
   readonly errors = 0;
   dropped = 0;

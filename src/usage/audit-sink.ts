@@ -1,8 +1,6 @@
 /** Where audit events go besides the Core: the port of what plugins bring (a SIEM, a queue, a ledger). */
-import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Health } from "../health.ts";
-import type { Outcome } from "./usage-recorder.ts";
 
 export interface AuditSink {
   /** What status and metrics call it. */
@@ -24,21 +22,56 @@ export interface AuditSink {
   close(): Promise<void>;
 }
 
-/** One operation, as the audit tells it (design.md, "Usage and audit"). */
+/** One thing that happened, as the audit tells it (design.md, "Usage and audit"). */
 export interface AuditEvent {
+  /** `operation`: a caller's; `lease`, `revocation`: the edge's own; `administration`: start, stop, reload. */
+  readonly type: "operation" | "lease" | "revocation" | "administration";
   /** UTC, ISO 8601 with milliseconds. */
   readonly time: string;
+  /** The caller; the edge's own id, for what the edge did by itself. */
   readonly principal: string;
-  readonly principalKind: Principal["kind"];
+  readonly principalKind: Principal["kind"] | "edge";
   /** The peer's address; undefined on a Unix socket. */
   readonly peer?: string | undefined;
-  readonly tenant: string;
-  readonly service: string;
+  /** Undefined, like `service`, for what concerns the whole edge. */
+  readonly tenant?: string | undefined;
+  readonly service?: string | undefined;
   /** 0 where none was reached. */
   readonly version: number;
-  readonly operation: Operation;
-  readonly outcome: Outcome;
+  /** Of `type` `operation`: an `Operation`. */
+  readonly operation: string;
+  /** `ok`, or the code of the error. */
+  readonly outcome: string;
+  /** The message of the error. */
+  readonly reason?: string | undefined;
   /** How many keys; more than 1 for a batch under one key. */
   readonly count: number;
   readonly requestId?: string | undefined;
+}
+
+/** As it is sent and written: one JSON object, what is undefined left out. */
+export function auditRecord(event: AuditEvent): object {
+  const { type, time, principal, principalKind, peer, tenant, service, version, operation, outcome } = event;
+  return {
+    type,
+    time,
+    principal,
+    principal_kind: principalKind,
+    peer,
+    tenant,
+    service,
+    version: version === 0 ? undefined : version,
+    operation,
+    outcome,
+    reason: event.reason,
+    request_id: event.requestId,
+    count: event.count === 1 ? undefined : event.count,
+  };
+}
+
+const LONGEST_TEXT = 300;
+
+/** What a caller says has no length that the audit must follow. */
+export function bounded(text: string): string {
+  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}…`;
 }

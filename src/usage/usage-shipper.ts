@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { type Clock, sleep, type Timer } from "../clock/clock.ts";
 import { messageOf } from "../errors.ts";
-import type { AuditEvent } from "./audit-event.ts";
+import { type AuditEvent, auditRecord } from "./audit-sink.ts";
 import type { UsageCounters } from "./usage-counters.ts";
 
 const compress = promisify(gzip);
@@ -207,7 +207,9 @@ export class UsageShipper {
     const nowMs = clock.wallMs();
     const fromMs = Math.min(this.#windowStartMs, nowMs);
     const events = this.#events;
-    const records = [...counters.drain(fromMs, nowMs), ...events].map((record) => JSON.stringify(record));
+    const records = [...counters.drain(fromMs, nowMs), ...events.map(auditRecord)].map((record) =>
+      JSON.stringify(record),
+    );
     this.#events = [];
     this.#windowStartMs = nowMs;
     if (records.length > 0) this.#pendingSinceMs = fromMs;

@@ -2,8 +2,9 @@
 import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Clock } from "../clock/clock.ts";
-import { type AuditEvent, type AuditKind, bounded } from "./audit-event.ts";
 import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
+import { type AuditEvent, bounded } from "./audit-sink.ts";
+import type { SinkSender, SinkStatus } from "./sink-sender.ts";
 import type { UsageCounters } from "./usage-counters.ts";
 import type { Outcome, UsageRecorder } from "./usage-recorder.ts";
 import type { UsageShipper, UsageShipperStatus } from "./usage-shipper.ts";
@@ -20,6 +21,8 @@ export interface UsageParts {
   readonly shipper?: UsageShipper | undefined;
   /** Without a file or standard output nothing is written. */
   readonly auditLog?: AuditLog | undefined;
+  /** What plugins bring. */
+  readonly sinks?: readonly SinkSender[];
 }
 
 /** Something that the edge itself did, or that was done to it. */
@@ -37,6 +40,7 @@ export interface UsageStatus {
   readonly mergedRows: number;
   readonly core: UsageShipperStatus | undefined;
   readonly audit: AuditLogStatus | undefined;
+  readonly sinks: readonly SinkStatus[];
 }
 
 export class Usage implements UsageRecorder {
@@ -48,7 +52,7 @@ export class Usage implements UsageRecorder {
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
-    const audits = parts.shipper !== undefined || parts.auditLog !== undefined;
+    const audits = [parts.shipper, parts.auditLog, ...(parts.sinks ?? [])].some((part) => part !== undefined);
     this.#auditsSuccess = audits && parts.audited === "all";
     this.#auditsFailure = audits && parts.audited !== "none";
     this.#counts = parts.shipper !== undefined;
@@ -71,34 +75,35 @@ export class Usage implements UsageRecorder {
       type: "operation",
       time: new Date(this.#parts.clock.wallMs()).toISOString(),
       principal: bounded(principal.name),
-      principal_kind: principal.kind,
-      ...(principal.peer === undefined ? undefined : { peer: principal.peer }),
+      principalKind: principal.kind,
+      peer: principal.peer,
       tenant: bounded(tenant),
       service: bounded(service),
-      ...(version === 0 ? undefined : { version }),
+      version,
       operation,
       outcome,
-      ...(reason === undefined ? undefined : { reason: bounded(reason) }),
-      ...(requestId === undefined ? undefined : { request_id: bounded(requestId) }),
-      ...(count === 1 ? undefined : { count }),
+      reason: reason === undefined ? undefined : bounded(reason),
+      count,
+      requestId: requestId === undefined ? undefined : bounded(requestId),
     });
   }
 
   /** Audits what the edge did: a lease taken or refused, a revocation applied, a reload. */
-  audit(type: Exclude<AuditKind, "operation">, event: OwnEvent): void {
+  audit(type: Exclude<AuditEvent["type"], "operation">, event: OwnEvent): void {
     const { clock, edgeId } = this.#parts;
     const { tenant, service, version, operation, outcome, reason } = event;
     this.#append({
       type,
       time: new Date(clock.wallMs()).toISOString(),
       principal: edgeId,
-      principal_kind: "edge",
-      ...(tenant === undefined ? undefined : { tenant }),
-      ...(service === undefined ? undefined : { service }),
-      ...(version === undefined ? undefined : { version }),
+      principalKind: "edge",
+      tenant,
+      service,
+      version: version ?? 0,
       operation,
       outcome,
-      ...(reason === undefined ? undefined : { reason: bounded(reason) }),
+      reason: reason === undefined ? undefined : bounded(reason),
+      count: 1,
     });
   }
 
@@ -109,17 +114,20 @@ export class Usage implements UsageRecorder {
       mergedRows: counters.mergedRows,
       core: shipper?.status(),
       audit: auditLog?.status(),
+      sinks: (this.#parts.sinks ?? []).map((sink) => sink.status()),
     };
   }
 
   /** Sends and writes what there is. Called once no request can come any more. May be called twice. */
   async close(timeoutMs: number): Promise<void> {
-    await this.#parts.shipper?.close(timeoutMs);
+    const senders = [this.#parts.shipper, ...(this.#parts.sinks ?? [])];
+    await Promise.all(senders.map((sender) => sender?.close(timeoutMs)));
     this.#parts.auditLog?.close();
   }
 
   #append(event: AuditEvent): void {
     this.#parts.shipper?.append(event);
     this.#parts.auditLog?.append(event);
+    for (const sink of this.#parts.sinks ?? []) sink.append(event);
   }
 }

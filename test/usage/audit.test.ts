@@ -41,13 +41,15 @@ function open(options: { maxBytes?: number; keepFiles?: number; maxQueued?: numb
       type: "operation",
       time: new Date(clock.wallMs()).toISOString(),
       principal: "billing",
-      principal_kind: "listener",
+      principalKind: "listener",
       tenant: "tenant-a",
       service: "billing",
       operation: "create",
       outcome: "access_denied",
       reason: 'with "quotes"\nand a line\u2028separator, "hash":"x"}',
-      request_id: requestId,
+      requestId,
+      version: 0,
+      count: 1,
     });
   return { clock, log, file, denied };
 }
