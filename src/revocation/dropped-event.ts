@@ -1,0 +1,26 @@
+/** Why an event was not believed; counted by transport. */
+export type DropReason =
+  /** Not a JWS, or not the data of an event. */
+  | "malformed"
+  /** No key of the Core's set made this signature. */
+  | "bad_signature"
+  /** The Core's key set could not be had, or lacks the key named. */
+  | "no_key"
+  /** Made longer ago than any lease lives. */
+  | "too_old"
+  /** Of another event log: another Core, or a history that was left. */
+  | "other_log"
+  /** An old event, before the edge has its place in the log. */
+  | "no_place"
+  /** Signed, but never sent by this road. */
+  | "not_an_event";
+
+export class DroppedEvent extends Error {
+  override readonly name = "DroppedEvent";
+  readonly reason: DropReason;
+
+  constructor(reason: DropReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
