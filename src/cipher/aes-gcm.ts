@@ -2,7 +2,7 @@
  * Suite 1: HKDF-SHA-256, AES-256-GCM, committing (blob-format.md). The sessions here are the hot path: every wrap and
  * unwrap runs through them, synchronously.
  */
-import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { CryptoEdgeError } from "../errors.ts";
 import { wipe } from "../wipe.ts";
 import {
@@ -15,15 +15,13 @@ import {
   type WrappedKey,
 } from "./blob.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "./cipher.ts";
+import { gcmDecrypt, gcmEncrypt } from "./gcm.ts";
 import { deriveWrappingKey, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 
 /** "Rules for a writer": a salt serves at most 2^30 blobs. */
 const BLOBS_PER_SALT = 2 ** 30;
 /** How many salts' derived keys a session keeps for opening; the oldest goes. */
 const OPENING_KEYS_MAX = 1024;
-
-/** No options are passed to node:crypto: a tag of 16 bytes is GCM's default, and saying so costs a tenth of a wrap. */
-const ALGORITHM = "aes-256-gcm";
 
 export interface AesGcmOptions {
   /** Fills a buffer with random bytes; the operating system's CSPRNG unless a test needs a known salt and nonce. */
@@ -93,14 +91,10 @@ class AesGcmSession implements WrappingSession {
     this.#settings.fillRandom(nonce);
     header.set(nonce, this.#nonceOffset);
 
-    const cipher = createCipheriv(ALGORITHM, wrapping.key, nonce);
-    cipher.setAAD(context.length === 0 ? header : concatenate(header, context));
-    const ciphertext = cipher.update(dataKey);
-    cipher.final();
-    const blob = new Uint8Array(header.length + ciphertext.length + TAG_LENGTH);
+    const blob = new Uint8Array(header.length + dataKey.length + TAG_LENGTH);
     blob.set(header);
-    blob.set(ciphertext, header.length);
-    blob.set(cipher.getAuthTag(), header.length + ciphertext.length);
+    const additionalData = context.length === 0 ? header : concatenate(header, context);
+    gcmEncrypt(wrapping.key, nonce, additionalData, dataKey, blob, header.length);
     return blob;
   }
 
@@ -131,17 +125,11 @@ class AesGcmSession implements WrappingSession {
     }
     copy(bytes, nonceOffset, this.#nonce);
     copy(bytes, tagOffset, this.#tag);
-    const decipher = createDecipheriv(ALGORITHM, derived.key, this.#nonce);
     const header = bytes.subarray(0, ciphertextOffset);
-    decipher.setAAD(context.length === 0 ? header : concatenate(header, context));
-    decipher.setAuthTag(this.#tag);
-    const dataKey = decipher.update(bytes.subarray(ciphertextOffset, tagOffset));
-    try {
-      decipher.final();
-    } catch {
-      wipe(dataKey);
-      throw decryptionFailed();
-    }
+    const additionalData = context.length === 0 ? header : concatenate(header, context);
+    const ciphertext = bytes.subarray(ciphertextOffset, tagOffset);
+    const dataKey = gcmDecrypt(derived.key, this.#nonce, additionalData, ciphertext, this.#tag);
+    if (dataKey === undefined) throw decryptionFailed();
     return dataKey;
   }
 
