@@ -1,0 +1,42 @@
+// `@peculiar/x509` reads metadata when it loads: this import comes first.
+import "reflect-metadata";
+
+import { SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
+
+/** The other end of a connection: where it calls from, and the certificate that it proved to hold, if it gave one. */
+export interface Peer {
+  readonly remoteAddress: string;
+  /** Verified against the CA, in its time when the connection was made. Undefined where none was given or asked for. */
+  readonly certificate: PeerCertificate | undefined;
+}
+
+export interface PeerCertificate {
+  /** URI SANs, in order: a SPIFFE ID is one. */
+  readonly uris: readonly string[];
+  readonly dns: readonly string[];
+  readonly commonName: string | undefined;
+  /** Hexadecimal, lower case, without leading zeros. */
+  readonly serial: string;
+  readonly issuer: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/**
+ * Reads a certificate from its DER bytes. From the bytes and not from the runtime's text form ("URI:a, DNS:b"), where
+ * a name that contains a comma could pass for two.
+ */
+export function readPeerCertificate(der: Uint8Array): PeerCertificate {
+  const certificate = new X509Certificate(Uint8Array.from(der).buffer);
+  const items = certificate.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+  const named = (type: string): string[] => items.filter((item) => item.type === type).map((item) => item.value);
+  return {
+    uris: named("url"),
+    dns: named("dns"),
+    commonName: certificate.subjectName.getField("CN")[0],
+    serial: certificate.serialNumber.toLowerCase().replace(/^0+(?=.)/, ""),
+    issuer: certificate.issuer,
+    notBeforeMs: certificate.notBefore.getTime(),
+    notAfterMs: certificate.notAfter.getTime(),
+  };
+}

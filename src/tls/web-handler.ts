@@ -1,0 +1,72 @@
+import { BodyTooLarge, readBody } from "./body.ts";
+import type { Peer } from "./peer.ts";
+import type { TlsRequest, TlsResponse } from "./server.ts";
+
+/** An application that speaks the web's `Request` and `Response`, told who calls. */
+export type WebHandler = (request: Request, peer: Peer) => Response | Promise<Response>;
+
+/**
+ * Puts a web-standard application behind the TLS server. The body is read whole first, within `maxBodyBytes`; a longer
+ * one gets `tooLarge()`'s answer. Answers are streamed with back-pressure.
+ */
+export function webHandler(
+  handler: WebHandler,
+  options: { readonly maxBodyBytes: number; readonly tooLarge: () => Response },
+): (request: TlsRequest, response: TlsResponse, peer: Peer) => Promise<void> {
+  return async (request, response, peer) => {
+    const method = request.method ?? "GET";
+    let answer: Response;
+    try {
+      const bodyless = method === "GET" || method === "HEAD";
+      const body = bodyless ? undefined : await readBody(request, options.maxBodyBytes);
+      answer = await handler(toWebRequest(request, method, body), peer);
+    } catch (error) {
+      if (!(error instanceof BodyTooLarge)) throw error;
+      answer = options.tooLarge();
+      // The rest of the body is not read: this connection can carry no further request.
+      if (request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    }
+    await send(answer, response, method === "HEAD");
+  };
+}
+
+function toWebRequest(request: TlsRequest, method: string, body: Buffer | undefined): Request {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
+  }
+  const authority = request.headers[":authority"] ?? request.headers.host ?? "localhost";
+  const path = request.url?.startsWith("/") ? request.url : "/";
+  let url: URL;
+  try {
+    url = new URL(path, `https://${String(authority)}`);
+  } catch {
+    url = new URL(path, "https://localhost");
+  }
+  return new Request(url, { method, headers, ...(body === undefined ? {} : { body: new Uint8Array(body) }) });
+}
+
+async function send(answer: Response, response: TlsResponse, headOnly: boolean): Promise<void> {
+  response.statusCode = answer.status;
+  for (const [name, value] of answer.headers) {
+    if (name !== "set-cookie") response.setHeader(name, value);
+  }
+  const cookies = answer.headers.getSetCookie();
+  if (cookies.length > 0) response.setHeader("set-cookie", cookies);
+  if (answer.body === null || headOnly) {
+    await answer.body?.cancel();
+    return void response.end();
+  }
+  const reader = answer.body.getReader();
+  const gone = new Promise<void>((resolve) => response.once("close", resolve));
+  response.once("close", () => void reader.cancel().catch(() => undefined));
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (response.destroyed) return;
+    const flowing = (response as { write(chunk: Uint8Array): boolean }).write(value);
+    if (!flowing) await Promise.race([new Promise<void>((resolve) => response.once("drain", resolve)), gone]);
+  }
+  response.end();
+}
