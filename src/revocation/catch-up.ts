@@ -1,8 +1,11 @@
-import type { Clock } from "../clock/clock.ts";
+import type { Clock, Timer } from "../clock/clock.ts";
+import type { CoreEvents } from "./core-events.ts";
 import type { RevocationEvent } from "./revocation-transport.ts";
 
 export interface CatchUpOptions {
-  readonly events: (signal: AbortSignal) => AsyncIterable<RevocationEvent>;
+  readonly core: CoreEvents;
+  /** The edge's place in the log. */
+  readonly lastEventId: string | undefined;
   readonly deliver: (event: RevocationEvent) => void;
   /** Asked after each event was delivered: whether the Core has nothing more to tell of what was missing. */
   readonly isLast: (event: RevocationEvent) => boolean;
@@ -17,40 +20,37 @@ export interface CatchUpOptions {
  *
  * @throws when the Core can't be reached, ends the stream early, or lets wait too long.
  */
-export async function catchUp(options: CatchUpOptions): Promise<void> {
-  const { clock, timeoutMs, signal } = options;
-  const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  signal.addEventListener("abort", abort, { once: true });
-  const iterator = options.events(controller.signal)[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await within(iterator.next(), clock, timeoutMs, controller.signal);
-      if (next.done) throw new Error("the Core ended the event stream");
-      options.deliver(next.value);
-      if (options.isLast(next.value)) return;
-    }
-  } finally {
-    signal.removeEventListener("abort", abort);
-    controller.abort();
-    // Not awaited: a stream that hangs must not hold the guard.
-    void Promise.resolve(iterator.return?.()).catch(() => {});
-  }
-}
-
-function within<T>(promise: Promise<T>, clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<T> {
+export function catchUp(options: CatchUpOptions): Promise<void> {
+  const { core, clock, timeoutMs, signal } = options;
+  const connection = new AbortController();
   return new Promise((resolve, reject) => {
-    const timer = clock.schedule(timeoutMs, () => end(() => reject(new Error(`no answer in ${timeoutMs} ms`))));
-    const aborted = (): void => end(() => reject(new Error("stopped")));
+    let timer: Timer | undefined;
+    let ended = false;
     const end = (settle: () => void): void => {
-      timer.cancel();
-      signal.removeEventListener("abort", aborted);
+      if (ended) return;
+      ended = true;
+      timer?.cancel();
+      signal.removeEventListener("abort", stopped);
       settle();
+      connection.abort();
     };
-    signal.addEventListener("abort", aborted, { once: true });
-    promise.then(
-      (value) => end(() => resolve(value)),
-      (error: unknown) => end(() => reject(error)),
-    );
+    const fail = (reason: unknown): void => end(() => reject(reason));
+    const stopped = (): void => fail(new Error("stopped"));
+    const wait = (): void => {
+      timer?.cancel();
+      timer = clock.schedule(timeoutMs, () => fail(new Error(`nothing came from the Core for ${timeoutMs} ms`)));
+    };
+    const onEvent = (event: RevocationEvent): void => {
+      if (ended) return;
+      options.deliver(event);
+      if (options.isLast(event)) end(resolve);
+      else wait();
+    };
+    if (signal.aborted) return stopped();
+    signal.addEventListener("abort", stopped, { once: true });
+    wait();
+    core
+      .follow(options.lastEventId, onEvent, connection.signal)
+      .then(() => fail(new Error("the Core ended the event stream")), fail);
   });
 }

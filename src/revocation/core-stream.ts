@@ -25,49 +25,51 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
   const closing = new AbortController();
   let running: Promise<void> | undefined;
 
-  /** One connection, until it ends. Resolves to whether anything came. */
-  async function follow(sink: RevocationSink): Promise<{ heard: boolean; reason: string }> {
+  /** One connection, until it ends. */
+  function follow(sink: RevocationSink): Promise<{ heard: boolean; reason: string }> {
     const connection = new AbortController();
-    const abort = (): void => connection.abort();
-    closing.signal.addEventListener("abort", abort, { once: true });
-    let heard = false;
-    let lastMs = clock.monotonicMs();
-    let timer: Timer | undefined;
-    let gone: (value: "dead") => void = () => {};
-    const dead = new Promise<"dead">((resolve) => {
-      gone = resolve;
+    return new Promise((resolve) => {
+      let heard = false;
+      let ended = false;
+      let lastMs = clock.monotonicMs();
+      let timer: Timer | undefined;
+      const end = (reason: string): void => {
+        if (ended) return;
+        ended = true;
+        timer?.cancel();
+        closing.signal.removeEventListener("abort", closed);
+        resolve({ heard, reason });
+        connection.abort();
+      };
+      const closed = (): void => end("closed");
+      const watch = (delayMs: number): void => {
+        timer = clock.schedule(delayMs, () => {
+          const leftMs = deadAfterMs - (clock.monotonicMs() - lastMs);
+          if (leftMs > 0) watch(leftMs);
+          else end(`nothing came for ${deadAfterMs} ms`);
+        });
+      };
+      closing.signal.addEventListener("abort", closed, { once: true });
+      watch(deadAfterMs);
+      core
+        .follow(
+          sink.resumeAfter(),
+          (event) => {
+            if (ended) return;
+            if (!heard) {
+              heard = true;
+              sink.connected();
+            }
+            lastMs = clock.monotonicMs();
+            sink.deliver(event);
+          },
+          connection.signal,
+        )
+        .then(
+          () => end("the Core ended the stream"),
+          (error: unknown) => end(messageOf(error)),
+        );
     });
-    const watch = (delayMs: number): void => {
-      timer = clock.schedule(delayMs, () => {
-        const leftMs = deadAfterMs - (clock.monotonicMs() - lastMs);
-        if (leftMs > 0) return watch(leftMs);
-        gone("dead");
-      });
-    };
-    watch(deadAfterMs);
-    connection.signal.addEventListener("abort", () => gone("dead"), { once: true });
-    const iterator = core.revocations(sink.resumeAfter(), connection.signal)[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const next = await Promise.race([iterator.next(), dead]);
-        if (closing.signal.aborted) return { heard, reason: "closed" };
-        if (next === "dead") return { heard, reason: `nothing came for ${deadAfterMs} ms` };
-        if (next.done) return { heard, reason: "the Core ended the stream" };
-        if (!heard) {
-          heard = true;
-          sink.connected();
-        }
-        lastMs = clock.monotonicMs();
-        sink.deliver(next.value);
-      }
-    } catch (error) {
-      return { heard, reason: messageOf(error) };
-    } finally {
-      timer?.cancel();
-      closing.signal.removeEventListener("abort", abort);
-      connection.abort();
-      void Promise.resolve(iterator.return?.()).catch(() => {});
-    }
   }
 
   async function run(sink: RevocationSink): Promise<void> {

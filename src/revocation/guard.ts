@@ -236,6 +236,10 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
     link.highWater = seq;
     // In a new log the place has just been taken.
     if (!isKnownLog) return;
+    if (seq < applied) {
+      startHistory(history!, seq, "the event log has gone back");
+      return;
+    }
     blocks.makeStale(Number.POSITIVE_INFINITY);
     dropEveryLease("the place in the event log is out of the Core's retention");
     takePlace(history!, seq);
@@ -341,7 +345,8 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
       try {
         link.highWater = applied;
         await catchUp({
-          events: (signal) => core.revocations(place(), signal),
+          core,
+          lastEventId: place(),
           deliver: (event) => guarded(link, () => accept(link, event, true)),
           isLast: (event) =>
             probing

@@ -229,9 +229,7 @@ describe("a hole", () => {
   test("drops every lease when the Core hangs, or there is none to ask", async () => {
     const hanging = createWorld({
       core: {
-        async *revocations() {
-          await new Promise(() => {});
-        },
+        follow: () => new Promise(() => {}),
       },
     });
     const alone = createWorld({ withoutCore: true });
@@ -261,7 +259,7 @@ describe("a hole", () => {
     const sink = guard.sink("core");
     sink.deliver(heartbeat(0));
     sink.deliver(heartbeat(10_000));
-    for (let turn = 0; turn < 3_000 && guard.status().seq < 10_000; turn++) await clock.advance(1);
+    await clock.advance(HOLE_MS);
     expect(guard.status()).toMatchObject({ seq: 10_000, blocked: 10_000, leaseDrops: 0 });
     expect(control.count("dropAll")).toBe(0);
   });
@@ -275,7 +273,6 @@ describe("a hole", () => {
     sink.deliver(heartbeat(0));
     for (const event of core.events.slice(1)) sink.deliver(event);
     await clock.advance(HOLE_MS);
-    for (let turn = 0; turn < 100 && guard.status().seq < 100; turn++) await clock.advance(1);
     expect(guard.status().seq).toBe(100);
     expect(guard.isBlocked("t", "s", 3)).toBe(false);
   });

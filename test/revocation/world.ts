@@ -56,17 +56,22 @@ export class ListCore implements CoreEvents {
     return this.events.at(-1)?.seq ?? 0;
   }
 
-  async *revocations(lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<RevocationEvent> {
+  async follow(
+    lastEventId: string | undefined,
+    onEvent: (event: RevocationEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     this.asked.push(lastEventId);
+    await Promise.resolve();
     if (this.down) throw new Error("connection refused");
     const at = new Date(this.#clock.wallMs()).toISOString();
     const [log, after] = lastEventId?.split(":") ?? [this.log, `${this.seq}`];
     if (log !== this.log || Number(after) > this.seq || Number(after) + 1 < this.retainedFrom) {
-      yield { type: "reset", log: this.log, seq: this.seq, at, reason: "not retained" };
+      onEvent({ type: "reset", log: this.log, seq: this.seq, at, reason: "not retained" });
     } else {
-      yield* this.events.filter(({ seq }) => seq > Number(after));
+      for (const event of this.events) if (event.seq > Number(after)) onEvent(event);
     }
-    yield { type: "heartbeat", log: this.log, seq: this.seq, at };
+    onEvent({ type: "heartbeat", log: this.log, seq: this.seq, at });
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 }
