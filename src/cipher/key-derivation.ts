@@ -1,18 +1,16 @@
 /** From an L3 and a salt to a wrapping key and its commitment (blob-format.md, "Layout"). */
-import { createHmac, hash } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { allocateSecret, wipe } from "../wipe.ts";
+import { HASH_LENGTH, hmacSha256 } from "./hmac.ts";
 
 const LABEL = new TextEncoder().encode("crypto-edge l4 wrap v1\0");
 
 export const WRAPPING_KEY_LENGTH = 32;
 export const DERIVED_LENGTH = 64;
 
-const HASH_LENGTH = 32;
-const HASH_BLOCK_LENGTH = 64;
-
 /**
- * `okm = HKDF-SHA-256(ikm, salt, info = label || 00 || identity, L = 64)`: the wrapping key K in the first 32 bytes, the
- * commitment C in the others. The caller owns and wipes them.
+ * `okm = HKDF-SHA-256(ikm = L3, salt, info = label || 00 || identity, L = 64)`: the wrapping key K in the first 32 bytes,
+ * the commitment C in the others. The caller owns and wipes them.
  */
 export function deriveWrappingKey(serviceKey: Uint8Array, salt: Uint8Array, identity: Uint8Array): Uint8Array {
   const info = new Uint8Array(LABEL.length + identity.length);
@@ -22,11 +20,9 @@ export function deriveWrappingKey(serviceKey: Uint8Array, salt: Uint8Array, iden
 }
 
 /**
- * RFC 5869, sections 2.2 and 2.3. `length` is at most 255 * 32. The result is the caller's to wipe.
- *
- * Written out, because a crypto library copies the key of an HKDF or HMAC to memory that it frees without wiping, but
- * not a message: in the extract step the L3 is a message, and the expand step is made of plain hashes
- * (docs/security-model.md, "Key memory"; test/cipher/residue.test.ts).
+ * RFC 5869, sections 2.2 and 2.3, written out so that nothing of the L3 stays behind: in the extract step it is the
+ * message, which the crypto library does not copy, and the expand step's HMAC is our own (test/cipher/residue.test.ts).
+ * `length` is at most 255 * 32. The result is the caller's to wipe.
  */
 export function hkdfSha256(inputKey: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   const pseudorandomKey = createHmac("sha256", salt).update(inputKey).digest();
@@ -44,20 +40,4 @@ export function hkdfSha256(inputKey: Uint8Array, salt: Uint8Array, info: Uint8Ar
   wipe(message);
   wipe(pseudorandomKey);
   return output;
-}
-
-/** RFC 2104, for keys no longer than a block. */
-function hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
-  const inner = allocateSecret(HASH_BLOCK_LENGTH + message.length).fill(0x36, 0, HASH_BLOCK_LENGTH);
-  const outer = allocateSecret(HASH_BLOCK_LENGTH + HASH_LENGTH).fill(0x5c, 0, HASH_BLOCK_LENGTH);
-  for (let index = 0; index < key.length; index++) {
-    inner[index]! ^= key[index]!;
-    outer[index]! ^= key[index]!;
-  }
-  inner.set(message, HASH_BLOCK_LENGTH);
-  const digest = hash("sha256", inner, "buffer");
-  outer.set(digest, HASH_BLOCK_LENGTH);
-  const result = hash("sha256", outer, "buffer");
-  for (const secret of [inner, outer, digest]) wipe(secret);
-  return result;
 }
