@@ -5,7 +5,6 @@
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import type { AccessPolicy } from "./access/access-policy.ts";
 import { Policy } from "./access/policy.ts";
-import type { LeaseGate } from "./cache/lease-cache.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
@@ -13,11 +12,19 @@ import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
 import type { Clock } from "./clock/clock.ts";
 import { systemClock } from "./clock/system-clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import { messageOf } from "./errors.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
 import { openKeyMemory } from "./key-memory/open-key-memory.ts";
+import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
+import { type CoreClient, createCoreClient } from "./key-source/core/core-client.ts";
+import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import { createOrchestrator, type Orchestrator } from "./orchestrator.ts";
 import { type PluginContext, SectionError } from "./plugin/plugin.ts";
+import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
+import { createCoreStream } from "./revocation/core-stream.ts";
+import { createEventVerifier } from "./revocation/event-verifier.ts";
+import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import type { UsageRecorder } from "./usage/usage-recorder.ts";
@@ -30,7 +37,7 @@ export const TOKENS = {
   cipher: token<Cipher>("Cipher"),
   keyMemory: token<KeyMemory>("KeyMemory"),
   leaseCache: token<TtlLeaseCache>("LeaseCache"),
-  revocationGuard: token<LeaseGate>("RevocationGuard"),
+  revocationGuard: token<RevocationGuard>("RevocationGuard"),
   revocationTransports: token<readonly RevocationTransport[]>("RevocationTransports"),
   accessPolicy: token<AccessPolicy>("AccessPolicy"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
@@ -73,14 +80,25 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  container.registerInstance(
-    TOKENS.keySource,
-    overrides.keySource ?? (await createKeySource(loaded, log, clock, signal)),
-  );
+  const lent = (plugin: string): PluginContext => pluginContext(loaded, log, clock, signal, plugin);
+  const core = overrides.keySource === undefined ? createCore(loaded, clock) : undefined;
+  const events =
+    core && createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
+  const keySource = overrides.keySource ?? (await createKeySource(loaded, core, lent));
+  container.registerInstance(TOKENS.keySource, keySource);
   once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
 
-  once(TOKENS.revocationGuard, () => ({ isBlocked: () => false, admits: () => true, isOpen: () => true }));
-  once(TOKENS.revocationTransports, () => []);
+  once(TOKENS.revocationGuard, () =>
+    createRevocationGuard({
+      clock,
+      log,
+      maxSilenceMs: configuration.revocation.max_silence,
+      onSilence: configuration.revocation.on_silence,
+      core: events,
+      verifier: core && createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+    }),
+  );
+  container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, events, clock, lent));
 
   once(TOKENS.leaseCache, () => {
     const guard = get(TOKENS.revocationGuard);
@@ -95,6 +113,7 @@ export async function createContainer(
       maxLeases: configuration.cache.max_leases,
       onEvent: (event) => log.debug(event, "lease"),
     });
+    guard.attach(cache);
     return cache;
   });
 
@@ -110,24 +129,62 @@ export async function createContainer(
   return container;
 }
 
+/** The client of the Core, where the Core is a key source or a transport. */
+function createCore({ configuration, errorAt }: LoadedConfiguration, clock: Clock): CoreClient | undefined {
+  const section = configuration.key_source.core;
+  if (section === undefined) return undefined;
+  try {
+    return createCoreClient({
+      url: section.url,
+      certificates: readCoreCertificates(section),
+      clock,
+      timeoutMs: section.timeout,
+    });
+  } catch (error) {
+    throw errorAt(["key_source", "core"], messageOf(error));
+  }
+}
+
 async function createKeySource(
   loaded: LoadedConfiguration,
-  log: Log,
-  clock: Clock,
-  signal: AbortSignal,
+  core: CoreClient | undefined,
+  lent: Lend,
 ): Promise<KeySource> {
   const { use } = loaded.configuration.key_source;
   const name = typeof use === "string" ? use : use[0]!;
+  if (name === "core" && core !== undefined) return createCoreKeySource(core);
   const contributed = loaded.plugins.keySources.get(name);
   if (contributed === undefined) throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
-  const sections = loaded.configuration.key_source as Record<string, unknown>;
+  const sections: Record<string, unknown> = loaded.configuration.key_source;
   return contribute(loaded, ["key_source", name], () =>
-    contributed.contribution.create(
-      sections[name],
-      pluginContext(loaded, log, clock, signal, contributed.from.plugin.name),
-    ),
+    contributed.contribution.create(sections[name], lent(contributed.from.plugin.name)),
   );
 }
+
+/** The configured transports; the Core's own stream where none is configured and there is a Core. */
+async function createTransports(
+  loaded: LoadedConfiguration,
+  events: CoreEvents | undefined,
+  clock: Clock,
+  lent: Lend,
+): Promise<RevocationTransport[]> {
+  const { transports } = loaded.configuration.revocation;
+  const chosen = transports.length === 0 && events !== undefined ? [{ use: "core" }] : transports;
+  return Promise.all(
+    chosen.map((transport: { use: string } & Record<string, unknown>, index) => {
+      if (transport.use === "core" && events !== undefined) return createCoreStream({ core: events, clock });
+      const section = ["revocation", "transports", index, transport.use];
+      const contributed = loaded.plugins.revocationTransports.get(transport.use);
+      if (contributed === undefined) throw loaded.errorAt(section, `there is no transport "${transport.use}"`);
+      return contribute(loaded, section, () =>
+        contributed.contribution.create(transport[transport.use], lent(contributed.from.plugin.name)),
+      );
+    }),
+  );
+}
+
+/** What the edge lends a plugin, by its name. */
+type Lend = (plugin: string) => PluginContext;
 
 function pluginContext(
   loaded: LoadedConfiguration,

@@ -45,6 +45,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       serving,
       prewarmed,
 
+      revocation: guard.status(),
       leases: leases.summary(),
     };
   };
@@ -57,7 +58,6 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     source: keySource.name,
     cipher: container.resolve(TOKENS.cipher).name,
     keyMemory: keyMemory.stats,
-    held: leases.leases(),
   });
   const handler = (principal: Principal): Handler => {
     const app = createApp({
@@ -69,6 +69,9 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     });
     return (request) => app.handle(request);
   };
+
+  for (const transport of transports) await transport.start(guard.sink(transport.name));
+  guard.start();
 
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
@@ -86,6 +89,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     stopping.abort();
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
+    guard.close();
     leases.close();
     await keySource.close();
     keyMemory.close();
