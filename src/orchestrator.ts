@@ -10,7 +10,7 @@ import type { LeaseCache, LeasedVersion } from "./cache/lease-cache.ts";
 import { type DataKeyLength, parseBlob, type WrappedKey } from "./cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "./cipher/context.ts";
 import { CryptoEdgeError, messageOf } from "./errors.ts";
-import type { Outcome, UsageRecorder } from "./usage/usage-recorder.ts";
+import { outcomeOf, type UsageRecorder } from "./usage/usage-recorder.ts";
 import { wipe } from "./wipe.ts";
 
 /** A value at once when the lease is held, else a promise of it. */
@@ -266,8 +266,4 @@ interface Opening {
 function asCryptoEdgeError(error: unknown): CryptoEdgeError {
   if (error instanceof CryptoEdgeError) return error;
   throw error;
-}
-
-function outcomeOf(error: unknown): Outcome {
-  return error instanceof CryptoEdgeError ? error.code : "internal_error";
 }

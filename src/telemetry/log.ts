@@ -1,10 +1,152 @@
-/** The log: JSON lines on standard error, written at once. No key, blob, context value or token is ever passed to it. */
+/**
+ * The log: JSON lines on standard error, written at once. Whatever is passed to it, a key, a blob, a context value or a token
+ * does not come out: fields are of plain kinds, bytes are never printed, and what looks like key material is masked.
+ */
 import pino from "pino";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
-export type Log = pino.Logger;
 
-export function createLog(level: LogLevel): Log {
-  const destination = pino.destination({ dest: 2, sync: true });
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+/** A log whose repeated lines are limited. */
+export interface LimitedLog {
+  debug(fields: object | string, message?: string): void;
+  info(fields: object | string, message?: string): void;
+  warn(fields: object | string, message?: string): void;
+  error(fields: object | string, message?: string): void;
+  child(fields: Readonly<Record<string, string>>): LimitedLog;
+  /** Lines left out since too many said the same. */
+  readonly suppressed: number;
+}
+
+export type Log = LimitedLog;
+
+/** Lines of the same level and message in a window; a flood of failures must not fill the disk, nor delay answers. */
+const LINES_PER_WINDOW = 20;
+const WINDOW_MS = 1000;
+const MOST_MESSAGES = 1000;
+
+/** Names of fields that are ids or names, checked where they come in: shown as they are. */
+const SHOWN_AS_THEY_ARE = new Set(["request_id", "trace_id", "tenant", "service", "principal", "edge", "commit"]);
+
+/**
+ * A run that may be a key or a blob: 32 hex digits are 16 bytes, as are 22 characters of base64; names and ids of people are
+ * shorter, or hold a dot, a colon or a slash.
+ */
+const MATERIAL = /[A-Za-z0-9_+=-]{32,}/g;
+const MASK = "[masked]";
+const DEPTH_MAX = 4;
+const ENTRIES_MAX = 50;
+const TEXT_MAX = 1000;
+
+export interface LogDestination {
+  write(line: string): void;
+}
+
+export function createLog(
+  level: LogLevel,
+  destination: LogDestination = pino.destination({ dest: 2, sync: true }),
+): Log {
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: {},
+    },
+    destination,
+  );
+  return limited(logger, { count: 0 }, {});
+}
+
+function limited(logger: pino.Logger, suppressed: { count: number }, bound: Readonly<Record<string, string>>): Log {
+  let windowStartMs = 0;
+  const seen = new Map<string, number>();
+
+  const write = (level: LogLevel, fields: object | string, message = ""): void => {
+    if (!logger.isLevelEnabled(level)) return;
+    const text = typeof fields === "string" ? fields : message;
+    const nowMs = performance.now();
+    if (nowMs - windowStartMs > WINDOW_MS) {
+      const left = [...seen].filter(([, lines]) => lines > LINES_PER_WINDOW);
+      windowStartMs = nowMs;
+      seen.clear();
+      for (const [line, lines] of left) {
+        logger.warn({ ...bound, lines: lines - LINES_PER_WINDOW }, `left out lines that said: ${masked(line)}`);
+      }
+    }
+    const lines = (seen.get(text) ?? 0) + 1;
+    if (seen.size < MOST_MESSAGES || lines > 1) seen.set(text, lines);
+    if (lines > LINES_PER_WINDOW || seen.size >= MOST_MESSAGES) {
+      suppressed.count++;
+      return;
+    }
+    const shown = typeof fields === "string" ? {} : (plain(fields, 0) as object);
+    logger[level]({ ...bound, ...shown }, masked(text));
+  };
+
+  return {
+    debug: (fields, message) => write("debug", fields, message),
+    info: (fields, message) => write("info", fields, message),
+    warn: (fields, message) => write("warn", fields, message),
+    error: (fields, message) => write("error", fields, message),
+    child: (fields) => limited(logger, suppressed, { ...bound, ...fields }),
+    get suppressed() {
+      return suppressed.count;
+    },
+  };
+}
+
+/** What may be printed of a value. */
+function plain(value: unknown, depth: number, name?: string): unknown {
+  switch (typeof value) {
+    case "string":
+      return name !== undefined && SHOWN_AS_THEY_ARE.has(name) ? value.slice(0, TEXT_MAX) : masked(value);
+    case "number":
+    case "boolean":
+      return value;
+    case "bigint":
+      return String(value);
+    case "object":
+      break;
+    default:
+      return undefined;
+  }
+  if (value === null) return null;
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`;
+  if (value instanceof Error) return errorFields(value, depth);
+  if (depth >= DEPTH_MAX) return "[deeper]";
+  if (Array.isArray(value)) return value.slice(0, ENTRIES_MAX).map((item) => plain(item, depth + 1));
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function" && !(value instanceof Date)) return "[object]";
+  if (value instanceof Date) return value.toISOString();
+  return Object.fromEntries(
+    Object.entries(value)
+      .slice(0, ENTRIES_MAX)
+      .map(([key, inner]) => [key.slice(0, 100), plain(inner, depth + 1, key)]),
+  );
+}
+
+/** Of an error: its name, code, message and where it arose; the causes too, to a depth. */
+function errorFields(error: Error, depth: number): object {
+  const { code } = error as { code?: unknown };
+  return {
+    name: error.name,
+    ...(typeof code === "string" ? { code } : undefined),
+    message: masked(error.message),
+    // Only the places: the stack's first line repeats the message.
+    ...(error.stack === undefined ? undefined : { at: places(error.stack) }),
+    ...(error.cause === undefined || depth >= DEPTH_MAX ? undefined : { cause: plain(error.cause, depth + 1) }),
+  };
+}
+
+function places(stack: string): string[] {
+  return stack
+    .split("\n")
+    .filter((line) => /^\s+at /.test(line))
+    .slice(0, 8)
+    .map((line) => masked(line.trim()));
+}
+
+function masked(text: string): string {
+  const short = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
+  return short.replace(MATERIAL, MASK);
 }

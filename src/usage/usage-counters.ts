@@ -8,9 +8,7 @@
  */
 import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
-import type { ErrorCode } from "../errors.ts";
-import { HTTP_STATUS } from "../errors.ts";
-import type { Outcome } from "./usage-recorder.ts";
+import { OUTCOMES, type Outcome } from "./usage-recorder.ts";
 
 /** A count, as it travels to the Core (core-protocol.md, "Usage"). Times are UTC, ISO 8601. */
 export interface CountRecord {
@@ -29,7 +27,6 @@ export interface CountRecord {
 export const MERGED = "*";
 
 const OPERATIONS: readonly Operation[] = ["create", "decrypt", "rewrap"];
-const OUTCOMES: readonly Outcome[] = ["ok", ...(Object.keys(HTTP_STATUS) as ErrorCode[]), "internal_error"];
 const SLOTS_PER_ROW = OPERATIONS.length * OUTCOMES.length;
 
 const OUTCOME_INDEX = Object.fromEntries(OUTCOMES.map((outcome, index) => [outcome, index])) as Record<Outcome, number>;

@@ -1,9 +1,15 @@
 /** What was done, for the Core's batches and the audit: the port. Never on the path of a request's answer. */
 import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
-import type { ErrorCode } from "../errors.ts";
+import { CryptoEdgeError, type ErrorCode, HTTP_STATUS } from "../errors.ts";
 
 export type Outcome = "ok" | ErrorCode | "internal_error";
+
+export const OUTCOMES: readonly Outcome[] = ["ok", ...(Object.keys(HTTP_STATUS) as ErrorCode[]), "internal_error"];
+
+export function outcomeOf(error: unknown): Outcome {
+  return error instanceof CryptoEdgeError ? error.code : "internal_error";
+}
 
 export interface UsageRecorder {
   /**

@@ -1,0 +1,97 @@
+/** An orchestrator whose operations are timed and counted. Neither changes nor delays what it stands before. */
+import { CryptoEdgeError } from "../errors.ts";
+import type { MaybePromise, Orchestrator } from "../orchestrator.ts";
+import { type Outcome, outcomeOf } from "../usage/usage-recorder.ts";
+import type { OperationLatency, TimedOperation } from "./operation-latency.ts";
+
+export function timed(orchestrator: Orchestrator, latency: OperationLatency): Orchestrator {
+  function failed(operation: TimedOperation, startMs: number, keys: number, error: unknown): never {
+    const outcome = outcomeOf(error);
+    latency.observe(operation, outcome, performance.now() - startMs);
+    latency.countKeys(operation, outcome, keys);
+    throw error;
+  }
+
+  function ended<Result>(operation: TimedOperation, startMs: number, keys: number, result: Result): Result {
+    latency.observe(operation, "ok", performance.now() - startMs);
+    if (operation === "decrypt_batch") countEach(result as readonly unknown[]);
+    else latency.countKeys(operation, "ok", keys);
+    return result;
+  }
+
+  /** Each item of a decrypt-batch ends in its own way. */
+  function countEach(results: readonly unknown[]): void {
+    let opened = 0;
+    for (const result of results) {
+      if (result instanceof CryptoEdgeError) latency.countKeys("decrypt_batch", result.code, 1);
+      else opened++;
+    }
+    latency.countKeys("decrypt_batch", "ok" satisfies Outcome, opened);
+  }
+
+  function after<Result>(
+    operation: TimedOperation,
+    startMs: number,
+    keys: number,
+    result: MaybePromise<Result>,
+  ): MaybePromise<Result> {
+    if (!(result instanceof Promise)) return ended(operation, startMs, keys, result);
+    return result.then(
+      (value) => ended(operation, startMs, keys, value),
+      (error: unknown) => failed(operation, startMs, keys, error),
+    );
+  }
+
+  return {
+    createKey(principal, request, requestId) {
+      const startMs = performance.now();
+      let result: ReturnType<Orchestrator["createKey"]>;
+      try {
+        result = orchestrator.createKey(principal, request, requestId);
+      } catch (error) {
+        return failed("create", startMs, 1, error);
+      }
+      return after("create", startMs, 1, result);
+    },
+    createKeys(principal, request, count, requestId) {
+      const startMs = performance.now();
+      let result: ReturnType<Orchestrator["createKeys"]>;
+      try {
+        result = orchestrator.createKeys(principal, request, count, requestId);
+      } catch (error) {
+        return failed("create_batch", startMs, count, error);
+      }
+      return after("create_batch", startMs, count, result);
+    },
+    decryptKey(principal, request, requestId) {
+      const startMs = performance.now();
+      let result: ReturnType<Orchestrator["decryptKey"]>;
+      try {
+        result = orchestrator.decryptKey(principal, request, requestId);
+      } catch (error) {
+        return failed("decrypt", startMs, 1, error);
+      }
+      return after("decrypt", startMs, 1, result);
+    },
+    decryptKeys(principal, requests, requestId) {
+      const startMs = performance.now();
+      let result: ReturnType<Orchestrator["decryptKeys"]>;
+      try {
+        result = orchestrator.decryptKeys(principal, requests, requestId);
+      } catch (error) {
+        return failed("decrypt_batch", startMs, requests.length, error);
+      }
+      return after("decrypt_batch", startMs, requests.length, result);
+    },
+    rewrapKey(principal, request, requestId) {
+      const startMs = performance.now();
+      let result: ReturnType<Orchestrator["rewrapKey"]>;
+      try {
+        result = orchestrator.rewrapKey(principal, request, requestId);
+      } catch (error) {
+        return failed("rewrap", startMs, 1, error);
+      }
+      return after("rewrap", startMs, 1, result);
+    },
+  };
+}
