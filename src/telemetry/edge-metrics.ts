@@ -269,7 +269,7 @@ function usageMetrics({ usage }: MetricSources): MetricDefinition[] {
       "Usage records in batches that the Core has not taken.",
       () => core()?.waitingRecords,
     ),
-    metric("usage_waiting_events", "gauge", "Audit events that wait for a batch.", () => core()?.waitingEvents),
+    metric("usage_waiting_audit_lines", "gauge", "Audit lines that wait for a batch.", () => core()?.waitingLines),
     metric("usage_oldest_seconds", "gauge", "Age of the oldest count that the Core has not taken.", () =>
       seconds(core()?.oldestMs),
     ),
@@ -289,7 +289,7 @@ function usageMetrics({ usage }: MetricSources): MetricDefinition[] {
       () => {
         const { audit, core: toCore, sinks } = usage();
         const samples: Sample[] = sinks.map(({ name, dropped }) => ({ labels: { sink: name }, value: dropped }));
-        if (toCore !== undefined) samples.push({ labels: { sink: "core" }, value: toCore.droppedEvents });
+        if (toCore !== undefined) samples.push({ labels: { sink: "core" }, value: toCore.droppedLines });
         if (audit !== undefined) samples.push({ labels: { sink: "log" }, value: audit.dropped });
         return samples;
       },

@@ -40,7 +40,7 @@ export interface AuditLogStatus {
 
 export class AuditLog {
   readonly #options: AuditLogOptions;
-  readonly #timer: { current: Timer | undefined } = { current: undefined };
+  #timer: Timer | undefined;
   #queue: AuditEvent[] = [];
   #head: ChainHead;
   #droppedEvents = 0;
@@ -103,7 +103,8 @@ export class AuditLog {
   /** Writes what waits, and the line that says that the edge stopped. May be called twice. */
   close(): void {
     if (this.#closed) return;
-    this.#timer.current?.cancel();
+    this.#timer?.cancel();
+    this.flush();
     this.#queue.push(this.#own("stop", { outcome: "ok" }));
     this.flush();
     this.#closed = true;
@@ -125,7 +126,7 @@ export class AuditLog {
   }
 
   #arm(): void {
-    this.#timer.current = this.#options.clock.schedule(this.#options.writeAfterMs, () => {
+    this.#timer = this.#options.clock.schedule(this.#options.writeAfterMs, () => {
       this.flush();
       for (const sink of this.#options.sinks) sink.tick();
       this.#arm();

@@ -49,7 +49,7 @@ export interface AuditEvent {
   readonly requestId?: string | undefined;
 }
 
-/** As it is sent and written: one JSON object, what is undefined left out. */
+/** As it is sent and written: one JSON object, what is undefined left out. `count` would make it a usage count. */
 export function auditRecord(event: AuditEvent): object {
   const { type, time, principal, principalKind, peer, tenant, service, version, operation, outcome } = event;
   return {
@@ -65,7 +65,7 @@ export function auditRecord(event: AuditEvent): object {
     outcome,
     reason: event.reason,
     request_id: event.requestId,
-    count: event.count === 1 ? undefined : event.count,
+    keys: event.count === 1 ? undefined : event.count,
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Sends counts and audit events to the Core in batches, and keeps at it. A batch keeps its idempotency key over all
+ * Sends counts and audit lines to the Core in batches, and keeps at it. A batch keeps its idempotency key over all
  * retries, so one whose answer was lost counts once (core-protocol.md, "Usage"). Counts are only taken out of the counters when
  * no batch waits: while the Core is down they go on merging there, which bounds memory and loses nothing.
  */
@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { type Clock, sleep, type Timer } from "../clock/clock.ts";
 import { messageOf } from "../errors.ts";
-import { type AuditEvent, auditRecord } from "./audit-sink.ts";
+import type { LineSink } from "./audit-log.ts";
 import type { UsageCounters } from "./usage-counters.ts";
 
 const compress = promisify(gzip);
@@ -48,22 +48,22 @@ export interface UsageShipperOptions {
   readonly sendAfterMs: number;
   /** Records in a batch. */
   readonly maxRecords: number;
-  /** Audit events that wait; beyond, they are dropped and counted. */
-  readonly maxEvents: number;
+  /** Audit lines that wait; beyond, they are dropped and counted. */
+  readonly maxLines: number;
   readonly warn: (message: string) => void;
   /** 0 to 1, for jitter. */
   readonly random?: () => number;
 }
 
 export interface UsageShipperStatus {
-  readonly waitingEvents: number;
+  readonly waitingLines: number;
   /** Records taken into batches that the Core does not have yet. */
   readonly waitingRecords: number;
   readonly sentBatches: number;
   readonly sentRecords: number;
   readonly retries: number;
   readonly refusedRecords: number;
-  readonly droppedEvents: number;
+  readonly droppedLines: number;
   /** How old the oldest count is that the Core does not have. */
   readonly oldestMs: number;
 }
@@ -74,6 +74,8 @@ const LONGEST_BACKOFF_MS = 60_000;
 interface Pending {
   readonly idempotencyKey: string;
   readonly records: readonly string[];
+  /** Made at the first try: a retry sends the same bytes. */
+  body: Buffer | undefined;
 }
 
 export class UsageShipper {
@@ -81,7 +83,7 @@ export class UsageShipper {
   readonly #random: () => number;
   readonly #stop = new AbortController();
   readonly #pending: Pending[] = [];
-  #events: AuditEvent[] = [];
+  #lines: string[] = [];
   #windowStartMs: number;
   #pendingSinceMs: number | undefined;
   #timer: Timer | undefined;
@@ -90,7 +92,7 @@ export class UsageShipper {
   #sentRecords = 0;
   #retries = 0;
   #refusedRecords = 0;
-  #droppedEvents = 0;
+  #droppedLines = 0;
 
   constructor(options: UsageShipperOptions) {
     this.#options = options;
@@ -100,26 +102,26 @@ export class UsageShipper {
     this.#arm(this.#random() * options.sendAfterMs);
   }
 
-  /** Queues an audit event. Cheap; never throws. */
-  append(event: AuditEvent): void {
-    if (this.#events.length >= this.#options.maxEvents) {
-      this.#droppedEvents++;
-      return;
-    }
-    this.#events.push(event);
-    if (this.#events.length === this.#options.maxRecords && this.#shipping === undefined) this.#arm(0);
+  /** Takes the lines of the audit. Those that the Core does not get in the end are holes in the chain that it keeps. */
+  write(lines: readonly string[]): void {
+    const { maxLines, maxRecords } = this.#options;
+    const room = Math.max(0, maxLines - this.#lines.length);
+    this.#droppedLines += Math.max(0, lines.length - room);
+    const before = this.#lines.length;
+    for (const line of lines.length <= room ? lines : lines.slice(0, room)) this.#lines.push(line);
+    if (before < maxRecords && this.#lines.length >= maxRecords && this.#shipping === undefined) this.#arm(0);
   }
 
   status(): UsageShipperStatus {
     const { clock } = this.#options;
     return {
-      waitingEvents: this.#events.length,
+      waitingLines: this.#lines.length,
       waitingRecords: this.#pending.reduce((sum, batch) => sum + batch.records.length, 0),
       sentBatches: this.#sentBatches,
       sentRecords: this.#sentRecords,
       retries: this.#retries,
       refusedRecords: this.#refusedRecords,
-      droppedEvents: this.#droppedEvents,
+      droppedLines: this.#droppedLines,
       oldestMs: Math.max(0, clock.wallMs() - (this.#pendingSinceMs ?? this.#windowStartMs)),
     };
   }
@@ -134,10 +136,10 @@ export class UsageShipper {
     this.#shipping = (this.#shipping ?? Promise.resolve()).then(() => this.#sendLast(deadline.signal));
     await Promise.race([this.#shipping, aborted(deadline.signal)]);
     timer.cancel();
-    const { waitingRecords, waitingEvents } = this.status();
-    if (waitingRecords + waitingEvents > 0) {
+    const { waitingRecords, waitingLines } = this.status();
+    if (waitingRecords + waitingLines > 0) {
       this.#options.warn(
-        `The edge stops with ${waitingRecords + waitingEvents} usage records that the Core did not take.`,
+        `The edge stops with ${waitingRecords + waitingLines} usage records that the Core did not take.`,
       );
     }
   }
@@ -148,7 +150,7 @@ export class UsageShipper {
       this.#shipping = this.#ship().finally(() => {
         this.#shipping = undefined;
         if (this.#stop.signal.aborted) return;
-        const full = this.#events.length >= this.#options.maxRecords;
+        const full = this.#lines.length >= this.#options.maxRecords;
         this.#arm(full ? 0 : this.#options.sendAfterMs * (0.9 + 0.2 * this.#random()));
       });
     });
@@ -182,8 +184,8 @@ export class UsageShipper {
     const batch = this.#pending[0]!;
     const { length } = batch.records;
     try {
-      const body = await compress(`${batch.records.join("\n")}\n`);
-      await this.#options.send({ idempotencyKey: batch.idempotencyKey, body }, signal);
+      batch.body ??= await compress(`${batch.records.join("\n")}\n`);
+      await this.#options.send({ idempotencyKey: batch.idempotencyKey, body: batch.body }, signal);
       this.#sentBatches++;
       this.#sentRecords += length;
     } catch (error) {
@@ -206,11 +208,9 @@ export class UsageShipper {
     const { clock, counters, maxRecords } = this.#options;
     const nowMs = clock.wallMs();
     const fromMs = Math.min(this.#windowStartMs, nowMs);
-    const events = this.#events;
-    const records = [...counters.drain(fromMs, nowMs), ...events.map(auditRecord)].map((record) =>
-      JSON.stringify(record),
-    );
-    this.#events = [];
+    const counts = counters.drain(fromMs, nowMs).map((record) => JSON.stringify(record));
+    const records = counts.concat(this.#lines);
+    this.#lines = [];
     this.#windowStartMs = nowMs;
     if (records.length > 0) this.#pendingSinceMs = fromMs;
     for (let start = 0; start < records.length; start += maxRecords) {
@@ -220,7 +220,7 @@ export class UsageShipper {
 }
 
 function pending(records: readonly string[]): Pending {
-  return { idempotencyKey: randomUUID(), records };
+  return { idempotencyKey: randomUUID(), records, body: undefined };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
@@ -228,4 +228,17 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+/** The shipper as one of the audit's sinks. Its own `close` comes later, when the audit's last line is in. */
+export function lineSink(shipper: UsageShipper): LineSink {
+  return {
+    name: "core",
+    write: (lines) => shipper.write(lines),
+    tick() {},
+    close() {},
+    // Told by the shipper's own status.
+    errors: 0,
+    dropped: 0,
+  };
 }

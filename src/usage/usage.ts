@@ -19,7 +19,7 @@ export interface UsageParts {
   readonly counters: UsageCounters;
   /** Without a Core nothing is shipped. */
   readonly shipper?: UsageShipper | undefined;
-  /** Without a file or standard output nothing is written. */
+  /** Where audit lines are chained, for the Core, a file and standard output; without any of them, undefined. */
   readonly auditLog?: AuditLog | undefined;
   /** What plugins bring. */
   readonly sinks?: readonly SinkSender[];
@@ -52,7 +52,7 @@ export class Usage implements UsageRecorder {
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
-    const audits = [parts.shipper, parts.auditLog, ...(parts.sinks ?? [])].some((part) => part !== undefined);
+    const audits = parts.auditLog !== undefined || (parts.sinks ?? []).length > 0;
     this.#auditsSuccess = audits && parts.audited === "all";
     this.#auditsFailure = audits && parts.audited !== "none";
     this.#counts = parts.shipper !== undefined;
@@ -120,13 +120,13 @@ export class Usage implements UsageRecorder {
 
   /** Sends and writes what there is. Called once no request can come any more. May be called twice. */
   async close(timeoutMs: number): Promise<void> {
+    // Its last line goes to the Core too.
+    this.#parts.auditLog?.close();
     const senders = [this.#parts.shipper, ...(this.#parts.sinks ?? [])];
     await Promise.all(senders.map((sender) => sender?.close(timeoutMs)));
-    this.#parts.auditLog?.close();
   }
 
   #append(event: AuditEvent): void {
-    this.#parts.shipper?.append(event);
     this.#parts.auditLog?.append(event);
     for (const sink of this.#parts.sinks ?? []) sink.append(event);
   }
