@@ -2,8 +2,8 @@
  * HPKE (RFC 9180), the sender's half, base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.
  *
  * By synchronous `node:crypto` rather than a library: a Core answers thousands of leases a second, and this seals ten
- * to twenty times as fast as the promise-based libraries. The edge opens with `@hpke/core`, so that each half is
- * tested against an independent implementation.
+ * to twenty times as fast as the promise-based libraries. Each half is tested against an independent
+ * implementation (test/key-source/hpke.test.ts).
  */
 import { createCipheriv, createHmac, createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
 import { wipe } from "../wipe.ts";

@@ -10,7 +10,7 @@ import { wipe } from "../../wipe.ts";
 import { KeySourceError, type LeasedServiceKey, type LeaseGrant, type LeaseRequest } from "../key-source.ts";
 import { type CoreCertificates, oneLine } from "./core-certificates.ts";
 import { type CoreAnswer, CoreCallError, CoreConnection } from "./core-connection.ts";
-import { createLeaseRecipient, leaseAad } from "./hpke-open.ts";
+import { createLeaseRecipient, type LeaseRecipient, leaseAad } from "./hpke-open.ts";
 
 export interface CoreClientOptions {
   /** `https://host:port` */
@@ -138,7 +138,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
 
     async lease(request, signal) {
       try {
-        const recipient = await createLeaseRecipient();
+        const recipient = createLeaseRecipient();
         const answer = await connection.send({
           method: "POST",
           path: "/core/v1/leases",
@@ -162,7 +162,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           refreshAfterMs: Math.min(lease.refresh_after_seconds, lease.ttl_seconds) * 1_000,
           log: lease.log,
           revocationSeq: lease.revocation_seq,
-          versions: await openVersions(lease, recipient, core),
+          versions: openVersions(lease, recipient, core),
         };
       } catch (error) {
         throw toKeySourceError(error);
@@ -284,16 +284,12 @@ function checkLeaseAnswer(body: unknown, request: LeaseRequest, core: string): S
   return body;
 }
 
-async function openVersions(
-  lease: Static<typeof LeaseAnswer>,
-  recipient: Awaited<ReturnType<typeof createLeaseRecipient>>,
-  core: string,
-): Promise<LeasedServiceKey[]> {
+function openVersions(lease: Static<typeof LeaseAnswer>, recipient: LeaseRecipient, core: string): LeasedServiceKey[] {
   const opened: LeasedServiceKey[] = [];
   try {
     for (const { version, state, enc, sealed } of lease.versions) {
       const aad = leaseAad(lease.tenant, lease.service, version);
-      const key = await recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
+      const key = recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
       opened.push({ version, state, key });
       if (key.length !== KEY_BYTES) throw new RangeError("a service key has 32 bytes");
     }
