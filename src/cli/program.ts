@@ -1,6 +1,7 @@
 /** The program: its commands, and what a failure of one looks like to a person. */
 import { Command, CommanderError } from "commander";
 import { messageOf } from "../errors.ts";
+import { registerAudit } from "./audit.ts";
 import { registerConfig } from "./config.ts";
 import { registerDev } from "./dev.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./exit-codes.ts";
@@ -15,7 +16,15 @@ export function createProgram(): Command {
     .showHelpAfterError("(add --help for help)")
     .showSuggestionAfterError()
     .exitOverride();
-  const register = [registerDev, registerServe, registerConfig, registerSeal, registerInspect, registerVersion];
+  const register = [
+    registerDev,
+    registerServe,
+    registerConfig,
+    registerSeal,
+    registerInspect,
+    registerAudit,
+    registerVersion,
+  ];
   for (const registerCommand of register) registerCommand(program);
   return program;
 }

@@ -3,7 +3,7 @@
  * docs/configuration.md is made from it. Plugins add the sections of their contributions.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
-import { Address, Duration, Name, Path, Section } from "./schema-types.ts";
+import { Address, Duration, Name, Path, Section, Size } from "./schema-types.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -88,6 +88,82 @@ const PolicySection = Section({
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
   operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
 });
+
+const UsageSection = Section(
+  {
+    send_after: Duration({
+      default: "10s",
+      minimumMs: 100,
+      description: "How long usage is gathered before a batch goes to the Core; a kill loses at most that.",
+    }),
+    batch_records: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Records in one batch." }),
+    max_rows: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        "Counts kept apart (principal, tenant, service, version); beyond, the oldest are merged under `*`. None is lost.",
+    }),
+    max_audit_lines: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "Audit lines that wait for the Core or a sink; beyond, they are dropped and counted.",
+    }),
+  },
+  { default: {}, description: "What the Core is told of what was done." },
+);
+
+function auditSection(sinks: Readonly<Record<string, TSchema>>) {
+  return Section(
+    {
+      operations: Type.Union(
+        (["failures", "all", "none"] as const).map((which) => Type.Literal(which)),
+        {
+          default: "failures",
+          description:
+            "Which operations are audited one by one. Leases, revocations, start and stop always are; `all` costs a line for each call.",
+        },
+      ),
+      file: Type.Optional(
+        Section(
+          {
+            path: Path({ description: "The file, JSON lines; `crypto-edge audit verify` checks it." }),
+            max_size: Size({ default: "64MiB", description: "Beyond, the file is put aside and a new one begun." }),
+            keep_files: Type.Integer({
+              default: 0,
+              minimum: 0,
+              description: "How many files put aside are kept; 0 keeps all.",
+            }),
+            fsync: Type.Union(
+              (["write", "second", "rotation"] as const).map((when) => Type.Literal(when)),
+              {
+                default: "second",
+                description:
+                  "When lines are forced to the disk: at each write, once a second, or when the file is full and at the end.",
+              },
+            ),
+          },
+          { description: "An audit file on this machine." },
+        ),
+      ),
+      stdout: Type.Boolean({ default: false, description: "Whether the audit lines go to standard output too." }),
+      write_after: Duration({
+        default: "100ms",
+        minimumMs: 1,
+        description: "How long a line may wait in memory before it is written; a kill loses at most that.",
+      }),
+      sinks: Type.Array(
+        Section({
+          use: oneOf(Object.keys(sinks), { description: "An audit sink of a plugin." }),
+          ...optional(sinks),
+        }),
+        { default: [], description: "Where plugins take the audit." },
+      ),
+    },
+    { default: {}, description: "The audit: who did what." },
+  );
+}
 
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
@@ -187,6 +263,18 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
         dumpable: Type.Boolean({ default: false, description: "Whether the process may be dumped and traced." }),
       },
       { default: {}, description: "The memory that service keys live in." },
+    ),
+    usage: UsageSection,
+    audit: auditSection(contributed.auditSinks),
+    metrics: Type.Optional(
+      Section(
+        {
+          listen: Address({
+            description: "Where /metrics, /livez, /readyz and /v1/status are served, and then no longer elsewhere.",
+          }),
+        },
+        { description: "A listener for those who watch. Without it, each listener serves these." },
+      ),
     ),
     log: Section(
       {
