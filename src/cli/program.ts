@@ -3,9 +3,11 @@ import { Command, CommanderError } from "commander";
 import { messageOf } from "../errors.ts";
 import { registerAudit } from "./audit.ts";
 import { registerConfig } from "./config.ts";
+import { registerCore } from "./core.ts";
 import { registerDev } from "./dev.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./exit-codes.ts";
 import { registerInspect } from "./inspect.ts";
+import { registerPki } from "./pki.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
 import { registerVersion } from "./version.ts";
@@ -23,6 +25,8 @@ export function createProgram(): Command {
     registerSeal,
     registerInspect,
     registerAudit,
+    registerCore,
+    registerPki,
     registerVersion,
   ];
   for (const registerCommand of register) registerCommand(program);

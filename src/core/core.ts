@@ -13,7 +13,13 @@ import { describeCertificate } from "../pki/authority.ts";
 import { parseSpiffeId } from "../pki/identity.ts";
 import { BodyTooLarge, readBody } from "../tls/body.ts";
 import type { Peer } from "../tls/peer.ts";
-import { type ServerCertificates, startTlsServer, type TlsRequest, type TlsResponse } from "../tls/server.ts";
+import {
+  type ServerCertificates,
+  startTlsServer,
+  type TlsRequest,
+  type TlsResponse,
+  type TlsServer,
+} from "../tls/server.ts";
 import { type CoreAdmin, createAdmin, type EdgeState } from "./admin.ts";
 import { adminCall } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
@@ -184,6 +190,20 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     rollSigningKey: () => signingKeys.roll(),
   });
   let closing = false;
+  let server: TlsServer | undefined;
+  const counters: CoreCounters = {
+    leaseCalls: 0,
+    leaseRefusals: 0,
+    usageBatches: 0,
+    usageDuplicates: 0,
+    publishFailures: 0,
+    get streams() {
+      return stream.streams;
+    },
+    get connections() {
+      return server?.connections ?? 0;
+    },
+  };
 
   const route = async (request: TlsRequest, response: TlsResponse, peer: Peer): Promise<void> => {
     if (closing) throw new CoreError("unavailable", "this Core is stopping: ask again soon", { retryAfterSeconds: 1 });
@@ -256,7 +276,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     sendJson(response, answer.status, JSON.stringify(answer.body));
   };
 
-  const server = await startTlsServer({
+  server = await startTlsServer({
     hostname: options.listen.hostname,
     port: options.listen.port,
     certificates: options.tls,
@@ -270,20 +290,6 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     store.close();
     throw listenError(error, options.listen);
   });
-  const counters: CoreCounters = {
-    leaseCalls: 0,
-    leaseRefusals: 0,
-    usageBatches: 0,
-    usageDuplicates: 0,
-    publishFailures: 0,
-    get streams() {
-      return stream.streams;
-    },
-    get connections() {
-      return server.connections;
-    },
-  };
-
   let closed: Promise<void> | undefined;
   const host = options.listen.hostname.includes(":") ? `[${options.listen.hostname}]` : options.listen.hostname;
   return {

@@ -16,6 +16,8 @@ export interface CoreClientOptions {
   /** `https://host:port` */
   readonly url: string;
   readonly certificates: CoreCertificates;
+  /** The name that the Core's certificate must carry, where it is not the URL's host. */
+  readonly serverName?: string | undefined;
   readonly clock?: Clock;
   readonly timeoutMs?: number;
   /** Connections for calls at once; more wait. */
@@ -110,6 +112,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
   const connection = new CoreConnection({
     url: options.url,
     certificates: options.certificates,
+    serverName: options.serverName,
     clock,
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     maxConnections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,

@@ -37,6 +37,8 @@ export interface CoreConnectionOptions {
   /** `https://host:port` */
   readonly url: string;
   readonly certificates: CoreCertificates;
+  /** The name that the Core's certificate must carry, where it is not the URL's host. */
+  readonly serverName?: string | undefined;
   readonly clock: Clock;
   /** From a call's beginning to the head of its answer, TLS handshake included; and again to the body's end. */
   readonly timeoutMs: number;
@@ -201,7 +203,13 @@ export class CoreConnection {
 
   #fault(error: NodeJS.ErrnoException): CoreCallError {
     const certificates = this.#certificates;
-    const message = explainFault({ error, url: this.url, certificates, nowMs: this.#options.clock.wallMs() });
+    const message = explainFault({
+      error,
+      url: this.url,
+      name: this.#options.serverName ?? this.url.hostname,
+      certificates,
+      nowMs: this.#options.clock.wallMs(),
+    });
     return new CoreCallError(message, { cause: error });
   }
 
@@ -215,6 +223,7 @@ export class CoreConnection {
       key: this.#certificates.key,
       minVersion: "TLSv1.3",
       rejectUnauthorized: true,
+      ...(this.#options.serverName === undefined ? {} : { servername: this.#options.serverName }),
     });
   }
 }

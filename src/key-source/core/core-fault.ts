@@ -22,11 +22,13 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
 export interface ConnectionFault {
   readonly error: NodeJS.ErrnoException & { readonly cert?: { readonly subjectaltname?: string } };
   readonly url: URL;
+  /** What the Core's certificate must be made for. */
+  readonly name: string;
   readonly certificates: CoreCertificates;
   readonly nowMs: number;
 }
 
-export function explainFault({ error, url, certificates, nowMs }: ConnectionFault): string {
+export function explainFault({ error, url, name, certificates, nowMs }: ConnectionFault): string {
   const code = error.code ?? "";
   const core = `the Core at ${url.origin}`;
   const own = faultOfOwnCertificates(certificates, nowMs);
@@ -40,7 +42,7 @@ export function explainFault({ error, url, certificates, nowMs }: ConnectionFaul
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     const names = error.cert?.subjectaltname;
     const made = names === undefined ? "" : `, but for ${oneLine(names)}`;
-    return `the certificate of ${core} was not made for the name ${url.hostname}${made}: call it by one of its names, or issue it again with this one`;
+    return `the certificate of ${core} was not made for the name ${name}${made}: call it by one of its names, or issue it again with this one`;
   }
   if (WRONG_AUTHORITY.has(code)) {
     // Some runtimes answer so for a certificate out of its time too.

@@ -1,0 +1,98 @@
+/** The reference Core's own configuration file (docs/core.md). */
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { type Static, Type } from "@sinclair/typebox";
+import { LineCounter, parseDocument } from "yaml";
+import { type ConfigurationProblem, decodeConfiguration, isRecord } from "../config/decode.ts";
+import { ConfigurationError } from "../config/load.ts";
+import { Address, Duration, Path, Section } from "../config/schema-types.ts";
+import { DEFAULT_RETAINED_EVENTS } from "./key-store.ts";
+
+const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });
+
+const CoreFile = Section({
+  listen: Address({ description: "Where edges and administrators connect." }),
+  database: Path({ description: "The SQLite database; made where it is not there." }),
+  master_key: Type.Union(
+    [
+      Section({ file: Path({ description: "A file with the key." }) }),
+      Section({ environment: Type.String({ minLength: 1, description: "The name of a variable with the key." }) }),
+    ],
+    { description: "What everything in the database is encrypted under: 32 bytes, as they are, in hex or in base64." },
+  ),
+  tls: Section({
+    cert: Path({ description: "The Core's certificate (PEM)." }),
+    key: Path({ description: "Its private key (PEM)." }),
+    client_ca: Path({ description: "The CA whose edges and administrators are let in (PEM)." }),
+  }),
+  allow: Type.Array(
+    Section({
+      edges: Globs("Ids of edges; `*` stands for any characters."),
+      tenants: Globs("Tenants that they may lease keys of."),
+      services: Globs("Services that they may lease keys of."),
+    }),
+    { default: [], description: "Which edges may lease which keys. Nothing is allowed by default." },
+  ),
+  lease: Section(
+    {
+      ttl: Duration({ default: "5m", minimumMs: 1_000, description: "How long an edge may use a key." }),
+      refresh_after: Duration({ default: "4m", minimumMs: 1_000, description: "When it should renew." }),
+      deprecated_versions: Type.Integer({
+        default: 2,
+        minimum: 0,
+        maximum: 100,
+        description: "How many older versions come along with the active one.",
+      }),
+      per_second_per_edge: Type.Integer({
+        default: 1_000,
+        minimum: 1,
+        description: "How many lease calls one edge may make in a second.",
+      }),
+    },
+    { default: {} },
+  ),
+  retained_events: Type.Integer({
+    default: DEFAULT_RETAINED_EVENTS,
+    minimum: 1,
+    description: "How many events are kept for edges that were away.",
+  }),
+});
+
+export type CoreConfiguration = Static<typeof CoreFile>;
+
+export function coreConfigurationSchema(): typeof CoreFile {
+  return CoreFile;
+}
+
+/** @throws ConfigurationError with every mistake, each with its place. */
+export function readCoreConfiguration(file: string): CoreConfiguration {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new ConfigurationError([`${file}: cannot be read (${code}). Give the path with --config FILE.`]);
+  }
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const value: unknown = document.errors.length > 0 ? undefined : (document.toJS() ?? {});
+  if (!isRecord(value)) {
+    const [first] = document.errors;
+    const place = first === undefined ? "" : `:${lineCounter.linePos(first.pos[0]).line}`;
+    throw new ConfigurationError([
+      `${file}${place}: not YAML of the form "key: value"${first ? `: ${first.message}` : ""}`,
+    ]);
+  }
+  const problems: ConfigurationProblem[] = [];
+  const decoded = decodeConfiguration(CoreFile, value, { directory: dirname(resolve(file)) }, problems);
+  const configuration = decoded as CoreConfiguration;
+  if (problems.length === 0 && configuration.lease.refresh_after > configuration.lease.ttl) {
+    problems.push({ path: ["lease", "refresh_after"], message: "must be at most lease.ttl" });
+  }
+  if (problems.length > 0) {
+    throw new ConfigurationError(
+      problems.map(({ path, message }) => `${file}: ${path.length === 0 ? "" : `${path.join(".")}: `}${message}`),
+    );
+  }
+  return configuration;
+}
