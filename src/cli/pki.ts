@@ -51,7 +51,7 @@ Examples:
 
   issuing(pki.command("edge").argument("<id>", "the edge's id, as in its configuration"), "a certificate for an edge")
     .addHelpText("after", "\nExample:\n  crypto-edge pki edge edge-1")
-    .action((id: string, options: IssueOptions) => issue(options, { kind: "edge", edge: id }, `edge-${id}`));
+    .action((id: string, options: IssueOptions) => issue(options, { kind: "edge", edge: id }, id));
 
   issuing(pki.command("core"), "the Core's certificate; with --admin, one for its administrator")
     .option("--admin", "for an administrator of the Core")
@@ -71,7 +71,7 @@ Examples:
   )
     .addHelpText("after", "\nExample:\n  crypto-edge pki client billing/api")
     .action((path: string, options: IssueOptions) =>
-      issue(options, { kind: "client", path }, `client-${path.replaceAll("/", "-")}`),
+      issue(options, { kind: "client", path }, path.replaceAll("/", "-")),
     );
 
   pki
@@ -80,7 +80,7 @@ Examples:
     .description("put certificates on the revocation list (crl.pem), which is made anew with all that were revoked")
     .addOption(directory())
     .option("--json", "as JSON")
-    .addHelpText("after", "\nExample:\n  crypto-edge pki revoke pki/client-billing-api.pem")
+    .addHelpText("after", "\nExample:\n  crypto-edge pki revoke pki/billing-api.pem")
     .action(async (paths: string[], options: { dir: string; json?: boolean }) => {
       const { describeCertificate, makeRevocationList } = await import("../pki/authority.ts");
       const { noteRevoked, readAuthority, readPem, writeRevocationList } = await import("../pki/files.ts");
