@@ -1,9 +1,12 @@
 import { dlopen, type Pointer, read, toArrayBuffer } from "bun:ffi";
 import {
+  AF_UNIX,
   LIBC,
+  MSG_NOSIGNAL,
   O_CLOEXEC,
   type Platform,
   type ResourceLimit,
+  SOCK_DGRAM_CLOEXEC,
   SYS_MEMFD_SECRET,
   type SystemCalls,
 } from "./system-calls.ts";
@@ -25,6 +28,8 @@ const COMMON = {
 const LINUX = {
   syscall: { args: ["i64", "u64", "u64", "u64"], returns: "i64" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
@@ -57,6 +62,16 @@ export function bunSystemCalls(platform: Platform): SystemCalls {
     errno(): number {
       const address = errnoAddress();
       return address === null ? 0 : read.i32(address, 0);
+    },
+    sendDatagram(address, message): number {
+      if (linux === undefined) return -1;
+      const descriptor = linux.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+      if (descriptor < 0) return -1;
+      try {
+        return Number(linux.sendto(descriptor, message, message.length, MSG_NOSIGNAL, address, address.length));
+      } finally {
+        libc.close(descriptor);
+      }
     },
     view: (address, lengthBytes) => new Uint8Array(toArrayBuffer(address as Pointer, 0, lengthBytes)),
   };

@@ -1,13 +1,16 @@
 import {
+  AF_UNIX,
   LIBC,
+  MSG_NOSIGNAL,
   O_CLOEXEC,
   type Platform,
   type ResourceLimit,
+  SOCK_DGRAM_CLOEXEC,
   SYS_MEMFD_SECRET,
   type SystemCalls,
 } from "./system-calls.ts";
 
-type NativeType = "i32" | "i64" | "u64" | "buffer" | "pointer";
+type NativeType = "i32" | "i64" | "u32" | "u64" | "buffer" | "pointer";
 interface NativeFunction {
   readonly parameters: readonly NativeType[];
   readonly result: NativeType;
@@ -43,6 +46,8 @@ const COMMON = {
 const LINUX = {
   syscall: { parameters: ["i64", "u64", "u64", "u64"], result: "i64" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  sendto: { parameters: ["i32", "buffer", "u64", "i32", "buffer", "u32"], result: "i64" },
   __errno_location: { parameters: [], result: "u64" },
 } as const;
 
@@ -86,6 +91,16 @@ export function denoSystemCalls(platform: Platform): SystemCalls {
     setrlimit: (resource, limit) =>
       Number(libc.setrlimit(resource, new Uint8Array(BigUint64Array.of(limit.soft, limit.hard).buffer))),
     errno: () => new Deno.UnsafePointerView(pointer(errnoAddress())).getInt32(),
+    sendDatagram(address, message): number {
+      if (linux === undefined) return -1;
+      const descriptor = Number(linux.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0));
+      if (descriptor < 0) return -1;
+      try {
+        return Number(linux.sendto(descriptor, message, message.length, MSG_NOSIGNAL, address, address.length));
+      } finally {
+        libc.close(descriptor);
+      }
+    },
     view: (address, lengthBytes) =>
       new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer(address), lengthBytes)),
   };

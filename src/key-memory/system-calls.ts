@@ -1,5 +1,5 @@
 /**
- * The few calls of the operating system that key memory needs, and their numbers. Two adapters reach them, one for each
+ * The few calls of the operating system that key memory needs (and one for the service manager), and their numbers. Two adapters reach them, one for each
  * runtime's foreign functions: the only code here that is not the same under Bun and Deno.
  */
 export interface SystemCalls {
@@ -20,6 +20,11 @@ export interface SystemCalls {
   getrlimit(resource: number): ResourceLimit | undefined;
   setrlimit(resource: number, limit: ResourceLimit): number;
   errno(): number;
+  /**
+   * Linux only: sends one datagram to a Unix socket, whose address is a `sockaddr_un`; no runtime offers that. Answers the
+   * bytes sent.
+   */
+  sendDatagram(address: Uint8Array, message: Uint8Array): number;
   /** The memory at `address` as bytes. They must be let go of with `letGo` before the memory is unmapped. */
   view(address: number, lengthBytes: number): Uint8Array;
 }
@@ -53,6 +58,11 @@ export const PR_SET_DUMPABLE = 4;
 /** The same on every architecture, as all system calls since 2019. */
 export const SYS_MEMFD_SECRET = 447;
 export const O_CLOEXEC = 0o2000000;
+
+/** Linux only. */
+export const AF_UNIX = 1;
+export const SOCK_DGRAM_CLOEXEC = 2 | O_CLOEXEC;
+export const MSG_NOSIGNAL = 0x4000;
 
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
   1: "EPERM",
