@@ -3,7 +3,6 @@
  * cache, revocation transport) and what stands around them are ports; this file says which adapter answers for each.
  */
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
-import type { AccessPolicy } from "./access/access-policy.ts";
 import { Policy } from "./access/policy.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
@@ -12,6 +11,7 @@ import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
 import type { Clock } from "./clock/clock.ts";
 import { systemClock } from "./clock/system-clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import { policyRules } from "./config/policy-rules.ts";
 import { messageOf } from "./errors.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
 import { openKeyMemory } from "./key-memory/open-key-memory.ts";
@@ -39,7 +39,7 @@ export const TOKENS = {
   leaseCache: token<TtlLeaseCache>("LeaseCache"),
   revocationGuard: token<RevocationGuard>("RevocationGuard"),
   revocationTransports: token<readonly RevocationTransport[]>("RevocationTransports"),
-  accessPolicy: token<AccessPolicy>("AccessPolicy"),
+  accessPolicy: token<Policy>("AccessPolicy"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
   orchestrator: token<Orchestrator>("Orchestrator"),
 } as const;
@@ -117,7 +117,7 @@ export async function createContainer(
     return cache;
   });
 
-  once(TOKENS.accessPolicy, () => new Policy(configuration.policies, clock));
+  once(TOKENS.accessPolicy, () => new Policy(policyRules(configuration.policies), clock));
   once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? { record() {} });
   once(TOKENS.orchestrator, () =>
     createOrchestrator({

@@ -1,22 +1,25 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
-import type { Principal } from "./access/principal.ts";
 import { systemClock } from "./clock/system-clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
-import type { ListenerConfiguration } from "./config/schema.ts";
+import { policyRules } from "./config/policy-rules.ts";
+import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
+import { messageOf } from "./errors.ts";
 import { hardenProcess } from "./key-memory/harden-process.ts";
 import { createApp, type Readiness } from "./server/app.ts";
-import { listenOnPort, listenOnUnixSocket } from "./server/listeners/bun.ts";
-import type { Handler, Listener } from "./server/listeners/listener.ts";
+import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
+import { openListener } from "./server/listeners/open-listener.ts";
 import { COMMIT, VERSION } from "./version.ts";
-
-/** The longest body taken: a decrypt-batch of 10,000 with a small context each. */
-const BODY_BYTES_MAX = 16 * 2 ** 20;
 
 export interface Edge {
   /** Where it listens, as shown to a person. */
   readonly addresses: readonly string[];
   readiness(): Readiness;
+  /**
+   * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
+   * has changed counts from the next start. Never rejects: what is no good is logged, and the old stays in use.
+   */
+  reload(configuration: Configuration): Promise<void>;
   /** Stops accepting, finishes what is in flight (bounded), wipes every key. May be called twice. */
   close(): Promise<void>;
 }
@@ -59,12 +62,12 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     cipher: container.resolve(TOKENS.cipher).name,
     keyMemory: keyMemory.stats,
   });
-  const handler = (principal: Principal): Handler => {
+  const createHandler: HandlerFactory = ({ identify, administration }) => {
     const app = createApp({
       orchestrator,
-      identify: () => principal,
+      identify,
       readiness,
-      status,
+      status: administration ? status : undefined,
       onDefect: (error) => log.error({ err: error }, "a request failed by a defect of the edge"),
     });
     return (request) => app.handle(request);
@@ -80,6 +83,16 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       return listeners.map((listener) => listener.address);
     },
     readiness,
+    async reload({ policies }) {
+      container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
+      const ended = await Promise.allSettled(listeners.map((listener) => listener.reload?.()));
+      ended.forEach((result, index) => {
+        if (result.status === "fulfilled") return;
+        const details = { address: listeners[index]?.address, reason: messageOf(result.reason) };
+        log.error(details, "this listener's files are no good; the old ones stay in use");
+      });
+      log.info({ policies: policies.length }, "reloaded");
+    },
     close() {
       closed ??= stop();
       return closed;
@@ -98,7 +111,11 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   }
 
   try {
-    for (const listener of configuration.listeners) listeners.push(await listen(listener, handler));
+    for (const listener of configuration.listeners) {
+      listeners.push(
+        await openListener(listener, { limits: configuration.limits, createHandler, clock: systemClock, log }),
+      );
+    }
   } catch (error) {
     await edge.close();
     throw error;
@@ -110,14 +127,4 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
-}
-
-function listen(
-  listener: ListenerConfiguration,
-  handler: (principal: Principal) => Handler,
-): Promise<Listener> | Listener {
-  const handle = handler({ kind: "listener", name: listener.principal });
-  const limits = { bodyBytesMax: BODY_BYTES_MAX };
-  if ("http" in listener) return listenOnPort(listener.http.host, listener.http.port, handle, limits);
-  return listenOnUnixSocket(listener.unix, Number.parseInt(listener.mode, 8), handle, limits);
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
+import { checkPolicies } from "../access/policy.ts";
 import { messageOf } from "../errors.ts";
 import {
   type ConfigurationPath,
@@ -11,6 +12,7 @@ import {
   isRecord,
   nearestName,
 } from "./decode.ts";
+import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
 
 const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
@@ -127,6 +129,10 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
       });
     }
   });
+  const named = listeners.flatMap((listener) => ("principal" in listener ? [listener.principal] : []));
+  for (const { ruleIndex, key, message } of checkPolicies(policyRules(configuration.policies), named)) {
+    problems.push({ path: ["policies", ruleIndex, key], message });
+  }
   listeners.forEach((listener, index) => {
     if ("http" in listener && !isLoopback(listener.http.host)) {
       problems.push({

@@ -3,6 +3,7 @@
  * docs/configuration.md is made from it. Plugins add the sections of their contributions.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { Address, Duration, Name, Path, Section, Size } from "./schema-types.ts";
 
 const MINUTE_MS = 60_000;
@@ -51,12 +52,71 @@ const CacheSection = Section(
   { default: {}, description: "The leases." },
 );
 
+const ListenerPrincipal = () =>
+  Type.String({
+    pattern: LISTENER_PRINCIPAL_PATTERN,
+    expected: "a name of letters, digits and . _ : / -, which does not begin like another kind of principal's",
+    description: "Who its callers are.",
+  });
+
+const Status = (served: boolean) =>
+  Type.Boolean({
+    default: served,
+    description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
+  });
+
 const HttpListener = Section(
   {
     http: Address({ description: "Plain HTTP on this loopback address." }),
-    principal: Type.String({ minLength: 1, description: "Who its callers are." }),
+    principal: ListenerPrincipal(),
+    status: Status(true),
   },
   { title: "http" },
+);
+
+const TokenIssuerSection = Section(
+  {
+    issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
+    audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
+    jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
+      expected: "the https:// URL of a JWK set, or a path",
+      description: "The issuer's public keys, a JWK set: a URL or a file.",
+    }),
+    claim: Type.String({ default: "sub", minLength: 1, description: "The claim that names the caller." }),
+  },
+  { title: "token issuer" },
+);
+
+const HttpsListener = Section(
+  {
+    https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
+    cert: Path({ description: "The server's certificate and its chain (PEM)." }),
+    key: Path({ description: "The private key (PEM) of that certificate." }),
+    client_ca: Path({ description: "The authorities (PEM) that client certificates must come from." }),
+    client_crl: Type.Array(Path(), {
+      default: [],
+      description: "Revocation lists (PEM or DER) of those authorities.",
+    }),
+    principal_from: Type.Array(
+      Type.Union((["uri", "dns", "common_name"] as const).map((source) => Type.Literal(source))),
+      {
+        default: ["uri", "dns", "common_name"],
+        minItems: 1,
+        description: "Which name of a client certificate is the principal: the first kind that it has.",
+      },
+    ),
+    min_tls: Type.Union(
+      (["1.3", "1.2"] as const).map((version) => Type.Literal(version)),
+      { default: "1.3", expected: '"1.3" or "1.2", in quotes', description: "The oldest TLS version that is spoken." },
+    ),
+    tokens: Type.Array(TokenIssuerSection, {
+      default: [],
+      description:
+        "Issuers whose bearer tokens (JWT) are taken from callers without a certificate. None: a certificate is a must.",
+    }),
+    status: Status(false),
+  },
+  { title: "https" },
 );
 
 const UnixListener = Section(
@@ -68,18 +128,31 @@ const UnixListener = Section(
       expected: 'a file mode in quotes, such as "0660"',
       description: "The socket's file mode.",
     }),
-    principal: Type.String({ minLength: 1, description: "Who its callers are." }),
+    owner: Type.Optional(
+      Type.String({
+        pattern: "^[0-9]+(:[0-9]+)?$",
+        expected: 'numeric ids in quotes, such as "1000" or "1000:1000"',
+        description: "The socket's user, or user and group, by number.",
+      }),
+    ),
+    principal: ListenerPrincipal(),
+    status: Status(false),
   },
   { title: "unix" },
 );
 
-export const ListenerSection = Type.Union([HttpListener, UnixListener], {
-  expected: 'a listener: one of "http: ADDRESS" or "unix: PATH"',
+export const ListenerSection = Type.Union([HttpListener, UnixListener, HttpsListener], {
+  expected: 'a listener: one of "http: ADDRESS", "unix: PATH" or "https: ADDRESS"',
 });
 
 const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
 
 const PolicySection = Section({
+  name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
+  effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")], {
+    default: "allow",
+    description: "A rule that denies wins over every rule that allows.",
+  }),
   principals: Type.Array(Type.String(), {
     minItems: 1,
     description: "Names of principals; `*` stands for any characters.",
@@ -87,6 +160,19 @@ const PolicySection = Section({
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
   operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+  rate_limit: Type.Optional(
+    Section(
+      {
+        per_principal: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Keys a second for each principal; as many at once after a rest." }),
+        ),
+        per_tenant: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Keys a second for each tenant, of all principals together." }),
+        ),
+      },
+      { description: "How much of what this rule allows." },
+    ),
+  ),
 });
 
 const UsageSection = Section(
@@ -165,6 +251,48 @@ function auditSection(sinks: Readonly<Record<string, TSchema>>) {
   );
 }
 
+const LimitsSection = Section(
+  {
+    max_connections: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      description: "Connections of each HTTPS listener; further ones are closed.",
+    }),
+    max_connections_per_principal: Type.Integer({
+      default: 1_000,
+      minimum: 1,
+      description: "HTTPS connections of one principal.",
+    }),
+    max_requests: Type.Integer({
+      default: 2_048,
+      minimum: 1,
+      description: "Requests in flight on each listener; further ones are answered 503.",
+    }),
+    max_requests_per_principal: Type.Integer({
+      default: 1_024,
+      minimum: 1,
+      description: "Requests in flight of one principal; further ones are answered 429.",
+    }),
+    max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
+    max_body: Size({ default: "16MiB", description: "The longest body of a request; a longer one is answered 413." }),
+    max_bodies: Size({
+      default: "256MiB",
+      description: "All bodies in flight on each listener together; a request beyond is answered 503.",
+    }),
+    request_timeout: Duration({
+      default: "30s",
+      minimumMs: 100,
+      description: "How long a request may take to arrive.",
+    }),
+    idle_timeout: Duration({
+      default: "60s",
+      minimumMs: 1_000,
+      description: "How long a connection may stay open without a request.",
+    }),
+  },
+  { default: {}, description: "What callers may use up." },
+);
+
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
@@ -232,6 +360,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       default: [],
       description: "Who may do what. Nothing is allowed that no policy allows.",
     }),
+    limits: LimitsSection,
     plugins: Type.Array(
       Type.Union([
         Path(),
@@ -294,6 +423,9 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
 
 export type Configuration = Static<ReturnType<typeof configurationSchema>>;
 export type ListenerConfiguration = Configuration["listeners"][number];
+export type HttpsListenerConfiguration = Static<typeof HttpsListener>;
+export type LimitsConfiguration = Static<typeof LimitsSection>;
+export type PolicyConfiguration = Static<typeof PolicySection>;
 export type CoreConfiguration = Static<typeof CoreSection>;
 
 function oneOf(names: readonly string[], options: { description?: string } = {}) {

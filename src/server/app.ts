@@ -27,7 +27,8 @@ export interface AppParts {
   /** Who sent a request. @throws {CryptoEdgeError} `unauthenticated` */
   readonly identify: (request: Request) => Principal;
   readonly readiness: () => Readiness;
-  readonly status: () => unknown;
+  /** What `/v1/status` tells; undefined where it is not served, since it tells the names of tenants. */
+  readonly status: (() => unknown) | undefined;
   /** Told of every defect (never of expected errors). */
   readonly onDefect: (error: unknown) => void;
 }
@@ -66,19 +67,21 @@ export function createApp(parts: AppParts): App {
       const readiness = parts.readiness();
       return Response.json(readiness, { status: readiness.ready ? 200 : 503 });
     })
-    .get("/v1/status", () => Response.json(parts.status()))
     .get("/openapi.json", () => Response.json(document));
+
+  const { status } = parts;
+  if (status !== undefined) app.get("/v1/status", () => Response.json(status()));
 
   const post = <Schema extends TSchema>(
     path: string,
     schema: Schema,
-    status: 200 | 201,
+    success: 200 | 201,
     run: (principal: Principal, body: Static<Schema>) => unknown,
   ): void => {
     app.post(
       path,
       ({ body, request, set }) => {
-        set.status = status;
+        set.status = success;
         return run(identify(request), body as Static<Schema>);
       },
       { body: schema, parse: "json" },

@@ -35,6 +35,8 @@ export interface TlsServerOptions {
    * connections). Synchronous: it stands on the accepting path.
    */
   readonly admit?: (peer: Peer) => string | undefined;
+  /** An admitted connection has ended. */
+  readonly onClosed?: (peer: Peer) => void;
   /** A connection that was refused before any request: for a log line. Reasons name no secret. */
   readonly onRefused?: (refusal: {
     readonly remoteAddress: string;
@@ -186,7 +188,10 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     };
     Object.defineProperty(socket, CONNECTION, { value: connection });
     connections.add(connection);
-    socket.once("close", () => connections.delete(connection));
+    socket.once("close", () => {
+      connections.delete(connection);
+      options.onClosed?.(peer);
+    });
     socket.setNoDelay(true);
     if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
     else http1.emit("connection", socket);

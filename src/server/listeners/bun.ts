@@ -1,16 +1,18 @@
 /** HTTP on a loopback port or a Unix socket, by `Bun.serve`: one of the two islands that are not web-standard. */
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import type { Server } from "bun";
 import { messageOf } from "../../errors.ts";
 import { problemResponse } from "../problem.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
+import { overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
 export function listenOnPort(host: string, port: number, handler: Handler, limits: ListenerLimits): Listener {
   let server: Server<undefined>;
+  const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
   try {
-    server = Bun.serve({ ...common(handler, limits), hostname: host, port, idleTimeout: 60 });
+    server = Bun.serve({ ...common(handler, limits), hostname: host, port, idleTimeout });
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -26,12 +28,15 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
  */
 export async function listenOnUnixSocket(
   path: string,
-  mode: number,
+  { mode, owner }: { readonly mode: number; readonly owner?: { readonly user: number; readonly group: number } },
   handler: Handler,
   limits: ListenerLimits,
 ): Promise<Listener> {
   if (await isLive(path)) {
     throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
+  }
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+    throw new ListenerError(`${path} exists and is no socket. Move it away, or choose another path.`);
   }
   try {
     rmSync(path, { force: true });
@@ -39,6 +44,7 @@ export async function listenOnUnixSocket(
     const before = process.umask(0o777);
     try {
       const server = Bun.serve({ ...common(handler, limits), unix: path });
+      if (owner !== undefined) chownSync(path, owner.user, owner.group);
       chmodSync(path, mode);
       return listener(server, `unix:${path}`);
     } finally {
@@ -46,18 +52,40 @@ export async function listenOnUnixSocket(
     }
   } catch (error) {
     throw new ListenerError(
-      `Cannot listen on the socket ${path}: ${messageOf(error)}. Check that its folder exists and may be written.`,
+      `Cannot listen on the socket ${path}: ${messageOf(error)}. Check that its folder exists and may be written, and that the owner may be set.`,
     );
   }
 }
 
 function common(handler: Handler, limits: ListenerLimits) {
   return {
-    fetch: handler,
+    fetch: gated(handler, limits),
     error: problemResponse,
     maxRequestBodySize: limits.bodyBytesMax,
     development: false,
   } as const;
+}
+
+/**
+ * Bounds what is in flight. All callers of such a listener are one principal. Small requests, which are nearly all, pay for
+ * a look at two numbers; the gate counts only those whose body could weigh.
+ */
+function gated(handler: Handler, limits: ListenerLimits) {
+  const gate = new RequestGate(limits);
+  const load = { requests: 0 };
+  const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
+  return (request: Request, server: Server<undefined>): Response | Promise<Response> => {
+    if (server.pendingRequests > requestsMax) return overloaded("This edge has too many requests in flight");
+    if (request.body === null) return handler(request);
+    const length = request.headers.get("content-length");
+    if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
+    const admission = gate.enter(load, length, true);
+    if (admission instanceof Response) return admission;
+    const answer = handler(request);
+    if (answer instanceof Promise) return answer.finally(() => admission.leave());
+    admission.leave();
+    return answer;
+  };
 }
 
 function listener(server: Server<undefined>, address: string): Listener {

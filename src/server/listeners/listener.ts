@@ -1,16 +1,43 @@
 /** Where requests come in: the port of the listeners. */
+import type { Principal } from "../../access/principal.ts";
+
 export interface Listener {
   /** What is served, as shown to a person: `http://127.0.0.1:7402`, `unix:/run/crypto-edge/billing.sock`. */
   readonly address: string;
+  /**
+   * Reads certificates, revocation lists and token keys again. Open connections go on, but for those whose certificate is
+   * revoked now. Rejects, changing nothing, when one of the files is no good. Listeners without files have none.
+   */
+  reload?(): Promise<void>;
   /** Stops accepting, lets requests in flight finish for at most `timeoutMs`, then cuts them. May be called twice. */
   close(timeoutMs: number): Promise<void>;
 }
 
 export type Handler = (request: Request) => Response | Promise<Response>;
 
+/** What a listener knows of its requests. */
+export interface HandlerOptions {
+  /** @throws {CryptoEdgeError} `unauthenticated` */
+  readonly identify: (request: Request) => Principal;
+  /** Whether `/v1/status` and `/metrics` are served: they tell the names of tenants. */
+  readonly administration: boolean;
+}
+
+export type HandlerFactory = (options: HandlerOptions) => Handler;
+
 export interface ListenerLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerPrincipalMax: number;
+  readonly requestsMax: number;
+  readonly requestsPerCallerMax: number;
+  /** The longest head of a request. */
+  readonly headerBytesMax: number;
   /** The longest body taken, in bytes; a longer one is answered 413. */
   readonly bodyBytesMax: number;
+  /** Of all bodies in flight on the listener. */
+  readonly bodiesBytesMax: number;
+  readonly requestTimeoutMs: number;
+  readonly idleTimeoutMs: number;
 }
 
 /** A listener that cannot be opened: the sentence says which and what to do. */

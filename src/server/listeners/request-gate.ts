@@ -1,0 +1,88 @@
+/**
+ * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
+ * in stays quick. One gate for each listener.
+ */
+import { CryptoEdgeError } from "../../errors.ts";
+import { answerProblem, problem, problemResponse } from "../problem.ts";
+
+export interface GateLimits {
+  readonly requestsMax: number;
+  readonly requestsPerCallerMax: number;
+  readonly bodyBytesMax: number;
+  /** Of all bodies in flight together. */
+  readonly bodiesBytesMax: number;
+}
+
+/** What one caller has in flight. */
+export interface CallerLoad {
+  requests: number;
+}
+
+/** A request that is let in; `leave` is called once, when its answer has been made. */
+export interface Admission {
+  leave(): void;
+}
+
+const RETRY_AFTER_MS = 1_000;
+/** Bodies up to this are not counted: the bound on requests bounds them too. */
+export const SMALL_BODY_BYTES = 16_384;
+
+export class RequestGate {
+  readonly #limits: GateLimits;
+  #requests = 0;
+  #bodiesBytes = 0;
+
+  constructor(limits: GateLimits) {
+    this.#limits = limits;
+  }
+
+  /** `contentLength` is the header's text; a body without one counts as the largest. Returns the refusal's answer, or lets in. */
+  enter(caller: CallerLoad, contentLength: string | null | undefined, hasBody: boolean): Admission | Response {
+    const limits = this.#limits;
+    if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
+    if (caller.requests >= limits.requestsPerCallerMax) {
+      return problemResponse(
+        new CryptoEdgeError(
+          "rate_limited",
+          "This principal has too many requests in flight. Ask again a little later.",
+          {
+            retryAfterMs: RETRY_AFTER_MS,
+          },
+        ),
+      );
+    }
+    const bodyBytes = hasBody ? (contentLength ? Number(contentLength) : limits.bodyBytesMax) : 0;
+    if (!(bodyBytes <= limits.bodyBytesMax)) return tooLarge();
+    const counted = bodyBytes > SMALL_BODY_BYTES ? bodyBytes : 0;
+    if (this.#bodiesBytes + counted > limits.bodiesBytesMax) {
+      return overloaded("This edge is reading too many large requests");
+    }
+    this.#requests++;
+    this.#bodiesBytes += counted;
+    caller.requests++;
+    let left = false;
+    return {
+      leave: () => {
+        if (left) return;
+        left = true;
+        this.#requests--;
+        this.#bodiesBytes -= counted;
+        caller.requests--;
+      },
+    };
+  }
+
+  get requests(): number {
+    return this.#requests;
+  }
+}
+
+export function tooLarge(): Response {
+  return problemResponse(
+    new CryptoEdgeError("too_large", "The request's body is too long. Split the batch, or raise limits.max_body."),
+  );
+}
+
+export function overloaded(what: string): Response {
+  return answerProblem(problem(503, "overloaded", `${what}. Ask again after the time in Retry-After.`), RETRY_AFTER_MS);
+}
