@@ -51,7 +51,7 @@ export function createLeaseCounters(): LeaseCounters {
 
 /** What is worth a log line; never on the path of a hit. `version` is undefined for a lease on a whole service. */
 export type LeaseEvent =
-  | ({ readonly type: "installed" | "renewed"; readonly ttlMs: number } & LeaseName)
+  | ({ readonly type: "installed" | "renewed"; readonly ttlMs: number; readonly source: string } & LeaseName)
   | ({
       readonly type: "renewal_failed";
       readonly reason: string;

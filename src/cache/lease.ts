@@ -91,6 +91,8 @@ export class Lease implements Due {
   versions: HeldVersion[] = [];
   log: string | undefined = undefined;
   revocationSeq = 0;
+  /** The name of the key source that granted it. */
+  source = "";
 
   fetch: Fetch | undefined = undefined;
   /** Renewals that failed in a row. */

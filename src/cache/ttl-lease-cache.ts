@@ -214,7 +214,7 @@ class LeaseTable implements TtlLeaseCache {
         service: lease.service,
         versions: lease.versions.map(({ version, state }) => ({ version, state })),
         remainingMs: this.#remainingMs(lease, nowMs),
-        source: this.#options.source.name,
+        source: lease.source,
       });
     }
     return statuses;
@@ -487,6 +487,7 @@ class LeaseTable implements TtlLeaseCache {
       lease.hardWallMs = hardWallMs;
       lease.log = grant.log;
       lease.revocationSeq = grant.revocationSeq;
+      lease.source = grant.source ?? this.#options.source.name;
       lease.failures = 0;
       if (!wasHeld) {
         lease.usedMs = nowMs;
@@ -497,7 +498,7 @@ class LeaseTable implements TtlLeaseCache {
       this.#arm(nowMs);
       if (wasHeld) this.counters.renewed++;
       else this.counters.installed++;
-      this.#onEvent({ type: wasHeld ? "renewed" : "installed", ...nameOf(lease), ttlMs });
+      this.#onEvent({ type: wasHeld ? "renewed" : "installed", ...nameOf(lease), ttlMs, source: lease.source });
       this.#compareVersions(lease, grant);
       return true;
     } finally {
@@ -552,6 +553,7 @@ class LeaseTable implements TtlLeaseCache {
     alone.hardWallMs = lease.hardWallMs;
     alone.log = lease.log;
     alone.revocationSeq = lease.revocationSeq;
+    alone.source = lease.source;
     alone.usedMs = lease.usedMs;
     this.#order.add(alone);
     this.#due.set(alone, nowMs);
