@@ -27,6 +27,13 @@ import { createEventVerifier } from "./revocation/event-verifier.ts";
 import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
+import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
+import { timed } from "./telemetry/timed-orchestrator.ts";
+import type { AuditSink } from "./usage/audit-sink.ts";
+import { auditLease, auditRevocation } from "./usage/audited-leases.ts";
+import { sendToCore } from "./usage/core-usage.ts";
+import { openUsage } from "./usage/open-usage.ts";
+import type { Usage } from "./usage/usage.ts";
 import type { UsageRecorder } from "./usage/usage-recorder.ts";
 
 /** The names that bindings go by. */
@@ -40,7 +47,9 @@ export const TOKENS = {
   revocationGuard: token<RevocationGuard>("RevocationGuard"),
   revocationTransports: token<readonly RevocationTransport[]>("RevocationTransports"),
   accessPolicy: token<Policy>("AccessPolicy"),
+  usage: token<Usage>("Usage"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
+  telemetry: token<Telemetry>("Telemetry"),
   orchestrator: token<Orchestrator>("Orchestrator"),
 } as const;
 
@@ -73,6 +82,8 @@ export async function createContainer(
   const clock = overrides.clock ?? systemClock;
   container.registerInstance(TOKENS.log, log);
   container.registerInstance(TOKENS.clock, clock);
+  const telemetry = createTelemetry(clock);
+  container.registerInstance(TOKENS.telemetry, telemetry);
 
   const keyMemory = await openKeyMemory({
     choice: configuration.key_memory.kind,
@@ -80,13 +91,16 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  const lent = (plugin: string): PluginContext => pluginContext(loaded, log, clock, signal, plugin);
+  const lent = (plugin: string): PluginContext => pluginContext(loaded, log, clock, telemetry, signal, plugin);
   const core = overrides.keySource === undefined ? createCore(loaded, clock) : undefined;
   const events =
     core && createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, lent));
   container.registerInstance(TOKENS.keySource, keySource);
   once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
+
+  const usage = await createUsage(loaded, core, clock, log, lent);
+  container.registerInstance(TOKENS.usage, usage);
 
   once(TOKENS.revocationGuard, () =>
     createRevocationGuard({
@@ -96,6 +110,7 @@ export async function createContainer(
       onSilence: configuration.revocation.on_silence,
       core: events,
       verifier: core && createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+      onApplied: (event, transport) => auditRevocation(usage, event, transport),
     }),
   );
   container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, events, clock, lent));
@@ -111,21 +126,34 @@ export async function createContainer(
       ttlMs: configuration.cache.ttl,
       refreshAfterMs: configuration.cache.refresh_after,
       maxLeases: configuration.cache.max_leases,
-      onEvent: (event) => log.debug(event, "lease"),
+      onEvent(event) {
+        log.debug(event, "lease");
+        auditLease(usage, event);
+      },
     });
     guard.attach(cache);
     return cache;
   });
 
   once(TOKENS.accessPolicy, () => new Policy(policyRules(configuration.policies), clock));
-  once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? { record() {} });
+  once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? usage);
   once(TOKENS.orchestrator, () =>
-    createOrchestrator({
-      access: get(TOKENS.accessPolicy),
-      leases: get(TOKENS.leaseCache),
-      usage: get(TOKENS.usageRecorder),
-    }),
+    timed(
+      createOrchestrator({
+        access: get(TOKENS.accessPolicy),
+        leases: get(TOKENS.leaseCache),
+        usage: get(TOKENS.usageRecorder),
+      }),
+      telemetry.latency,
+    ),
   );
+  telemetry.observe({
+    leases: get(TOKENS.leaseCache),
+    revocation: () => get(TOKENS.revocationGuard).status(),
+    usage: () => usage.status(),
+    keyMemory: () => keyMemory.stats,
+    log,
+  });
   return container;
 }
 
@@ -183,6 +211,33 @@ async function createTransports(
   );
 }
 
+/** Counts and audit: to the Core, where there is one, and to where the configuration says. */
+async function createUsage(
+  loaded: LoadedConfiguration,
+  core: CoreClient | undefined,
+  clock: Clock,
+  log: Log,
+  lent: Lend,
+): Promise<Usage> {
+  const { configuration, plugins, errorAt } = loaded;
+  const sinks: AuditSink[] = [];
+  for (const [index, sink] of (configuration.audit.sinks as ({ use: string } & Record<string, unknown>)[]).entries()) {
+    const contributed = plugins.auditSinks.get(sink.use)!;
+    const section = ["audit", "sinks", index, sink.use];
+    const made = await contribute(loaded, section, () =>
+      contributed.contribution.create(sink[sink.use], lent(contributed.from.plugin.name)),
+    );
+    await made.start?.();
+    sinks.push(made);
+  }
+  const send = core && sendToCore(core);
+  try {
+    return openUsage({ configuration, clock, send, sinks, warn: (message) => log.warn(message) });
+  } catch (error) {
+    throw errorAt(["audit", "file"], `the audit file can't be opened: ${messageOf(error)}`);
+  }
+}
+
 /** What the edge lends a plugin, by its name. */
 type Lend = (plugin: string) => PluginContext;
 
@@ -190,14 +245,14 @@ function pluginContext(
   loaded: LoadedConfiguration,
   log: Log,
   clock: Clock,
+  telemetry: Telemetry,
   signal: AbortSignal,
   plugin: string,
 ): PluginContext {
-  const nothing = { add() {}, set() {}, observe() {} };
   return {
     log: log.child({ plugin }),
     clock,
-    metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+    metrics: telemetry.metrics.forPlugin(plugin),
     edgeId: loaded.configuration.edge.id,
     directory: loaded.directory,
     signal,

@@ -7,9 +7,14 @@ import { createContainer, type Overrides, TOKENS } from "./container.ts";
 import { messageOf } from "./errors.ts";
 import { hardenProcess } from "./key-memory/harden-process.ts";
 import { createApp, type Readiness } from "./server/app.ts";
+import { listenOnPort } from "./server/listeners/bun.ts";
 import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
-import { openListener } from "./server/listeners/open-listener.ts";
+import { listenerLimits, openListener } from "./server/listeners/open-listener.ts";
+import { createWatchHandler } from "./server/watch.ts";
 import { COMMIT, VERSION } from "./version.ts";
+
+/** How long the last batches may take at the stop. */
+const USAGE_CLOSE_MS = 5_000;
 
 export interface Edge {
   /** Where it listens, as shown to a person. */
@@ -35,6 +40,8 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   const leases = container.resolve(TOKENS.leaseCache);
   const guard = container.resolve(TOKENS.revocationGuard);
   const transports = container.resolve(TOKENS.revocationTransports);
+  const usage = container.resolve(TOKENS.usage);
+  const telemetry = container.resolve(TOKENS.telemetry);
   const orchestrator = container.resolve(TOKENS.orchestrator);
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
@@ -60,7 +67,8 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     ...readiness(),
     source: keySource.name,
     cipher: container.resolve(TOKENS.cipher).name,
-    keyMemory: keyMemory.stats,
+    keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
+    usage: usage.status(),
   });
   const createHandler: HandlerFactory = ({ identify, administration }) => {
     const app = createApp({
@@ -68,6 +76,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       identify,
       readiness,
       status: administration ? status : undefined,
+      metrics: administration ? () => telemetry.metrics.text() : undefined,
       onDefect: (error) => log.error({ err: error }, "a request failed by a defect of the edge"),
     });
     return (request) => app.handle(request);
@@ -92,6 +101,12 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
         log.error(details, "this listener's files are no good; the old ones stay in use");
       });
       log.info({ policies: policies.length }, "reloaded");
+      const refused = ended.filter(({ status }) => status === "rejected").length;
+      usage.audit("administration", {
+        operation: "reload",
+        outcome: refused === 0 ? "ok" : "failed",
+        ...(refused === 0 ? undefined : { reason: `files of ${refused} listeners are no good` }),
+      });
     },
     close() {
       closed ??= stop();
@@ -104,6 +119,8 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     for (const transport of transports) await transport.close();
     guard.close();
     leases.close();
+    await usage.close(USAGE_CLOSE_MS);
+    telemetry.close();
     await keySource.close();
     keyMemory.close();
     await container.dispose();
@@ -115,6 +132,12 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       listeners.push(
         await openListener(listener, { limits: configuration.limits, createHandler, clock: systemClock, log }),
       );
+    }
+    const { metrics } = configuration;
+    if (metrics !== undefined) {
+      const handler = createWatchHandler({ readiness, metrics: telemetry.metrics });
+      const { host, port } = metrics.listen;
+      listeners.push(listenOnPort(host, port, handler, listenerLimits(configuration.limits)));
     }
   } catch (error) {
     await edge.close();

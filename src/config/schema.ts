@@ -399,10 +399,10 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       Section(
         {
           listen: Address({
-            description: "Where /metrics, /livez, /readyz and /v1/status are served, and then no longer elsewhere.",
+            description: "Where /metrics, /livez and /readyz are served, over plain HTTP; no operation is.",
           }),
         },
-        { description: "A listener for those who watch. Without it, each listener serves these." },
+        { description: "A listener for those who watch; other listeners serve /metrics where `status` is true." },
       ),
     ),
     log: Section(

@@ -15,6 +15,7 @@ import {
 import { openApiDocument } from "./openapi.ts";
 import { answerProblem, problem, problemResponse } from "./problem.ts";
 import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
+import { metricsResponse } from "./watch.ts";
 
 /** What a probe asks: whether this edge can serve, and why not. */
 export interface Readiness {
@@ -29,6 +30,8 @@ export interface AppParts {
   readonly readiness: () => Readiness;
   /** What `/v1/status` tells; undefined where it is not served, since it tells the names of tenants. */
   readonly status: (() => unknown) | undefined;
+  /** The text of `/metrics`; undefined where it is not served. */
+  readonly metrics: (() => Promise<string>) | undefined;
   /** Told of every defect (never of expected errors). */
   readonly onDefect: (error: unknown) => void;
 }
@@ -71,6 +74,8 @@ export function createApp(parts: AppParts): App {
 
   const { status } = parts;
   if (status !== undefined) app.get("/v1/status", () => Response.json(status()));
+  const { metrics } = parts;
+  if (metrics !== undefined) app.get("/metrics", async () => metricsResponse(await metrics()));
 
   const post = <Schema extends TSchema>(
     path: string,

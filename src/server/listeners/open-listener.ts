@@ -45,7 +45,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   return listenOnUnixSocket(unix, socket, handler, limits);
 }
 
-function listenerLimits(limits: LimitsConfiguration): ListenerLimits {
+export function listenerLimits(limits: LimitsConfiguration): ListenerLimits {
   return {
     connectionsMax: limits.max_connections,
     connectionsPerPrincipalMax: limits.max_connections_per_principal,
