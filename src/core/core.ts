@@ -359,6 +359,10 @@ function sendProblem(
   thrown: unknown,
   log: NonNullable<CoreOptions["log"]>,
 ): void {
+  // The caller has gone, or a stream has begun: there is nobody to tell.
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  // What is left of a body is thrown away, so that the answer gets through.
+  request.resume();
   let error: CoreError;
   if (thrown instanceof CoreError) error = thrown;
   else if (thrown instanceof BodyTooLarge) error = new CoreError("too_large", "the body is too large");
@@ -366,14 +370,11 @@ function sendProblem(
     log("error", "a call failed", { reason: messageOf(thrown) });
     error = new CoreError("unavailable", "the Core failed at this call: ask again soon", { retryAfterSeconds: 1 });
   }
-  if (response.headersSent || response.destroyed) return void response.destroy();
   const status = CORE_STATUS[error.code];
   response.statusCode = status;
   response.setHeader("content-type", "application/problem+json");
   response.setHeader("cache-control", "no-store");
   if (error.retryAfterSeconds !== undefined) response.setHeader("retry-after", String(error.retryAfterSeconds));
-  // What is left of a body is not read: an HTTP/1.1 connection can't go on behind it.
-  if (!request.complete && request.httpVersionMajor === 1) response.setHeader("connection", "close");
   response.end(
     JSON.stringify({
       type: "about:blank",

@@ -1,20 +1,30 @@
 import type { TlsRequest } from "./server.ts";
 
-/** A body that is longer than the limit; the rest of it is not read. */
+/** A body that is longer than the limit; the rest of it is read and thrown away, so that the answer gets through. */
 export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
 /** A request's whole body, at most `maxBytes` of it. The buffer is the caller's. @throws BodyTooLarge */
-export async function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer> {
-  const declared = Number(request.headers["content-length"] ?? 0);
-  if (declared > maxBytes) throw new BodyTooLarge();
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxBytes) throw new BodyTooLarge();
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length);
+export function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const declared = Number(request.headers["content-length"] ?? 0);
+    let chunks: Buffer[] = [];
+    let length = 0;
+    const tooLarge = (): void => {
+      chunks = [];
+      reject(new BodyTooLarge());
+    };
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > maxBytes) tooLarge();
+      else chunks.push(chunk);
+    });
+    request.on("end", () =>
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
+    );
+    request.on("error", reject);
+    request.on("close", () => reject(new Error("the caller broke off its request")));
+    if (declared > maxBytes) tooLarge();
+  });
 }

@@ -23,8 +23,6 @@ export function webHandler(
     } catch (error) {
       if (!(error instanceof BodyTooLarge)) throw error;
       answer = options.tooLarge();
-      // The rest of the body is not read: this connection can carry no further request.
-      if (request.httpVersionMajor === 1) response.setHeader("connection", "close");
     }
     await send(answer, response, method === "HEAD");
   };

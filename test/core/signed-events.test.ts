@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
+import type { EventPublisher } from "../../src/core/event-publisher.ts";
+import type { CoreEvent } from "../../src/core/events.ts";
+import { startCoreWorld, until } from "../support/core-world.ts";
+
+function collect(): EventPublisher & { readonly sent: { event: CoreEvent; jws: string }[] } {
+  const sent: { event: CoreEvent; jws: string }[] = [];
+  return { name: "collect", sent, publish: (event, jws) => void sent.push({ event, jws }) };
+}
+
+describe("events for brokers", () => {
+  test("are signed by the key that the Core serves, in the log's order, heartbeats too", async () => {
+    const publisher = collect();
+    await using world = await startCoreWorld({ publishers: [publisher], heartbeatMs: 20 });
+    const { admin, log } = world.core;
+    admin.createService("tenant-a", "billing");
+    for (let index = 0; index < 20; index++) admin.rotate("tenant-a", "billing");
+    admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
+    await until(() => publisher.sent.some(({ event }) => event.type === "heartbeat" && event.seq === 21));
+    const keys = await (await world.client()).keys();
+    expect(JSON.stringify(keys)).not.toContain('"d"');
+    const keySet = createLocalJWKSet(keys);
+    for (const { event, jws } of publisher.sent) {
+      const { payload, protectedHeader } = await compactVerify(jws, keySet, { algorithms: ["EdDSA"] });
+      expect(JSON.parse(new TextDecoder().decode(payload))).toEqual(event);
+      expect(protectedHeader).toMatchObject({ alg: "EdDSA", typ: "crypto-edge-event" });
+      expect(event.log).toBe(log);
+    }
+    const logged = publisher.sent.filter(({ event }) => event.type !== "heartbeat").map(({ event }) => event.seq);
+    expect(logged).toEqual(Array.from({ length: 21 }, (_, index) => index + 1));
+  });
+
+  test("a rolled key signs from then on; what the old one signed still verifies, after a restart too", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "signing-"));
+    try {
+      const publisher = collect();
+      const world = await startCoreWorld({
+        publishers: [publisher],
+        database: join(directory, "core.db"),
+        heartbeatMs: 3_600_000,
+      });
+      const { admin } = world.core;
+      admin.createService("tenant-a", "billing");
+      admin.rotate("tenant-a", "billing");
+      await until(() => publisher.sent.length === 1);
+      const kid = await admin.rollSigningKey();
+      admin.rotate("tenant-a", "billing");
+      await until(() => publisher.sent.length === 2);
+      await world[Symbol.asyncDispose]();
+      const [before, after] = publisher.sent.map(({ jws }) => jws);
+      expect(decodeProtectedHeader(after!).kid).toBe(kid);
+      expect(decodeProtectedHeader(before!).kid).not.toBe(kid);
+
+      await using again = await startCoreWorld({ ...world.options, listen: { hostname: "127.0.0.1", port: 0 } });
+      const keySet = createLocalJWKSet(await (await again.client()).keys());
+      for (const jws of [before!, after!]) await compactVerify(jws, keySet);
+      again.core.admin.rotate("tenant-a", "billing");
+      await until(() => publisher.sent.length === 3);
+      expect(decodeProtectedHeader(publisher.sent[2]!.jws).kid).toBe(kid);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("a publisher that fails, at once or later, costs neither the change nor the other publishers", async () => {
+    const publisher = collect();
+    await using world = await startCoreWorld({
+      publishers: [
+        {
+          name: "throws",
+          publish: () => {
+            throw new Error("broken");
+          },
+        },
+        { name: "rejects", publish: () => Promise.reject(new Error("broken")) },
+        publisher,
+      ],
+      heartbeatMs: 3_600_000,
+    });
+    world.core.admin.createService("tenant-a", "billing");
+    world.core.admin.rotate("tenant-a", "billing");
+    await until(() => publisher.sent.length === 1 && world.core.counters.publishFailures === 2);
+  });
+});
