@@ -11,6 +11,7 @@ import { listenOnPort } from "./server/listeners/bun.ts";
 import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
 import { listenerLimits, openListener } from "./server/listeners/open-listener.ts";
 import { createWatchHandler } from "./server/watch.ts";
+import type { Log } from "./telemetry/log.ts";
 import { COMMIT, VERSION } from "./version.ts";
 
 /** How long the last batches may take at the stop. */
@@ -19,6 +20,7 @@ const USAGE_CLOSE_MS = 5_000;
 export interface Edge {
   /** Where it listens, as shown to a person. */
   readonly addresses: readonly string[];
+  readonly log: Log;
   readiness(): Readiness;
   /**
    * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
@@ -91,6 +93,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     get addresses() {
       return listeners.map((listener) => listener.address);
     },
+    log,
     readiness,
     async reload({ policies }) {
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));

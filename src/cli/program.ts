@@ -1,6 +1,7 @@
 /** The program: its commands, and what a failure of one looks like to a person. */
 import { Command, CommanderError } from "commander";
 import { messageOf } from "../errors.ts";
+import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
 import { registerConfig } from "./config.ts";
 import { registerCore } from "./core.ts";
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     registerConfig,
     registerSeal,
     registerInspect,
+    registerAccess,
     registerAudit,
     registerCore,
     registerPki,

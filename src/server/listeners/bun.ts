@@ -21,6 +21,12 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
   return listener(server, `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`);
 }
 
+export interface UnixSocketOptions {
+  readonly mode: number;
+  /** Numeric ids; -1 leaves one as it is. */
+  readonly owner?: { readonly user: number; readonly group: number };
+}
+
 /**
  * A stale socket file is replaced; one that somebody listens on is an error.
  *
@@ -28,7 +34,7 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
  */
 export async function listenOnUnixSocket(
   path: string,
-  { mode, owner }: { readonly mode: number; readonly owner?: { readonly user: number; readonly group: number } },
+  { mode, owner }: UnixSocketOptions,
   handler: Handler,
   limits: ListenerLimits,
 ): Promise<Listener> {

@@ -2,7 +2,9 @@
  * HTTPS for callers on a network: TLS 1.3 (1.2 if asked for), HTTP/1.1 and HTTP/2. The principal comes from the client's
  * certificate, or from a bearer token where there is none and the configuration names issuers.
  */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../../access/certificate-identity.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -250,16 +252,40 @@ async function readTrust(options: HttpsListenerOptions): Promise<TrustFiles> {
     }
   };
   const clientCa = read(options.clientCa).toString("latin1");
+  const cert = read(options.cert).toString("latin1");
+  const key = read(options.key).toString("latin1");
+  checkPair(options, cert, key);
+  try {
+    if (!clientCa.includes("-----BEGIN CERTIFICATE-----")) throw new Error("there is none");
+    createSecureContext({ ca: clientCa });
+  } catch (error) {
+    throw new Error(`${options.clientCa} holds no certificates of authorities in PEM: ${messageOf(error)}`);
+  }
   const lists = options.clientCrl.map((name) => ({ name, bytes: read(name) }));
   return {
-    certificates: {
-      cert: read(options.cert).toString("latin1"),
-      key: read(options.key).toString("latin1"),
-      clientCa,
-    },
+    certificates: { cert, key, clientCa },
     revocationLists:
       lists.length === 0 ? NO_REVOCATION_LISTS : await readRevocationLists(lists, clientCa, options.clock),
   };
+}
+
+/** The runtime takes a certificate and a key that don't fit together, and fails at the first handshake: so look here. */
+function checkPair(options: HttpsListenerOptions, cert: string, key: string): void {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch {
+    throw new Error(`${options.cert} is not a certificate in PEM`);
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch {
+    throw new Error(`${options.key} is not a private key in PEM`);
+  }
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new Error(`the key in ${options.key} is not that of the certificate in ${options.cert}`);
+  }
 }
 
 function unauthenticated(sentence: string): Response {

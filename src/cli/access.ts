@@ -1,0 +1,55 @@
+/** `crypto-edge access explain`: which rule decides. */
+import type { Command } from "commander";
+import type { Operation } from "../access/access-policy.ts";
+import { isName } from "../names.ts";
+import { EXIT_FAILED } from "./exit-codes.ts";
+
+const OPERATIONS: readonly string[] = ["create", "decrypt", "rewrap"] satisfies Operation[];
+
+export function registerAccess(program: Command): void {
+  program
+    .command("access")
+    .description("questions about the policies")
+    .command("explain")
+    .argument("<principal>", "local, spiffe://…, dns:…, cn:… or token:…")
+    .argument("<operation>", OPERATIONS.join(", "))
+    .argument("<tenant>")
+    .argument("<service>")
+    .description("say which rule of the policies decides, and exit with 0 if it allows, 1 if not")
+    .requiredOption("-c, --config <file>", "the YAML configuration")
+    .option("--json", "as JSON: { allowed, rule, reasons }")
+    .addHelpText("after", "\nExample:\n  crypto-edge access explain local decrypt tenant-a billing --config edge.yaml")
+    .action(async (id: string, operation: string, tenant: string, service: string, options: ExplainOptions) => {
+      if (!isOperation(operation)) {
+        program.error(`error: "${operation}" is no operation: choose one of ${OPERATIONS.join(", ")}`);
+      }
+      for (const name of [tenant, service]) {
+        if (!isName(name))
+          program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
+      }
+      const { Policy } = await import("../access/policy.ts");
+      const { parsePrincipalId } = await import("../access/principal-id.ts");
+      const { systemClock } = await import("../clock/system-clock.ts");
+      const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+      const { policyRules } = await import("../config/policy-rules.ts");
+      const { configuration } = await loadConfiguration(options.config);
+      const policy = new Policy(policyRules(configuration.policies), systemClock);
+      const { allowed, ruleIndex, reasons } = policy.explain(parsePrincipalId(id), operation, tenant, service);
+      if (options.json) {
+        const rule = ruleIndex === undefined ? null : `policies[${ruleIndex}]`;
+        console.log(JSON.stringify({ allowed, rule, reasons }));
+      } else {
+        console.log([`${allowed ? "allowed" : "denied"}: ${reasons[0]}`, ...reasons.slice(1)].join("\n  "));
+      }
+      if (!allowed) process.exitCode = EXIT_FAILED;
+    });
+}
+
+interface ExplainOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+function isOperation(text: string): text is Operation {
+  return OPERATIONS.includes(text);
+}
