@@ -11,6 +11,7 @@ import { registerInspect } from "./inspect.ts";
 import { registerPki } from "./pki.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
+import { registerStatus } from "./status.ts";
 import { registerVersion } from "./version.ts";
 
 export function createProgram(): Command {
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     registerAudit,
     registerCore,
     registerPki,
+    registerStatus,
     registerVersion,
   ];
   for (const registerCommand of register) registerCommand(program);
