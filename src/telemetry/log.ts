@@ -51,7 +51,7 @@ export function createLog(
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: {},
+      serializers: { err: (fields: unknown) => fields },
     },
     destination,
   );
@@ -121,7 +121,7 @@ function plain(value: unknown, depth: number, name?: string): unknown {
   return Object.fromEntries(
     Object.entries(value)
       .slice(0, ENTRIES_MAX)
-      .map(([key, inner]) => [key.slice(0, 100), plain(inner, depth + 1, key)]),
+      .map(([key, inner]) => [masked(key), plain(inner, depth + 1, key)]),
   );
 }
 
