@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { type Client, createClient } from "../../src/client/client.ts";
 import { parseConfiguration } from "../../src/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../src/config/schema.ts";
+import type { Overrides } from "../../src/container.ts";
 import { startEdge } from "../../src/edge.ts";
 import { loadPlugins } from "../../src/plugin/loader.ts";
 
@@ -44,19 +45,24 @@ ${extra}`;
 
 export interface StaticEdge {
   readonly url: string;
+  /** Of every listener, in the configuration's order. */
+  readonly urls: readonly string[];
   readonly client: Client;
   close(): Promise<void>;
 }
 
 /** An edge in this process, with keys from the configuration. */
-export async function startStaticEdge(text = staticConfiguration()): Promise<StaticEdge> {
+export async function startStaticEdge(text = staticConfiguration(), overrides: Overrides = {}): Promise<StaticEdge> {
   const source = parseConfiguration(text, "/tmp/edge.yaml");
   const plugins = await loadPlugins(source.plugins, source.directory, { info() {}, warn() {}, error() {} });
   const sections = Object.fromEntries(
     [...plugins.keySources].map(([name, { contribution }]) => [name, contribution.configuration]),
   );
   const configuration = source.check({ ...NO_CONTRIBUTIONS, keySources: sections });
-  const edge = await startEdge({ configuration, directory: source.directory, plugins, errorAt: source.errorAt });
+  const edge = await startEdge(
+    { configuration, directory: source.directory, plugins, errorAt: source.errorAt },
+    overrides,
+  );
   const url = edge.addresses[0]!;
-  return { url, client: createClient({ url }), close: () => edge.close() };
+  return { url, urls: edge.addresses, client: createClient({ url }), close: () => edge.close() };
 }
