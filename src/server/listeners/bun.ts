@@ -12,7 +12,8 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
   let server: Server<undefined>;
   const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
   try {
-    server = Bun.serve({ ...common(handler, limits), hostname: host, port, idleTimeout });
+    // `development: false` alone would let two processes listen on one port (Bun 1.4.5).
+    server = Bun.serve({ reusePort: false, ...common(handler, limits), hostname: host, port, idleTimeout });
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)

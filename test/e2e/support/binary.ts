@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+/** The compiled executable: `npm run build` made it. */
+export const BINARY = process.env.CRYPTO_EDGE_BINARY ?? resolve(import.meta.dir, "../../../dist/crypto-edge");
+
+export interface Running {
+  readonly process: ChildProcess;
+  readonly pid: number;
+  /** Everything that it has printed so far, on both streams. */
+  readonly output: () => string;
+  /** Waits until the output matches; rejects when the process ends first. */
+  waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
+  /** Sends a signal and waits for the end; resolves to the exit code, or the signal's name. */
+  stop(signal?: NodeJS.Signals): Promise<number | string>;
+  /** Resolves at the end, whoever causes it. */
+  readonly ended: Promise<number | string>;
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** Starts the binary (or another command) as a process of its own. */
+export function start(
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; command?: string } = {},
+): Running {
+  const child = spawn(options.command ?? BINARY, args, {
+    cwd: options.cwd ?? process.cwd(),
+    env: options.env ?? process.env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  let output = "";
+  let onOutput: () => void = () => {};
+  const collect = (chunk: Buffer): void => {
+    output += chunk.toString();
+    onOutput();
+  };
+  child.stdout.on("data", collect);
+  child.stderr.on("data", collect);
+  const ended = new Promise<number | string>((resolveEnded) => {
+    child.on("close", (code, signal) => {
+      running.delete(child);
+      resolveEnded(code ?? signal ?? "unknown");
+    });
+  });
+  return {
+    process: child,
+    pid: child.pid!,
+    output: () => output,
+    ended,
+    waitFor(pattern, timeoutMs = 30_000) {
+      return new Promise((resolveMatch, reject) => {
+        const timer = setTimeout(
+          () => reject(new Error(`no ${pattern} within ${timeoutMs} ms in:\n${output}`)),
+          timeoutMs,
+        );
+        const look = (): void => {
+          const match = pattern.exec(output);
+          if (match === null) return;
+          clearTimeout(timer);
+          resolveMatch(match);
+        };
+        onOutput = look;
+        look();
+        void ended.then((code) => {
+          look();
+          clearTimeout(timer);
+          reject(new Error(`ended with ${code} before ${pattern}:\n${output}`));
+        });
+      });
+    },
+    async stop(signal = "SIGTERM") {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+/** Runs a command to its end. */
+export function run(
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; command?: string; input?: string } = {},
+): { code: number; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(options.command ?? BINARY, args, {
+    cwd: options.cwd ?? process.cwd(),
+    env: options.env ?? process.env,
+    input: options.input ?? "",
+    encoding: "utf8",
+    maxBuffer: 64 * 2 ** 20,
+  });
+  return { code: status ?? -1, stdout, stderr };
+}
+
+/** A folder that goes with the test: `using folder = temporaryFolder()`. */
+export function temporaryFolder(): Disposable & { readonly path: string; file(name: string): string } {
+  const path = mkdtempSync(join(tmpdir(), "crypto-edge-e2e-"));
+  return {
+    path,
+    file: (name) => join(path, name),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  };
+}
+
+/** Asks again until `probe` gives something, for at most `timeoutMs`. */
+export async function until<T>(probe: () => Promise<T | undefined> | T | undefined, timeoutMs = 30_000): Promise<T> {
+  const endMs = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const found = await probe();
+      if (found !== undefined && found !== false) return found;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > endMs)
+      throw new Error(`not within ${timeoutMs} ms${last === undefined ? "" : `: ${last}`}`);
+    await new Promise((resume) => setTimeout(resume, 20));
+  }
+}
