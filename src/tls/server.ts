@@ -106,7 +106,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     const certificate = connection.peer.certificate;
     if (certificate !== undefined && certificate.notAfterMs < Date.now()) return void connection.socket.destroy();
     connection.inFlight++;
-    connection.bodies.set(request, performance.now());
+    if (hasBody(request)) connection.bodies.set(request, performance.now());
     const bodyEnded = (): void => void connection.bodies.delete(request);
     request.once("end", bodyEnded);
     let finished = false;
@@ -144,7 +144,13 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     { settings: { maxConcurrentStreams: limits.maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes } },
     handle,
   );
-  http2.on("sessionError", (_error, session) => session?.destroy());
+  http2.on("session", (session) => {
+    // The session's own socket is a proxy that must not be touched.
+    const real = (session.socket as { [CONNECTION]?: Connection } | undefined)?.[CONNECTION]?.socket;
+    session.on("error", () => real?.destroy());
+    session.once("close", () => real?.destroy());
+  });
+  http2.on("sessionError", () => undefined);
 
   const secureOptions = (certificates: ServerCertificates) => ({
     cert: certificates.cert,
@@ -223,7 +229,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     for (const connection of connections) {
       const idle = connection.inFlight === 0 && nowMs - connection.idleSinceMs > limits.idleTimeoutMs;
       let slow = false;
-      for (const beganMs of connection.bodies.values()) slow ||= nowMs - beganMs > limits.bodyTimeoutMs;
+      for (const [request, beganMs] of connection.bodies) {
+        slow ||= !request.complete && nowMs - beganMs > limits.bodyTimeoutMs;
+      }
       if (idle || slow || (closing && connection.inFlight === 0)) connection.socket.destroy();
     }
   }, SWEEP_MS);
@@ -255,6 +263,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       return closed;
     },
   };
+}
+
+/** Only a body is waited for with a time limit: nobody may read a request without one to its end. */
+function hasBody(request: TlsRequest): boolean {
+  if (request.httpVersionMajor === 1) {
+    return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  }
+  return request.method !== "GET" && request.method !== "HEAD";
 }
 
 function certificateOf(socket: TLSSocket): Peer["certificate"] {
