@@ -1,10 +1,15 @@
 /**
  * Compiles the single executable: `bun build.ts` for this machine, into dist/crypto-edge; `bun build.ts --all` for every
- * target, each with its SHA-256 sum.
+ * target, each with its SHA-256 sum; `bun build.ts --deb` for a Debian package of this machine's.
  */
+import "reflect-metadata";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { buildDeb } from "./packaging/deb.ts";
+import { manPage } from "./packaging/man-page.ts";
+import { createProgram } from "./src/cli/program.ts";
+import { VERSION } from "./src/version.ts";
 
 const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
 const OUTPUT = "dist";
@@ -18,6 +23,20 @@ if (arguments_.includes("--all")) {
 } else {
   const target = `bun-${process.platform}-${process.arch}`;
   await compile(target, join(OUTPUT, "crypto-edge"));
+}
+
+if (arguments_.includes("--deb")) {
+  const epochSeconds = readCommitTime();
+  const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
+  const deb = buildDeb({
+    binary: join(OUTPUT, "crypto-edge"),
+    version: VERSION,
+    architecture: process.arch === "x64" ? "amd64" : process.arch,
+    output: OUTPUT,
+    manPage: manPage(createProgram(), VERSION, date),
+    epochSeconds,
+  });
+  console.log(deb);
 }
 
 async function compile(target: string, outfile: string): Promise<void> {
@@ -40,6 +59,12 @@ async function compile(target: string, outfile: string): Promise<void> {
   const sum = createHash("sha256").update(readFileSync(outfile)).digest("hex");
   writeFileSync(`${outfile}.sha256`, `${sum}  ${basename(outfile)}\n`);
   console.log(`${outfile}  ${sum}`);
+}
+
+/** When this source was committed; without a history, now. */
+function readCommitTime(): number {
+  const { stdout, exitCode } = Bun.spawnSync(["git", "show", "-s", "--format=%ct", "HEAD"], { stderr: "ignore" });
+  return exitCode === 0 ? Number(stdout.toString().trim()) : Math.floor(Date.now() / 1000);
 }
 
 function readCommit(): string {

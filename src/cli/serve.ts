@@ -14,18 +14,26 @@ export function registerServe(program: Command): void {
     .action(async (options: { config: string }) => {
       const { loadConfiguration } = await import("../config/load-with-plugins.ts");
       const { startEdge } = await import("../edge.ts");
+      const { systemClock } = await import("../clock/system-clock.ts");
+      const { openServiceManager } = await import("../service-manager/service-manager.ts");
       const { onReloadSignal } = await import("./reload-signal.ts");
       const { stopSignal } = await import("./stop-signal.ts");
       const edge = await startEdge(await loadConfiguration(options.config));
+      const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
+      manager.ready();
       const endReloads = onReloadSignal(async () => {
+        manager.reloading();
         try {
           await edge.reload((await loadConfiguration(options.config)).configuration);
         } catch (error) {
           edge.log.error({ reason: messageOf(error) }, "the configuration was not reloaded; the old one stays in use");
         }
+        manager.ready();
       });
       await stopSignal();
       endReloads();
+      manager.stopping();
       await edge.close();
+      manager.close();
     });
 }
