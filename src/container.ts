@@ -2,6 +2,7 @@
  * The composition root: every binding of the edge, here and nowhere else. The four modules of ADR-602 (key source, cipher,
  * cache, revocation transport) and what stands around them are ports; this file says which adapter answers for each.
  */
+import type { TSchema } from "@sinclair/typebox";
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import { Policy } from "./access/policy.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
@@ -15,12 +16,19 @@ import { policyRules } from "./config/policy-rules.ts";
 import { messageOf } from "./errors.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
 import { openKeyMemory } from "./key-memory/open-key-memory.ts";
+import { createChain, isChain } from "./key-source/chain.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { type CoreClient, createCoreClient } from "./key-source/core/core-client.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import type { KeySource } from "./key-source/key-source.ts";
-import { createOrchestrator, type Orchestrator } from "./orchestrator.ts";
-import { type PluginContext, SectionError } from "./plugin/plugin.ts";
+import type { Orchestrator } from "./orchestrator.ts";
+import { HookRunner, type RegisteredHooks } from "./plugin/hook-runner.ts";
+import { withLeaseHooks, withRevocationHooks } from "./plugin/hooked-leases.ts";
+import { createHookedOrchestrator } from "./plugin/hooked-orchestrator.ts";
+import type { Contributed } from "./plugin/loader.ts";
+import { chainMetrics, hookMetrics } from "./plugin/metrics.ts";
+import { type Contribution, type PluginContext, SectionError } from "./plugin/plugin.ts";
+import { PluginError } from "./plugin/plugin-error.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
 import { createCoreStream } from "./revocation/core-stream.ts";
 import { createEventVerifier } from "./revocation/event-verifier.ts";
@@ -51,6 +59,9 @@ export const TOKENS = {
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
   telemetry: token<Telemetry>("Telemetry"),
   orchestrator: token<Orchestrator>("Orchestrator"),
+  hooks: token<HookRunner>("Hooks"),
+  /** In the child container of one plugin: what the edge lends it. */
+  pluginContext: token<PluginContext>("PluginContext"),
 } as const;
 
 /** Parts of the edge that tests put in the place of the real ones. */
@@ -91,15 +102,26 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  const lent = (plugin: string): PluginContext => pluginContext(loaded, log, clock, telemetry, signal, plugin);
+  const plugins = new PluginScopes(container, loaded, (plugin) => ({
+    log: log.child({ plugin }),
+    clock,
+    metrics: telemetry.metrics.forPlugin(plugin),
+    edgeId: configuration.edge.id,
+    directory: loaded.directory,
+    signal,
+  }));
+  const hooks = await createHooks(loaded, plugins, clock, log);
+  container.registerInstance(TOKENS.hooks, hooks);
+  telemetry.metrics.add(...hookMetrics(hooks));
   const core = overrides.keySource === undefined ? createCore(loaded, clock) : undefined;
   const events =
     core && createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
-  const keySource = overrides.keySource ?? (await createKeySource(loaded, core, lent));
+  const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
+  if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
   once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
 
-  const usage = await createUsage(loaded, core, clock, log, lent);
+  const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);
 
   once(TOKENS.revocationGuard, () =>
@@ -113,12 +135,12 @@ export async function createContainer(
       onApplied: (event, transport) => auditRevocation(usage, event, transport),
     }),
   );
-  container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, events, clock, lent));
+  container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, events, clock, plugins));
 
   once(TOKENS.leaseCache, () => {
     const guard = get(TOKENS.revocationGuard);
     const cache = createTtlLeaseCache({
-      source: get(TOKENS.keySource),
+      source: withLeaseHooks(get(TOKENS.keySource), hooks),
       cipher: get(TOKENS.cipher),
       keyMemory,
       clock,
@@ -131,7 +153,7 @@ export async function createContainer(
         auditLease(usage, event);
       },
     });
-    guard.attach(cache);
+    guard.attach(withRevocationHooks(cache, hooks));
     return cache;
   });
 
@@ -139,11 +161,14 @@ export async function createContainer(
   once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? usage);
   once(TOKENS.orchestrator, () =>
     timed(
-      createOrchestrator({
-        access: get(TOKENS.accessPolicy),
-        leases: get(TOKENS.leaseCache),
-        usage: get(TOKENS.usageRecorder),
-      }),
+      createHookedOrchestrator(
+        {
+          access: get(TOKENS.accessPolicy),
+          leases: get(TOKENS.leaseCache),
+          usage: get(TOKENS.usageRecorder),
+        },
+        hooks,
+      ),
       telemetry.latency,
     ),
   );
@@ -173,20 +198,52 @@ function createCore({ configuration, errorAt }: LoadedConfiguration, clock: Cloc
   }
 }
 
+/** How long all sources of a chain together may take: a little less than the lease cache waits for one answer. */
+const CHAIN_TIMEOUT_MS = 4_500;
+
+/** The source that `key_source.use` names; a chain where it names several. */
 async function createKeySource(
   loaded: LoadedConfiguration,
   core: CoreClient | undefined,
-  lent: Lend,
+  plugins: PluginScopes,
+  clock: Clock,
+  log: Log,
 ): Promise<KeySource> {
-  const { use } = loaded.configuration.key_source;
-  const name = typeof use === "string" ? use : use[0]!;
-  if (name === "core" && core !== undefined) return createCoreKeySource(core);
-  const contributed = loaded.plugins.keySources.get(name);
-  if (contributed === undefined) throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
   const sections: Record<string, unknown> = loaded.configuration.key_source;
-  return contribute(loaded, ["key_source", name], () =>
-    contributed.contribution.create(sections[name], lent(contributed.from.plugin.name)),
-  );
+  const { use } = loaded.configuration.key_source;
+  const names = [...new Set(typeof use === "string" ? [use] : use)];
+  const sources: KeySource[] = [];
+  for (const name of names) {
+    const contributed = loaded.plugins.keySources.get(name);
+    if (name === "core" && core !== undefined) sources.push(createCoreKeySource(core));
+    else if (contributed !== undefined) {
+      sources.push(await plugins.make(contributed, sections[name], ["key_source", name]));
+    } else throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
+  }
+  if (sources.length === 1) return sources[0]!;
+  return createChain({
+    sources,
+    clock,
+    attemptTimeoutMs: CHAIN_TIMEOUT_MS / sources.length,
+    onCircuit: (source, state, reason) => log.warn({ source, state, reason }, "a key source of the chain"),
+  });
+}
+
+/** The hooks that the configuration names, in its order. */
+async function createHooks(
+  { configuration, plugins }: LoadedConfiguration,
+  scopes: PluginScopes,
+  clock: Clock,
+  log: Log,
+): Promise<HookRunner> {
+  const registered: RegisteredHooks[] = [];
+  const entries: readonly ((typeof configuration.hooks)[number] & Record<string, unknown>)[] = configuration.hooks;
+  for (const [index, entry] of entries.entries()) {
+    const { use: name, on_failure: onFailure, timeout: timeoutMs } = entry;
+    const hooks = await scopes.make(plugins.hooks.get(name)!, entry[name], ["hooks", index, name]);
+    registered.push({ name, hooks, onFailure, timeoutMs });
+  }
+  return new HookRunner(registered, clock, log);
 }
 
 /** The configured transports; the Core's own stream where none is configured and there is a Core. */
@@ -194,7 +251,7 @@ async function createTransports(
   loaded: LoadedConfiguration,
   events: CoreEvents | undefined,
   clock: Clock,
-  lent: Lend,
+  plugins: PluginScopes,
 ): Promise<RevocationTransport[]> {
   const { transports } = loaded.configuration.revocation;
   const chosen = transports.length === 0 && events !== undefined ? [{ use: "core" }] : transports;
@@ -204,9 +261,7 @@ async function createTransports(
       const section = ["revocation", "transports", index, transport.use];
       const contributed = loaded.plugins.revocationTransports.get(transport.use);
       if (contributed === undefined) throw loaded.errorAt(section, `there is no transport "${transport.use}"`);
-      return contribute(loaded, section, () =>
-        contributed.contribution.create(transport[transport.use], lent(contributed.from.plugin.name)),
-      );
+      return plugins.make(contributed, transport[transport.use], section);
     }),
   );
 }
@@ -217,16 +272,13 @@ async function createUsage(
   core: CoreClient | undefined,
   clock: Clock,
   log: Log,
-  lent: Lend,
+  plugins: PluginScopes,
 ): Promise<Usage> {
-  const { configuration, plugins, errorAt } = loaded;
+  const { configuration, errorAt } = loaded;
   const sinks: AuditSink[] = [];
   for (const [index, sink] of (configuration.audit.sinks as ({ use: string } & Record<string, unknown>)[]).entries()) {
-    const contributed = plugins.auditSinks.get(sink.use)!;
-    const section = ["audit", "sinks", index, sink.use];
-    const made = await contribute(loaded, section, () =>
-      contributed.contribution.create(sink[sink.use], lent(contributed.from.plugin.name)),
-    );
+    const contributed = loaded.plugins.auditSinks.get(sink.use)!;
+    const made = await plugins.make(contributed, sink[sink.use], ["audit", "sinks", index, sink.use]);
     await made.start?.();
     sinks.push(made);
   }
@@ -238,38 +290,50 @@ async function createUsage(
   }
 }
 
-/** What the edge lends a plugin, by its name. */
-type Lend = (plugin: string) => PluginContext;
+/** A child container for each plugin: its contributions are bound there, and all that it can reach is what it is lent. */
+class PluginScopes {
+  readonly #container: DependencyContainer;
+  readonly #loaded: LoadedConfiguration;
+  readonly #lend: (plugin: string) => PluginContext;
+  readonly #scopes = new Map<string, DependencyContainer>();
 
-function pluginContext(
-  loaded: LoadedConfiguration,
-  log: Log,
-  clock: Clock,
-  telemetry: Telemetry,
-  signal: AbortSignal,
-  plugin: string,
-): PluginContext {
-  return {
-    log: log.child({ plugin }),
-    clock,
-    metrics: telemetry.metrics.forPlugin(plugin),
-    edgeId: loaded.configuration.edge.id,
-    directory: loaded.directory,
-    signal,
-  };
-}
+  constructor(container: DependencyContainer, loaded: LoadedConfiguration, lend: (plugin: string) => PluginContext) {
+    this.#container = container;
+    this.#loaded = loaded;
+    this.#lend = lend;
+  }
 
-/** Makes a contribution; a mistake that only the plugin can see is told with its place in the file. */
-async function contribute<T>(
-  loaded: LoadedConfiguration,
-  section: readonly (string | number)[],
-  make: () => T | Promise<T>,
-): Promise<T> {
-  try {
-    return await make();
-  } catch (error) {
-    if (error instanceof SectionError) throw loaded.errorAt([...section, ...error.path], error.message);
-    throw error;
+  /** Makes a contribution from its section. A mistake that only the plugin can see is told with its place in the file. */
+  async make<Made>(
+    { from, contribution }: Contributed<Contribution<TSchema, Made>>,
+    configuration: unknown,
+    section: readonly (string | number)[],
+  ): Promise<Made> {
+    const bound = token<Made | Promise<Made>>(section.join("."));
+    const scope = this.#scope(from.plugin.name);
+    scope.register(bound, {
+      useFactory: instanceCachingFactory((inner) =>
+        contribution.create(configuration as never, inner.resolve(TOKENS.pluginContext)),
+      ),
+    });
+    try {
+      return await scope.resolve(bound);
+    } catch (error) {
+      if (error instanceof SectionError) throw this.#loaded.errorAt([...section, ...error.path], error.message);
+      throw new PluginError("not_started", from.path, `${section.join(".")} can't be made: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #scope(plugin: string): DependencyContainer {
+    let scope = this.#scopes.get(plugin);
+    if (scope === undefined) {
+      scope = this.#container.createChildContainer();
+      scope.registerInstance(TOKENS.pluginContext, this.#lend(plugin));
+      this.#scopes.set(plugin, scope);
+    }
+    return scope;
   }
 }
 

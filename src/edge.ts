@@ -6,6 +6,7 @@ import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
 import { messageOf } from "./errors.ts";
 import { hardenProcess } from "./key-memory/harden-process.ts";
+import { isChain } from "./key-source/chain.ts";
 import { createApp, type Readiness } from "./server/app.ts";
 import { listenOnPort } from "./server/listeners/bun.ts";
 import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
@@ -45,6 +46,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   const usage = container.resolve(TOKENS.usage);
   const telemetry = container.resolve(TOKENS.telemetry);
   const orchestrator = container.resolve(TOKENS.orchestrator);
+  const hooks = container.resolve(TOKENS.hooks);
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
@@ -68,6 +70,9 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
     ...readiness(),
     source: keySource.name,
+    ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
+    ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
+    ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
     cipher: container.resolve(TOKENS.cipher).name,
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
@@ -125,12 +130,15 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     await usage.close(USAGE_CLOSE_MS);
     telemetry.close();
     await keySource.close();
+    await hooks.close();
     keyMemory.close();
     await container.dispose();
     log.info("stopped");
   }
 
   try {
+    await keySource.start?.();
+    await hooks.start();
     for (const listener of configuration.listeners) {
       listeners.push(
         await openListener(listener, { limits: configuration.limits, createHandler, clock: systemClock, log }),

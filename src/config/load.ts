@@ -129,6 +129,17 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
       });
     }
   });
+  const chosen = [
+    ...configuration.audit.sinks.map((entry, index) => ({ entry, path: ["audit", "sinks", index] })),
+    ...configuration.hooks.map((entry, index) => ({ entry, path: ["hooks", index] })),
+  ];
+  for (const { entry, path } of chosen) {
+    if (Object.hasOwn(entry, entry.use)) continue;
+    problems.push({
+      path,
+      message: `"use" names "${entry.use}", so the section "${entry.use}:" must stand beside it ("${entry.use}: {}" where it needs nothing)`,
+    });
+  }
   const named = listeners.flatMap((listener) => ("principal" in listener ? [listener.principal] : []));
   for (const { ruleIndex, key, message } of checkPolicies(policyRules(configuration.policies), named)) {
     problems.push({ path: ["policies", ruleIndex, key], message });

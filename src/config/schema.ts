@@ -293,6 +293,25 @@ const LimitsSection = Section(
   { default: {}, description: "What callers may use up." },
 );
 
+function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
+  return Type.Array(
+    Section({
+      use: oneOf(Object.keys(hooks), { description: "A hook of a plugin." }),
+      on_failure: Type.Union([Type.Literal("refuse"), Type.Literal("allow")], {
+        default: "refuse",
+        description: "What becomes of an operation whose hook throws, is late, or has too many calls open.",
+      }),
+      timeout: Duration({
+        default: "100ms",
+        minimumMs: 1,
+        description: "How long a hook may take that does not answer at once.",
+      }),
+      ...optional(hooks),
+    }),
+    { default: [], description: "Plugins' hooks, asked in this order before and after each operation." },
+  );
+}
+
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
@@ -395,6 +414,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
     ),
     usage: UsageSection,
     audit: auditSection(contributed.auditSinks),
+    hooks: hooksSection(contributed.hooks),
     metrics: Type.Optional(
       Section(
         {

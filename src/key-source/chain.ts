@@ -47,6 +47,10 @@ export interface ChainedKeySource extends KeySource {
 
 const NAME = "chain";
 
+export function isChain(source: KeySource): source is ChainedKeySource {
+  return source.name === NAME && "status" in source;
+}
+
 export function createChain(options: ChainOptions): ChainedKeySource {
   const links = options.sources.map((source) => new Link(source, options));
 

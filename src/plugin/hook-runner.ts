@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../clock/clock.ts";
 import { messageOf } from "../errors.ts";
+import type { Health } from "../health.ts";
 import {
   type CreatedEvent,
   type CreateEvent,
@@ -116,6 +117,24 @@ export class HookRunner {
       onRevocation: at("onRevocation"),
       onDenied: at("onDenied"),
     };
+  }
+
+  /** Starts every plugin's hooks; rejects with the first failure. */
+  async start(): Promise<void> {
+    for (const { settings } of this.#registered) await settings.hooks.start?.();
+  }
+
+  /** For status: what each says of itself, and its counters. */
+  status(): readonly (HookCounters & Health)[] {
+    return this.#registered.map(({ settings, counters }) => ({
+      ...counters,
+      ...(settings.hooks.health?.() ?? { ok: true }),
+    }));
+  }
+
+  /** Closes every one, whatever another does at that. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#registered.map(async ({ settings }) => settings.hooks.close?.()));
   }
 
   /** Whether anyone listens there: if not, no event needs to be made. */

@@ -8,6 +8,13 @@ type Audit = Pick<Usage, "audit">;
 export function auditLease(usage: Audit, event: LeaseEvent): void {
   switch (event.type) {
     case "installed":
+      usage.audit("lease", {
+        ...nameOf(event),
+        operation: "lease_installed",
+        outcome: "ok",
+        reason: `granted by ${event.source}`,
+      });
+      break;
     case "expired":
     case "evicted":
       usage.audit("lease", { ...nameOf(event), operation: `lease_${event.type}`, outcome: "ok" });
