@@ -13,6 +13,9 @@ import {
   writeSealedHeader,
 } from "./format.ts";
 
+/** Reading and writing are synchronous; now and then the process must hear its signals. */
+const CHUNKS_BETWEEN_PAUSES = 64;
+
 export interface FileJob {
   readonly edge: Client;
   readonly input: string;
@@ -31,7 +34,7 @@ export async function sealFile(job: FileJob, key: { tenant: string; service: str
     try {
       writeAll(output, writeSealedHeader(wrapped));
       const stream = new ChunkStream(plaintext);
-      eachChunk(input, 0, CHUNK_LENGTH, job.progress, (chunk, isLast) => {
+      await eachChunk(input, 0, CHUNK_LENGTH, job.progress, (chunk, isLast) => {
         for (const part of stream.seal(chunk, isLast)) writeAll(output, part);
       });
     } finally {
@@ -48,7 +51,7 @@ export async function openFile(job: FileJob): Promise<void> {
     const { plaintext } = await job.edge.decryptKey({ wrapped: header.wrapped });
     try {
       const stream = new ChunkStream(plaintext);
-      eachChunk(input, header.length, SEALED_CHUNK_LENGTH, job.progress, (chunk, isLast) => {
+      await eachChunk(input, header.length, SEALED_CHUNK_LENGTH, job.progress, (chunk, isLast) => {
         const content = stream.open(chunk, isLast);
         writeAll(output, content);
         wipe(content);
@@ -60,16 +63,17 @@ export async function openFile(job: FileJob): Promise<void> {
 }
 
 /** Reads from `offset` in pieces of `length`, telling which is the last; an empty file is one empty chunk. */
-function eachChunk(
+async function eachChunk(
   input: number,
   offset: number,
   length: number,
   progress: FileJob["progress"],
   use: (chunk: Uint8Array, isLast: boolean) => void,
-): void {
+): Promise<void> {
   const total = fstatSync(input).size;
   const chunk = new Uint8Array(length);
   let position = offset;
+  let untilPause = CHUNKS_BETWEEN_PAUSES;
   for (;;) {
     const read = readFully(input, chunk, position);
     position += read;
@@ -78,6 +82,10 @@ function eachChunk(
     use(chunk.subarray(0, read), isLast);
     progress?.(position, total);
     if (isLast) break;
+    if (--untilPause === 0) {
+      await new Promise((resume) => setImmediate(resume));
+      untilPause = CHUNKS_BETWEEN_PAUSES;
+    }
   }
   wipe(chunk);
 }
@@ -97,8 +105,8 @@ async function withFiles(job: FileJob, work: (input: number, output: number) => 
   let output: number | undefined;
   try {
     if (!job.force && exists(job.output)) throw alreadyThere(job.output);
-    output = openSync(partial, "wx", 0o600);
     process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+    output = openSync(partial, "wx", 0o600);
     await work(input, output);
     fsyncSync(output);
     if (job.force) renameSync(partial, job.output);
