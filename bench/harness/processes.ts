@@ -1,6 +1,8 @@
 /** Processes of the bench, and the processor time they used: server and client are told apart. */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 
 /** Linux counts in hundredths of a second for every program. */
 const TICKS_PER_SECOND = 100;
@@ -25,4 +27,50 @@ export async function machineCpuSeconds(): Promise<{ busy: number; total: number
   const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
   const total = ticks.reduce((sum, value) => sum + value, 0);
   return { busy: (total - ticks[3]! - ticks[4]!) / TICKS_PER_SECOND, total: total / TICKS_PER_SECOND };
+}
+
+/**
+ * The command bound to a core, so that server and client don't share one: the server on the first, clients on the
+ * last. On one core, or without `taskset`, the command as it is.
+ */
+export function onCore(side: "server" | "client", command: readonly string[]): string[] {
+  const cores = availableParallelism();
+  if (cores < 2 || Bun.which("taskset") === null) return [...command];
+  return ["taskset", "-c", side === "server" ? "0" : String(cores - 1), ...command];
+}
+
+export interface ServerProcess {
+  readonly pid: number;
+  /** The first line that the server printed, as JSON. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  stop(): Promise<void>;
+}
+
+/** Starts a server of `bench/servers/` and waits for its first line, which says where it listens. */
+export async function startServer(
+  script: string,
+  options: Readonly<Record<string, unknown>> = {},
+  cores: "one" | "all" = "one",
+): Promise<ServerProcess> {
+  const path = fileURLToPath(new URL(`../servers/${script}`, import.meta.url));
+  const command = [process.execPath, path, JSON.stringify(options)];
+  const child = Bun.spawn(cores === "one" ? onCore("server", command) : command, {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  reader.releaseLock();
+  if (value === undefined) throw new Error(`${script} ended before it served: exit ${await child.exited}.`);
+  return {
+    pid: child.pid,
+    ready: JSON.parse(new TextDecoder().decode(value)),
+    async stop() {
+      child.kill("SIGTERM");
+      const cut = setTimeout(() => child.kill("SIGKILL"), 3000);
+      await child.exited;
+      clearTimeout(cut);
+    },
+  };
 }
