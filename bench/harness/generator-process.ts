@@ -95,7 +95,7 @@ function receive(connection: Connection, chunk: Buffer): void {
 function lengthOfAnswer(bytes: Buffer): number | undefined {
   const headersEnd = bytes.indexOf("\r\n\r\n");
   if (headersEnd < 0) return undefined;
-  const headers = bytes.latin1Slice(0, headersEnd);
+  const headers = bytes.toString("latin1", 0, headersEnd);
   const length = /\r\ncontent-length: *(\d+)/i.exec(headers)?.[1];
   if (length === undefined) throw new Error(`An answer without content-length cannot be measured:\n${headers}`);
   return headersEnd + 4 + Number(length);
@@ -145,7 +145,7 @@ function markCpu(nowMs: number): void {
 
 if (rate === undefined) {
   for (const connection of idle.splice(0)) send(connection, performance.now());
-  setTimeout(() => markCpu(performance.now()), measureFromMs - performance.now());
+  setTimeout(() => markCpu(performance.now()), Math.max(1, measureFromMs - performance.now()));
   setTimeout(finish, endMs - performance.now());
 } else {
   const intervalMs = 1000 / rate;

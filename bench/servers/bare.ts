@@ -26,3 +26,4 @@ const server = Bun.serve({
   fetch: () => new Response(null, { status: 404 }),
 } as Parameters<typeof Bun.serve>[0]);
 console.log(JSON.stringify({ port: server.port }));
+process.on("SIGTERM", () => process.exit(0));

@@ -21,3 +21,4 @@ const listener =
     ? listenOnPort("127.0.0.1", options.port ?? 0, app.handle, limits)
     : await listenOnUnixSocket(options.unix, 0o600, app.handle, limits);
 console.log(JSON.stringify({ port: Number(listener.address.split(":").at(-1)) || null, address: listener.address }));
+process.on("SIGTERM", () => process.exit(0));
