@@ -5,9 +5,13 @@ const TEXT = /^[A-Za-z0-9_-]*$/;
 const LAST_OF_TWO = /[AQgw]$/;
 const LAST_OF_THREE = /[AEIMQUYcgkosw048]$/;
 
-export function toBase64url(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url");
-}
+const OPTIONS = { alphabet: "base64url", omitPadding: true } as const;
+
+/** By the language's own encoder, which is twice as fast as a Buffer's; Node 20 lacks it. */
+export const toBase64url: (bytes: Uint8Array) => string =
+  "toBase64" in Uint8Array.prototype
+    ? (bytes) => bytes.toBase64(OPTIONS)
+    : (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url");
 
 /** The bytes, or undefined for text that no encoder makes: padding, other characters, bits left over. */
 export function fromBase64url(text: string): Uint8Array | undefined {

@@ -5,6 +5,7 @@ import type { Principal } from "../access/principal.ts";
 import { CryptoEdgeError, messageOf } from "../errors.ts";
 import type { MaybePromise, Orchestrator } from "../orchestrator.ts";
 import { createApi } from "./api.ts";
+import { hotPath, pathOf } from "./hot-path.ts";
 import {
   OCTET_STREAM,
   readCreateBatch,
@@ -36,7 +37,11 @@ export interface AppParts {
   readonly onDefect: (error: unknown) => void;
 }
 
-export type App = { handle(request: Request): MaybePromise<Response> };
+export interface App {
+  handle(request: Request): MaybePromise<Response>;
+  /** The same answers without the hot path; a test compares the two. */
+  handleGenerically(request: Request): MaybePromise<Response>;
+}
 
 export function createApp(parts: AppParts): App {
   const { orchestrator, identify } = parts;
@@ -99,18 +104,23 @@ export function createApp(parts: AppParts): App {
   post("/v1/keys/decrypt-batch", DecryptBatchBody, 200, api.decryptBatch);
   app.compile();
 
+  const answerError = (error: unknown): Response => {
+    if (!(error instanceof CryptoEdgeError)) parts.onDefect(error);
+    return problemResponse(error);
+  };
+  const hot = hotPath({ api, identify, answerError, handOn: app.handle });
   const octetStream = octetStreamRoutes(orchestrator);
   return {
     handle(request) {
-      const binary = octetStream.get(new URL(request.url).pathname);
-      if (binary === undefined || request.headers.get("content-type") !== OCTET_STREAM || request.method !== "POST") {
-        return app.handle(request);
-      }
-      return binary(request, identify).catch((error: unknown) => {
-        if (!(error instanceof CryptoEdgeError)) parts.onDefect(error);
-        return problemResponse(error);
-      });
+      if (request.method !== "POST") return app.handle(request);
+      const path = pathOf(request.url);
+      const route = hot.get(path);
+      if (route !== undefined) return route(request);
+      const binary = octetStream.get(path);
+      if (binary === undefined || request.headers.get("content-type") !== OCTET_STREAM) return app.handle(request);
+      return binary(request, identify).catch(answerError);
     },
+    handleGenerically: app.handle,
   };
 }
 
