@@ -37,7 +37,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     const found: Throughput[] = [];
     const sample = (server: ServerProcess, name: string) => async () => {
       const target = transport === "loopback" ? { port: server.ready.port as number } : at(name);
-      const throughput = await measure(server, target, context.sampleMs / 1000);
+      const throughput = await measure(server, target, Math.max(1, context.sampleMs / 1000));
       found.push(throughput);
       return throughput.perCoreSecond;
     };

@@ -6,13 +6,17 @@ export type Sample = () => number | Promise<number>;
 /** Each candidate's figures, one a round. */
 export type Samples<Name extends string> = Record<Name, number[]>;
 
-/** Runs every candidate once a round, in an order that turns from round to round. */
+/**
+ * Runs every candidate once a round, in an order that turns from round to round. A first round that is not counted lets
+ * compilers and caches settle.
+ */
 export async function interleave<Name extends string>(
   candidates: Record<Name, Sample>,
   rounds: number,
 ): Promise<Samples<Name>> {
   const names = Object.keys(candidates) as Name[];
   const samples = Object.fromEntries(names.map((name) => [name, []])) as unknown as Samples<Name>;
+  for (const name of names) await candidates[name]();
   for (let round = 0; round < rounds; round++) {
     for (let place = 0; place < names.length; place++) {
       const name = names[(round + place) % names.length]!;

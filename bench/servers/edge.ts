@@ -1,24 +1,47 @@
 /**
- * An edge with one lease held for ever, everything allowed, nothing counted: the server's own path and nothing else.
- * Options: { port?, unix? }.
+ * The real edge, from a configuration as an operator would write it: policy, leases, usage and metrics as they are. Its
+ * service keys come from the static source, unless the options bring a source of their own.
+ * Options: { port?, unix?, configuration? }, the last merged over the one made here.
  */
-import { createOrchestrator } from "../../src/orchestrator.ts";
-import { createApp } from "../../src/server/app.ts";
-import { listenOnPort, listenOnUnixSocket } from "../../src/server/listeners/bun.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "../harness/edge-in-process.ts";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import "reflect-metadata";
+import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
+import { startEdge } from "../../src/edge.ts";
 
-const options = JSON.parse(process.argv[2] ?? "{}") as { port?: number; unix?: string };
-const app = createApp({
-  orchestrator: createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage }),
-  identify: () => PRINCIPAL,
-  readiness: () => ({ ready: true }),
-  status: () => ({}),
-  onDefect: (error) => console.error(error),
-});
-const limits = { bodyBytesMax: 64 * 1024 * 1024 };
-const listener =
-  options.unix === undefined
-    ? listenOnPort("127.0.0.1", options.port ?? 0, app.handle, limits)
-    : await listenOnUnixSocket(options.unix, 0o600, app.handle, limits);
-console.log(JSON.stringify({ port: Number(listener.address.split(":").at(-1)) || null, address: listener.address }));
-process.on("SIGTERM", () => process.exit(0));
+const options = JSON.parse(process.argv[2] ?? "{}") as {
+  port?: number;
+  unix?: string;
+  configuration?: Record<string, unknown>;
+};
+const key = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+const configuration = {
+  edge: { id: "edge-bench" },
+  key_source: {
+    use: "static",
+    static: { keys: [{ tenant: "tenant-a", service: "billing", version: 3, state: "active", key }] },
+  },
+  listeners: [
+    options.unix === undefined
+      ? { http: `127.0.0.1:${options.port ?? 0}`, principal: "bench" }
+      : { unix: options.unix, mode: "0600", principal: "bench" },
+  ],
+  policies: [
+    { principals: ["bench"], tenants: ["tenant-*"], services: ["*"], operations: ["create", "decrypt", "rewrap"] },
+  ],
+  plugins: [resolve(import.meta.dirname, "../../plugins/static")],
+  log: { level: "error" },
+  ...options.configuration,
+};
+const directory = mkdtempSync(join(tmpdir(), "crypto-edge-bench-edge-"));
+const file = join(directory, "edge.yaml");
+writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 });
+const edge = await startEdge(await loadConfiguration(file));
+rmSync(directory, { recursive: true });
+console.log(JSON.stringify({ addresses: edge.addresses, port: portOf(edge.addresses[0]!) }));
+process.on("SIGTERM", () => void edge.close().then(() => process.exit(0)));
+
+function portOf(address: string): number | null {
+  return URL.canParse(address) ? Number(new URL(address).port) || null : null;
+}

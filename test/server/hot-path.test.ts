@@ -16,7 +16,8 @@ function appOver(of: Orchestrator, defects: unknown[] = []): App {
       return PRINCIPAL;
     },
     readiness: () => ({ ready: true }),
-    status: () => ({}),
+    status: undefined,
+    metrics: undefined,
     onDefect: (error) => defects.push(error),
   });
 }

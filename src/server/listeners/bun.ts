@@ -83,9 +83,10 @@ function gated(handler: Handler, limits: ListenerLimits) {
   const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
   return (request: Request, server: Server<undefined>): Response | Promise<Response> => {
     if (server.pendingRequests > requestsMax) return overloaded("This edge has too many requests in flight");
-    if (request.body === null) return handler(request);
     const length = request.headers.get("content-length");
     if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
+    // Asked last: looking at `body` makes a stream of it.
+    if (request.body === null) return handler(request);
     const admission = gate.enter(load, length, true);
     if (admission instanceof Response) return admission;
     const answer = handler(request);
