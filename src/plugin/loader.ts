@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { messageOf } from "../errors.ts";
 import {
   type AuditSinkContribution,
+  type EventPublisherContribution,
   type HooksContribution,
   type KeySourceContribution,
   PLUGIN_API_VERSION,
@@ -48,6 +49,7 @@ export interface LoadedPlugins {
   readonly plugins: readonly LoadedPlugin[];
   readonly keySources: ReadonlyMap<string, Contributed<KeySourceContribution>>;
   readonly revocationTransports: ReadonlyMap<string, Contributed<RevocationTransportContribution>>;
+  readonly eventPublishers: ReadonlyMap<string, Contributed<EventPublisherContribution>>;
   readonly auditSinks: ReadonlyMap<string, Contributed<AuditSinkContribution>>;
   readonly hooks: ReadonlyMap<string, Contributed<HooksContribution>>;
 }
@@ -56,11 +58,12 @@ export const NO_PLUGINS: LoadedPlugins = {
   plugins: [],
   keySources: new Map(),
   revocationTransports: new Map(),
+  eventPublishers: new Map(),
   auditSinks: new Map(),
   hooks: new Map(),
 };
 
-const KINDS = ["keySources", "revocationTransports", "auditSinks", "hooks"] as const;
+const KINDS = ["keySources", "revocationTransports", "eventPublishers", "auditSinks", "hooks"] as const;
 const KNOWN_KEYS = ["name", "apiVersion", "version", ...KINDS];
 /** Names that the configuration uses itself, beside the sections of the contributions. */
 const RESERVED_NAMES = ["core", "use", "name", "timeout", "on_failure"];
@@ -87,6 +90,7 @@ export async function loadPlugins(
     plugins,
     keySources: collect(plugins, "keySources"),
     revocationTransports: collect(plugins, "revocationTransports"),
+    eventPublishers: collect(plugins, "eventPublishers"),
     auditSinks: collect(plugins, "auditSinks"),
     hooks: collect(plugins, "hooks"),
   };

@@ -4,6 +4,7 @@
  */
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { Clock } from "../clock/clock.ts";
+import type { EventPublisher } from "../core/event-publisher.ts";
 import type { KeySource } from "../key-source/key-source.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
@@ -24,6 +25,8 @@ export interface Plugin {
   readonly keySources?: Readonly<Record<string, KeySourceContribution>>;
   /** By the name that a transport's `use` gives; the section is `<name>` beside it. */
   readonly revocationTransports?: Readonly<Record<string, RevocationTransportContribution>>;
+  /** For a Core: where its events go besides its own stream, by the name that a publisher's `use` gives. */
+  readonly eventPublishers?: Readonly<Record<string, EventPublisherContribution>>;
   /** By the name that a sink's `use` gives; the section is `<name>` beside it. */
   readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
   /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
@@ -53,6 +56,7 @@ export type RevocationTransportContribution<Schema extends TSchema = TSchema> = 
   Schema,
   RevocationTransport
 >;
+export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
 

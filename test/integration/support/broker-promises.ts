@@ -1,0 +1,219 @@
+/** What both broker plugins promise, tried with a real broker, a real Core that publishes, and a real guard. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { systemClock } from "../../../src/clock/system-clock.ts";
+import type { EventPublisher } from "../../../src/core/event-publisher.ts";
+import type { PluginContext } from "../../../src/plugin/plugin.ts";
+import { createCoreEvents } from "../../../src/revocation/core-events.ts";
+import { createEventVerifier } from "../../../src/revocation/event-verifier.ts";
+import { createRevocationGuard, type RevocationGuard } from "../../../src/revocation/guard.ts";
+import type { RevocationTransport } from "../../../src/revocation/revocation-transport.ts";
+import { NotingControl, noteTo } from "../../revocation/world.ts";
+import { type CoreWorld, startCoreWorld } from "../../support/core-world.ts";
+import { type Broker, eventually } from "./broker.ts";
+
+export interface BrokerPlugin {
+  startBroker(): Promise<Broker>;
+  createPublisher(broker: Broker, context: PluginContext): EventPublisher;
+  createTransport(broker: Broker, context: PluginContext): RevocationTransport;
+  /** Puts any text where events go, or heartbeats, as somebody who has taken over the broker could. */
+  inject(broker: Broker, where: "events" | "heartbeats", text: string): Promise<void>;
+}
+
+export interface TestEdge {
+  readonly guard: RevocationGuard;
+  readonly control: NotingControl;
+  readonly lines: string[];
+  /** How often the Core's stream was asked for missing events. */
+  readonly asked: () => number;
+  readonly connected: () => boolean;
+  readonly drops: () => Readonly<Record<string, number>>;
+  /** Closes the transport, as when the process ends; the guard stays. */
+  disconnect(): Promise<void>;
+  connect(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function contextOf(edgeId: string, lines: string[] = []): PluginContext {
+  const nothing = { add() {}, set() {}, observe() {} };
+  return {
+    log: noteTo(lines),
+    clock: systemClock,
+    metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+    edgeId,
+    directory: "/",
+    signal: new AbortController().signal,
+  };
+}
+
+/** An edge whose only transport is the broker's; the Core is asked for keys, and for what is missing. */
+export async function startTestEdge(
+  world: CoreWorld,
+  id: string,
+  createTransport: (context: PluginContext) => RevocationTransport,
+): Promise<TestEdge> {
+  const client = await world.client(id);
+  const control = new NotingControl();
+  const lines: string[] = [];
+  let asked = 0;
+  const events = createCoreEvents(client, () => {});
+  const guard = createRevocationGuard({
+    clock: systemClock,
+    log: noteTo(lines),
+    core: {
+      follow(lastEventId, onEvent, signal) {
+        asked++;
+        return events.follow(lastEventId, onEvent, signal);
+      },
+    },
+    verifier: createEventVerifier({
+      fetchKeys: (signal) => client.keys(signal),
+      clock: systemClock,
+      refetchAfterMs: 100,
+    }),
+    maxSilenceMs: 2_000,
+    onSilence: "fail_closed",
+  });
+  guard.attach(control);
+  const sink = guard.sink("broker");
+  let transport = createTransport(contextOf(id, lines));
+  guard.start();
+  await transport.start(sink);
+  const link = () => guard.status().transports[0]!;
+  return {
+    guard,
+    control,
+    lines,
+    asked: () => asked,
+    connected: () => link().connected,
+    drops: () => link().drops as Record<string, number>,
+    async disconnect() {
+      await transport.close();
+      sink.disconnected("the test closed it");
+    },
+    async connect() {
+      transport = createTransport(contextOf(id, lines));
+      await transport.start(sink);
+    },
+    async close() {
+      await transport.close();
+      guard.close();
+    },
+  };
+}
+
+const TENANT = "tenant-a";
+
+export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
+  describe(`${name}, with a Core that publishes to it`, () => {
+    let broker: Broker;
+    let world: CoreWorld;
+    let edges: TestEdge[] = [];
+    let nextService = 0;
+
+    beforeAll(async () => {
+      broker = await plugin.startBroker();
+      world = await startCoreWorld({
+        heartbeatMs: 100,
+        publishers: [plugin.createPublisher(broker, contextOf("core"))],
+      });
+    });
+
+    afterAll(async () => {
+      for (const edge of edges) await edge.close();
+      await world?.[Symbol.asyncDispose]();
+      await broker?.[Symbol.asyncDispose]();
+    });
+
+    /** An edge that has its place in the log. */
+    async function edgeInPlace(id: string): Promise<TestEdge> {
+      const edge = await startTestEdge(world, id, (context) => plugin.createTransport(broker, context));
+      edges = [...edges, edge];
+      await eventually(
+        () => edge.connected() && edge.guard.status().log !== undefined,
+        `the place of ${id} in the log`,
+      );
+      return edge;
+    }
+
+    function newService(): string {
+      const service = `service-${nextService++}`;
+      world.core.admin.createService(TENANT, service);
+      return service;
+    }
+
+    function revoke(service: string): void {
+      world.core.admin.revoke({ tenant: TENANT, service, version: 1 }, { reason: "test" });
+    }
+
+    test("a revocation reaches every edge by the broker alone", async () => {
+      const service = newService();
+      const [one, two] = [await edgeInPlace("one"), await edgeInPlace("two")];
+      revoke(service);
+      await eventually(() => one.guard.isBlocked(TENANT, service, 1), "the block at the first edge");
+      await eventually(() => two.guard.isBlocked(TENANT, service, 1), "the block at the second edge");
+      expect(one.control.calls).toContain(`revoke ${TENANT}/${service}/1`);
+      expect(one.control.count("dropAll")).toBe(0);
+    });
+
+    test("what was published while an edge was away is played to it when it is back", async () => {
+      const services = [newService(), newService(), newService()];
+      const edge = await edgeInPlace("sleeper");
+      await edge.disconnect();
+      for (const service of services) revoke(service);
+      // Enough for the Core's heartbeats to show the hole first, if they came by another way than the events.
+      await edge.connect();
+      await eventually(() => services.every((service) => edge.guard.isBlocked(TENANT, service, 1)), "every block");
+      expect(edge.control.count("dropAll")).toBe(0);
+    });
+
+    test("heartbeats show that the broker is alive", async () => {
+      const edge = await edgeInPlace("listener");
+      await Bun.sleep(500);
+      await eventually(() => (edge.guard.status().transports[0]?.lastHeardMs ?? 1_000) < 500, "a heartbeat");
+      expect(edge.guard.isOpen()).toBe(true);
+    });
+
+    test("what the Core did not sign is dropped, counted, and told of once", async () => {
+      const edge = await edgeInPlace("target");
+      const forged = [
+        "not a jws",
+        `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`,
+        `${Buffer.from('{"alg":"EdDSA","kid":"mine"}').toString("base64url")}.e30.AAAA`,
+        "x".repeat(100_000),
+      ];
+      for (const text of forged) {
+        await plugin.inject(broker, "events", text);
+        await plugin.inject(broker, "heartbeats", text);
+      }
+      await eventually(() => (edge.drops().malformed ?? 0) >= 6 && (edge.drops().no_key ?? 0) >= 2, "the drops");
+      expect(edge.lines.filter((line) => line.includes('"reason":"malformed"'))).toHaveLength(1);
+      const service = newService();
+      revoke(service);
+      await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the next true event");
+      expect(edge.control.count("dropAll")).toBe(0);
+    });
+
+    test("a Core that signs with a new key is believed at once", async () => {
+      const edge = await edgeInPlace("roller");
+      await world.core.admin.rollSigningKey();
+      const service = newService();
+      revoke(service);
+      await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the block");
+      expect(edge.control.count("dropAll")).toBe(0);
+    });
+
+    test("a broker that dies is silence; when it is back, so is everything published meanwhile", async () => {
+      const edge = await edgeInPlace("survivor");
+      const service = newService();
+      await broker.kill();
+      await eventually(() => !edge.connected(), "the disconnection");
+      revoke(service);
+      await eventually(() => !edge.guard.isOpen(), "the silence");
+      expect(edge.guard.isBlocked(TENANT, service, 1)).toBe(false);
+      await broker.start();
+      await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the block");
+      await eventually(() => edge.connected() && edge.guard.isOpen(), "the connection");
+      expect(edge.control.count("dropAll")).toBe(0);
+    }, 180_000);
+  });
+}

@@ -1,0 +1,127 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { connect } from "amqplib";
+import { type Broker, eventually, freePort, makeFolder } from "./broker.ts";
+
+export interface RabbitServerOptions {
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** Files to write into the folder first. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export interface RabbitServer extends Broker {
+  /** Where it speaks TLS, when it does. */
+  readonly tlsPort: number | undefined;
+}
+
+/** The user that every test server has; `guest` is there too. */
+export const RABBIT_USER = { user: "edge", password: "edge-password" };
+
+/**
+ * Debian's `rabbitmq-server`, as a node of its own: its name, its ports (also that of Erlang's name server), its data and
+ * its cookie are the test's.
+ */
+export async function startRabbitServer(options: RabbitServerOptions = {}): Promise<RabbitServer> {
+  const folder = makeFolder();
+  const [port, tlsPort, distributionPort, epmdPort] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ];
+  const file = (name: string): string => join(folder.path, name);
+  const lines = [
+    `listeners.tcp.1 = 127.0.0.1:${port}`,
+    "loopback_users = none",
+    `default_user = ${RABBIT_USER.user}`,
+    `default_pass = ${RABBIT_USER.password}`,
+    "log.file = false",
+    "log.console = true",
+    "log.console.level = warning",
+    "disk_free_limit.absolute = 1MB",
+  ];
+  for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(file(name), text);
+  if (options.tls !== undefined) {
+    for (const [name, text] of Object.entries(options.tls)) writeFileSync(file(`${name}.pem`), text);
+    lines.push(
+      `listeners.ssl.1 = 127.0.0.1:${tlsPort}`,
+      `ssl_options.cacertfile = ${file("ca.pem")}`,
+      `ssl_options.certfile = ${file("cert.pem")}`,
+      `ssl_options.keyfile = ${file("key.pem")}`,
+      "ssl_options.verify = verify_peer",
+      "ssl_options.fail_if_no_peer_cert = true",
+    );
+  }
+  writeFileSync(file("rabbitmq.conf"), `${lines.join("\n")}\n`);
+  writeFileSync(file("enabled_plugins"), "[].\n");
+  mkdirSync(file("home"));
+  const environment: Record<string, string> = {
+    PATH: process.env.PATH ?? "/usr/bin:/bin",
+    HOME: file("home"),
+    LANG: "C.UTF-8",
+    ERL_EPMD_PORT: `${epmdPort}`,
+    ERL_EPMD_ADDRESS: "127.0.0.1",
+    RABBITMQ_NODENAME: `crypto-edge-${port}@${hostname().split(".")[0]}`,
+    RABBITMQ_DIST_PORT: `${distributionPort}`,
+    RABBITMQ_CONF_ENV_FILE: "/dev/null",
+    RABBITMQ_CONFIG_FILE: file("rabbitmq.conf"),
+    RABBITMQ_ENABLED_PLUGINS_FILE: file("enabled_plugins"),
+    RABBITMQ_MNESIA_BASE: file("data"),
+    RABBITMQ_LOG_BASE: file("log"),
+    RABBITMQ_GENERATED_CONFIG_DIR: file("generated"),
+    RABBITMQ_PID_FILE: file("pid"),
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 1:1 +sbwt none",
+  };
+  let child: Bun.Subprocess | undefined;
+  const broker: RabbitServer = {
+    port,
+    tlsPort: options.tls === undefined ? undefined : tlsPort,
+    folder: folder.path,
+    async start() {
+      // In a session of its own, so that the Erlang machine under the shell script can be ended with it.
+      child = Bun.spawn(["setsid", "/usr/lib/rabbitmq/bin/rabbitmq-server"], {
+        cwd: folder.path,
+        env: environment,
+        stdio: ["ignore", Bun.file(file("server.log")), Bun.file(file("server.err"))],
+      });
+      await eventually(() => answers(port), "rabbitmq-server answering", 90_000);
+    },
+    async kill() {
+      if (child === undefined) return;
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // Gone already.
+      }
+      await child.exited;
+      await eventually(async () => !(await answers(port)), "rabbitmq-server being gone");
+    },
+    async [Symbol.asyncDispose]() {
+      await broker.kill();
+      // The name server was started by the node, and outlives it.
+      await Bun.spawn(["epmd", "-port", `${epmdPort}`, "-kill"], { stdio: ["ignore", "ignore", "ignore"] }).exited;
+      folder.remove();
+    },
+  };
+  await broker.start();
+  return broker;
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    const connection = await connect(
+      {
+        hostname: "127.0.0.1",
+        port,
+        username: RABBIT_USER.user,
+        password: RABBIT_USER.password,
+      },
+      { timeout: 2_000 },
+    );
+    await connection.close();
+    return true;
+  } catch {
+    return false;
+  }
+}
