@@ -68,7 +68,7 @@ export interface LeasedServiceKey {
   /** From 1 to 2^32 - 1. */
   readonly version: number;
   readonly state: LeasableState;
-  /** 32 bytes. Owned by whoever called `lease`, who wipes them. */
+  /** 32 bytes. Owned by whoever called `lease`, who wipes them. Best made by `allocateSecret`: such a buffer wipes whole. */
   readonly key: Uint8Array;
 }
 

@@ -13,6 +13,6 @@ export { type KeepConnectedOptions, keepConnected } from "../revocation/keep-con
 export { Outbox } from "../revocation/outbox.ts";
 export * from "../revocation/revocation-transport.ts";
 export type { AuditEvent, AuditSink } from "../usage/audit-sink.ts";
-export { wipe } from "../wipe.ts";
+export { allocateSecret, wipe } from "../wipe.ts";
 export * from "./hooks.ts";
 export * from "./plugin.ts";

@@ -149,6 +149,9 @@ describe.skipIf(!possible)("a dump of the edge's memory", () => {
       const blobs = await load(edge, 60);
       const { serviceKeys, derivedKeys } = await keysOf(world, blobs);
 
+      const status = (await (await fetch(`${edge.url}/v1/status`)).json()) as { keyMemory: unknown };
+      expect(status.keyMemory).toMatchObject({ kind: "secret", heapKeys: 0, dumpable: false, coreFiles: false });
+
       const busy = load(edge, 5);
       expect(mappings(edge.pid).some((mapping) => mapping.keyMemory)).toBe(true);
       const leased = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);
