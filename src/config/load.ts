@@ -116,6 +116,12 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
       });
     }
   }
+  if (revocation.on_silence === "fail_closed" && revocation.transports.length === 0 && !sources.includes("core")) {
+    problems.push({
+      path: ["revocation", "on_silence"],
+      message: "fail_closed needs a transport that could be heard: name one in revocation.transports",
+    });
+  }
   revocation.transports.forEach((transport, index) => {
     if (transport.use === "core" && key_source.core === undefined) {
       problems.push({

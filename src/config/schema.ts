@@ -312,6 +312,30 @@ function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
   );
 }
 
+/** What `plugins` lists, of an edge and of a Core. */
+export const PluginEntries = Type.Array(
+  Type.Union([
+    Path(),
+    Section({
+      path: Path({ description: "The plugin's folder or file." }),
+      sha256: Type.Optional(
+        Type.String({
+          pattern: "^[0-9a-fA-F]{64}$",
+          expected: "64 hex digits, as `crypto-edge plugin check` prints them",
+          description: "The hash of its files: other files do not run.",
+        }),
+      ),
+      owner: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: "A user id that may own the files, besides root and the edge's own.",
+        }),
+      ),
+    }),
+  ]),
+  { default: [], description: "Folders or files of plugins." },
+);
+
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
@@ -380,28 +404,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       description: "Who may do what. Nothing is allowed that no policy allows.",
     }),
     limits: LimitsSection,
-    plugins: Type.Array(
-      Type.Union([
-        Path(),
-        Section({
-          path: Path({ description: "The plugin's folder or file." }),
-          sha256: Type.Optional(
-            Type.String({
-              pattern: "^[0-9a-fA-F]{64}$",
-              expected: "64 hex digits, as `crypto-edge plugin check` prints them",
-              description: "The hash of its files: other files do not run.",
-            }),
-          ),
-          owner: Type.Optional(
-            Type.Integer({
-              minimum: 0,
-              description: "A user id that may own the files, besides root and the edge's own.",
-            }),
-          ),
-        }),
-      ]),
-      { default: [], description: "Folders or files of plugins." },
-    ),
+    plugins: PluginEntries,
     key_memory: Section(
       {
         kind: Type.Union(
@@ -448,7 +451,7 @@ export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
 export type CoreConfiguration = Static<typeof CoreSection>;
 
-function oneOf(names: readonly string[], options: { description?: string } = {}) {
+export function oneOf(names: readonly string[], options: { description?: string } = {}) {
   const expected = `one of ${names.join(", ")}`;
   return Type.Union(
     names.map((name) => Type.Literal(name)),
@@ -456,6 +459,6 @@ function oneOf(names: readonly string[], options: { description?: string } = {})
   ) as unknown as TUnsafe<string>;
 }
 
-function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
+export function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
   return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]));
 }

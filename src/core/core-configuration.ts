@@ -1,16 +1,32 @@
 /** The reference Core's own configuration file (docs/core.md). */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { LineCounter, parseDocument } from "yaml";
 import { type ConfigurationProblem, decodeConfiguration, isRecord } from "../config/decode.ts";
 import { ConfigurationError } from "../config/load.ts";
+import { oneOf, optional, PluginEntries } from "../config/schema.ts";
 import { Address, Duration, Path, Section } from "../config/schema-types.ts";
 import { DEFAULT_RETAINED_EVENTS } from "./key-store.ts";
 
 const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });
 
-const CoreFile = Section({
+/** `publishers`: the sections of what plugins contribute, by the name that `use` gives. */
+function coreFile(publishers: Readonly<Record<string, TSchema>>) {
+  return Section({
+    ...CORE_PROPERTIES,
+    publishers: Type.Array(
+      Section({
+        use: oneOf(Object.keys(publishers), { description: "A publisher of a plugin." }),
+        ...optional(publishers),
+      }),
+      { default: [], description: "Message brokers that get every event too, signed." },
+    ),
+    plugins: PluginEntries,
+  });
+}
+
+const CORE_PROPERTIES = {
   listen: Address({ description: "Where edges and administrators connect." }),
   database: Path({ description: "The SQLite database; made where it is not there." }),
   master_key: Type.Union(
@@ -56,16 +72,21 @@ const CoreFile = Section({
     minimum: 1,
     description: "How many events are kept for edges that were away.",
   }),
-});
+};
 
-export type CoreConfiguration = Static<typeof CoreFile>;
+export type CoreConfiguration = Static<ReturnType<typeof coreFile>>;
 
-export function coreConfigurationSchema(): typeof CoreFile {
-  return CoreFile;
+export interface CoreConfigurationSource {
+  /** The folder that relative paths start from. */
+  readonly directory: string;
+  /** The entries of `plugins`, not checked: they are loaded before the rest can be. */
+  readonly plugins: readonly unknown[];
+  /** @throws ConfigurationError with every mistake, each with its place. */
+  check(publishers: Readonly<Record<string, TSchema>>): CoreConfiguration;
 }
 
-/** @throws ConfigurationError with every mistake, each with its place. */
-export function readCoreConfiguration(file: string): CoreConfiguration {
+/** @throws ConfigurationError where the file can't be read, or is no YAML. */
+export function readCoreConfiguration(file: string): CoreConfigurationSource {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -83,9 +104,30 @@ export function readCoreConfiguration(file: string): CoreConfiguration {
       `${file}${place}: not YAML of the form "key: value"${first ? `: ${first.message}` : ""}`,
     ]);
   }
+  const directory = dirname(resolve(file));
+  return {
+    directory,
+    plugins: Array.isArray(value.plugins) ? value.plugins : [],
+    check: (publishers) => check(file, directory, value, publishers),
+  };
+}
+
+function check(
+  file: string,
+  directory: string,
+  value: Record<string, unknown>,
+  publishers: Readonly<Record<string, TSchema>>,
+): CoreConfiguration {
   const problems: ConfigurationProblem[] = [];
-  const decoded = decodeConfiguration(CoreFile, value, { directory: dirname(resolve(file)) }, problems);
+  const decoded = decodeConfiguration(coreFile(publishers), value, { directory }, problems);
   const configuration = decoded as CoreConfiguration;
+  for (const [index, { use, ...sections }] of problems.length === 0 ? configuration.publishers.entries() : []) {
+    if (Object.hasOwn(sections, use)) continue;
+    problems.push({
+      path: ["publishers", index],
+      message: `"use" names "${use}", so the section "${use}:" must stand beside it`,
+    });
+  }
   if (problems.length === 0 && configuration.lease.refresh_after > configuration.lease.ttl) {
     problems.push({ path: ["lease", "refresh_after"], message: "must be at most lease.ttl" });
   }

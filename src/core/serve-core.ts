@@ -1,23 +1,37 @@
 /** The Core as a process: its configuration file, its log, its certificates reloaded at SIGHUP. */
 import { readFileSync } from "node:fs";
+import { systemClock } from "../clock/system-clock.ts";
+import { ConfigurationError } from "../config/load.ts";
 import { messageOf } from "../errors.ts";
-import { createLog } from "../telemetry/log.ts";
+import { type LoadedPlugins, loadPlugins } from "../plugin/loader.ts";
+import { SectionError } from "../plugin/plugin.ts";
+import { createLog, type Log } from "../telemetry/log.ts";
 import type { ServerCertificates } from "../tls/server.ts";
 import { wipe } from "../wipe.ts";
 import { type RunningCore, startCore } from "./core.ts";
 import { type CoreConfiguration, readCoreConfiguration } from "./core-configuration.ts";
+import type { EventPublisher } from "./event-publisher.ts";
 import { loadMasterKey } from "./master-key.ts";
 
 export async function serveCore(file: string): Promise<RunningCore> {
-  const configuration = readCoreConfiguration(file);
   const log = createLog("info");
+  const source = readCoreConfiguration(file);
+  const plugins = await loadPlugins(source.plugins, source.directory, log);
+  const configuration = source.check(
+    Object.fromEntries(
+      [...plugins.eventPublishers].map(([name, { contribution }]) => [name, contribution.configuration]),
+    ),
+  );
   const { listen, database, master_key, lease } = configuration;
   const masterKey = loadMasterKey(
     "file" in master_key ? { file: master_key.file } : { variable: master_key.environment },
   );
   // Not left for what this process starts, or for whoever reads its environment.
   if ("environment" in master_key) delete process.env[master_key.environment];
+  const stopping = new AbortController();
+  let publishers: EventPublisher[] = [];
   try {
+    publishers = await createPublishers(file, configuration, plugins, source.directory, log, stopping.signal);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
       tls: readServerCertificates(configuration.tls),
@@ -31,6 +45,7 @@ export async function serveCore(file: string): Promise<RunningCore> {
       },
       leasesPerSecondPerEdge: lease.per_second_per_edge,
       retainedEvents: configuration.retained_events,
+      publishers,
       log: (level, message, fields) => log[level](fields ?? {}, message),
     });
     const reload = (): void => {
@@ -51,11 +66,50 @@ export async function serveCore(file: string): Promise<RunningCore> {
       async close() {
         process.off("SIGHUP", reload);
         await core.close();
+        stopping.abort();
       },
     };
+  } catch (error) {
+    stopping.abort();
+    for (const publisher of publishers) await publisher.close?.();
+    throw error;
   } finally {
     wipe(masterKey);
   }
+}
+
+/** What `publishers` asks for, made by the plugins. @throws ConfigurationError for a section that can never work */
+async function createPublishers(
+  file: string,
+  configuration: CoreConfiguration,
+  plugins: LoadedPlugins,
+  directory: string,
+  log: Log,
+  signal: AbortSignal,
+): Promise<EventPublisher[]> {
+  const nothing = { add() {}, set() {}, observe() {} };
+  const made: EventPublisher[] = [];
+  for (const [index, entry] of configuration.publishers.entries()) {
+    const { from, contribution } = plugins.eventPublishers.get(entry.use)!;
+    try {
+      const section = (entry as Record<string, unknown>)[entry.use];
+      const context = {
+        log: log.child({ plugin: from.plugin.name }),
+        clock: systemClock,
+        metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+        edgeId: "core",
+        directory,
+        signal,
+      };
+      made.push(await contribution.create(section as never, context));
+    } catch (error) {
+      for (const publisher of made) await publisher.close?.();
+      if (!(error instanceof SectionError)) throw error;
+      const path = ["publishers", index, entry.use, ...error.path].join(".");
+      throw new ConfigurationError([`${file}: ${path}: ${error.message}`]);
+    }
+  }
+  return made;
 }
 
 function readServerCertificates(paths: CoreConfiguration["tls"]): ServerCertificates {
