@@ -3,9 +3,10 @@ import { spawn } from "node:child_process";
 import { createHmac, hkdfSync } from "node:crypto";
 import { encodeIdentity } from "../../src/cipher/blob.ts";
 import { type Found, type Sought, searchProcess } from "../support/key-search.ts";
+import { hasSecretMemory } from "../support/secret-memory.ts";
 import { FREED_KEY, fillTestKey, identityOf, type Load, SESSIONS, type Stage } from "./residue-probe.ts";
 
-/** What wrapping sessions leave in the memory of their process, as another process finds it. Linux only. */
+/** What wrapping sessions leave in the memory of their process, as another process finds it: on Linux with `memfd_secret`. */
 
 const PROBE = new URL("./residue-probe.ts", import.meta.url).pathname;
 
@@ -43,7 +44,7 @@ function keysOf(saltHex: string, session: number): Sought[] {
 
 const names = (found: Found[]): string[] => [...new Set(found.map(({ name }) => name))].sort();
 
-describe.skipIf(process.platform !== "linux")("in the memory of the process", () => {
+describe.skipIf(!hasSecretMemory)("in the memory of the process", () => {
   test("there is no service key while sessions run, when key memory is secret; the wrapping keys are there", async () => {
     expect(names(await residue("secret", "held"))).toEqual(["wrapping key"]);
   });

@@ -12,6 +12,7 @@ import { encodeIdentity, parseBlob } from "../../src/cipher/blob.ts";
 import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
 import { type Found, type Sought, searchProcess } from "../support/key-search.ts";
 import { mappings } from "../support/process-memory.ts";
+import { hasSecretMemory } from "../support/secret-memory.ts";
 
 const BINARY = resolve(import.meta.dir, "../../dist/crypto-edge");
 const SERVICE = "billing";
@@ -141,7 +142,7 @@ async function untilRefused(edge: Edge, tenant: string, status: number): Promise
 }
 
 // Only root reads the memory of a process that is not dumpable.
-const possible = process.platform === "linux" && process.getuid?.() === 0;
+const possible = hasSecretMemory && process.getuid?.() === 0;
 
 describe.skipIf(!possible)("a dump of the edge's memory", () => {
   test("has no service key while leased, and no wrapping key either once revoked or expired", async () => {

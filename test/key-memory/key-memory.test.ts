@@ -8,6 +8,7 @@ import {
 } from "../../src/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../src/key-memory/open-key-memory.ts";
 import { loadSystemCalls, type SystemCalls } from "../../src/key-memory/system-calls.ts";
+import { hasSecretMemory } from "../support/secret-memory.ts";
 
 const opened: KeyMemory[] = [];
 const warnings: string[] = [];
@@ -24,7 +25,7 @@ async function open(choice: KeyMemoryChoice, expectedKeys = 1): Promise<KeyMemor
 
 const key = (fill: number): Uint8Array => new Uint8Array(KEY_BYTES).fill(fill);
 const copy = (view: Uint8Array): number[] => [...view];
-const kinds: KeyMemoryKind[] = process.platform === "linux" ? ["secret", "locked", "heap"] : ["locked", "heap"];
+const kinds: KeyMemoryKind[] = hasSecretMemory ? ["secret", "locked", "heap"] : ["locked", "heap"];
 
 describe.each(kinds)("key memory of kind %s", (kind) => {
   test("gives back the key that was stored, and keeps its own copy", async () => {
@@ -140,7 +141,7 @@ describe.skipIf(process.platform !== "linux")("choosing the kind", () => {
     warn: (message: string) => void warnings.push(message),
   });
 
-  test("takes secret memory where the kernel has it", async () => {
+  test.skipIf(!hasSecretMemory)("takes secret memory where the kernel has it", async () => {
     expect((await open("auto")).kind).toBe("secret");
   });
 

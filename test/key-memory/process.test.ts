@@ -3,8 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { mappings } from "../support/process-memory.ts";
+import { hasSecretMemory } from "../support/secret-memory.ts";
 
-/** What key memory promises about the process around it, seen from outside that process. Linux only. */
+/** What key memory promises about the process around it, seen from outside that process: on Linux with `memfd_secret`. */
 
 const PROBE = new URL("./probe.ts", import.meta.url).pathname;
 const KEY = new Uint8Array(32).map((_, index) => 0xa0 + index);
@@ -76,7 +77,7 @@ function peek(pid: number, address: number, lengthBytes: number): Buffer | undef
   }
 }
 
-describe.skipIf(process.platform !== "linux")("a process with key memory", () => {
+describe.skipIf(!hasSecretMemory)("a process with key memory", () => {
   test("secret memory is locked, left out of dumps and of forked children, and unreadable through /proc", async () => {
     const found = await whileHeld("secret", (pid) =>
       mappings(pid)
