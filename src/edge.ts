@@ -4,7 +4,7 @@ import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
-import { messageOf } from "./errors.ts";
+import { CryptoEdgeError, messageOf } from "./errors.ts";
 import { hardenProcess } from "./key-memory/harden-process.ts";
 import { isChain } from "./key-source/chain.ts";
 import { createApp, type Readiness } from "./server/app.ts";
@@ -13,6 +13,7 @@ import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
 import { listenerLimits, openListener } from "./server/listeners/open-listener.ts";
 import { createWatchHandler } from "./server/watch.ts";
 import type { Log } from "./telemetry/log.ts";
+import type { RequestTrace } from "./telemetry/trace-context.ts";
 import { COMMIT, VERSION } from "./version.ts";
 
 /** How long the last batches may take at the stop. */
@@ -77,6 +78,15 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
   });
+  const onFailure = (error: unknown, trace: RequestTrace): void => {
+    if (!(error instanceof CryptoEdgeError)) {
+      log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
+    } else if (error.code === "lease_unavailable") {
+      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+    } else {
+      log.debug({ ...trace.fields, code: error.code }, "a request was refused");
+    }
+  };
   const createHandler: HandlerFactory = ({ identify, administration }) => {
     const app = createApp({
       orchestrator,
@@ -84,7 +94,7 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       readiness,
       status: administration ? status : undefined,
       metrics: administration ? () => telemetry.metrics.text() : undefined,
-      onDefect: (error) => log.error({ err: error }, "a request failed by a defect of the edge"),
+      onFailure,
     });
     return (request) => app.handle(request);
   };

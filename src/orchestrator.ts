@@ -10,7 +10,7 @@ import type { LeaseCache, LeasedVersion } from "./cache/lease-cache.ts";
 import { type DataKeyLength, parseBlob, type WrappedKey } from "./cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "./cipher/context.ts";
 import { CryptoEdgeError, messageOf } from "./errors.ts";
-import { outcomeOf, type UsageRecorder } from "./usage/usage-recorder.ts";
+import { outcomeOf, type RequestId, type UsageRecorder } from "./usage/usage-recorder.ts";
 import { wipe } from "./wipe.ts";
 
 /** A value at once when the lease is held, else a promise of it. */
@@ -56,24 +56,24 @@ export interface RewrappedKey {
 /** `requestId`, everywhere, names the request in the audit. */
 export interface Orchestrator {
   /** Makes a data key and wraps it under the active version. @throws {CryptoEdgeError} */
-  createKey(principal: Principal, request: CreateKeyRequest, requestId?: string): MaybePromise<CreatedKey>;
+  createKey(principal: Principal, request: CreateKeyRequest, requestId?: RequestId): MaybePromise<CreatedKey>;
   /** Makes `count` (1 to 10,000) data keys under one version. @throws {CryptoEdgeError} */
   createKeys(
     principal: Principal,
     request: CreateKeyRequest,
     count: number,
-    requestId?: string,
+    requestId?: RequestId,
   ): MaybePromise<CreatedKey[]>;
   /** Opens a wrapped key. @throws {CryptoEdgeError} */
-  decryptKey(principal: Principal, request: DecryptKeyRequest, requestId?: string): MaybePromise<DecryptedKey>;
+  decryptKey(principal: Principal, request: DecryptKeyRequest, requestId?: RequestId): MaybePromise<DecryptedKey>;
   /** Opens each item, judged by itself: a key or its own error, in the order asked. */
   decryptKeys(
     principal: Principal,
     requests: readonly DecryptKeyRequest[],
-    requestId?: string,
+    requestId?: RequestId,
   ): MaybePromise<(DecryptedKey | CryptoEdgeError)[]>;
   /** Wraps the same data key under the active version; it is never shown. @throws {CryptoEdgeError} */
-  rewrapKey(principal: Principal, request: DecryptKeyRequest, requestId?: string): MaybePromise<RewrappedKey>;
+  rewrapKey(principal: Principal, request: DecryptKeyRequest, requestId?: RequestId): MaybePromise<RewrappedKey>;
 }
 
 export const BATCH_MAX = 10_000;
@@ -93,7 +93,7 @@ interface Call {
   /** 0 until one is known. */
   readonly version: number;
   readonly count: number;
-  readonly requestId: string | undefined;
+  readonly requestId: RequestId | undefined;
 }
 
 export function createOrchestrator({ access, leases, usage }: OrchestratorParts): Orchestrator {
@@ -210,7 +210,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     principal: Principal,
     operation: Operation,
     wrapped: WrappedKey,
-    requestId: string | undefined,
+    requestId: RequestId | undefined,
   ): Call {
     const { tenant, service, version } = wrapped;
     return { principal, operation, tenant, service, version, count: 1, requestId };

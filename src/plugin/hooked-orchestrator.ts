@@ -14,7 +14,7 @@ import {
   type Orchestrator,
   type OrchestratorParts,
 } from "../orchestrator.ts";
-import type { Outcome } from "../usage/usage-recorder.ts";
+import type { Outcome, RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
 import type { HookPoint, HookRefusal, HookRunner } from "./hook-runner.ts";
 import type { CreatedEvent, CreateEvent, DecryptEvent } from "./hooks.ts";
@@ -38,7 +38,7 @@ interface Call {
   /** 0 until one is known. */
   readonly version: number;
   readonly count: number;
-  readonly requestId: string | undefined;
+  readonly requestId: RequestId | undefined;
 }
 
 /** Makes an orchestrator whose operations `hooks` sees; the plain one where no hook is at any of its points. */
@@ -100,7 +100,7 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
     principal: Principal,
     request: CreateKeyRequest,
     count: number,
-    requestId: string | undefined,
+    requestId: RequestId | undefined,
     operate: () => MaybePromise<Result>,
     keysOf: (result: Result) => readonly CreatedKey[],
   ): MaybePromise<Result> {
@@ -134,7 +134,7 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
     principal: Principal,
     operation: "decrypt" | "rewrap",
     blob: Uint8Array,
-    requestId: string | undefined,
+    requestId: RequestId | undefined,
     operate: () => MaybePromise<Result>,
     versionOf: (result: Result) => number,
     discard: (result: Result) => void,

@@ -6,6 +6,7 @@ import type { Principal } from "../access/principal.ts";
 import { fromBase64url, toBase64url } from "../base64url.ts";
 import { CryptoEdgeError } from "../errors.ts";
 import type { CreatedKey, CreateKeyRequest, DecryptedKey, MaybePromise, Orchestrator } from "../orchestrator.ts";
+import type { RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
 import { problemOf } from "./problem.ts";
 import type {
@@ -21,43 +22,50 @@ import type {
 } from "./schemas.ts";
 
 export interface Api {
-  create(principal: Principal, body: CreateBody): MaybePromise<Created>;
-  createBatch(principal: Principal, body: CreateBatchBody): MaybePromise<CreatedBatch>;
-  decrypt(principal: Principal, body: WrappedBody): MaybePromise<Decrypted>;
-  decryptBatch(principal: Principal, body: DecryptBatchBody): MaybePromise<DecryptedBatch>;
-  rewrap(principal: Principal, body: WrappedBody): MaybePromise<Rewrapped>;
+  create(principal: Principal, body: CreateBody, requestId?: RequestId): MaybePromise<Created>;
+  createBatch(principal: Principal, body: CreateBatchBody, requestId?: RequestId): MaybePromise<CreatedBatch>;
+  decrypt(principal: Principal, body: WrappedBody, requestId?: RequestId): MaybePromise<Decrypted>;
+  decryptBatch(principal: Principal, body: DecryptBatchBody, requestId?: RequestId): MaybePromise<DecryptedBatch>;
+  rewrap(principal: Principal, body: WrappedBody, requestId?: RequestId): MaybePromise<Rewrapped>;
 }
 
 export function createApi(orchestrator: Orchestrator): Api {
   return {
-    create: (principal, body) => then(orchestrator.createKey(principal, createRequest(body)), showCreated),
+    create: (principal, body, requestId) =>
+      then(orchestrator.createKey(principal, createRequest(body), requestId), showCreated),
 
-    createBatch: (principal, body) =>
-      then(orchestrator.createKeys(principal, createRequest(body), body.count), (keys) => ({
+    createBatch: (principal, body, requestId) =>
+      then(orchestrator.createKeys(principal, createRequest(body), body.count, requestId), (keys) => ({
         keys: keys.map(showCreated),
       })),
 
-    decrypt: (principal, body) =>
-      then(orchestrator.decryptKey(principal, { wrapped: wrappedBytes(body), context: body.context }), showDecrypted),
+    decrypt: (principal, body, requestId) =>
+      then(
+        orchestrator.decryptKey(principal, { wrapped: wrappedBytes(body), context: body.context }, requestId),
+        showDecrypted,
+      ),
 
-    decryptBatch(principal, body) {
+    decryptBatch(principal, body, requestId) {
       // A text that is no base64url is that item's own error, like a malformed blob.
       const requests = body.items.map((item) => ({
         wrapped: fromBase64url(item.wrapped) ?? new Uint8Array(0),
         context: item.context,
       }));
-      return then(orchestrator.decryptKeys(principal, requests), (results) => ({
+      return then(orchestrator.decryptKeys(principal, requests, requestId), (results) => ({
         results: results.map((result) =>
           result instanceof CryptoEdgeError ? { error: problemOf(result) } : showDecrypted(result),
         ),
       }));
     },
 
-    rewrap: (principal, body) =>
-      then(orchestrator.rewrapKey(principal, { wrapped: wrappedBytes(body), context: body.context }), (key) => ({
-        ...key,
-        wrapped: toBase64url(key.wrapped),
-      })),
+    rewrap: (principal, body, requestId) =>
+      then(
+        orchestrator.rewrapKey(principal, { wrapped: wrappedBytes(body), context: body.context }, requestId),
+        (key) => ({
+          ...key,
+          wrapped: toBase64url(key.wrapped),
+        }),
+      ),
   };
 }
 

@@ -4,6 +4,8 @@ import { Elysia } from "elysia";
 import type { Principal } from "../access/principal.ts";
 import { CryptoEdgeError, messageOf } from "../errors.ts";
 import type { MaybePromise, Orchestrator } from "../orchestrator.ts";
+import { RequestTrace } from "../telemetry/trace-context.ts";
+import type { RequestId } from "../usage/usage-recorder.ts";
 import { createApi } from "./api.ts";
 import { hotPath, pathOf } from "./hot-path.ts";
 import {
@@ -33,8 +35,8 @@ export interface AppParts {
   readonly status: (() => unknown) | undefined;
   /** The text of `/metrics`; undefined where it is not served. */
   readonly metrics: (() => Promise<string>) | undefined;
-  /** Told of every defect (never of expected errors). */
-  readonly onDefect: (error: unknown) => void;
+  /** Told of every request that was not answered as asked: an expected error, or a defect (anything else). */
+  readonly onFailure: (error: unknown, trace: RequestTrace) => void;
 }
 
 export interface App {
@@ -47,27 +49,34 @@ export function createApp(parts: AppParts): App {
   const { orchestrator, identify } = parts;
   const api = createApi(orchestrator);
   const document = openApiDocument();
+  const answerError = (error: unknown, trace: RequestTrace): Response => {
+    parts.onFailure(error, trace);
+    return problemResponse(error, trace);
+  };
 
   const app = new Elysia({ normalize: false })
     .onError(({ code, error, request }) => {
-      if (error instanceof CryptoEdgeError) return problemResponse(error);
+      const trace = new RequestTrace(request);
+      if (error instanceof CryptoEdgeError) return answerError(error, trace);
       switch (code) {
         case "VALIDATION":
-          return problemResponse(new CryptoEdgeError("invalid_request", describeValidation(error)));
+          return answerError(new CryptoEdgeError("invalid_request", describeValidation(error)), trace);
         case "PARSE":
-          return problemResponse(
+          return answerError(
             new CryptoEdgeError(
               "invalid_request",
               "The body is not JSON. Send JSON with content-type: application/json.",
             ),
+            trace,
           );
         case "NOT_FOUND":
           return answerProblem(
             problem(404, "not_found", `There is no ${request.method} here. /openapi.json lists the operations.`),
+            undefined,
+            trace,
           );
         default:
-          parts.onDefect(error);
-          return problemResponse(error);
+          return answerError(error, trace);
       }
     })
     .get("/livez", () => ({ status: "live" }))
@@ -86,13 +95,23 @@ export function createApp(parts: AppParts): App {
     path: string,
     schema: Schema,
     success: 200 | 201,
-    run: (principal: Principal, body: Static<Schema>) => unknown,
+    run: (principal: Principal, body: Static<Schema>, requestId: RequestId) => unknown,
   ): void => {
     app.post(
       path,
       ({ body, request, set }) => {
-        set.status = success;
-        return run(identify(request), body as Static<Schema>);
+        const trace = new RequestTrace(request);
+        try {
+          const answer = run(identify(request), body as Static<Schema>, trace);
+          const succeed = (value: unknown): unknown => {
+            set.status = success;
+            return value;
+          };
+          if (!(answer instanceof Promise)) return succeed(answer);
+          return answer.then(succeed, (error: unknown) => answerError(error, trace));
+        } catch (error) {
+          return answerError(error, trace);
+        }
       },
       { body: schema, parse: "json" },
     );
@@ -104,10 +123,6 @@ export function createApp(parts: AppParts): App {
   post("/v1/keys/decrypt-batch", DecryptBatchBody, 200, api.decryptBatch);
   app.compile();
 
-  const answerError = (error: unknown): Response => {
-    if (!(error instanceof CryptoEdgeError)) parts.onDefect(error);
-    return problemResponse(error);
-  };
   const hot = hotPath({ api, identify, answerError, handOn: app.handle });
   const octetStream = octetStreamRoutes(orchestrator);
   return {
@@ -118,13 +133,18 @@ export function createApp(parts: AppParts): App {
       if (route !== undefined) return route(request);
       const binary = octetStream.get(path);
       if (binary === undefined || request.headers.get("content-type") !== OCTET_STREAM) return app.handle(request);
-      return binary(request, identify).catch(answerError);
+      const trace = new RequestTrace(request);
+      return binary(request, identify, trace).catch((error: unknown) => answerError(error, trace));
     },
     handleGenerically: app.handle,
   };
 }
 
-type OctetStreamRoute = (request: Request, identify: (request: Request) => Principal) => Promise<Response>;
+type OctetStreamRoute = (
+  request: Request,
+  identify: (request: Request) => Principal,
+  requestId: RequestId,
+) => Promise<Response>;
 
 /** The batches as bytes. */
 function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamRoute> {
@@ -134,18 +154,18 @@ function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamR
   return new Map<string, OctetStreamRoute>([
     [
       "/v1/keys/create-batch",
-      async (request, identify) => {
+      async (request, identify, requestId) => {
         const principal = identify(request);
         const { request: asked, count } = readCreateBatch(await body(request));
-        return answer(201, writeCreateBatch(await orchestrator.createKeys(principal, asked, count)));
+        return answer(201, writeCreateBatch(await orchestrator.createKeys(principal, asked, count, requestId)));
       },
     ],
     [
       "/v1/keys/decrypt-batch",
-      async (request, identify) => {
+      async (request, identify, requestId) => {
         const principal = identify(request);
         const requests = readDecryptBatch(await body(request));
-        return answer(200, writeDecryptBatch(await orchestrator.decryptKeys(principal, requests)));
+        return answer(200, writeDecryptBatch(await orchestrator.decryptKeys(principal, requests, requestId)));
       },
     ],
   ]);

@@ -9,6 +9,8 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Principal } from "../access/principal.ts";
 import type { MaybePromise } from "../orchestrator.ts";
+import { RequestTrace } from "../telemetry/trace-context.ts";
+import type { RequestId } from "../usage/usage-recorder.ts";
 import type { Api } from "./api.ts";
 import { CreateBody, type Created, type Decrypted, type Rewrapped, WrappedBody } from "./schemas.ts";
 
@@ -16,7 +18,7 @@ export interface HotPathParts {
   readonly api: Api;
   readonly identify: (request: Request) => Principal;
   /** The answer to an error that an operation threw. */
-  readonly answerError: (error: unknown) => Response;
+  readonly answerError: (error: unknown, trace: RequestTrace) => Response;
   /** The generic way, for everything that the hot path does not take. */
   readonly handOn: (request: Request) => MaybePromise<Response>;
 }
@@ -46,7 +48,7 @@ function route<Schema extends TSchema, Answer>(
   { identify, answerError, handOn }: HotPathParts,
   schema: Schema,
   status: 200 | 201,
-  run: (principal: Principal, body: Static<Schema>) => MaybePromise<Answer>,
+  run: (principal: Principal, body: Static<Schema>, requestId: RequestId) => MaybePromise<Answer>,
   write: (answer: Answer) => string,
 ): Route {
   const check = TypeCompiler.Compile(schema);
@@ -57,11 +59,13 @@ function route<Schema extends TSchema, Answer>(
     request.text().then((text) => {
       const body = parse(text);
       if (!check.Check(body)) return handOn(again(request, text));
+      const trace = new RequestTrace(request);
       try {
-        const answer = run(identify(request), body);
-        return answer instanceof Promise ? answer.then(respond, answerError) : respond(answer);
+        const answer = run(identify(request), body, trace);
+        if (!(answer instanceof Promise)) return respond(answer);
+        return answer.then(respond, (error: unknown) => answerError(error, trace));
       } catch (error) {
-        return answerError(error);
+        return answerError(error, trace);
       }
     });
 }

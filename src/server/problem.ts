@@ -1,5 +1,6 @@
 /** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
 import { CryptoEdgeError } from "../errors.ts";
+import type { RequestTrace } from "../telemetry/trace-context.ts";
 
 export interface Problem {
   readonly type: "about:blank";
@@ -9,6 +10,10 @@ export interface Problem {
   readonly code: string;
   /** Says what to do. */
   readonly detail: string;
+  /** Of the request, in the edge's log and audit too. */
+  readonly request_id?: string;
+  /** Of the caller's trace. */
+  readonly trace_id?: string;
 }
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -36,13 +41,14 @@ export function problemOf(error: unknown): Problem {
   return problem(500, "internal_error", "The edge failed at this request. Its log tells more under the request id.");
 }
 
-export function problemResponse(error: unknown): Response {
+export function problemResponse(error: unknown, trace?: RequestTrace): Response {
   const retryAfterMs = error instanceof CryptoEdgeError ? error.retryAfterMs : undefined;
-  return answerProblem(problemOf(error), retryAfterMs);
+  return answerProblem(problemOf(error), retryAfterMs, trace);
 }
 
-export function answerProblem(details: Problem, retryAfterMs?: number): Response {
+export function answerProblem(details: Problem, retryAfterMs?: number, trace?: RequestTrace): Response {
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (trace !== undefined) headers["x-request-id"] = trace.requestId;
   if (retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-  return new Response(JSON.stringify(details), { status: details.status, headers });
+  return new Response(JSON.stringify({ ...details, ...trace?.fields }), { status: details.status, headers });
 }

@@ -75,6 +75,8 @@ export const ProblemBody = Type.Object(
     title: Type.String(),
     code: Type.String({ description: "Stable; see docs/errors.md." }),
     detail: Type.String({ description: "What to do." }),
+    request_id: Type.Optional(Type.String({ description: "Of the request, in the edge's log and audit too." })),
+    trace_id: Type.Optional(Type.String({ description: "Of the trace that `traceparent` named." })),
   },
   { $id: "Problem" },
 );

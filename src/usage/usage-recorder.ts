@@ -11,6 +11,11 @@ export function outcomeOf(error: unknown): Outcome {
   return error instanceof CryptoEdgeError ? error.code : "internal_error";
 }
 
+/** The listener's name for a request: what `toString` answers, looked for only when someone wants to know. */
+export interface RequestId {
+  toString(): string;
+}
+
 export interface UsageRecorder {
   /**
    * Counts one finished operation (`count` of them for a batch under one key). Synchronous, cheap, never throws.
@@ -26,6 +31,6 @@ export interface UsageRecorder {
     version: number,
     count: number,
     reason?: string,
-    requestId?: string,
+    requestId?: RequestId,
   ): void;
 }

@@ -6,7 +6,7 @@ import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
 import { type AuditEvent, bounded } from "./audit-sink.ts";
 import type { SinkSender, SinkStatus } from "./sink-sender.ts";
 import type { UsageCounters } from "./usage-counters.ts";
-import type { Outcome, UsageRecorder } from "./usage-recorder.ts";
+import type { Outcome, RequestId, UsageRecorder } from "./usage-recorder.ts";
 import type { UsageShipper, UsageShipperStatus } from "./usage-shipper.ts";
 
 /** Which operations are audited one by one. What the edge does itself (leases, revocations, start and stop) always is. */
@@ -67,7 +67,7 @@ export class Usage implements UsageRecorder {
     version: number,
     count: number,
     reason?: string,
-    requestId?: string,
+    requestId?: RequestId,
   ): void {
     if (this.#counts) this.#parts.counters.add(principal, operation, outcome, tenant, service, version, count);
     if (outcome === "ok" ? !this.#auditsSuccess : !this.#auditsFailure) return;
@@ -84,7 +84,7 @@ export class Usage implements UsageRecorder {
       outcome,
       reason: reason === undefined ? undefined : bounded(reason),
       count,
-      requestId: requestId === undefined ? undefined : bounded(requestId),
+      requestId: requestId === undefined ? undefined : bounded(String(requestId)),
     });
   }
 

@@ -79,6 +79,22 @@ describe("an edge in operation", () => {
     deployment.admin("service", "create", "tenant-a", "billing");
     await deployment.startEdge(OPERATED);
     const [api, watch] = addresses(deployment);
+    // What is refused names the request and the caller's trace, in the answer and in the log.
+    const traced = await fetch(`${api}/v1/keys/create`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        "x-request-id": "order-17",
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+      },
+      body: JSON.stringify({ tenant: "other-traced", service: "billing" }),
+    });
+    expect(traced.headers.get("x-request-id")).toBe("order-17");
+    const names = { request_id: "order-17", trace_id: "4bf92f3577b34da6a3ce929d0e0e4736" };
+    expect(await traced.json()).toMatchObject({ code: "access_denied", ...names });
+    const [logged] = await deployment.edge!.waitFor(/.*order-17.*/);
+    expect(JSON.parse(logged)).toMatchObject({ code: "access_denied", ...names });
+
     const made = await aDay(deployment);
 
     // The status, and the metrics on their own listener, where no operation is served.
@@ -87,7 +103,7 @@ describe("an edge in operation", () => {
     expect(status.stdout).toMatch(/audit head {2}\d+:/);
     expect(await metric(watch!, 'crypto_edge_keys_total{operation="create",outcome="ok"}')).toBe(20);
     expect(await metric(watch!, 'crypto_edge_keys_total{operation="decrypt",outcome="ok"}')).toBe(20);
-    expect(await metric(watch!, 'crypto_edge_keys_total{operation="create",outcome="access_denied"}')).toBe(30);
+    expect(await metric(watch!, 'crypto_edge_keys_total{operation="create",outcome="access_denied"}')).toBe(31);
     expect(
       await metric(watch!, 'crypto_edge_operation_duration_seconds_count{operation="decrypt",outcome="invalid_blob"}'),
     ).toBe(1);
@@ -111,7 +127,7 @@ describe("an edge in operation", () => {
         .get(operation, outcome)!.total;
     expect(counted("create", "ok")).toBe(20);
     expect(counted("decrypt", "ok")).toBe(20);
-    expect(counted("create", "access_denied")).toBe(30);
+    expect(counted("create", "access_denied")).toBe(31);
     expect(counted("decrypt", "decryption_failed")).toBe(1);
 
     const files = [...rotatedFiles(deployment.file("audit.jsonl")), deployment.file("audit.jsonl")];
@@ -123,16 +139,19 @@ describe("an edge in operation", () => {
     const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(events[0]).toMatchObject({ type: "administration", operation: "start", principal: "edge-1" });
     expect(events.at(-1)).toMatchObject({ type: "administration", operation: "stop" });
-    expect(events.filter(({ outcome }) => outcome === "access_denied")).toHaveLength(30);
+    expect(events.filter(({ outcome }) => outcome === "access_denied")).toHaveLength(31);
     expect(events.find(({ outcome }) => outcome === "access_denied")).toMatchObject({
       type: "operation",
       principal: "local",
       principal_kind: "listener",
-      tenant: "other-0",
+      tenant: "other-traced",
       service: "billing",
       operation: "create",
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
-      request_id: expect.any(String),
+      request_id: "order-17",
+    });
+    expect(events.find(({ tenant }) => tenant === "other-0")).toMatchObject({
+      request_id: expect.stringMatching(/^[0-9a-f]{16}$/),
     });
     expect(events.some(({ type, operation }) => type === "lease" && operation === "lease_installed")).toBe(true);
     expect(events.find(({ type }) => type === "revocation")).toMatchObject({ operation: "revoke", tenant: "tenant-a" });

@@ -18,7 +18,9 @@ function appOver(of: Orchestrator, defects: unknown[] = []): App {
     readiness: () => ({ ready: true }),
     status: undefined,
     metrics: undefined,
-    onDefect: (error) => defects.push(error),
+    onFailure(error) {
+      if (!(error instanceof CryptoEdgeError)) defects.push(error);
+    },
   });
 }
 
@@ -38,7 +40,7 @@ async function expectSame(of: App, path: string, body: string, headers: Record<s
   const request = () =>
     new Request(`http://localhost${path}`, {
       method: "POST",
-      headers: { "content-type": "application/json", ...headers },
+      headers: { "content-type": "application/json", "x-request-id": "r-1", ...headers },
       body,
     });
   const hot = await seen(await of.handle(request()));
