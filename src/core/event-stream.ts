@@ -45,6 +45,7 @@ interface Stream {
 export class EventStream {
   readonly #options: EventStreamOptions;
   readonly #streams = new Set<Stream>();
+  readonly #streamsByEdge = new Map<string, number>();
   readonly #recent = new Map<number, Buffer>();
   #heartbeat: Timer | undefined;
   #sent = 0;
@@ -62,11 +63,9 @@ export class EventStream {
     return this.#sent;
   }
 
-  /** How many streams each edge holds. */
+  /** How many streams an edge holds. */
   streamsOf(edge: string): number {
-    let count = 0;
-    for (const stream of this.#streams) if (stream.edge === edge) count++;
-    return count;
+    return this.#streamsByEdge.get(edge) ?? 0;
   }
 
   /** Begins a stream on a response whose head is not sent yet, after `lastEventId` where one is given. */
@@ -90,8 +89,9 @@ export class EventStream {
       stream.seq = place.seq;
     }
     this.#streams.add(stream);
-    response.once("close", () => this.#streams.delete(stream));
-    response.on("error", () => this.#streams.delete(stream));
+    this.#streamsByEdge.set(edge, this.streamsOf(edge) + 1);
+    response.once("close", () => this.#forget(stream));
+    response.on("error", () => this.#forget(stream));
     response.on("drain", () => this.#feed(stream));
     for (const event of first) this.#write(stream, eventFrame(event));
     this.#feed(stream);
@@ -111,8 +111,17 @@ export class EventStream {
 
   close(): void {
     this.#heartbeat?.cancel();
-    for (const stream of this.#streams) stream.response.end();
-    this.#streams.clear();
+    for (const stream of this.#streams) {
+      this.#forget(stream);
+      stream.response.end();
+    }
+  }
+
+  #forget(stream: Stream): void {
+    if (!this.#streams.delete(stream)) return;
+    const left = this.streamsOf(stream.edge) - 1;
+    if (left === 0) this.#streamsByEdge.delete(stream.edge);
+    else this.#streamsByEdge.set(stream.edge, left);
   }
 
   /** Writes what a stream lacks, as far as it takes it. Synchronous up to live, so that no event falls between. */

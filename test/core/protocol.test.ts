@@ -1,0 +1,258 @@
+import { describe, expect, test } from "bun:test";
+import { generateKeyPairSync } from "node:crypto";
+import { request as httpsRequest } from "node:https";
+import type { ClientFiles } from "../../src/pki/throw-away.ts";
+import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
+
+/** The protocol as bytes: what another edge, or nobody's friend, may send. */
+function call(
+  world: CoreWorld,
+  files: ClientFiles,
+  method: string,
+  path: string,
+  body?: string | Uint8Array,
+  headers: Record<string, string> = {},
+): Promise<{
+  status: number;
+  type: string | undefined;
+  retryAfter: string | undefined;
+  body: Record<string, unknown>;
+}> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      { host: "127.0.0.1", port: world.core.port, ...files, agent: false, method, path, headers },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            type: response.headers["content-type"],
+            retryAfter: response.headers["retry-after"],
+            body: JSON.parse(Buffer.concat(chunks).toString() || "{}"),
+          }),
+        );
+        response.on("error", reject);
+      },
+    );
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+const recipient = generateKeyPairSync("x25519")
+  .publicKey.export({ format: "der", type: "spki" })
+  .subarray(12)
+  .toString("base64url");
+const lease = (fields: object = {}): string =>
+  JSON.stringify({ tenant: "tenant-a", service: "billing", recipient, ...fields });
+
+describe("core-protocol.md", () => {
+  test("a lease answer has the members of the page, and no others", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const edge = await world.pki.edge("edge-1");
+    const { status, type, body } = await call(world, edge, "POST", "/core/v1/leases", lease());
+    expect([status, type]).toEqual([200, "application/json"]);
+    expect(Object.keys(body)).toEqual([
+      "tenant",
+      "service",
+      "ttl_seconds",
+      "refresh_after_seconds",
+      "log",
+      "revocation_seq",
+      "versions",
+    ]);
+    expect(body).toMatchObject({ ttl_seconds: 300, refresh_after_seconds: 240, revocation_seq: 0 });
+    const [version] = body.versions as Record<string, string>[];
+    expect(Object.keys(version!)).toEqual(["version", "state", "enc", "sealed"]);
+    expect(Buffer.from(version!.enc!, "base64url")).toHaveLength(32);
+    expect(Buffer.from(version!.sealed!, "base64url")).toHaveLength(48);
+    // Each call is sealed anew.
+    const again = await call(world, edge, "POST", "/core/v1/leases", lease());
+    expect((again.body.versions as Record<string, string>[])[0]!.enc).not.toBe(version!.enc!);
+  });
+
+  test("a lease request that is malformed says where, as a problem document; nothing is made for it", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const edge = await world.pki.edge("edge-1");
+    for (const body of [
+      "",
+      "nonsense",
+      "null",
+      "[]",
+      "{}",
+      lease({ tenant: "../etc" }),
+      lease({ tenant: "" }),
+      lease({ tenant: "x".repeat(129) }),
+      lease({ service: 7 }),
+      lease({ version: 0 }),
+      lease({ version: 2 ** 32 }),
+      lease({ version: "1" }),
+      lease({ recipient: "short" }),
+      Buffer.from([0xff, 0xfe, 0x00]),
+    ]) {
+      const answer = await call(world, edge, "POST", "/core/v1/leases", body);
+      expect(answer).toMatchObject({
+        status: 400,
+        type: "application/problem+json",
+        body: { status: 400, code: "invalid_request" },
+      });
+    }
+    expect(world.core.admin.tenants()).toEqual([]);
+    // Points of low order: the shared secret would be known to everybody.
+    for (const point of [Buffer.alloc(32), Buffer.from(`01${"00".repeat(31)}`, "hex")]) {
+      const answer = await call(
+        world,
+        edge,
+        "POST",
+        "/core/v1/leases",
+        lease({ recipient: point.toString("base64url") }),
+      );
+      expect(answer).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+    }
+    const large = await call(world, edge, "POST", "/core/v1/leases", lease({ extra: "x".repeat(10_000) }));
+    expect(large).toMatchObject({ status: 413, body: { code: "too_large" } });
+  });
+
+  test("a refusal of a revoked version names the states", async () => {
+    await using world = await startCoreWorld();
+    const edge = await world.pki.edge("edge-1");
+    const { admin } = world.core;
+    admin.createService("tenant-a", "billing");
+    admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
+    expect(await call(world, edge, "POST", "/core/v1/leases", lease({ version: 1 }))).toMatchObject({
+      status: 410,
+      body: { code: "key_revoked", states: [{ version: 1, state: "compromised" }] },
+    });
+    expect(await call(world, edge, "POST", "/core/v1/leases", lease())).toMatchObject({
+      status: 410,
+      body: { code: "key_revoked" },
+    });
+  });
+
+  test("who may call what: edges lease, read the stream and report; administrators administer; others nothing", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const client = async (path: string): Promise<ClientFiles> => {
+      const { certificate, key } = await world.pki.issue({ identity: { kind: "client", path } });
+      return { ca: world.pki.authority.certificate, cert: certificate, key };
+    };
+    const [edge, admin, other] = [await world.pki.edge("edge-1"), await world.pki.admin(), await client("billing/api")];
+    const [nested, deeper] = [await client("ed/edge-1"), await client("cor/admin")];
+    const calls = {
+      lease: (files: ClientFiles) => call(world, files, "POST", "/core/v1/leases", lease()),
+      usage: (files: ClientFiles) => call(world, files, "POST", "/core/v1/usage", "", { "idempotency-key": "a" }),
+      keys: (files: ClientFiles) => call(world, files, "GET", "/core/v1/keys"),
+      tenants: (files: ClientFiles) => call(world, files, "GET", "/core/v1/admin/tenants"),
+      destroy: (files: ClientFiles) =>
+        call(world, files, "POST", "/core/v1/admin/destroy", JSON.stringify({ tenant: "tenant-z" })),
+    };
+    const status = async (one: keyof typeof calls, files: ClientFiles) => (await calls[one](files)).status;
+    expect(await status("lease", edge)).toBe(200);
+    expect(await status("usage", edge)).toBe(200);
+    expect(await status("tenants", admin)).toBe(200);
+    expect(await status("destroy", admin)).toBe(404);
+    for (const files of [edge, other, nested, deeper]) {
+      expect(await calls.tenants(files)).toMatchObject({ status: 403, body: { code: "not_allowed" } });
+      expect(await calls.destroy(files)).toMatchObject({ status: 403, body: { code: "not_allowed" } });
+    }
+    for (const files of [admin, other, nested, deeper]) {
+      expect(await calls.lease(files)).toMatchObject({ status: 403, body: { code: "edge_not_allowed" } });
+      expect(await calls.usage(files)).toMatchObject({ status: 403, body: { code: "edge_not_allowed" } });
+    }
+    for (const files of [edge, admin, other]) expect(await status("keys", files)).toBe(200);
+  });
+
+  test("a certificate of another trust domain, though of the same CA, is nobody here", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const authority = { ...world.pki.authority, trustDomain: "elsewhere.org" };
+    const { issueCertificate } = await import("../../src/pki/authority.ts");
+    for (const identity of [{ kind: "edge", edge: "edge-1" }, { kind: "core-admin" }] as const) {
+      const { certificate, key } = await issueCertificate(authority, { identity });
+      const files = { ca: authority.certificate, cert: certificate, key };
+      expect((await call(world, files, "POST", "/core/v1/leases", lease())).status).toBe(403);
+      expect((await call(world, files, "GET", "/core/v1/admin/tenants")).status).toBe(403);
+    }
+  });
+
+  test("unknown paths and methods have their answers, and the Core goes on after all of it", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const edge = await world.pki.edge("edge-1");
+    const admin = await world.pki.admin();
+    for (const path of ["/", "/core/v2/leases", "/core/v1/leases/", "//core/v1/leases", "/core/v1/admin"]) {
+      expect((await call(world, edge, "POST", path, lease())).body).toMatchObject({ code: "not_found" });
+    }
+    expect((await call(world, admin, "GET", "/core/v1/admin/nothing")).body).toMatchObject({ code: "not_found" });
+    expect((await call(world, edge, "GET", "/core/v1/leases")).body).toMatchObject({ code: "method_not_allowed" });
+    expect((await call(world, edge, "DELETE", "/core/v1/usage")).body).toMatchObject({ code: "method_not_allowed" });
+    expect((await call(world, edge, "POST", "/core/v1/revocations")).body).toMatchObject({
+      code: "method_not_allowed",
+    });
+    expect((await call(world, edge, "POST", "/core/v1/leases", lease())).status).toBe(200);
+  });
+
+  test("administration over the wire does what it does in process, and checks what it is given", async () => {
+    await using world = await startCoreWorld();
+    const admin = await world.pki.admin();
+    const post = (path: string, body: object) =>
+      call(world, admin, "POST", `/core/v1/admin/${path}`, JSON.stringify(body));
+    const scope = { tenant: "tenant-a", service: "billing" };
+    expect(await post("tenants", { tenant: "tenant-b" })).toMatchObject({ status: 201 });
+    expect(await post("services", scope)).toMatchObject({ status: 201, body: { version: 1 } });
+    expect(await post("services", scope)).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect(await post("rotate", scope)).toMatchObject({
+      status: 200,
+      body: { events: [{ type: "rotate", version: 2 }] },
+    });
+    expect(await post("revoke", { ...scope, version: 2, reason: "lost", rotate: true })).toMatchObject({
+      body: {
+        events: [
+          { type: "revoke", seq: 2, version: 2, reason: "lost" },
+          { type: "rotate", seq: 3, version: 3 },
+        ],
+      },
+    });
+    expect(await post("restore", { ...scope, version: 2 })).toMatchObject({ body: { events: [{ type: "restore" }] } });
+    expect(await post("destroy", { ...scope, version: 1 })).toMatchObject({
+      body: { events: [{ state: "destroyed" }] },
+    });
+    for (const [path, body] of [
+      ["rotate", { tenant: "tenant-a" }],
+      ["revoke", { ...scope, version: "2" }],
+      ["revoke", { ...scope, extra: 1 }],
+      ["revoke", { ...scope, reason: "x".repeat(501) }],
+      ["restore", { service: "billing" }],
+      ["tenants", []],
+    ] as const) {
+      expect(await post(path, body)).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+    }
+    const get = async (path: string) => (await call(world, admin, "GET", `/core/v1/admin/${path}`)).body;
+    expect((await get("services?tenant=tenant-a")).services).toMatchObject([
+      {
+        service: "billing",
+        versions: [
+          { version: 1, state: "destroyed" },
+          { version: 2, state: "deprecated" },
+          { version: 3, state: "active" },
+        ],
+      },
+    ]);
+    expect(((await get("events?after=3")).events as unknown[]).length).toBe(2);
+    expect(await get("events?after=-1")).toMatchObject({ code: "invalid_request" });
+    expect(await get("usage?limit=0")).toMatchObject({ code: "invalid_request" });
+  });
+
+  test("an edge may hold only so many streams", async () => {
+    await using world = await startCoreWorld({ heartbeatMs: 3_600_000 });
+    const client = await world.client();
+    const stop = new AbortController();
+    const streams = Array.from({ length: 16 }, () =>
+      client.revocations(undefined, { onMessage: () => undefined }, stop.signal).catch(() => undefined),
+    );
+    await until(() => world.core.counters.streams === 16);
+    const edge = await world.pki.edge("edge-1");
+    expect(await call(world, edge, "GET", "/core/v1/revocations")).toMatchObject({ status: 429, retryAfter: "5" });
+    stop.abort();
+    await Promise.all(streams);
+    await until(() => world.core.counters.streams === 0);
+  });
+});
