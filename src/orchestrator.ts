@@ -140,8 +140,10 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     access.authorize(call.principal, "create", call.tenant, call.service, call.count);
     const context = encodeContext(request.context);
     const make = (leased: LeasedVersion) => {
-      const keys = new Array<CreatedKey>(call.count);
-      for (let index = 0; index < call.count; index++) keys[index] = makeKey(leased, request, context);
+      const keys =
+        request.plaintext === true
+          ? Array.from({ length: call.count }, () => makeKey(leased, request, context))
+          : makeWrappedKeys(leased, request.length ?? 32, context, call.count);
       return { version: leased.version, keys };
     };
     const leased = leases.active(call.tenant, call.service);
@@ -155,6 +157,22 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     if (request.plaintext === true) return { wrapped, version: leased.version, plaintext: dataKey };
     wipe(dataKey);
     return { wrapped, version: leased.version, plaintext: undefined };
+  }
+
+  /** Wrapped keys alone: one buffer serves all the data keys in turn. */
+  function makeWrappedKeys(leased: LeasedVersion, length: number, context: Uint8Array, count: number): CreatedKey[] {
+    const dataKey = new Uint8Array(length);
+    const keys = new Array<CreatedKey>(count);
+    try {
+      for (let index = 0; index < count; index++) {
+        crypto.getRandomValues(dataKey);
+        const wrapped = leased.session.wrap(dataKey, context);
+        keys[index] = { wrapped, version: leased.version, plaintext: undefined };
+      }
+    } finally {
+      wipe(dataKey);
+    }
+    return keys;
   }
 
   function decrypt(call: Call, opening: Opening): MaybePromise<DecryptedKey> {
