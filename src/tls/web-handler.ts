@@ -2,12 +2,15 @@ import { BodyTooLarge, readBody } from "./body.ts";
 import type { Peer } from "./peer.ts";
 import type { TlsRequest, TlsResponse } from "./server.ts";
 
+/** The one kind of answer that has no end: it is streamed. Any other is in memory whole, and is sent so. */
+const EVENT_STREAM = "text/event-stream";
+
 /** An application that speaks the web's `Request` and `Response`, told who calls. */
 export type WebHandler = (request: Request, peer: Peer) => Response | Promise<Response>;
 
 /**
  * Puts a web-standard application behind the TLS server. The body is read whole first, within `maxBodyBytes`; a longer
- * one gets `tooLarge()`'s answer. Answers are streamed with back-pressure.
+ * one gets `tooLarge()`'s answer. Event streams are sent with back-pressure.
  */
 export function webHandler(
   handler: WebHandler,
@@ -55,6 +58,11 @@ async function send(answer: Response, response: TlsResponse, headOnly: boolean):
   if (answer.body === null || headOnly) {
     await answer.body?.cancel();
     return void response.end();
+  }
+  if (answer.headers.get("content-type")?.startsWith(EVENT_STREAM) !== true) {
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    response.setHeader("content-length", bytes.length);
+    return void response.end(bytes);
   }
   const reader = answer.body.getReader();
   const gone = new Promise<void>((resolve) => response.once("close", resolve));
