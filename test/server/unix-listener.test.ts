@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../src/server/listeners/bun.ts";
+import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../src/server/listeners/plain-http.ts";
 import type { Listener, ListenerLimits } from "../../src/server/listeners/listener.ts";
 
 const LIMITS: ListenerLimits = {

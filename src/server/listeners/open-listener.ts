@@ -2,9 +2,9 @@
 import type { Principal } from "../../access/principal.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../../config/schema.ts";
-import { listenOnPort, listenOnUnixSocket } from "./bun.ts";
 import { type ListenerLog, listenOnHttps } from "./https.ts";
 import type { HandlerFactory, Listener, ListenerLimits } from "./listener.ts";
+import { listenOnPort, listenOnUnixSocket } from "./plain-http.ts";
 
 export interface ListenerParts {
   readonly limits: LimitsConfiguration;

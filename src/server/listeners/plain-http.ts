@@ -1,19 +1,18 @@
-/** HTTP on a loopback port or a Unix socket, by `Bun.serve`: one of the two islands that are not web-standard. */
+/** Plain HTTP on a loopback port or a Unix socket. */
 import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import type { Server } from "bun";
 import { messageOf } from "../../errors.ts";
 import { problemResponse } from "../problem.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
 import { overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
+import { type HttpServer, serveHttp } from "./serve-http.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
 export function listenOnPort(host: string, port: number, handler: Handler, limits: ListenerLimits): Listener {
-  let server: Server<undefined>;
+  let server: HttpServer;
   const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
   try {
-    // `development: false` alone would let two processes listen on one port (Bun 1.4.5).
-    server = Bun.serve({ reusePort: false, ...common(handler, limits), hostname: host, port, idleTimeout });
+    server = serveHttp({ ...common(handler, limits), hostname: host, port, idleTimeout });
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -50,7 +49,7 @@ export async function listenOnUnixSocket(
     // Nobody can connect between the socket's creation and its chmod.
     const before = process.umask(0o777);
     try {
-      const server = Bun.serve({ ...common(handler, limits), unix: path });
+      const server = serveHttp({ ...common(handler, limits), unix: path });
       if (owner !== undefined) chownSync(path, owner.user, owner.group);
       chmodSync(path, mode);
       return listener(server, `unix:${path}`);
@@ -69,7 +68,6 @@ function common(handler: Handler, limits: ListenerLimits) {
     fetch: gated(handler, limits),
     error: problemResponse,
     maxRequestBodySize: limits.bodyBytesMax,
-    development: false,
   } as const;
 }
 
@@ -81,7 +79,7 @@ function gated(handler: Handler, limits: ListenerLimits) {
   const gate = new RequestGate(limits);
   const load = { requests: 0 };
   const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
-  return (request: Request, server: Server<undefined>): Response | Promise<Response> => {
+  return (request: Request, server: HttpServer): Response | Promise<Response> => {
     if (server.pendingRequests > requestsMax) return overloaded("This edge has too many requests in flight");
     const length = request.headers.get("content-length");
     if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
@@ -96,7 +94,7 @@ function gated(handler: Handler, limits: ListenerLimits) {
   };
 }
 
-function listener(server: Server<undefined>, address: string): Listener {
+function listener(server: HttpServer, address: string): Listener {
   return {
     address,
     async close(timeoutMs) {
