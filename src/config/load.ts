@@ -5,6 +5,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
 import { checkPolicies } from "../access/policy.ts";
 import { messageOf } from "../errors.ts";
+import { isLoopback } from "../server/listeners/loopback-host.ts";
 import {
   type ConfigurationPath,
   type ConfigurationProblem,
@@ -159,10 +160,6 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
     }
   });
   return problems;
-}
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /** Writes each `CRYPTO_EDGE_…` variable into `value`; returns which variable gave which path. */

@@ -193,6 +193,13 @@ describe("blobs", () => {
       const body = other === undefined ? { wrapped } : { wrapped, context: other };
       expect(await call(ofAll, "decrypt", body)).toMatchObject({ status: 422, body: { code: "decryption_failed" } });
     }
+    // A name that JavaScript itself gives a meaning is a name like any other.
+    const named = JSON.parse('{"__proto__":"x"}') as object;
+    const proto = await create(ofAll, "tenant-a", "billing", { context: named });
+    expect((await call(ofAll, "decrypt", { wrapped: proto.wrapped })).status).toBe(422);
+    expect((await call(ofAll, "decrypt", { wrapped: proto.wrapped, context: named })).body.plaintext).toBe(
+      proto.plaintext,
+    );
     // The order of a map says nothing.
     expect((await call(ofAll, "decrypt", { wrapped, context: { cd: "e", a: "b" } })).body.plaintext).toBe(plaintext);
     const composed = await create(ofAll, "tenant-a", "billing", { context: { k: "é" } });

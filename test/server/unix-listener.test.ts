@@ -2,8 +2,8 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../src/server/listeners/plain-http.ts";
 import type { Listener, ListenerLimits } from "../../src/server/listeners/listener.ts";
+import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../src/server/listeners/plain-http.ts";
 
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
@@ -123,4 +123,18 @@ test("large bodies in flight are bounded together", async () => {
   const tooMuch = await fetch(listener.address, { method: "POST", body: "x".repeat(100_001) });
   expect(tooMuch.status).toBe(503);
   expect(await (await fetch(listener.address, { method: "POST", body })).text()).toBe("60000");
+});
+
+test("a listener on loopback answers no request that names another host, as a browser would send it", async () => {
+  const listener = listenOnPort("127.0.0.1", 0, () => new Response("here"), LIMITS);
+  open.push(listener);
+  const { port } = new URL(listener.address);
+  for (const host of ["localhost", `localhost:${port}`, `127.0.0.1:${port}`, `[::1]:${port}`]) {
+    expect(await (await fetch(listener.address, { headers: { host } })).text()).toBe("here");
+  }
+  for (const host of ["evil.example", `evil.example:${port}`, "127.0.0.1.evil.example", "localhost.evil.example"]) {
+    const response = await fetch(listener.address, { headers: { host } });
+    expect(response.status).toBe(421);
+    expect(await response.json()).toMatchObject({ code: "misdirected_request" });
+  }
 });

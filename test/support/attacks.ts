@@ -60,25 +60,25 @@ export function exchange(
 
 const CREATE = '{"tenant":"tenant-a","service":"billing"}';
 const post = (headers: string, body = CREATE): string =>
-  `POST /v1/keys/create HTTP/1.1\r\nHost: edge\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
+  `POST /v1/keys/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
 const framed = (body: string): string => post(`Content-Length: ${body.length}\r\n`, body);
 
 /** Requests that no correct client sends. A server may answer 4xx or close; it may not do as they say. */
 export const MALFORMED: Readonly<Record<string, string>> = {
   "random bytes": "\x00\x01\x02\xff\xfe garbage \r\n\r\n",
-  "no method": " / HTTP/1.1\r\nHost: edge\r\n\r\n",
+  "no method": " / HTTP/1.1\r\nHost: localhost\r\n\r\n",
   "no path": "GET\r\n\r\n",
-  "unknown version": "GET /livez HTTP/3.7\r\nHost: edge\r\n\r\n",
+  "unknown version": "GET /livez HTTP/3.7\r\nHost: localhost\r\n\r\n",
   "no version": "GET /livez\r\n\r\n",
-  "header without a colon": "GET /livez HTTP/1.1\r\nHost: edge\r\nBroken\r\n\r\n",
-  "space before the colon": "GET /livez HTTP/1.1\r\nHost: edge\r\nX-A : b\r\n\r\n",
-  "folded header": "GET /livez HTTP/1.1\r\nHost: edge\r\nX-A: b\r\n c\r\n\r\n",
-  "null in a header": "GET /livez HTTP/1.1\r\nHost: edge\r\nX-A: b\x00c\r\n\r\n",
-  "control character in the path": "GET /liv\x01ez HTTP/1.1\r\nHost: edge\r\n\r\n",
-  "huge method": `${"G".repeat(50_000)} / HTTP/1.1\r\nHost: edge\r\n\r\n`,
-  "huge path": `GET /${"a".repeat(200_000)} HTTP/1.1\r\nHost: edge\r\n\r\n`,
-  "huge header": `GET /livez HTTP/1.1\r\nHost: edge\r\nX-A: ${"a".repeat(1_000_000)}\r\n\r\n`,
-  "ten thousand headers": `GET /livez HTTP/1.1\r\nHost: edge\r\n${"X-A: b\r\n".repeat(10_000)}\r\n`,
+  "header without a colon": "GET /livez HTTP/1.1\r\nHost: localhost\r\nBroken\r\n\r\n",
+  "space before the colon": "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A : b\r\n\r\n",
+  "folded header": "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n c\r\n\r\n",
+  "null in a header": "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: b\x00c\r\n\r\n",
+  "control character in the path": "GET /liv\x01ez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+  "huge method": `${"G".repeat(50_000)} / HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+  "huge path": `GET /${"a".repeat(200_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+  "huge header": `GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: ${"a".repeat(1_000_000)}\r\n\r\n`,
+  "ten thousand headers": `GET /livez HTTP/1.1\r\nHost: localhost\r\n${"X-A: b\r\n".repeat(10_000)}\r\n`,
   "length below zero": post("Content-Length: -1\r\n"),
   "length with a sign": post(`Content-Length: +${CREATE.length}\r\n`),
   "length in hexadecimal": post("Content-Length: 0x29\r\n"),
@@ -87,13 +87,13 @@ export const MALFORMED: Readonly<Record<string, string>> = {
   "chunk size beyond numbers": post("Transfer-Encoding: chunked\r\n", "FFFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n"),
   "chunk size that is no number": post("Transfer-Encoding: chunked\r\n", "zz\r\nabc\r\n0\r\n\r\n"),
   CONNECT: "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n",
-  TRACE: "TRACE / HTTP/1.1\r\nHost: edge\r\nX-Secret: told-back\r\n\r\n",
+  TRACE: "TRACE / HTTP/1.1\r\nHost: localhost\r\nX-Secret: told-back\r\n\r\n",
   "HTTP/2 without TLS": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
   WebSocket:
-    "GET / HTTP/1.1\r\nHost: edge\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
 };
 
-const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: edge\r\n\r\n";
+const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /**
  * Requests whose end two readers could see in different places, with a second request inside. The hidden one must never
@@ -117,7 +117,7 @@ export const SMUGGLED: Readonly<Record<string, string>> = {
     `Transfer-Encoding : chunked\r\nContent-Length: ${5 + HIDDEN.length}\r\n`,
     `0\r\n\r\n${HIDDEN}`,
   ),
-  "bare line feeds": `POST /v1/keys/create HTTP/1.1\nHost: edge\nContent-Length: 0\n\n${HIDDEN}`,
+  "bare line feeds": `POST /v1/keys/create HTTP/1.1\nHost: localhost\nContent-Length: 0\n\n${HIDDEN}`,
   "chunk extension with a line feed": post("Transfer-Encoding: chunked\r\n", `2;\nxx\r\n4c\r\n0\r\n\r\n${HIDDEN}`),
 };
 
@@ -167,7 +167,7 @@ export const ATTACKS: readonly Attack[] = [
       const hello = Buffer.from("16030100c8010000c40303", "hex");
       const kinds = [
         () => crypto.getRandomValues(new Uint8Array(512)),
-        () => Buffer.from("GET / HTTP/1.1\r\nHost: edge\r\n\r\n"),
+        () => Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         () => Buffer.concat([hello, crypto.getRandomValues(new Uint8Array(200))]),
         () => hello,
         () => Buffer.from("1803030003014000", "hex"),
@@ -200,7 +200,7 @@ export const ATTACKS: readonly Attack[] = [
     name: `slow clients over ${transport}, while another is served`,
     run: async (edge: AttackedEdge) => {
       const slow = Array.from({ length: 150 }, () => connect(edge, transport));
-      const head = "POST /v1/keys/create HTTP/1.1\r\nHost: edge\r\nContent-Length: 900\r\n\r\n";
+      const head = "POST /v1/keys/create HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n";
       let sent = 0;
       const drip = setInterval(() => {
         for (const socket of slow) if (socket.writable) socket.write(head[sent] ?? "x");

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { messageOf } from "../../errors.ts";
 import { problemResponse } from "../problem.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
+import { checkTarget, createHostCheck, isLoopback } from "./loopback-host.ts";
 import { overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
 import { type HttpServer, serveHttp } from "./serve-http.ts";
 
@@ -12,7 +13,8 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
   let server: HttpServer;
   const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
   try {
-    server = serveHttp({ ...common(handler, limits), hostname: host, port, idleTimeout });
+    const checkUrl = isLoopback(host) ? createHostCheck() : checkTarget;
+    server = serveHttp({ ...common(handler, limits, checkUrl), hostname: host, port, idleTimeout });
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -49,7 +51,7 @@ export async function listenOnUnixSocket(
     // Nobody can connect between the socket's creation and its chmod.
     const before = process.umask(0o777);
     try {
-      const server = serveHttp({ ...common(handler, limits), unix: path });
+      const server = serveHttp({ ...common(handler, limits, checkTarget), unix: path });
       if (owner !== undefined) chownSync(path, owner.user, owner.group);
       chmodSync(path, mode);
       return listener(server, `unix:${path}`);
@@ -63,9 +65,11 @@ export async function listenOnUnixSocket(
   }
 }
 
-function common(handler: Handler, limits: ListenerLimits) {
+type TargetCheck = (url: string) => Response | undefined;
+
+function common(handler: Handler, limits: ListenerLimits, checkUrl: TargetCheck) {
   return {
-    fetch: gated(handler, limits),
+    fetch: gated(handler, limits, checkUrl),
     error: problemResponse,
     maxRequestBodySize: limits.bodyBytesMax,
   } as const;
@@ -75,12 +79,14 @@ function common(handler: Handler, limits: ListenerLimits) {
  * Bounds what is in flight. All callers of such a listener are one principal. Small requests, which are nearly all, pay for
  * a look at two numbers; the gate counts only those whose body could weigh.
  */
-function gated(handler: Handler, limits: ListenerLimits) {
+function gated(handler: Handler, limits: ListenerLimits, checkUrl: TargetCheck) {
   const gate = new RequestGate(limits);
   const load = { requests: 0 };
   const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
   return (request: Request, server: HttpServer): Response | Promise<Response> => {
     if (server.pendingRequests > requestsMax) return overloaded("This edge has too many requests in flight");
+    const misdirected = checkUrl(request.url);
+    if (misdirected !== undefined) return misdirected;
     const length = request.headers.get("content-length");
     if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
     // Asked last: looking at `body` makes a stream of it.
