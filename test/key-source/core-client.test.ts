@@ -201,7 +201,7 @@ describe("a peer that is not a Core, or a bad one", () => {
     const error = await refusal(
       await answer(503, JSON.stringify({ code: "x", detail: `a\n\u001b[31mb${"c".repeat(9_999)}` })),
     );
-    expect(error.message).not.toMatch(/[\n\u001b]/);
+    for (const control of ["\n", "\u001b"]) expect(error.message).not.toContain(control);
     expect(error.message.length).toBeLessThan(500);
   });
 
