@@ -5,7 +5,12 @@ export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
-/** A request's whole body, at most `maxBytes` of it. The buffer is the caller's. @throws BodyTooLarge */
+/** The caller went before the end of its body: there is no one to answer. */
+export class RequestBrokenOff extends Error {
+  override readonly name = "RequestBrokenOff";
+}
+
+/** A request's whole body, at most `maxBytes` of it. The buffer is the caller's. @throws BodyTooLarge, RequestBrokenOff */
 export function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const declared = Number(request.headers["content-length"] ?? 0);
@@ -23,8 +28,9 @@ export function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer>
     request.on("end", () =>
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
     );
-    request.on("error", reject);
-    request.on("close", () => reject(new Error("the caller broke off its request")));
+    const brokenOff = (): void => reject(new RequestBrokenOff("the caller broke off its request"));
+    request.on("error", brokenOff);
+    request.on("close", brokenOff);
     if (declared > maxBytes) tooLarge();
   });
 }

@@ -1,4 +1,4 @@
-import { BodyTooLarge, readBody } from "./body.ts";
+import { BodyTooLarge, RequestBrokenOff, readBody } from "./body.ts";
 import type { Peer } from "./peer.ts";
 import type { TlsRequest, TlsResponse } from "./server.ts";
 
@@ -24,6 +24,7 @@ export function webHandler(
       const body = bodyless ? undefined : await readBody(request, options.maxBodyBytes);
       answer = await handler(toWebRequest(request, method, body), peer);
     } catch (error) {
+      if (error instanceof RequestBrokenOff) return void response.destroy();
       if (!(error instanceof BodyTooLarge)) throw error;
       answer = options.tooLarge();
     }
