@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Client, createClient } from "../../../src/client/client.ts";
-import { type Running, run, start } from "./binary.ts";
+import { BINARY, type Running, run, start } from "./binary.ts";
 
 /** A Core and an edge as an operator has them: certificates by `pki`, a configuration file each, processes of the binary. */
 export class Deployment implements AsyncDisposable {
@@ -13,6 +13,8 @@ export class Deployment implements AsyncDisposable {
   corePort = 0;
   /** The edge's HTTP address; a fixed port once it has had one. */
   edgeUrl = "http://127.0.0.1:0";
+  /** What runs the edge's command line, such as a tracer; the binary itself where it is empty. */
+  edgeCommand: readonly string[] = [];
 
   constructor() {
     const pki = (...args: string[]): void => {
@@ -76,7 +78,9 @@ policies:
   - { principals: [local], tenants: ["tenant-*"], services: ["*"], operations: [create, decrypt, rewrap] }
 ${extra}`,
     );
-    this.edge = start(["serve", "--config", "edge.yaml"], { cwd: this.folder });
+    const [command = BINARY, ...before] = this.edgeCommand;
+    const args = this.edgeCommand.length === 0 ? [] : [...before, BINARY];
+    this.edge = start([...args, "serve", "--config", "edge.yaml"], { cwd: this.folder, command });
     const [, url] = await this.edge.waitFor(/"addresses":\["(http:[^"]+)"/);
     this.edgeUrl = url!;
     return this.edge;
