@@ -48,6 +48,8 @@ import type { UsageRecorder } from "./usage/usage-recorder.ts";
 export const TOKENS = {
   log: token<Log>("Log"),
   clock: token<Clock>("Clock"),
+  /** Undefined where the Core is neither a key source nor a transport. */
+  core: token<CoreClient | undefined>("Core"),
   keySource: token<KeySource>("KeySource"),
   cipher: token<Cipher>("Cipher"),
   keyMemory: token<KeyMemory>("KeyMemory"),
@@ -114,6 +116,7 @@ export async function createContainer(
   container.registerInstance(TOKENS.hooks, hooks);
   telemetry.metrics.add(...hookMetrics(hooks));
   const core = overrides.keySource === undefined ? createCore(loaded, clock) : undefined;
+  once(TOKENS.core, () => core);
   const events =
     core && createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));

@@ -7,6 +7,7 @@ import { createContainer, type Overrides, TOKENS } from "./container.ts";
 import { CryptoEdgeError, messageOf } from "./errors.ts";
 import { hardenProcess } from "./key-memory/harden-process.ts";
 import { isChain } from "./key-source/chain.ts";
+import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { createApp, type Readiness } from "./server/app.ts";
 import type { HandlerFactory, Listener } from "./server/listeners/listener.ts";
 import { listenerLimits, openListener } from "./server/listeners/open-listener.ts";
@@ -110,20 +111,24 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     },
     log,
     readiness,
-    async reload({ policies }) {
+    async reload({ policies, key_source }) {
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
-      const ended = await Promise.allSettled(listeners.map((listener) => listener.reload?.()));
+      const ended = await Promise.allSettled([
+        ...listeners.map((listener) => listener.reload?.()),
+        (async () =>
+          key_source.core && container.resolve(TOKENS.core)?.reload(readCoreCertificates(key_source.core)))(),
+      ]);
       ended.forEach((result, index) => {
         if (result.status === "fulfilled") return;
-        const details = { address: listeners[index]?.address, reason: messageOf(result.reason) };
-        log.error(details, "this listener's files are no good; the old ones stay in use");
+        const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
+        log.error(details, "these files are no good; the old ones stay in use");
       });
       log.info({ policies: policies.length }, "reloaded");
       const refused = ended.filter(({ status }) => status === "rejected").length;
       usage.audit("administration", {
         operation: "reload",
         outcome: refused === 0 ? "ok" : "failed",
-        ...(refused === 0 ? undefined : { reason: `files of ${refused} listeners are no good` }),
+        ...(refused === 0 ? undefined : { reason: `the files of ${refused} connections or listeners are no good` }),
       });
     },
     close() {

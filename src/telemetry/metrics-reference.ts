@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { createLeaseCounters } from "../cache/lease-events.ts";
 import { systemClock } from "../clock/system-clock.ts";
+import { chainMetrics, hookMetrics } from "../plugin/metrics.ts";
 import { metricsReference } from "./metrics.ts";
 import { createTelemetry } from "./telemetry.ts";
 
@@ -31,6 +32,10 @@ export function metricsReferencePage(): string {
     keyMemory: notRead,
     log: { suppressed: 0 },
   });
+  telemetry.metrics.add(
+    ...chainMetrics({ status: notRead } as unknown as Parameters<typeof chainMetrics>[0]),
+    ...hookMetrics({ counters: [{}] } as unknown as Parameters<typeof hookMetrics>[0]),
+  );
   telemetry.close();
   return `${INTRODUCTION}${metricsReference(telemetry.metrics)}${AFTER}`;
 }

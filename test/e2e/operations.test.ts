@@ -258,6 +258,26 @@ describe("an edge in operation", () => {
     expect(total).toBe(51);
   });
 
+  test("takes a new certificate for the Core at SIGHUP, and keeps the old one where the new is no good", async () => {
+    await using deployment = new Deployment();
+    await deployment.startCore();
+    const edge = await deployment.startEdge();
+    writeFileSync(deployment.file("pki/edge-1.pem"), "no certificate\n");
+    edge.process.kill("SIGHUP");
+    await edge.waitFor(/"address":"the Core".*the old ones stay in use/);
+    deployment.admin("service", "create", "tenant-a", "billing");
+    await deployment.client.createKey(KEY);
+
+    const { code, stderr } = run(["pki", "edge", "edge-1", "--force"], { cwd: deployment.folder });
+    expect([code, stderr]).toEqual([0, ""]);
+    const before = edge.output().length;
+    edge.process.kill("SIGHUP");
+    await until(() => (edge.output().slice(before).includes('"msg":"reloaded"') ? true : undefined));
+    expect(edge.output().slice(before)).not.toContain("no good");
+    deployment.admin("service", "create", "tenant-b", "billing");
+    await deployment.client.createKey({ ...KEY, tenant: "tenant-b" });
+  });
+
   test("says why it can't start when its audit file can't be written", async () => {
     await using deployment = new Deployment();
     await deployment.startCore();
