@@ -347,9 +347,10 @@ class LeaseTable implements TtlLeaseCache {
     return this.#fetch(lease, true).promise.then(() => {
       this.#checkOpen();
       this.#checkBlocked(tenant, service, WHOLE_SERVICE);
-      const held = this.#isOver(lease) ? undefined : lease.active;
-      if (held === undefined) throw leaseEnded();
-      return held;
+      if (this.#isOver(lease)) throw leaseEnded();
+      // Granted, but the active version is one that a revocation blocks.
+      if (lease.active === undefined) throw revoked();
+      return lease.active;
     });
   }
 
@@ -681,7 +682,8 @@ class LeaseTable implements TtlLeaseCache {
   #arm(nowMs: number): void {
     const first = this.#due.first();
     if (first === undefined || this.#closed) return;
-    const delayMs = Math.max(0, Math.min(first.dueMs - nowMs, this.#tuning.tickMs));
+    // Whole milliseconds: a timer that fires a rounding error too early would be set again for the same moment.
+    const delayMs = Math.max(0, Math.ceil(Math.min(first.dueMs - nowMs, this.#tuning.tickMs)));
     const atMs = nowMs + delayMs;
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#timer?.cancel();

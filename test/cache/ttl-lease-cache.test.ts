@@ -369,7 +369,7 @@ describe("revocation", () => {
     world.gate.blocked.add("tenant-a/billing/2");
     const code = codeOf(() => active(world));
     await world.source.questions[0]!.grant({ versions: [granted(2), granted(1, "deprecated")] });
-    expect(await code).not.toBe("no error");
+    expect(await code).toBe("key_revoked");
     expect(world.cache.leases()).toMatchObject([{ versions: [{ version: 1, state: "deprecated" }] }]);
     expect(await codeOf(() => active(world))).toBe("key_revoked");
     expect(world.source.questions).toHaveLength(1);
