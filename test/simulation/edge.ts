@@ -116,7 +116,7 @@ export class SimulatedEdge {
     this.guard = createRevocationGuard({
       clock: this.clock,
       log: SILENT,
-      core: { revocations: (lastEventId, signal) => this.#askEvents(lastEventId, signal) },
+      core: { follow: (lastEventId, onEvent, signal) => this.#follow(lastEventId, onEvent, signal) },
       verifier: {
         verify: async (jws) => {
           if (jws.startsWith("forged")) throw new DroppedEvent("bad_signature", "forged");
@@ -217,23 +217,31 @@ export class SimulatedEdge {
     };
   }
 
-  /** A stream asked for by the guard, to fill a hole. */
-  async *#askEvents(lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<RevocationEvent> {
-    const answer = await new Promise<RevocationEvent[]>((resolve, reject) => {
+  /** A stream asked for by the guard, to fill a hole: in order, and hanging where something of it is lost. */
+  #follow(
+    lastEventId: string | undefined,
+    onEvent: (event: RevocationEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return new Promise((_, reject) => {
       signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true });
       this.road.send(() => {
         if (!this.#core.up) {
           this.road.send(() => this.clock.whenAwake(() => reject(new Error("connection refused"))));
           return;
         }
-        const backlog = this.#core.backlog(lastEventId);
-        this.road.send(() => this.clock.whenAwake(() => resolve(backlog)));
+        let arrivesMs = this.#scheduler.nowMs;
+        for (const event of this.#core.backlog(lastEventId)) {
+          if (this.road.isLost) return;
+          arrivesMs = Math.max(arrivesMs, this.#scheduler.nowMs + this.road.delayMs);
+          this.#scheduler.at(arrivesMs, () =>
+            this.clock.whenAwake(() => {
+              if (!signal.aborted) onEvent(event);
+            }),
+          );
+        }
       });
     });
-    yield* answer;
-    await new Promise((_, reject) =>
-      signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true }),
-    );
   }
 
   // The direct stream: in order, or broken
