@@ -75,8 +75,8 @@ function isBefore(a: Entry, b: Entry): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
 
-/** As many turns as a chain of promises of one answer has; only a long backlog of events takes more than one step. */
-const TURNS = 26;
+/** Twice as many turns as the longest chain of promises between two steps has: more change no history. */
+const TURNS = 12;
 
 async function settle(): Promise<void> {
   for (let turn = 0; turn < TURNS; turn++) await undefined;
