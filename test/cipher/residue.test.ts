@@ -59,6 +59,12 @@ describe.skipIf(!hasSecretMemory)("in the memory of the process", () => {
   });
 
   test("the search finds what the library freed, as long as it is not overwritten", async () => {
-    expect(names(await residue("secret", "ended, not overwritten", "quiet"))).toContain("freed key");
-  });
+    // The freed block may be given out again at any moment, and is then overwritten by chance: one find in ten shows that the
+    // search can find.
+    let found: string[] = [];
+    for (let round = 0; round < 10 && !found.includes("freed key"); round++) {
+      found = names(await residue("secret", "ended, not overwritten", "quiet"));
+    }
+    expect(found).toContain("freed key");
+  }, 60_000);
 });
