@@ -16,6 +16,9 @@ import { createWatchHandler } from "./server/watch.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { RequestTrace } from "./telemetry/trace-context.ts";
 import { COMMIT, VERSION } from "./version.ts";
+import { mergeMetrics } from "./workers/merge-metrics.ts";
+import type { Question } from "./workers/messages.ts";
+import type { Worker } from "./workers/worker.ts";
 
 /** How long the last batches may take at the stop. */
 const USAGE_CLOSE_MS = 5_000;
@@ -25,6 +28,8 @@ export interface Edge {
   readonly addresses: readonly string[];
   readonly log: Log;
   readiness(): Readiness;
+  /** What this process alone tells its siblings: the text of its metrics, or its status as JSON. */
+  answer(question: Question): Promise<string>;
   /**
    * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
    * has changed counts from the next start. Never rejects: what is no good is logged, and the old stays in use.
@@ -34,8 +39,12 @@ export interface Edge {
   close(): Promise<void>;
 }
 
-/** Starts an edge; resolves once it listens. */
-export async function startEdge(loaded: LoadedConfiguration, overrides: Overrides = {}): Promise<Edge> {
+/** Starts an edge; resolves once it listens. `worker`: it is one of several processes that serve together. */
+export async function startEdge(
+  loaded: LoadedConfiguration,
+  overrides: Overrides = {},
+  worker?: Worker,
+): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
   const container = await createContainer(loaded, stopping.signal, overrides);
@@ -79,6 +88,11 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
   });
+  /** What a scrape or a look is answered, whichever worker it meets. */
+  const metricsOfAll = async (): Promise<string> =>
+    worker === undefined ? telemetry.metrics.text() : mergeMetrics(await worker.askAll("metrics"));
+  const statusOfAll = async (): Promise<unknown> =>
+    worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const onFailure = (error: unknown, trace: RequestTrace): void => {
     if (!(error instanceof CryptoEdgeError)) {
       log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
@@ -93,8 +107,8 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
       orchestrator,
       identify,
       readiness,
-      status: administration ? status : undefined,
-      metrics: administration ? () => telemetry.metrics.text() : undefined,
+      status: administration ? statusOfAll : undefined,
+      metrics: administration ? metricsOfAll : undefined,
       onFailure,
     });
     return (request) => app.handle(request);
@@ -111,6 +125,10 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
     },
     log,
     readiness,
+    answer: (question) =>
+      question === "metrics"
+        ? telemetry.metrics.text()
+        : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
     async reload({ policies, key_source }) {
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
       const ended = await Promise.allSettled([
@@ -154,16 +172,18 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   try {
     await keySource.start?.();
     await hooks.start();
+    const { limits } = configuration;
+    const sharesPort = worker !== undefined;
     for (const listener of configuration.listeners) {
-      listeners.push(
-        await openListener(listener, { limits: configuration.limits, createHandler, clock: systemClock, log }),
-      );
+      // A path can't be listened on twice: the first worker serves it.
+      if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
+      listeners.push(await openListener(listener, { limits, createHandler, clock: systemClock, log, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {
-      const handler = createWatchHandler({ readiness, metrics: telemetry.metrics });
+      const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
       const { host, port } = metrics.listen;
-      listeners.push(listenOnPort(host, port, handler, listenerLimits(configuration.limits)));
+      listeners.push(listenOnPort(host, port, handler, listenerLimits(limits, sharesPort)));
     }
   } catch (error) {
     await edge.close();
@@ -176,4 +196,11 @@ export async function startEdge(loaded: LoadedConfiguration, overrides: Override
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
+}
+
+/** The first worker's own, ready when all are, and every worker's beside it. */
+function statusOfWorkers(answers: ReadonlyMap<number, string>): unknown {
+  const workers = [...answers].map(([worker, text]) => ({ worker, ...(JSON.parse(text) as { ready: boolean }) }));
+  const { worker: _, ...first } = workers[0] ?? { worker: 0, ready: false };
+  return { ...first, ready: workers.length > 0 && workers.every(({ ready }) => ready), workers };
 }

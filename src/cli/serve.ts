@@ -1,5 +1,7 @@
 /** `crypto-edge serve --config FILE`: the edge. */
+import { join, parse } from "node:path";
 import type { Command } from "commander";
+import type { Configuration } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 
 export function registerServe(program: Command): void {
@@ -7,27 +9,31 @@ export function registerServe(program: Command): void {
     .command("serve")
     .description("run the edge")
     .requiredOption("-c, --config <file>", "the YAML configuration")
+    .addOption(
+      program.createOption("--worker <index>", "set by the supervisor of `workers:`").hideHelp().argParser(Number),
+    )
     .addHelpText(
       "after",
       "\nExample:\n  crypto-edge config check edge.yaml && crypto-edge serve --config edge.yaml\n\nSIGHUP reloads policies and certificates.",
     )
-    .action(async (options: { config: string }) => {
+    .action(async ({ config, worker }: { config: string; worker?: number }) => {
+      if (worker !== undefined) return serveAsWorker(config, worker);
       const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+      const loaded = await loadConfiguration(config);
+      const { workerCount } = await import("../workers/shared-ports.ts");
+      const count = workerCount(loaded.configuration);
+      if (count > 1) return superviseEdge(config, loaded.configuration, count);
       const { startEdge } = await import("../edge.ts");
       const { systemClock } = await import("../clock/system-clock.ts");
       const { openServiceManager } = await import("../service-manager/service-manager.ts");
       const { onReloadSignal } = await import("./reload-signal.ts");
       const { stopSignal } = await import("./stop-signal.ts");
-      const edge = await startEdge(await loadConfiguration(options.config));
+      const edge = await startEdge(loaded);
       const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
       manager.ready();
       const endReloads = onReloadSignal(async () => {
         manager.reloading();
-        try {
-          await edge.reload((await loadConfiguration(options.config)).configuration);
-        } catch (error) {
-          edge.log.error({ reason: messageOf(error) }, "the configuration was not reloaded; the old one stays in use");
-        }
+        await reload(edge, config);
         manager.ready();
       });
       await stopSignal();
@@ -36,4 +42,80 @@ export function registerServe(program: Command): void {
       await edge.close();
       manager.close();
     });
+}
+
+async function reload(edge: import("../edge.ts").Edge, config: string): Promise<void> {
+  const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+  try {
+    await edge.reload((await loadConfiguration(config)).configuration);
+  } catch (error) {
+    edge.log.error({ reason: messageOf(error) }, "the configuration was not reloaded; the old one stays in use");
+  }
+}
+
+/** The process that starts the workers, replaces one that dies, and answers no request itself. */
+async function superviseEdge(config: string, configuration: Configuration, count: number): Promise<void> {
+  const { systemClock } = await import("../clock/system-clock.ts");
+  const { openServiceManager } = await import("../service-manager/service-manager.ts");
+  const { createLog } = await import("../telemetry/log.ts");
+  const { checkPortsFree } = await import("../workers/shared-ports.ts");
+  const { superviseWorkers } = await import("../workers/supervisor.ts");
+  const { onReloadSignal } = await import("./reload-signal.ts");
+  const { stopSignal } = await import("./stop-signal.ts");
+  const log = createLog(configuration.log.level);
+  await checkPortsFree(configuration);
+  const stopped = stopSignal();
+  const supervisor = await superviseWorkers({
+    count,
+    clock: systemClock,
+    log,
+    command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
+  });
+  log.info({ addresses: supervisor.addresses, workers: count }, "ready");
+  const manager = await openServiceManager(systemClock, (message) => log.warn(message));
+  manager.ready();
+  const endReloads = onReloadSignal(async () => supervisor.reload());
+  await stopped;
+  endReloads();
+  manager.stopping();
+  await supervisor.close();
+  manager.close();
+}
+
+async function serveAsWorker(config: string, index: number): Promise<void> {
+  const { openWorkerChannel } = await import("../workers/worker.ts");
+  const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+  const { startEdge } = await import("../edge.ts");
+  const channel = openWorkerChannel(index);
+  const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
+  // The terminal sends Ctrl-C to every process; the supervisor decides.
+  process.on("SIGINT", () => undefined);
+  process.on("SIGHUP", () => undefined);
+  process.on("SIGTERM", () => undefined);
+  const loaded = await loadConfiguration(config);
+  const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, {}, channel);
+  channel.onReload(() => void reload(edge, config));
+  channel.ready(edge.addresses, edge.answer);
+  await stopped;
+  await edge.close();
+  // The channel would keep the process.
+  process.disconnect?.();
+}
+
+/** An audit file is one chain of one writer: every worker but the first writes its own, `audit.worker-2.jsonl`. */
+function ofWorker(configuration: Configuration, index: number): Configuration {
+  const { audit } = configuration;
+  if (audit.file === undefined || index === 1) return configuration;
+  const { dir, name, ext } = parse(audit.file.path);
+  return {
+    ...configuration,
+    audit: { ...audit, file: { ...audit.file, path: join(dir, `${name}.worker-${index}${ext}`) } },
+  };
+}
+
+/** The command that this process was started with: the executable alone, or Bun and the program's source. */
+function thisProgram(): string[] {
+  const script = process.argv[1];
+  const isCompiled = script === undefined || script.startsWith("/$bunfs/") || script.startsWith("B:\\~BUN\\");
+  return isCompiled ? [process.execPath] : [process.execPath, script];
 }

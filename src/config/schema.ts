@@ -404,6 +404,11 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       description: "Who may do what. Nothing is allowed that no policy allows.",
     }),
     limits: LimitsSection,
+    workers: Type.Union([Type.Integer({ minimum: 1, maximum: 256 }), Type.Literal("auto")], {
+      default: 1,
+      expected: 'a number of processes from 1 to 256, or "auto"',
+      description: "How many processes serve, sharing the ports; `auto` takes one for each core.",
+    }),
     plugins: PluginEntries,
     key_memory: Section(
       {

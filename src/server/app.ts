@@ -86,7 +86,7 @@ export function createApp(parts: AppParts): App {
     .get("/openapi.json", () => Response.json(document));
 
   const { status } = parts;
-  if (status !== undefined) app.get("/v1/status", () => Response.json(status()));
+  if (status !== undefined) app.get("/v1/status", async () => Response.json(await status()));
   const { metrics } = parts;
   if (metrics !== undefined) app.get("/metrics", async () => metricsResponse(await metrics()));
 

@@ -23,6 +23,8 @@ export interface TlsServerOptions {
   readonly hostname: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Whether other processes listen on the same port (`SO_REUSEPORT`). */
+  readonly sharesPort?: boolean;
   readonly certificates: ServerCertificates;
   /** `optional` lets callers without a certificate in (who then authenticate otherwise); a bad one is always refused. */
   readonly clientCertificate?: "required" | "optional";
@@ -213,16 +215,17 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   // A flood of connections that never finish their handshake is bounded too.
   server.maxConnections = limits.maxConnections * 2;
 
+  const address = { port: options.port, host: options.hostname, reusePort: options.sharesPort ?? false };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(options.port, options.hostname, () => {
+    server.listen(address, () => {
       server.off("error", reject);
       server.on("error", (error) => options.onError?.(error));
       resolve();
     });
   });
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : options.port;
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : options.port;
 
   const sweep = setInterval(() => {
     const nowMs = performance.now();

@@ -193,6 +193,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
   const server = await startTlsServer({
     hostname: host,
     port: options.port,
+    sharesPort: limits.sharesPort ?? false,
     certificates: trust.certificates,
     clientCertificate: tokens === undefined ? "required" : "optional",
     minVersion: options.minVersion,

@@ -38,6 +38,8 @@ export interface ListenerLimits {
   readonly bodiesBytesMax: number;
   readonly requestTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
+  readonly sharesPort?: boolean;
 }
 
 /** A listener that cannot be opened: the sentence says which and what to do. */

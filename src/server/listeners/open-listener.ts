@@ -11,12 +11,13 @@ export interface ListenerParts {
   readonly createHandler: HandlerFactory;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  readonly sharesPort: boolean;
 }
 
 /** @throws {ListenerError} */
 export async function openListener(configuration: ListenerConfiguration, parts: ListenerParts): Promise<Listener> {
   const { createHandler, clock, log } = parts;
-  const limits = listenerLimits(parts.limits);
+  const limits = listenerLimits(parts.limits, parts.sharesPort);
   if ("https" in configuration) {
     const { https, cert, key, tokens } = configuration;
     return listenOnHttps(
@@ -45,7 +46,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   return listenOnUnixSocket(unix, socket, handler, limits);
 }
 
-export function listenerLimits(limits: LimitsConfiguration): ListenerLimits {
+export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean): ListenerLimits {
   return {
     connectionsMax: limits.max_connections,
     connectionsPerPrincipalMax: limits.max_connections_per_principal,
@@ -56,6 +57,7 @@ export function listenerLimits(limits: LimitsConfiguration): ListenerLimits {
     bodiesBytesMax: limits.max_bodies,
     requestTimeoutMs: limits.request_timeout,
     idleTimeoutMs: limits.idle_timeout,
+    sharesPort,
   };
 }
 

@@ -14,7 +14,8 @@ export function listenOnPort(host: string, port: number, handler: Handler, limit
   const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
   try {
     const checkUrl = isLoopback(host) ? createHostCheck() : checkTarget;
-    server = serveHttp({ ...common(handler, limits, checkUrl), hostname: host, port, idleTimeout });
+    const shared = { reusePort: limits.sharesPort ?? false };
+    server = serveHttp({ ...common(handler, limits, checkUrl), ...shared, hostname: host, port, idleTimeout });
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)

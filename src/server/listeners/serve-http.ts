@@ -15,6 +15,8 @@ export interface HttpServerOptions {
   readonly maxRequestBodySize: number;
   readonly hostname?: string;
   readonly port?: number;
+  /** Whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
+  readonly reusePort?: boolean;
   readonly unix?: string;
   /** Seconds. */
   readonly idleTimeout?: number;
@@ -24,7 +26,7 @@ export interface HttpServerOptions {
 export function serveHttp(options: HttpServerOptions): HttpServer {
   if (typeof Bun === "undefined") return serveWithDeno(options);
   // Without `reusePort: false`, `development: false` lets two processes listen on one port (Bun 1.4.5).
-  const port = options.unix === undefined ? { reusePort: false } : {};
+  const port = options.unix === undefined ? { reusePort: options.reusePort ?? false } : {};
   const all = { development: false, ...port, ...options } as unknown as Parameters<typeof Bun.serve>[0];
   return Bun.serve(all) as HttpServer;
 }
@@ -41,7 +43,7 @@ interface DenoServer {
 }
 
 function serveWithDeno(options: HttpServerOptions): HttpServer {
-  const { hostname, port, unix, maxRequestBodySize } = options;
+  const { hostname, port, reusePort = false, unix, maxRequestBodySize } = options;
   const { Deno } = globalThis as unknown as { Deno: DenoServing };
   const cutting = new AbortController();
   let pendingRequests = 0;
@@ -59,7 +61,7 @@ function serveWithDeno(options: HttpServerOptions): HttpServer {
   };
   let deno: DenoServer;
   try {
-    const address = unix === undefined ? { hostname, port } : { path: unix };
+    const address = unix === undefined ? { hostname, port, reusePort } : { path: unix };
     deno = Deno.serve({ ...address, signal: cutting.signal, onListen() {} }, handle);
   } catch (error) {
     if (error instanceof Error && error.name === "AddrInUse") Object.assign(error, { code: "EADDRINUSE" });

@@ -1,0 +1,15 @@
+/** What supervisor and workers say to each other. Never a key, a blob or a data key. */
+
+/** What a worker can tell of itself: the text of /metrics, or its status as JSON. */
+export type Question = "metrics" | "status";
+
+export type ToWorker =
+  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
+  | { readonly kind: "answers"; readonly id: number; readonly answers: readonly (readonly [number, string])[] }
+  | { readonly kind: "reload" }
+  | { readonly kind: "stop" };
+
+export type ToSupervisor =
+  | { readonly kind: "ready"; readonly addresses: readonly string[] }
+  | { readonly kind: "answer"; readonly id: number; readonly text: string }
+  | { readonly kind: "ask-all"; readonly id: number; readonly question: Question };
