@@ -47,6 +47,8 @@ async function compile(target: string, outfile: string): Promise<void> {
       outfile,
       autoloadDotenv: false,
       autoloadBunfig: false,
+      // Without it a plugin's dependencies are found by index.js alone, whatever their package.json says.
+      autoloadPackageJson: true,
     },
     minify: { whitespace: true, syntax: true, identifiers: false },
     define: { BUILD_COMMIT: JSON.stringify(commit), BUILD_TARGET: JSON.stringify(target.replace("bun-", "")) },

@@ -1,0 +1,217 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { createClient } from "../../src/client/client.ts";
+import { createAdminClient } from "../../src/core/admin-client.ts";
+import { startNatsServer } from "../integration/support/nats-server.ts";
+import { until } from "./support/binary.ts";
+import { layCable } from "./support/cable.ts";
+import { Deployment } from "./support/deployment.ts";
+
+const NATS_PLUGIN = resolve(import.meta.dir, "../../plugins/nats");
+const TENANT = "tenant-a";
+const SERVICE = "billing";
+
+interface Readiness {
+  readonly ready: boolean;
+  readonly revocation: {
+    readonly seq: number;
+    readonly silent: boolean;
+    readonly leaseDrops: number;
+    readonly transports: readonly { readonly name: string; readonly connected: boolean }[];
+  };
+}
+
+async function readiness(deployment: Deployment): Promise<Readiness> {
+  return (await (await fetch(`${deployment.edgeUrl}/readyz`)).json()) as Readiness;
+}
+
+/** `ok`, or the problem's code. */
+async function outcomeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return "ok";
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
+
+/** A Core with one service, an edge connected to it, and a key made there. */
+async function startDeployment(deployment: Deployment, edgeExtra = ""): Promise<Uint8Array> {
+  await deployment.startCore();
+  deployment.admin("service", "create", TENANT, SERVICE);
+  await deployment.startEdge(edgeExtra);
+  const { wrapped } = await createClient({ url: deployment.edgeUrl }).createKey({ tenant: TENANT, service: SERVICE });
+  return wrapped;
+}
+
+const decrypts = (deployment: Deployment, wrapped: Uint8Array): Promise<string> =>
+  outcomeOf(createClient({ url: deployment.edgeUrl }).decryptKey({ wrapped }));
+
+/** When the edge's log says that it had applied a revocation: the acknowledgement. */
+function acknowledgedMs(deployment: Deployment, index = 0): number | undefined {
+  const lines = deployment
+    .edge!.output()
+    .split("\n")
+    .filter((line) => line.includes("a revocation was applied"));
+  const line = lines[index];
+  return line === undefined ? undefined : Date.parse((JSON.parse(line) as { time: string }).time);
+}
+
+describe("a revocation, with real processes", () => {
+  test("under load: no request that was sent after the acknowledgement succeeds", async () => {
+    await using deployment = new Deployment();
+    const wrapped = await startDeployment(deployment);
+    const client = createClient({ url: deployment.edgeUrl });
+    const calls: { sentMs: number; outcome: string }[] = [];
+    let stopped = false;
+    const load = Array.from({ length: 16 }, async (_, index) => {
+      while (!stopped) {
+        const sentMs = performance.timeOrigin + performance.now();
+        const call =
+          index % 2 === 0 ? client.decryptKey({ wrapped }) : client.createKey({ tenant: TENANT, service: SERVICE });
+        calls.push({ sentMs, outcome: await outcomeOf(call) });
+      }
+    });
+    await until(() => calls.length > 500 || undefined);
+    // Not the command line, whose start would block the generator: what it calls.
+    const read = (name: string): string => readFileSync(deployment.file(`pki/${name}`), "utf8");
+    const admin = createAdminClient({
+      url: `https://127.0.0.1:${deployment.corePort}`,
+      certificates: { ca: read("ca.pem"), cert: read("core-admin.pem"), key: read("core-admin.key") },
+    });
+    await admin.call("POST", "revoke", { tenant: TENANT, service: SERVICE, reason: "test" });
+    admin.close();
+    const ackMs = await until(() => acknowledgedMs(deployment));
+    const before = calls.length;
+    await until(() => calls.length > before + 500 || undefined);
+    stopped = true;
+    await Promise.all(load);
+    const outcomes = (after: boolean) =>
+      new Set(calls.filter(({ sentMs }) => sentMs > ackMs + 1 === after).map(({ outcome }) => outcome));
+    expect([...outcomes(true)]).toEqual(["key_revoked"]);
+    expect(outcomes(false).has("ok")).toBe(true);
+  }, 120_000);
+
+  test("that the Core committed just before it was killed is learnt from the log when it is back", async () => {
+    await using deployment = new Deployment();
+    const cable = await layCable(() => deployment.corePort);
+    deployment.portForEdge = cable.port;
+    const wrapped = await startDeployment(deployment);
+    cable.cut();
+    deployment.admin("revoke", TENANT, SERVICE);
+    await deployment.core!.stop("SIGKILL");
+    expect(await decrypts(deployment, wrapped)).toBe("ok");
+    await deployment.startCore();
+    cable.heal();
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
+    await cable.close();
+  }, 120_000);
+
+  test("behind a partition comes with the connection; meanwhile the edge says that it hears nothing", async () => {
+    await using deployment = new Deployment();
+    const cable = await layCable(() => deployment.corePort);
+    deployment.portForEdge = cable.port;
+    const wrapped = await startDeployment(deployment, "revocation: { max_silence: 5s }\n");
+    cable.cut();
+    deployment.admin("revoke", TENANT, SERVICE);
+    await until(async () => ((await readiness(deployment)).revocation.silent ? true : undefined));
+    expect((await readiness(deployment)).revocation.transports).toMatchObject([{ name: "core", connected: false }]);
+    expect(await decrypts(deployment, wrapped)).toBe("ok");
+    cable.heal();
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await until(async () => ((await readiness(deployment)).revocation.silent ? undefined : true));
+    await cable.close();
+  }, 120_000);
+
+  test("under fail_closed a partition stops the edge, and its end starts it again", async () => {
+    await using deployment = new Deployment();
+    const cable = await layCable(() => deployment.corePort);
+    deployment.portForEdge = cable.port;
+    const wrapped = await startDeployment(deployment, "revocation: { max_silence: 2s, on_silence: fail_closed }\n");
+    cable.cut();
+    await until(async () => ((await decrypts(deployment, wrapped)) === "lease_unavailable" ? true : undefined));
+    expect((await readiness(deployment)).ready).toBe(false);
+    cable.heal();
+    await until(async () => ((await decrypts(deployment, wrapped)) === "ok" ? true : undefined));
+    await cable.close();
+  }, 120_000);
+
+  test("at the end of 10,000 events that an edge slept through is applied when it wakes", async () => {
+    await using deployment = new Deployment();
+    const wrapped = await startDeployment(deployment);
+    deployment.admin("service", "create", TENANT, "noise");
+    const before = (await readiness(deployment)).revocation.seq;
+    deployment.edge!.process.kill("SIGSTOP");
+    const read = (name: string): string => readFileSync(deployment.file(`pki/${name}`), "utf8");
+    const admin = createAdminClient({
+      url: `https://127.0.0.1:${deployment.corePort}`,
+      certificates: { ca: read("ca.pem"), cert: read("core-admin.pem"), key: read("core-admin.key") },
+    });
+    const noise = { tenant: TENANT, service: "noise" };
+    for (let index = 0; index < 9_999; index++) await admin.call("POST", "rotate", noise);
+    await admin.call("POST", "revoke", { tenant: TENANT, service: SERVICE, reason: "test" });
+    admin.close();
+    deployment.edge!.process.kill("SIGCONT");
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await until(async () => ((await readiness(deployment)).revocation.seq === before + 10_000 ? true : undefined));
+  }, 240_000);
+});
+
+describe("a revocation over NATS, with real processes", () => {
+  test("reaches the edge; the broker's death is seen, leaves the other transport, and its return too", async () => {
+    await using broker = await startNatsServer();
+    await using deployment = new Deployment();
+    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
+    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
+    const wrapped = await startDeployment(
+      deployment,
+      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [{ use: core }, ${nats}] }\n`,
+    );
+    const connected = async (): Promise<string> =>
+      (await readiness(deployment)).revocation.transports
+        .filter((transport) => transport.connected)
+        .map(({ name }) => name)
+        .join();
+    await until(async () => ((await connected()) === "core,nats" ? true : undefined));
+    await broker.kill();
+    await until(async () => ((await connected()) === "core" ? true : undefined));
+    deployment.admin("revoke", TENANT, SERVICE);
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await broker.start();
+    await until(async () => ((await connected()) === "core,nats" ? true : undefined));
+    expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
+  }, 120_000);
+
+  test("by the broker alone, with the Core's direct stream not even configured", async () => {
+    await using broker = await startNatsServer();
+    await using deployment = new Deployment();
+    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
+    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
+    const wrapped = await startDeployment(
+      deployment,
+      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [${nats}] }\n`,
+    );
+    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    deployment.admin("revoke", TENANT, SERVICE);
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    // Dead broker, dead silence: the edge asks the Core early, and finds the next revocation by that.
+    expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
+  }, 120_000);
+
+  test("is found by asking, within max_silence, when the only broker is dead", async () => {
+    await using broker = await startNatsServer();
+    await using deployment = new Deployment();
+    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
+    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
+    const wrapped = await startDeployment(
+      deployment,
+      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [${nats}], max_silence: 2s }\n`,
+    );
+    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    await broker.kill();
+    deployment.admin("revoke", TENANT, SERVICE);
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+  }, 120_000);
+});
