@@ -196,7 +196,6 @@ describe("a revocation over NATS, with real processes", () => {
     await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
     deployment.admin("revoke", TENANT, SERVICE);
     await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
-    // Dead broker, dead silence: the edge asks the Core early, and finds the next revocation by that.
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 120_000);
 

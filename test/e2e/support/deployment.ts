@@ -11,6 +11,10 @@ export class Deployment implements AsyncDisposable {
   core: Running | undefined;
   edge: Running | undefined;
   corePort = 0;
+  /** Where the edge finds the Core, when that is not the Core's own port: something stands between. */
+  portForEdge: number | undefined;
+  /** Further top-level keys of the Core's configuration. */
+  coreExtra = "";
   /** The edge's HTTP address; a fixed port once it has had one. */
   edgeUrl = "http://127.0.0.1:0";
   /** What runs the edge's command line, such as a tracer; the binary itself where it is empty. */
@@ -47,7 +51,7 @@ tls: { cert: pki/core.pem, key: pki/core.key, client_ca: pki/ca.pem }
 allow:
   - { edges: ["*"], tenants: ["*"], services: ["*"] }
 lease: ${lease}
-`,
+${this.coreExtra}`,
     );
     this.core = start(["core", "serve", "--config", "core.yaml"], { cwd: this.folder });
     const [, port] = await this.core.waitFor(/ready on https:\/\/127\.0\.0\.1:(\d+)/);
@@ -71,7 +75,7 @@ lease: ${lease}
       `edge: { id: edge-1 }
 key_source:
   use: core
-  core: { url: "https://127.0.0.1:${this.corePort}", ca: pki/ca.pem, cert: pki/edge-1.pem, key: pki/edge-1.key }
+  core: { url: "https://127.0.0.1:${this.portForEdge ?? this.corePort}", ca: pki/ca.pem, cert: pki/edge-1.pem, key: pki/edge-1.key }
 listeners:
   - { http: "${this.edgeUrl.slice("http://".length)}", principal: local }
 policies:
