@@ -193,6 +193,7 @@ function createCore({ configuration, errorAt }: LoadedConfiguration, clock: Cloc
     return createCoreClient({
       url: section.url,
       certificates: readCoreCertificates(section),
+      serverName: section.server_name,
       clock,
       timeoutMs: section.timeout,
     });

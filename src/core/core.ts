@@ -73,6 +73,8 @@ export interface CoreCounters {
   usageDuplicates: number;
   publishFailures: number;
   readonly streams: number;
+  /** Of all streams: what they were given and have not taken yet. */
+  readonly unsentBytes: number;
   readonly connections: number;
 }
 
@@ -199,6 +201,9 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     publishFailures: 0,
     get streams() {
       return stream.streams;
+    },
+    get unsentBytes() {
+      return stream.unsentBytes;
     },
     get connections() {
       return server?.connections ?? 0;

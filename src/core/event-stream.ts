@@ -48,7 +48,6 @@ export class EventStream {
   readonly #streamsByEdge = new Map<string, number>();
   readonly #recent = new Map<number, Buffer>();
   #heartbeat: Timer | undefined;
-  #sent = 0;
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
@@ -59,8 +58,10 @@ export class EventStream {
     return this.#streams.size;
   }
 
-  get framesSent(): number {
-    return this.#sent;
+  get unsentBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += unsent(stream.response);
+    return bytes;
   }
 
   /** How many streams an edge holds. */
@@ -174,7 +175,6 @@ export class EventStream {
   }
 
   #write(stream: Stream, frame: Buffer): boolean {
-    this.#sent++;
     return (stream.response as { write(chunk: Uint8Array): boolean }).write(frame);
   }
 
