@@ -9,6 +9,7 @@ import { registerDev } from "./dev.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./exit-codes.ts";
 import { registerInspect } from "./inspect.ts";
 import { registerPki } from "./pki.ts";
+import { registerPlugin } from "./plugin.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
 import { registerStatus } from "./status.ts";
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     registerAudit,
     registerCore,
     registerPki,
+    registerPlugin,
     registerStatus,
     registerVersion,
   ];
