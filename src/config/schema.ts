@@ -130,9 +130,9 @@ const UnixListener = Section(
     }),
     owner: Type.Optional(
       Type.String({
-        pattern: "^[0-9]+(:[0-9]+)?$",
-        expected: 'numeric ids in quotes, such as "1000" or "1000:1000"',
-        description: "The socket's user, or user and group, by number.",
+        pattern: "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
+        expected: 'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
+        description: "The socket's user, user and group, or (with a colon before it) group, by number.",
       }),
     ),
     principal: ListenerPrincipal(),

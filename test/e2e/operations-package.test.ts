@@ -11,11 +11,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { buildDeb } from "../../packaging/deb.ts";
-import { manPage } from "../../packaging/man-page.ts";
-import { createProgram } from "../../src/cli/program.ts";
 import { VERSION } from "../../src/version.ts";
-import { BINARY, run } from "./support/binary.ts";
+import { run } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 
 const UNIT = resolve(import.meta.dir, "../../packaging/crypto-edge.service");
@@ -28,14 +25,9 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
   let deb = "";
 
   beforeAll(() => {
-    deb = buildDeb({
-      binary: BINARY,
-      version: VERSION,
-      architecture: process.arch === "x64" ? "amd64" : process.arch,
-      output: folder,
-      manPage: manPage(createProgram(), VERSION, "2026-01-01"),
-      epochSeconds: 1_767_225_600,
-    });
+    const built = run(["build.ts", "--deb"], { command: process.execPath, cwd: resolve(import.meta.dir, "../..") });
+    expect([built.code, built.stderr]).toEqual([0, ""]);
+    deb = resolve(import.meta.dir, "../..", built.stdout.trimEnd().split("\n").at(-1)!);
     mkdirSync(root);
     expect(run(["--extract", deb, root], { command: "dpkg-deb" }).code).toBe(0);
     return () => rmSync(folder, { recursive: true });

@@ -61,8 +61,8 @@ export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean)
   };
 }
 
-/** `user` or `user:group`; -1 leaves the group as it is. */
+/** `user`, `user:group` or `:group`; -1 leaves what is not named as it is. */
 function parseOwner(text: string): { user: number; group: number } {
-  const [user = -1, group = -1] = text.split(":").map(Number);
+  const [user = -1, group = -1] = text.split(":").map((id) => (id === "" ? -1 : Number(id)));
   return { user, group };
 }
