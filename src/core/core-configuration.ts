@@ -40,6 +40,10 @@ const CORE_PROPERTIES = {
     cert: Path({ description: "The Core's certificate (PEM)." }),
     key: Path({ description: "Its private key (PEM)." }),
     client_ca: Path({ description: "The CA whose edges and administrators are let in (PEM)." }),
+    client_crl: Type.Array(Path(), {
+      default: [],
+      description: "Revocation lists (PEM or DER): who is on one is let in no more.",
+    }),
   }),
   allow: Type.Array(
     Section({

@@ -6,6 +6,7 @@
  * core.admin.createService("tenant-a", "billing");
  * await core.close();
  */
+import { readRevocationLists } from "../access/revocation-list.ts";
 import type { Clock } from "../clock/clock.ts";
 import { systemClock } from "../clock/system-clock.ts";
 import { messageOf } from "../errors.ts";
@@ -37,7 +38,7 @@ import { MAX_USAGE_BODY_BYTES, UsageIntake } from "./usage-intake.ts";
 export interface CoreOptions {
   /** Port 0 takes a free one. */
   readonly listen: { readonly hostname: string; readonly port: number };
-  readonly tls: ServerCertificates;
+  readonly tls: CoreCertificateTexts;
   /** Default: that of the Core's own certificate. */
   readonly trustDomain?: string;
   /** A path, or `:memory:`. */
@@ -54,6 +55,8 @@ export interface CoreOptions {
   readonly retainedEvents?: number;
   /** How many lease calls one edge may make in a second, on average; bursts of ten seconds' worth pass. */
   readonly leasesPerSecondPerEdge?: number;
+  /** How many revocation streams one edge may hold. */
+  readonly streamsPerEdge?: number;
   readonly publishers?: readonly EventPublisher[];
   readonly clock?: Clock;
   /** One line for each thing an operator may want to know. Names no secret. */
@@ -62,6 +65,12 @@ export interface CoreOptions {
     message: string,
     fields?: Readonly<Record<string, unknown>>,
   ) => void;
+}
+
+/** PEM texts. */
+export interface CoreCertificateTexts extends ServerCertificates {
+  /** Lists of revoked client certificates: who is on one is let in no more. */
+  readonly clientCrls?: readonly { readonly name: string; readonly bytes: Uint8Array }[];
 }
 
 /** Counted since the start. */
@@ -88,8 +97,11 @@ export interface RunningCore {
   readonly lastSeq: number;
   readonly admin: CoreAdmin;
   readonly counters: CoreCounters;
-  /** New connections use the new certificates, open ones go on. */
-  reloadCertificates(certificates: ServerCertificates): void;
+  /**
+   * New connections use the new certificates, open ones go on, but for those whose certificate is on a revocation list now.
+   * Rejects, changing nothing, where they are bad.
+   */
+  reloadCertificates(certificates: CoreCertificateTexts): Promise<void>;
   /** Ends streams, finishes calls in flight (at most a few seconds), closes the database, wipes keys. May be called twice. */
   close(): Promise<void>;
 }
@@ -97,7 +109,8 @@ export interface RunningCore {
 const MAX_LEASE_BODY_BYTES = 4_096;
 const MAX_ADMIN_BODY_BYTES = 16_384;
 const CLOSE_GRACE_MS = 3_000;
-const MAX_STREAMS_PER_EDGE = 16;
+/** An edge has one stream for each of its worker processes. */
+const DEFAULT_STREAMS_PER_EDGE = 256;
 const MAX_EDGES_REMEMBERED = 100_000;
 
 interface SeenEdge {
@@ -114,6 +127,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const publishers = options.publishers ?? [];
   const terms: LeaseTerms = { ...DEFAULT_LEASE_TERMS, ...options.lease };
   checkLeaseTerms(terms);
+  const streamsPerEdge = options.streamsPerEdge ?? DEFAULT_STREAMS_PER_EDGE;
+  let revoked = await readRevocationLists(options.tls.clientCrls ?? [], options.tls.clientCa, clock);
   const trustDomain = options.trustDomain ?? trustDomainOf(options.tls.cert);
 
   const store = new KeyStore({
@@ -144,7 +159,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const publish = (event: CoreEvent): void => {
     if (publishers.length === 0) return;
     publishing = publishing.then(async () => {
-      const jws = await signingKeys.sign(event);
+      const jws = await signingKeys.sign(event).catch((error: unknown) => {
+        counters.publishFailures++;
+        log("error", "an event could not be signed", { reason: messageOf(error) });
+        return undefined;
+      });
+      if (jws === undefined) return;
       for (const publisher of publishers) {
         const failed = (error: unknown): void => {
           counters.publishFailures++;
@@ -240,8 +260,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         requireMethod(method, "GET");
         const edge = requireEdge(identity);
         see(edge);
-        if (stream.streamsOf(edge) >= MAX_STREAMS_PER_EDGE) {
-          throw new CoreError("rate_limited", `the edge ${edge} holds ${MAX_STREAMS_PER_EDGE} streams already`, {
+        if (stream.streamsOf(edge) >= streamsPerEdge) {
+          throw new CoreError("rate_limited", `the edge ${edge} holds ${streamsPerEdge} streams already`, {
             retryAfterSeconds: 5,
           });
         }
@@ -285,6 +305,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     hostname: options.listen.hostname,
     port: options.listen.port,
     certificates: options.tls,
+    admit: ({ certificate }) => certificate && revoked.refusalOf(certificate),
     onRequest: (request, response, peer) =>
       route(request, response, peer).catch((error: unknown) => sendProblem(request, response, error, log)),
     onRefused: ({ remoteAddress, code, reason }) =>
@@ -306,7 +327,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     },
     admin,
     counters,
-    reloadCertificates: (certificates) => server.reload(certificates),
+    async reloadCertificates(certificates) {
+      const lists = await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock);
+      server.reload(certificates);
+      revoked = lists;
+      server.recheck();
+    },
     close() {
       closed ??= (async () => {
         closing = true;

@@ -1,14 +1,14 @@
 /** The Core as a process: its configuration file, its log, its certificates reloaded at SIGHUP. */
 import { readFileSync } from "node:fs";
+import { onReloadSignal } from "../cli/reload-signal.ts";
 import { systemClock } from "../clock/system-clock.ts";
 import { ConfigurationError } from "../config/load.ts";
 import { messageOf } from "../errors.ts";
 import { type LoadedPlugins, loadPlugins } from "../plugin/loader.ts";
 import { SectionError } from "../plugin/plugin.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
-import type { ServerCertificates } from "../tls/server.ts";
 import { wipe } from "../wipe.ts";
-import { type RunningCore, startCore } from "./core.ts";
+import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";
 import { type CoreConfiguration, readCoreConfiguration } from "./core-configuration.ts";
 import type { EventPublisher } from "./event-publisher.ts";
 import { loadMasterKey } from "./master-key.ts";
@@ -48,15 +48,14 @@ export async function serveCore(file: string): Promise<RunningCore> {
       publishers,
       log: (level, message, fields) => log[level](fields ?? {}, message),
     });
-    const reload = (): void => {
+    const endReloads = onReloadSignal(async () => {
       try {
-        core.reloadCertificates(readServerCertificates(configuration.tls));
-        log.info("certificates reloaded");
+        await core.reloadCertificates(readServerCertificates(configuration.tls));
+        log.info("certificates and revocation lists reloaded");
       } catch (error) {
         log.error({ reason: messageOf(error) }, "the certificates were not reloaded; the old ones stay in use");
       }
-    };
-    process.on("SIGHUP", reload);
+    });
     return {
       ...core,
       // Not copied by the spread: it changes.
@@ -64,7 +63,7 @@ export async function serveCore(file: string): Promise<RunningCore> {
         return core.lastSeq;
       },
       async close() {
-        process.off("SIGHUP", reload);
+        endReloads();
         await core.close();
         stopping.abort();
       },
@@ -112,18 +111,19 @@ async function createPublishers(
   return made;
 }
 
-function readServerCertificates(paths: CoreConfiguration["tls"]): ServerCertificates {
-  const read = (what: string, path: string): string => {
+function readServerCertificates(paths: CoreConfiguration["tls"]): CoreCertificateTexts {
+  const read = (what: string, path: string): Buffer => {
     try {
-      return readFileSync(path, "utf8");
+      return readFileSync(path);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
       throw new Error(`${what} ${path} can't be read (${code}): check the path and its permissions`);
     }
   };
   return {
-    cert: read("the Core's certificate", paths.cert),
-    key: read("the Core's private key", paths.key),
-    clientCa: read("the CA certificate", paths.client_ca),
+    cert: read("the Core's certificate", paths.cert).toString(),
+    key: read("the Core's private key", paths.key).toString(),
+    clientCa: read("the CA certificate", paths.client_ca).toString(),
+    clientCrls: paths.client_crl.map((path) => ({ name: path, bytes: read("the revocation list", path) })),
   };
 }

@@ -77,6 +77,8 @@ export interface TlsServer {
   readonly connections: number;
   /** New connections use these; open ones go on undisturbed. Throws, changing nothing, where they don't fit together. */
   reload(certificates: ServerCertificates): void;
+  /** Asks `admit` again about every open connection, and ends those it refuses now. */
+  recheck(): void;
   /** Stops accepting, waits for requests in flight up to `graceMs`, then cuts what is left. */
   close(graceMs?: number): Promise<void>;
 }
@@ -235,7 +237,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       for (const [request, beganMs] of connection.bodies) {
         slow ||= !request.complete && nowMs - beganMs > limits.bodyTimeoutMs;
       }
-      if (idle || slow || (closing && connection.inFlight === 0)) connection.socket.destroy();
+      // A certificate may end while its connection lives on: a stream ends with it.
+      const over = connection.peer.certificate !== undefined && connection.peer.certificate.notAfterMs < Date.now();
+      if (idle || slow || over || (closing && connection.inFlight === 0)) connection.socket.destroy();
     }
   }, SWEEP_MS);
   sweep.unref();
@@ -247,6 +251,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       return connections.size;
     },
     reload: (certificates) => server.setSecureContext(secureOptions(certificates)),
+    recheck() {
+      for (const { peer, socket } of connections) if (options.admit?.(peer) !== undefined) socket.destroy();
+    },
     close(graceMs = 0) {
       closed ??= (async () => {
         closing = true;

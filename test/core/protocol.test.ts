@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { request as httpsRequest } from "node:https";
-import type { ClientFiles } from "../../src/pki/throw-away.ts";
+import { createCoreClient } from "../../src/key-source/core/core-client.ts";
+import { type ClientFiles, createThrowAwayPki } from "../../src/pki/throw-away.ts";
 import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
 
 /** The protocol as bytes: what another edge, or nobody's friend, may send. */
@@ -241,14 +242,75 @@ describe("core-protocol.md", () => {
     expect(await get("usage?limit=0")).toMatchObject({ code: "invalid_request" });
   });
 
+  test("an edge whose certificate is revoked is let in no more, and its open stream ends, once the lists are read again", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true, heartbeatMs: 20 });
+    const { makeRevocationList } = await import("../../src/pki/authority.ts");
+    const [bad, good] = [await world.pki.edge("edge-1"), await world.pki.edge("edge-1")];
+    const follow = (certificates: ClientFiles) => {
+      const client = createCoreClient({ url: world.core.url, certificates });
+      let ended = false;
+      const stop = new AbortController();
+      const done = client
+        .revocations(undefined, { onMessage: () => undefined }, stop.signal)
+        .catch(() => undefined)
+        .then(() => {
+          ended = true;
+          client.close();
+        });
+      return {
+        ended: () => ended,
+        stop: (): Promise<void> => {
+          stop.abort();
+          return done;
+        },
+      };
+    };
+    const [revoked, kept] = [follow(bad), follow(good)];
+    await until(() => world.core.counters.streams === 2);
+    const list = await makeRevocationList(world.pki.authority, [bad.cert]);
+    await world.core.reloadCertificates({
+      ...world.pki.core,
+      clientCrls: [{ name: "crl.pem", bytes: Buffer.from(list) }],
+    });
+    await until(() => revoked.ended() && world.core.counters.streams === 1);
+    expect(call(world, bad, "POST", "/core/v1/leases", lease())).rejects.toThrow();
+    await call(world, bad, "POST", "/core/v1/leases", lease()).catch(() => undefined);
+    expect((await call(world, good, "POST", "/core/v1/leases", lease())).status).toBe(200);
+    const other = await createThrowAwayPki("example.org");
+    const forged = await makeRevocationList(other.authority, []);
+    expect(
+      world.core.reloadCertificates({
+        ...world.pki.core,
+        clientCrls: [{ name: "forged.pem", bytes: Buffer.from(forged) }],
+      }),
+    ).rejects.toThrow("not signed by any authority");
+    expect(kept.ended()).toBe(false);
+    await kept.stop();
+  });
+
+  test("a stream ends with the certificate that it was opened with", async () => {
+    await using world = await startCoreWorld({ heartbeatMs: 50 });
+    const certificates = await world.pki.edge("edge-1", { notAfter: new Date(Date.now() + 2_000) });
+    const client = createCoreClient({ url: world.core.url, certificates });
+    const stream = client.revocations(undefined, { onMessage: () => undefined }, new AbortController().signal).then(
+      () => "ended",
+      (error: Error) => error.message,
+    );
+    await until(() => world.core.counters.streams === 1);
+    expect(await stream).toContain("broke off");
+    expect(client.keys()).rejects.toThrow("this edge's certificate expired");
+    await client.keys().catch(() => undefined);
+    client.close();
+  });
+
   test("an edge may hold only so many streams", async () => {
-    await using world = await startCoreWorld({ heartbeatMs: 3_600_000 });
+    await using world = await startCoreWorld({ heartbeatMs: 3_600_000, streamsPerEdge: 4 });
     const client = await world.client();
     const stop = new AbortController();
-    const streams = Array.from({ length: 16 }, () =>
+    const streams = Array.from({ length: 4 }, () =>
       client.revocations(undefined, { onMessage: () => undefined }, stop.signal).catch(() => undefined),
     );
-    await until(() => world.core.counters.streams === 16);
+    await until(() => world.core.counters.streams === 4);
     const edge = await world.pki.edge("edge-1");
     expect(await call(world, edge, "GET", "/core/v1/revocations")).toMatchObject({ status: 429, retryAfter: "5" });
     stop.abort();
