@@ -178,8 +178,8 @@ export class SourceCalls {
     call.answer.catch(() => {});
     if (this.#closed) {
       call.reject(closing());
-    } else if (this.#state === "open" && nowMs < this.#openUntilMs) {
-      call.reject(this.#circuitOpen(nowMs));
+    } else if (this.isOpen(nowMs)) {
+      call.reject(this.circuitOpen(nowMs));
     } else if (demanded && this.#demanded.length >= this.#limits.maxWaiting) {
       call.reject(new NotAsked("busy", "Too many requests wait for the key source.", 1_000));
     } else {
@@ -187,6 +187,16 @@ export class SourceCalls {
       this.#begin();
     }
     return call;
+  }
+
+  /** Whether no call is made now; `circuitOpen` says why. */
+  isOpen(nowMs: number): boolean {
+    return this.#state === "open" && nowMs < this.#openUntilMs;
+  }
+
+  circuitOpen(nowMs: number): NotAsked {
+    const message = "The key source failed and is left alone for a moment.";
+    return new NotAsked("circuit_open", message, this.#openUntilMs - nowMs);
   }
 
   /** Somebody waits for this call now. */
@@ -343,7 +353,7 @@ export class SourceCalls {
     this.#openedTimes++;
     this.#openUntilMs = nowMs + waitMs;
     this.#enter("open", reason, waitMs);
-    this.#refuseWaiting(this.#circuitOpen(nowMs));
+    this.#refuseWaiting(this.circuitOpen(nowMs));
   }
 
   #enter(state: CircuitState, reason: string, retryAfterMs: number): void {
@@ -352,14 +362,6 @@ export class SourceCalls {
     this.#inPeriod = 0;
     this.#failuresInRow = 0;
     this.#onCircuit(state, reason, retryAfterMs);
-  }
-
-  #circuitOpen(nowMs: number): NotAsked {
-    return new NotAsked(
-      "circuit_open",
-      "The key source failed and is left alone for a moment.",
-      this.#openUntilMs - nowMs,
-    );
   }
 
   #refuseWaiting(error: NotAsked): void {

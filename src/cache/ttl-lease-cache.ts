@@ -342,6 +342,7 @@ class LeaseTable implements TtlLeaseCache {
     const known = this.#tenants.get(tenant)?.get(service);
     if (known !== undefined) this.#expireIfOver(known);
     this.#checkRefused(tenant, service, WHOLE_SERVICE);
+    this.#checkCircuit(known);
     this.counters.misses++;
     const lease = this.#leaseOn(tenant, service);
     return this.#fetch(lease, true).promise.then(() => {
@@ -363,6 +364,7 @@ class LeaseTable implements TtlLeaseCache {
       if (alone !== undefined) this.#expireIfOver(alone);
     }
     this.#checkRefused(tenant, service, version);
+    this.#checkCircuit(known?.held ? known.alone?.get(version) : known);
     this.counters.misses++;
     return this.#openVersion(tenant, service, version);
   }
@@ -415,6 +417,14 @@ class LeaseTable implements TtlLeaseCache {
     if (refusal === undefined) return;
     this.counters.refusals++;
     throw refusal;
+  }
+
+  /** Refuses at once what would be refused a few promises later: in an outage this is the path of every request. */
+  #checkCircuit(lease: Lease | undefined): void {
+    const { nowMs } = this.#time;
+    if (lease?.fetch !== undefined || !this.#calls.isOpen(nowMs)) return;
+    this.counters.refusals++;
+    throw unavailable(this.#calls.circuitOpen(nowMs));
   }
 
   // Asking
@@ -624,11 +634,7 @@ class LeaseTable implements TtlLeaseCache {
     if (error instanceof NotAsked && error.reason === "fruitless") {
       return new CryptoEdgeError("rate_limited", error.message, { retryAfterMs: error.retryAfterMs });
     }
-    return new CryptoEdgeError(
-      "lease_unavailable",
-      `No lease is held on this key, and the key source can't give one now. ${messageOf(error)}`,
-      { retryAfterMs: retryAfterMs ?? 1_000, cause: error },
-    );
+    return unavailable(error, retryAfterMs);
   }
 
   /** Exponential backoff with full jitter; nearer to the end at least twice in what is left. */
@@ -788,6 +794,12 @@ function refusalOf(error: KeySourceError): CryptoEdgeError {
     default:
       return new CryptoEdgeError("key_not_found", "The key source knows no such tenant, service or version.");
   }
+}
+
+function unavailable(error: unknown, retryAfterMs?: number): CryptoEdgeError {
+  const message = `No lease is held on this key, and the key source can't give one now. ${messageOf(error)}`;
+  const waitMs = retryAfterMs ?? (error instanceof NotAsked ? error.retryAfterMs : 1_000);
+  return new CryptoEdgeError("lease_unavailable", message, { retryAfterMs: waitMs, cause: error });
 }
 
 function revoked(): CryptoEdgeError {

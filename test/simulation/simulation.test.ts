@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { PLANTED_BUGS } from "./bugs.ts";
+import { figuresOf, fixedTickFleet, leasedFleet } from "./fleet.ts";
 import { simulate } from "./simulate.ts";
 
 const SEEDS = 250;
@@ -42,3 +43,15 @@ describe("a planted bug is found", () => {
     60_000,
   );
 });
+
+test("a fleet that starts in one second comes back spread; with fixed-tick expiry it comes back at once", async () => {
+  const options = { edges: 25, keys: 50 };
+  const leased = figuresOf(await leasedFleet(options), options);
+  const ticked = figuresOf(await fixedTickFleet(options), options);
+  const keys = options.edges * options.keys;
+  expect(ticked.steadyPeak).toBeGreaterThan(keys / 2);
+  expect(leased.steadyPeak).toBeLessThan(keys / 20);
+  expect(leased.afterPeak).toBeLessThan(keys / 20);
+  expect(leased.outagePeak).toBeLessThan(ticked.outagePeak / 5);
+  expect(leased.recoverySeconds).toBeLessThan(90);
+}, 60_000);
