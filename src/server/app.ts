@@ -69,11 +69,7 @@ export function createApp(parts: AppParts): App {
             trace,
           );
         case "NOT_FOUND":
-          return answerProblem(
-            problem(404, "not_found", `There is no ${request.method} here. /openapi.json lists the operations.`),
-            undefined,
-            trace,
-          );
+          return answerNotFound(request, trace);
         default:
           return answerError(error, trace);
       }
@@ -174,6 +170,25 @@ function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamR
       },
     ],
   ]);
+}
+
+/** The methods of each path, for those who ask with another. */
+const METHODS = new Map(
+  Object.entries((openApiDocument() as { paths: Record<string, object> }).paths).map(([path, operations]) => [
+    path,
+    Object.keys(operations)
+      .map((method) => method.toUpperCase())
+      .join(", "),
+  ]),
+);
+
+function answerNotFound(request: Request, trace: RequestTrace): Response {
+  const allow = METHODS.get(new URL(request.url).pathname);
+  const sentence = `There is no ${request.method} here. /openapi.json lists the operations.`;
+  if (allow === undefined) return answerProblem(problem(404, "not_found", sentence), undefined, trace);
+  const answer = answerProblem(problem(405, "method_not_allowed", sentence), undefined, trace);
+  answer.headers.set("allow", allow);
+  return answer;
 }
 
 /** Names the first field that is wrong, never its value. */

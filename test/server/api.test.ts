@@ -162,6 +162,13 @@ describe("bad input", () => {
     for (const answer of answers.slice(1)) expect(await answer.text()).not.toContain(marker);
   });
 
+  test("on a known path by another method is a 405 that names the right ones", async () => {
+    const response = await fetch(`${edge.url}/v1/keys/create`, { method: "DELETE" });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("allow")).toBe("POST");
+    expect(await response.json()).toMatchObject({ code: "method_not_allowed" });
+  });
+
   test("on an unknown path is a problem too", async () => {
     const response = await fetch(`${edge.url}/v1/keys:create`, { method: "POST" });
     expect(response.status).toBe(404);

@@ -30,6 +30,8 @@ export interface AttackedEdgeOptions {
   readonly binary?: string | undefined;
   /** Lines for the section `limits:`. */
   readonly limits?: Readonly<Record<string, string | number>>;
+  /** Patterns of the tenants that the callers on this machine are allowed. */
+  readonly tenants?: readonly string[];
 }
 
 export async function startAttackedEdge(options: AttackedEdgeOptions = {}): Promise<AttackedEdge> {
@@ -57,7 +59,7 @@ listeners:
   - { unix: edge.sock, mode: "0600", principal: socket }
   - { https: "127.0.0.1:0", cert: cert.pem, key: key.pem, client_ca: ca.pem }
 policies:
-  - { principals: [local, socket, "spiffe://example.org/alice"], tenants: [tenant-a], services: ["*"], operations: [create, decrypt, rewrap] }
+  - { principals: [local, socket, "spiffe://example.org/alice"], tenants: ${JSON.stringify(options.tenants ?? ["tenant-a"])}, services: ["*"], operations: [create, decrypt, rewrap] }
   - { principals: ["spiffe://example.org/mallory"], tenants: [tenant-m], services: ["*"], operations: [create, decrypt, rewrap] }
 limits: ${JSON.stringify(options.limits ?? {})}
 plugins: ["${resolve(root, "plugins/static")}"]
