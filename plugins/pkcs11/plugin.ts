@@ -7,8 +7,10 @@ import {
   type Health,
   type KeySource,
   KeySourceError,
+  type LeasableState,
   type LeasedServiceKey,
   type LeaseGrant,
+  leasableVersions,
   Path,
   type PluginContext,
   Section,
@@ -17,7 +19,7 @@ import {
   Type,
   wipe,
 } from "crypto-edge/plugin";
-import { objectVersions, StoredKeyError, type StoredVersion, WrappedKeyStore } from "./service-keys.ts";
+import { objectVersions, type StoredVersion, WrappedKeyStore } from "./service-keys.ts";
 import { Token, TokenError, type TokenSession } from "./token.ts";
 
 const Pkcs11Section = Section(
@@ -88,8 +90,7 @@ export function createPkcs11Source(configuration: Pkcs11Configuration, context: 
         const all =
           store?.versions({ tenant, service }, wrappedKeys!.wrapping_key) ??
           objectVersions(session, { tenant, service });
-        const asked = version === undefined ? all : all.filter((key) => key.version === version);
-        return openAll(session, leasable(asked, version), signal);
+        return openAll(session, leasableVersions(all, version), signal);
       });
       try {
         const versions = await untilAborted(opened, signal);
@@ -109,27 +110,15 @@ export function createPkcs11Source(configuration: Pkcs11Configuration, context: 
   };
 }
 
-/** Which of the versions that were asked for may be leased. */
-function leasable(asked: readonly StoredVersion[], version: number | undefined): StoredVersion[] {
-  if (asked.length === 0) throw new KeySourceError("key_not_found", "The HSM has no such key.");
-  const usable = asked.filter(({ state }) => state === "active" || state === "deprecated");
-  const active = usable.filter(({ state }) => state === "active").length;
-  if (usable.length === 0 || (version === undefined && active === 0)) {
-    throw new KeySourceError("key_revoked", "The key is compromised or destroyed.");
-  }
-  if (version === undefined && active > 1) throw new StoredKeyError("several versions are active: leave one");
-  return usable;
-}
-
 async function openAll(
   session: TokenSession,
-  versions: readonly StoredVersion[],
+  versions: readonly (StoredVersion & { state: LeasableState })[],
   signal: AbortSignal,
 ): Promise<LeasedServiceKey[]> {
   const opened: LeasedServiceKey[] = [];
   try {
     for (const { version, state, open } of versions) {
-      opened.push({ version, state: state as "active" | "deprecated", key: await open(session) });
+      opened.push({ version, state, key: await open(session) });
       if (signal.aborted) throw new KeySourceError("unavailable", "The call was given up.");
     }
     return opened;

@@ -5,6 +5,7 @@ import {
   type KeySource,
   KeySourceError,
   type LeaseGrant,
+  leasableVersions,
   Name,
   Section,
   SectionError,
@@ -60,15 +61,7 @@ export function createStaticSource(configuration: StaticConfiguration): KeySourc
     async lease({ tenant, service, version }, signal): Promise<LeaseGrant> {
       if (closed || signal.aborted)
         throw new KeySourceError("unavailable", "The static source was closed, or the call given up.");
-      const versions = services.get(`${tenant}/${service}`) ?? [];
-      const asked = version === undefined ? versions : versions.filter((key) => key.version === version);
-      if (asked.length === 0) {
-        throw new KeySourceError("key_not_found", "The configuration has no such key under key_source.static.keys.");
-      }
-      const leasable = asked.filter(({ state }) => state === "active" || state === "deprecated");
-      if (version === undefined ? !leasable.some(({ state }) => state === "active") : leasable.length === 0) {
-        throw new KeySourceError("key_revoked", "The configuration says that the key is compromised or destroyed.");
-      }
+      const leasable = leasableVersions(services.get(`${tenant}/${service}`) ?? [], version);
       return {
         tenant,
         service,
@@ -78,7 +71,7 @@ export function createStaticSource(configuration: StaticConfiguration): KeySourc
         revocationSeq: 0,
         versions: leasable.map(({ version, state, key }) => ({
           version,
-          state: state as "active" | "deprecated",
+          state,
           key: Uint8Array.from(key),
         })),
       };

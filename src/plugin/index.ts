@@ -15,4 +15,5 @@ export * from "../revocation/revocation-transport.ts";
 export type { AuditEvent, AuditSink } from "../usage/audit-sink.ts";
 export { allocateSecret, wipe } from "../wipe.ts";
 export * from "./hooks.ts";
+export * from "./leasable-versions.ts";
 export * from "./plugin.ts";
