@@ -116,7 +116,7 @@ allow:
     expect(said("audit verify")).toContain("nothing is missing or altered");
     // The figures of the page.
     const [, resident] = /^process_resident_memory_bytes (\d+)/m.exec(said("/metrics"))!;
-    expect(Number(resident)).toBeLessThan(200e6);
+    expect(Number(resident)).toBeLessThan(150e6);
     const audit = readFileSync(folder.file("log/audit.jsonl"), "utf8").trimEnd().split("\n");
     const mean = audit.join("\n").length / audit.length;
     expect(mean).toBeGreaterThan(250);

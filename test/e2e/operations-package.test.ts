@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -11,8 +12,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createClient } from "../../src/client/client.ts";
 import { VERSION } from "../../src/version.ts";
-import { run } from "./support/binary.ts";
+import { staticConfiguration } from "../support/static-edge.ts";
+import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 
 const UNIT = resolve(import.meta.dir, "../../packaging/crypto-edge.service");
@@ -136,7 +139,52 @@ metrics: { listen: "127.0.0.1:0" }`);
       expect([...calls].filter((name) => !allowed.has(name))).toEqual([]);
     },
   );
+
+  test.if(canDropPrivileges())(
+    "asks for nothing that an unprivileged process lacks: secret key memory, with no capability and a bare /proc",
+    async () => {
+      using folder = temporaryFolder();
+      chmodSync(folder.path, 0o755);
+      writeFileSync(
+        folder.file("edge.yaml"),
+        staticConfiguration().replace("log: { level: error }", "log: { level: info }"),
+      );
+      const edge = start(
+        [...UNPRIVILEGED.slice(1), `${DROP.join(" ")} ${BINARY} serve --config ${folder.file("edge.yaml")}`],
+        {
+          command: UNPRIVILEGED[0]!,
+        },
+      );
+      try {
+        const [, url] = await edge.waitFor(/"addresses":\["(http:[^"]+)"/);
+        await createClient({ url: url! }).createKey({ tenant: "tenant-a", service: "billing" });
+        const text = await (await fetch(`${url}/metrics`)).text();
+        expect(text).toContain('crypto_edge_key_memory_keys{kind="heap"} 0');
+        expect(text).toMatch(/crypto_edge_key_memory_keys\{kind="(secret|locked)"\} 2/);
+        expect(edge.output()).not.toContain('"level":"error"');
+      } finally {
+        // The process that unshare forked; another user's, so it does not end with its parent.
+        const children = readFileSync(`/proc/${edge.pid}/task/${edge.pid}/children`, "utf8").trim();
+        for (const child of children === "" ? [] : children.split(" ")) process.kill(Number(child), "SIGKILL");
+        await edge.ended;
+      }
+    },
+  );
 });
+
+/** As the unit has it: another user, no capability, no new privileges, of /proc the processes alone. */
+const UNPRIVILEGED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", "-c"];
+const DROP = [
+  "mount -t proc -o subset=pid,hidepid=2 proc /proc;",
+  "exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all",
+];
+
+function canDropPrivileges(): boolean {
+  if (process.getuid?.() !== 0 || !has("setpriv") || !has("unshare")) return false;
+  const plugin = resolve(import.meta.dir, "../../plugins/static/plugin.ts");
+  const probe = `${DROP.join(" ")} test -x ${BINARY} -a -r ${plugin}`;
+  return run([...UNPRIVILEGED.slice(1), probe], { command: UNPRIVILEGED[0]! }).code === 0;
+}
 
 /** What the unit's SystemCallFilter lines come to, as systemd would have it. */
 function allowedCalls(unit: string): Set<string> {
