@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readCoreCertificates } from "../../src/key-source/core/core-certificates.ts";
 import { createCoreClient } from "../../src/key-source/core/core-client.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 /** The commands of docs/core.md, as processes, in the order of that page. */
 const main = join(import.meta.dir, "../../src/main.ts");

@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type KeyState, KeyStore, type KeyStoreOptions } from "../../src/core/key-store.ts";
 import { parseMasterKey } from "../../src/core/master-key.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 let directory: string;
 const masterKey = randomBytes(32);

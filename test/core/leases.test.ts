@@ -1,6 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { KeySourceError } from "../../src/key-source/key-source.ts";
 import { startCoreWorld } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 const codeOf = (call: Promise<unknown>): Promise<string> =>
   call.then(

@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { request as httpsRequest } from "node:https";
 import { createCoreClient } from "../../src/key-source/core/core-client.ts";
 import { type ClientFiles, createThrowAwayPki } from "../../src/pki/throw-away.ts";
 import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 /** The protocol as bytes: what another edge, or nobody's friend, may send. */
 function call(

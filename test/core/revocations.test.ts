@@ -1,7 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { CoreEvent } from "../../src/core/events.ts";
 import type { CoreClient } from "../../src/key-source/core/core-client.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 /** A stream being read: what came, parsed, with the id each had. */
 function follow(client: CoreClient, lastEventId?: string) {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,9 @@ import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
 import type { EventPublisher } from "../../src/core/event-publisher.ts";
 import type { CoreEvent } from "../../src/core/events.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 function collect(): EventPublisher & { readonly sent: { event: CoreEvent; jws: string }[] } {
   const sent: { event: CoreEvent; jws: string }[] = [];

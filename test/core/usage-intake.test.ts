@@ -1,7 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { CoreCallError } from "../../src/key-source/core/core-connection.ts";
 import { startCoreWorld } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 const count = (fields: Record<string, unknown> = {}): string =>
   JSON.stringify({

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
 import { createSealer } from "../../src/core/hpke.ts";
 import { createCoreClient } from "../../src/key-source/core/core-client.ts";
@@ -9,6 +9,9 @@ import { type ClientFiles, createThrowAwayPki, type ThrowAwayPki } from "../../s
 import { readBody } from "../../src/tls/body.ts";
 import { startTlsServer, type TlsRequest, type TlsResponse, type TlsServer } from "../../src/tls/server.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 const request = { tenant: "tenant-a", service: "billing" };
 const past = { notBefore: new Date("2020-01-01"), notAfter: new Date("2021-01-01") };

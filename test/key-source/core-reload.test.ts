@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,9 @@ import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge.ts";
 import type { ClientFiles } from "../../src/pki/throw-away.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 test("an edge told to reload shows the Core its new certificate, keeps its leases, and keeps the old one where the new is bad", async () => {
   await using world = await startCoreWorld({ createOnFirstUse: true });

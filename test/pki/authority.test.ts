@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import {
   type CertificateRequest,
@@ -8,6 +8,9 @@ import {
   openAuthority,
 } from "../../src/pki/authority.ts";
 import { parseSpiffeId, spiffeId } from "../../src/pki/identity.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 describe("the authority", () => {
   test("makes certificates with the names, the chain and the uses of their role", async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as http2Connect } from "node:http2";
 import { request as httpsRequest } from "node:https";
 import { type Socket, connect as tcpConnect } from "node:net";
@@ -8,6 +8,9 @@ import { type ClientFiles, createThrowAwayPki, type ThrowAwayPki } from "../../s
 import { startTlsServer, type TlsServer, type TlsServerOptions } from "../../src/tls/server.ts";
 import { webHandler } from "../../src/tls/web-handler.ts";
 import { until } from "../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
 
 let pki: ThrowAwayPki;
 let client: ClientFiles;
