@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { messageOf } from "../errors.ts";
 import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
+import { registerBench } from "./bench.ts";
 import { registerConfig } from "./config.ts";
 import { registerCore } from "./core.ts";
 import { registerDev } from "./dev.ts";
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     registerPki,
     registerPlugin,
     registerStatus,
+    registerBench,
     registerVersion,
   ];
   for (const registerCommand of register) registerCommand(program);

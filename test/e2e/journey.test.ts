@@ -170,6 +170,22 @@ describe("the command line", () => {
     });
   });
 
+  test("measures this machine, and an edge", async () => {
+    const dev = start(["dev", "--port", "0"]);
+    try {
+      const [url] = await dev.waitFor(/http:\/\/127\.0\.0\.1:\d+/);
+      const { code, stdout } = run(["bench", "--seconds", "0.5", "--edge", url, "--json"]);
+      expect(code).toBe(0);
+      const { cipher, edge } = JSON.parse(stdout) as { cipher: { perSecond: number }[]; edge: Record<string, number> };
+      expect(cipher).toHaveLength(3);
+      for (const { perSecond } of cipher) expect(perSecond).toBeGreaterThan(1000);
+      expect(edge.calls).toBeGreaterThan(10);
+      expect(edge.p50Ms!).toBeLessThanOrEqual(edge.p99Ms!);
+    } finally {
+      await dev.stop("SIGINT");
+    }
+  });
+
   test("prints the schema of the configuration for an editor", () => {
     expect(JSON.parse(run(["config", "schema"]).stdout)).toMatchObject({ type: "object", properties: { edge: {} } });
   });
