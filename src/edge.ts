@@ -96,6 +96,8 @@ export async function startEdge(
   const onFailure = (error: unknown, trace: RequestTrace): void => {
     if (!(error instanceof CryptoEdgeError)) {
       log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
+    } else if (error.code === "unauthenticated") {
+      log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
     } else if (error.code === "lease_unavailable") {
       log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
     } else {

@@ -224,6 +224,20 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     }
   }
 
+  /** A blob that can't be read is an operation too: the usage recorder is told, though not whose key it was. */
+  function read(
+    principal: Principal,
+    operation: Operation,
+    bytes: Uint8Array,
+    requestId: RequestId | undefined,
+  ): WrappedKey {
+    try {
+      return parseBlob(bytes);
+    } catch (error) {
+      return failed({ principal, operation, tenant: "", service: "", version: 0, count: 1, requestId }, error);
+    }
+  }
+
   function opened(
     principal: Principal,
     operation: Operation,
@@ -249,7 +263,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     },
 
     decryptKey(principal, { wrapped: bytes, context }, requestId) {
-      const wrapped = parseBlob(bytes);
+      const wrapped = read(principal, "decrypt", bytes, requestId);
       return recorded(opened(principal, "decrypt", wrapped, requestId), { wrapped, context }, decrypt);
     },
 
@@ -268,7 +282,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     },
 
     rewrapKey(principal, { wrapped: bytes, context }, requestId) {
-      const wrapped = parseBlob(bytes);
+      const wrapped = read(principal, "rewrap", bytes, requestId);
       return recorded(opened(principal, "rewrap", wrapped, requestId), { wrapped, context }, rewrap);
     },
   };

@@ -4,7 +4,7 @@
  */
 import type { AccessPolicy, Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
-import { parseBlob } from "../cipher/blob.ts";
+import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
 import { CryptoEdgeError, messageOf } from "../errors.ts";
 import {
   type CreatedKey,
@@ -139,7 +139,14 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
     versionOf: (result: Result) => number,
     discard: (result: Result) => void,
   ): MaybePromise<Result> {
-    const { tenant, service, version } = parseBlob(blob);
+    let wrapped: WrappedKey;
+    try {
+      wrapped = parseBlob(blob);
+    } catch {
+      // There is nothing to observe; the inner one says what is wrong with it.
+      return operate();
+    }
+    const { tenant, service, version } = wrapped;
     const event: DecryptEvent = Object.freeze({ operation, principal: observed(principal), tenant, service, version });
     return perform(
       { principal, operation, tenant, service, version, count: 1, requestId },

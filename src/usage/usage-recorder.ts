@@ -19,7 +19,8 @@ export interface RequestId {
 export interface UsageRecorder {
   /**
    * Counts one finished operation (`count` of them for a batch under one key). Synchronous, cheap, never throws.
-   * `version` is 0 where none was reached. Tenant and service are whatever the caller said, so bound what is kept.
+   * `version` is 0 where none was reached; tenant and service are empty for a blob that can't be read, and else whatever the
+   * caller said, so bound what is kept.
    * `reason` is the message of the error that ended it, `requestId` the listener's name for the request: both for audit.
    */
   record(

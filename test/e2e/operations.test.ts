@@ -129,6 +129,7 @@ describe("an edge in operation", () => {
     expect(counted("decrypt", "ok")).toBe(20);
     expect(counted("create", "access_denied")).toBe(31);
     expect(counted("decrypt", "decryption_failed")).toBe(1);
+    expect(counted("decrypt", "invalid_blob")).toBe(1);
 
     const files = [...rotatedFiles(deployment.file("audit.jsonl")), deployment.file("audit.jsonl")];
     expect(files.length).toBeGreaterThan(1);
