@@ -185,7 +185,9 @@ const METHODS = new Map(
 function answerNotFound(request: Request, trace: RequestTrace): Response {
   const allow = METHODS.get(new URL(request.url).pathname);
   const sentence = `There is no ${request.method} here. /openapi.json lists the operations.`;
-  if (allow === undefined) return answerProblem(problem(404, "not_found", sentence), undefined, trace);
+  // A path of the document that this listener does not serve is as if it were not there.
+  if (allow === undefined || allow.split(", ").includes(request.method))
+    return answerProblem(problem(404, "not_found", sentence), undefined, trace);
   const answer = answerProblem(problem(405, "method_not_allowed", sentence), undefined, trace);
   answer.headers.set("allow", allow);
   return answer;
