@@ -209,4 +209,22 @@ describe.skipIf(MODULE === undefined)("an HSM as the key source", () => {
     expect(result).toMatchObject({ contained: false });
     expect(statSync(file("keys.json")).mode & 0o007).toBe(0);
   });
+
+  test("the plugin keeps every rule of the conformance kit", () => {
+    const configuration = (token: string): string => `
+edge: { id: check }
+key_source: { use: pkcs11, pkcs11: { module: "${MODULE}", token: ${token}, pin_file: "${file("pin")}", wrapped_keys: { file: keys.json, wrapping_key: edge-wrapping } } }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create] }]
+plugins: ["${resolve(import.meta.dir, "../../plugins/pkcs11")}"]`;
+    writeFileSync(file("check.yaml"), configuration("edge"));
+    writeFileSync(file("away.yaml"), configuration("not-there"));
+    const report = command(process.execPath, [
+      resolve(import.meta.dir, "../../src/main.ts"),
+      ...["plugin", "check", resolve(import.meta.dir, "../../plugins/pkcs11"), "--config", file("check.yaml")],
+      ...["--away", file("away.yaml"), "--key", "tenant-a/billing"],
+    ]);
+    console.log(report);
+    expect(report).toContain("18 kept, 0 broken, 0 not tried");
+  }, 60_000);
 });
