@@ -43,6 +43,8 @@ export interface ServerProcess {
   readonly pid: number;
   /** The first line that the server printed, as JSON. */
   readonly ready: Readonly<Record<string, unknown>>;
+  /** Writes a line to its standard input. */
+  tell(line: string): void;
   stop(): Promise<void>;
 }
 
@@ -50,12 +52,12 @@ export interface ServerProcess {
 export async function startServer(
   script: string,
   options: Readonly<Record<string, unknown>> = {},
-  cores: "one" | "all" = "one",
+  cores: "server" | "client" | "all" = "server",
 ): Promise<ServerProcess> {
   const path = fileURLToPath(new URL(`../servers/${script}`, import.meta.url));
   const command = [process.execPath, path, JSON.stringify(options)];
-  const child = Bun.spawn(cores === "one" ? onCore("server", command) : command, {
-    stdin: "ignore",
+  const child = Bun.spawn(cores === "all" ? command : onCore(cores, command), {
+    stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
   });
@@ -66,7 +68,13 @@ export async function startServer(
   return {
     pid: child.pid,
     ready: JSON.parse(new TextDecoder().decode(value)),
+    tell(line) {
+      child.stdin.write(`${line}\n`);
+      child.stdin.flush();
+    },
     async stop() {
+      // One that was stopped with SIGSTOP would not hear.
+      child.kill("SIGCONT");
       child.kill("SIGTERM");
       const cut = setTimeout(() => child.kill("SIGKILL"), 3000);
       await child.exited;
