@@ -1,0 +1,233 @@
+/** From the Core's commit of a revocation to the first refused request, on many edges under load, by each transport. */
+import "reflect-metadata";
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { createAmqpPublisher } from "../plugins/amqp/publisher.ts";
+import { createNatsPublisher } from "../plugins/nats/publisher.ts";
+import { systemClock } from "../src/clock/system-clock.ts";
+import { ALLOW_EVERY_EDGE } from "../src/core/allowance.ts";
+import { type RunningCore, startCore } from "../src/core/core.ts";
+import type { EventPublisher } from "../src/core/event-publisher.ts";
+import { createThrowAwayPki, type ThrowAwayPki } from "../src/pki/throw-away.ts";
+import type { PluginContext } from "../src/plugin/plugin.ts";
+import { startNatsServer } from "../test/integration/support/nats-server.ts";
+import { RABBIT_USER, startRabbitServer } from "../test/integration/support/rabbitmq-server.ts";
+import type { BenchContext } from "./harness/context.ts";
+import { type Row, row } from "./harness/row.ts";
+import type { EdgesOptions, EdgesResult } from "./servers/revocation-edges.ts";
+
+export const about = "From the Core's commit of a revocation to the first refused request, on up to 1,000 edges";
+
+const TENANT = "tenant-a";
+const LEASES = 1_000;
+/** Goals of the whole way, in milliseconds. */
+const P99_OF_ONE_MS = 10;
+const P99_OF_A_THOUSAND_MS = 50;
+
+interface Transport {
+  readonly name: string;
+  readonly sections: EdgesOptions["transports"];
+  readonly plugins: readonly string[];
+}
+
+export async function run(context: BenchContext): Promise<Row[]> {
+  const pki = await createThrowAwayPki("bench.example");
+  const publishers: EventPublisher[] = [];
+  const brokers = context.isGuard ? [] : await startBrokers(context, publishers);
+  const core = await startCore({
+    listen: { hostname: "127.0.0.1", port: 0 },
+    tls: pki.core,
+    database: ":memory:",
+    masterKey: randomBytes(32),
+    allow: ALLOW_EVERY_EDGE,
+    publishers,
+  });
+  context.cleanUp(() => core.close());
+  const stream: Transport = { name: "core", sections: [{ use: "core" }], plugins: [] };
+  const all: Transport = {
+    name: "all together",
+    sections: [stream, ...brokers].flatMap(({ sections }) => sections),
+    plugins: brokers.flatMap(({ plugins }) => plugins),
+  };
+  const rows: Row[] = [];
+  for (const edges of context.isGuard ? [1, 10] : [1, 10, 100, 1_000]) {
+    rows.push(...(await measure(context, core, pki, stream, edges)));
+  }
+  for (const transport of brokers.length === 0 ? [] : [...brokers, all]) {
+    for (const edges of [1, 100, 1_000]) rows.push(...(await measure(context, core, pki, transport, edges)));
+  }
+  return rows;
+}
+
+async function startBrokers(context: BenchContext, publishers: EventPublisher[]): Promise<Transport[]> {
+  const found: Transport[] = [];
+  const plugin = (name: string): string => resolve(context.root, "plugins", name);
+  if (Bun.which("nats-server") === null) context.say("nats-server is not installed: left out");
+  else {
+    const broker = await startNatsServer();
+    context.cleanUp(() => broker[Symbol.asyncDispose]());
+    const nats = { servers: [`nats://127.0.0.1:${broker.port}`] };
+    publishers.push(
+      createNatsPublisher(
+        { ...nats, stream: "REVOCATIONS", subject: "crypto-edge.revocations", keep: 3_600_000 },
+        pluginContext(),
+      ),
+    );
+    found.push({ name: "nats", sections: [{ use: "nats", nats }], plugins: [plugin("nats")] });
+  }
+  if (!(await Bun.file("/usr/lib/rabbitmq/bin/rabbitmq-server").exists())) {
+    context.say("rabbitmq-server is not installed: left out");
+  } else {
+    const broker = await startRabbitServer();
+    context.cleanUp(() => broker[Symbol.asyncDispose]());
+    const amqp = { servers: [`amqp://127.0.0.1:${broker.port}`], ...RABBIT_USER };
+    publishers.push(
+      createAmqpPublisher(
+        { ...amqp, vhost: "/", exchange: "crypto-edge.revocations", keep: 3_600_000 },
+        pluginContext(),
+      ),
+    );
+    found.push({ name: "amqp", sections: [{ use: "amqp", amqp }], plugins: [plugin("amqp")] });
+  }
+  return found;
+}
+
+function pluginContext(): PluginContext {
+  const nothing = { add() {}, set() {}, observe() {} };
+  return {
+    log: { info() {}, warn() {}, error() {} },
+    clock: systemClock,
+    metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+    edgeId: "core",
+    directory: "/",
+    signal: new AbortController().signal,
+  };
+}
+
+let nextName = 0;
+
+async function measure(
+  context: BenchContext,
+  core: RunningCore,
+  pki: ThrowAwayPki,
+  transport: Transport,
+  edges: number,
+): Promise<Row[]> {
+  const rounds = context.isGuard ? 5 : Math.max(5, Math.ceil(200 / edges));
+  // Each a process of its own as far as the machine goes, then several in each.
+  const processes = Math.min(edges, 4);
+  const hosts = await Promise.all(
+    Array.from({ length: processes }, (_, index) => {
+      const share = Math.floor(edges / processes) + (index < edges % processes ? 1 : 0);
+      return startHost(context, core, pki, transport, share, edges);
+    }),
+  );
+  const latencies: number[] = [];
+  let servedAfter = 0;
+  let requests = 0;
+  let loadMs = 0;
+  for (let round = 0; round < rounds; round++) {
+    const service = `target-${nextName++}`;
+    core.admin.createService(TENANT, service);
+    await Promise.all(hosts.map((host) => host.watch(service)));
+    await Bun.sleep(100);
+    const committedMs = performance.timeOrigin + performance.now();
+    core.admin.revoke({ tenant: TENANT, service }, { reason: "bench" });
+    for (const result of await Promise.all(hosts.map((host) => host.result()))) {
+      latencies.push(...result.refusedAtMs.map((refusedMs) => refusedMs - committedMs));
+      servedAfter += result.servedAfter;
+      requests += result.requests;
+    }
+    loadMs += performance.timeOrigin + performance.now() - committedMs + 100;
+  }
+  await Promise.all(hosts.map((host) => host.stop()));
+  latencies.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]!;
+  const name = `revocation: ${transport.name}, ${edges.toLocaleString("en-US")} ${edges === 1 ? "edge" : "edges"}`;
+  const goalMs = edges === 1 ? P99_OF_ONE_MS : edges === 1_000 ? P99_OF_A_THOUSAND_MS : undefined;
+  const note = `${rounds} revocations, ${processes} ${processes === 1 ? "process" : "processes"}, ${LEASES.toLocaleString("en-US")} leases an edge, ${Math.round((requests / loadMs) * 1_000).toLocaleString("en-US")} requests/s meanwhile`;
+  return [
+    row({ name: `${name}, p50`, value: at(0.5), unit: "ms", note }),
+    row({
+      name: `${name}, p99`,
+      value: at(0.99),
+      unit: "ms",
+      ...(goalMs === undefined ? {} : { goal: { of: "value", atMost: goalMs } }),
+    }),
+    row({ name: `${name}, max`, value: latencies.at(-1)!, unit: "ms" }),
+    row({
+      name: `${name}, served after the edge had applied it`,
+      value: servedAfter,
+      unit: "requests",
+      goal: { of: "value", atMost: 0 },
+    }),
+  ];
+}
+
+interface Host {
+  /** Resolves once the load is on. */
+  watch(service: string): Promise<void>;
+  result(): Promise<EdgesResult>;
+  stop(): Promise<void>;
+}
+
+async function startHost(
+  context: BenchContext,
+  core: RunningCore,
+  pki: ThrowAwayPki,
+  transport: Transport,
+  edges: number,
+  allEdges: number,
+): Promise<Host> {
+  const made: { id: string; cert: string; key: string }[] = [];
+  for (let index = 0; index < edges; index++) {
+    const id = `bench-${nextName++}`;
+    const { cert, key } = await pki.edge(id);
+    made.push({ id, cert, key });
+  }
+  const options: EdgesOptions = {
+    edges: made,
+    ca: pki.authority.certificate,
+    coreUrl: core.url,
+    leases: LEASES,
+    transports: transport.sections,
+    plugins: transport.plugins,
+    pauseMs: allEdges >= 1_000 ? 5 : 1,
+  };
+  const optionsFile = `${context.directory}/edges-${nextName++}.json`;
+  await Bun.write(optionsFile, JSON.stringify(options));
+  const child = Bun.spawn(
+    [process.execPath, resolve(import.meta.dirname, "servers/revocation-edges.ts"), optionsFile],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+    },
+  );
+  context.cleanUp(() => child.kill("SIGKILL"));
+  const lines = createInterface({ input: (await import("node:stream")).Readable.fromWeb(child.stdout as never) })[
+    Symbol.asyncIterator
+  ]();
+  const next = async (field: string): Promise<unknown> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("a process of edges ended before its time");
+    const said = JSON.parse(value) as Record<string, unknown>;
+    if (!(field in said)) throw new Error(`expected ${field}, got ${value}`);
+    return said[field];
+  };
+  await next("ready");
+  return {
+    async watch(service) {
+      child.stdin.write(`${JSON.stringify({ service })}\n`);
+      await child.stdin.flush();
+      await next("watching");
+    },
+    result: async () => (await next("result")) as EdgesResult,
+    async stop() {
+      child.stdin.end();
+      const cut = setTimeout(() => child.kill("SIGKILL"), 2_000);
+      await child.exited;
+      clearTimeout(cut);
+    },
+  };
+}

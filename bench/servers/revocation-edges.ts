@@ -1,0 +1,187 @@
+/**
+ * Many edges in one process, each with a container of its own, as an operator's configuration makes it: its own cache, guard,
+ * key memory, and connections to Core and brokers under its own certificate. Only the leases' keys are made here, since a
+ * million calls to a Core is not what is measured.
+ *
+ * Options, in the file named: { edges: [{ id, cert, key }], ca, coreUrl, leases, transports, plugins }. Speaks lines of JSON: `ready`; then for
+ * each line `{ service }` on standard input, `watching`, and a `result` when every edge has refused.
+ */
+import "reflect-metadata";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
+import { createContainer, TOKENS } from "../../src/container.ts";
+import type { KeySource } from "../../src/key-source/key-source.ts";
+import type { Orchestrator } from "../../src/orchestrator.ts";
+import { contribution } from "../../src/plugin/plugin.ts";
+import type { RevocationGuard } from "../../src/revocation/guard.ts";
+
+export interface EdgesOptions {
+  readonly edges: readonly { readonly id: string; readonly cert: string; readonly key: string }[];
+  readonly ca: string;
+  readonly coreUrl: string;
+  /** Held by each edge before anything is measured. */
+  readonly leases: number;
+  readonly transports: readonly Readonly<Record<string, unknown>>[];
+  readonly plugins: readonly string[];
+  /** Between two requests of an edge. */
+  readonly pauseMs: number;
+}
+
+/** For each edge, milliseconds since 1970. */
+export interface EdgesResult {
+  readonly refusedAtMs: readonly number[];
+  /** Requests that succeeded although the edge had applied the revocation. */
+  readonly servedAfter: number;
+  readonly requests: number;
+}
+
+const TENANT = "tenant-a";
+const LEASE_MS = 3_600_000;
+const PRINCIPAL = { kind: "listener", name: "bench" } as const;
+
+const options = JSON.parse(readFileSync(process.argv[2]!, "utf8")) as EdgesOptions;
+const folder = mkdtempSync(join(tmpdir(), "crypto-edge-bench-edges-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const key = crypto.getRandomValues(new Uint8Array(32));
+
+interface Edge {
+  readonly orchestrator: Orchestrator;
+  readonly guard: RevocationGuard;
+  wrapped: Uint8Array;
+  refusedAtMs: number;
+}
+
+async function startEdge({ id, cert, key: keyPem }: EdgesOptions["edges"][number]): Promise<Edge> {
+  const write = (name: string, text: string): string => {
+    const path = join(folder, `${id}-${name}`);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  const file = write(
+    "edge.yaml",
+    JSON.stringify({
+      edge: { id },
+      key_source: {
+        use: "static",
+        core: {
+          url: options.coreUrl,
+          ca: write("ca", options.ca),
+          cert: write("cert", cert),
+          key: write("key", keyPem),
+        },
+        static: { keys: [{ tenant: TENANT, service: "none", version: 1, key: "00".repeat(32) }] },
+      },
+      cache: { ttl: "60m", refresh_after: "59m", max_leases: options.leases + 64 },
+      revocation: { transports: options.transports },
+      listeners: [{ http: "127.0.0.1:0", principal: PRINCIPAL.name }],
+      policies: [{ principals: [PRINCIPAL.name], tenants: ["*"], services: ["*"], operations: ["create", "decrypt"] }],
+      plugins: [resolve(import.meta.dirname, "../../plugins/static"), ...options.plugins],
+      log: { level: "error" },
+    }),
+  );
+  const loaded = await loadConfiguration(file);
+  let guard: RevocationGuard | undefined;
+  const source: KeySource = {
+    name: "bench",
+    lease: async ({ tenant, service }) => ({
+      tenant,
+      service,
+      ttlMs: LEASE_MS,
+      refreshAfterMs: LEASE_MS,
+      log: guard?.status().log,
+      revocationSeq: guard?.status().newestSeq ?? 0,
+      versions: [{ version: 1, state: "active", key: key.slice() }],
+    }),
+    close: async () => {},
+  };
+  const from = loaded.plugins.keySources.get("static")!.from;
+  const made = contribution({
+    configuration: loaded.plugins.keySources.get("static")!.contribution.configuration,
+    create: () => source,
+  });
+  const keySources = new Map([["static", { from, contribution: made }]]);
+  const container = await createContainer(
+    { ...loaded, plugins: { ...loaded.plugins, keySources } },
+    new AbortController().signal,
+  );
+  guard = container.resolve(TOKENS.revocationGuard);
+  const orchestrator = container.resolve(TOKENS.orchestrator);
+  for (const transport of container.resolve(TOKENS.revocationTransports)) {
+    await transport.start(guard.sink(transport.name));
+  }
+  guard.start();
+  return { orchestrator, guard, wrapped: new Uint8Array(), refusedAtMs: 0 };
+}
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  const endMs = performance.now() + 120_000;
+  while (!holds()) {
+    if (performance.now() > endMs) throw new Error(`${what} did not come true`);
+    await Bun.sleep(10);
+  }
+}
+
+function say(line: unknown): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+const nowMs = (): number => performance.timeOrigin + performance.now();
+
+/** Load on every edge until each has refused. */
+async function watch(service: string): Promise<EdgesResult> {
+  let requests = 0;
+  let servedAfter = 0;
+  let left = edges.length;
+  for (const edge of edges) edge.refusedAtMs = 0;
+  // Each goes on asking after its first refusal too: a success then is what must never be.
+  while (left > 0) {
+    for (const edge of edges) {
+      const isRevoked = edge.guard.isBlocked(TENANT, service);
+      requests++;
+      try {
+        await edge.orchestrator.decryptKey(PRINCIPAL, { wrapped: edge.wrapped });
+        if (isRevoked || edge.refusedAtMs > 0) servedAfter++;
+      } catch {
+        if (edge.refusedAtMs > 0) continue;
+        edge.refusedAtMs = nowMs();
+        left--;
+      }
+    }
+    await (options.pauseMs > 0 ? Bun.sleep(options.pauseMs) : new Promise(setImmediate));
+  }
+  return { refusedAtMs: edges.map(({ refusedAtMs }) => refusedAtMs), servedAfter, requests };
+}
+
+const edges: Edge[] = [];
+for (const edge of options.edges) edges.push(await startEdge(edge));
+await until(
+  () =>
+    edges.every(
+      ({ guard }) => guard.status().log !== undefined && guard.status().transports.every((one) => one.connected),
+    ),
+  "every transport of every edge connected",
+);
+for (const { orchestrator } of edges) {
+  for (let index = 0; index < options.leases; index += 32) {
+    const count = Math.min(32, options.leases - index);
+    await Promise.all(
+      Array.from({ length: count }, (_, offset) =>
+        orchestrator.createKey(PRINCIPAL, { tenant: TENANT, service: `service-${index + offset}` }),
+      ),
+    );
+  }
+}
+say({ ready: true });
+for await (const line of createInterface({ input: process.stdin })) {
+  const { service } = JSON.parse(line) as { service: string };
+  for (const edge of edges) {
+    edge.wrapped = (await edge.orchestrator.createKey(PRINCIPAL, { tenant: TENANT, service })).wrapped;
+  }
+  const watched = watch(service);
+  say({ watching: true });
+  say({ result: await watched });
+}
+process.exit(0);
