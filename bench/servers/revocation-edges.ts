@@ -11,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { LeaseCache } from "../../src/cache/lease-cache.ts";
 import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "../../src/container.ts";
 import type { KeySource } from "../../src/key-source/key-source.ts";
@@ -48,6 +49,7 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const key = crypto.getRandomValues(new Uint8Array(32));
 
 interface Edge {
+  readonly leases: LeaseCache;
   readonly orchestrator: Orchestrator;
   readonly guard: RevocationGuard;
   wrapped: Uint8Array;
@@ -113,7 +115,13 @@ async function startEdge({ id, cert, key: keyPem }: EdgesOptions["edges"][number
     await transport.start(guard.sink(transport.name));
   }
   guard.start();
-  return { orchestrator, guard, wrapped: new Uint8Array(), refusedAtMs: 0 };
+  return {
+    leases: container.resolve(TOKENS.leaseCache),
+    orchestrator,
+    guard,
+    wrapped: new Uint8Array(),
+    refusedAtMs: 0,
+  };
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {
@@ -164,13 +172,11 @@ await until(
     ),
   "every transport of every edge connected",
 );
-for (const { orchestrator } of edges) {
+for (const { leases } of edges) {
   for (let index = 0; index < options.leases; index += 32) {
     const count = Math.min(32, options.leases - index);
     await Promise.all(
-      Array.from({ length: count }, (_, offset) =>
-        orchestrator.createKey(PRINCIPAL, { tenant: TENANT, service: `service-${index + offset}` }),
-      ),
+      Array.from({ length: count }, async (_, offset) => leases.active(TENANT, `service-${index + offset}`)),
     );
   }
 }

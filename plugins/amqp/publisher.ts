@@ -18,6 +18,8 @@ export function createAmqpPublisher(configuration: AmqpConfiguration, context: P
         signal,
         (connected) => connected.createConfirmChannel(),
         async (channel) => {
+          for (const exchange of [events, heartbeats])
+            await channel.assertExchange(exchange, "fanout", { durable: true });
           live = channel;
           outbox.open((jws) => confirmed(channel, jws));
           up();

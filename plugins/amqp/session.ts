@@ -1,9 +1,9 @@
 import type { Channel, ChannelModel } from "amqplib";
-import { type AmqpConfiguration, connectAmqp, exchanges } from "./settings.ts";
+import { type AmqpConfiguration, connectAmqp } from "./settings.ts";
 
 /**
- * Runs one connection from `open` to its end; rejects with the reason when it has ended, however that came.
- * `open` gets a channel on which both exchanges are there.
+ * Runs one connection from `open`, which gets a channel, to its end; rejects with the reason when it has ended, however
+ * that came.
  */
 export async function runSession<Chosen extends Channel>(
   configuration: AmqpConfiguration,
@@ -38,9 +38,6 @@ export async function runSession<Chosen extends Channel>(
     const channel = await createChannel(connection);
     channel.on("error", fail);
     channel.on("close", () => fail(new Error("the server closed the channel")));
-    const { events, heartbeats } = exchanges(configuration);
-    await channel.assertExchange(events, "fanout", { durable: true });
-    await channel.assertExchange(heartbeats, "fanout", { durable: true });
     await open(channel, fail);
   }
 }

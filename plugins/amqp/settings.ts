@@ -18,7 +18,8 @@ export const AmqpSection = Section(
       pattern: "^[A-Za-z0-9._:-]{1,100}$",
       expected: "an exchange's name: letters, digits and . _ : -",
       default: "crypto-edge.revocations",
-      description: "The fanout exchange for events; heartbeats, which no queue keeps, go to `<exchange>.heartbeats`.",
+      description:
+        "The fanout exchange for events; heartbeats, which no queue keeps, go to `<exchange>.heartbeats`. A Core makes both.",
     }),
     keep: Duration({
       default: "1d",
@@ -89,7 +90,6 @@ export async function connectAmqp(configuration: AmqpConfiguration, name: string
   );
 }
 
-/** Both exchanges and how they are declared: an edge and a Core say the same, so whoever comes first makes them. */
 export function exchanges({ exchange }: AmqpConfiguration): { events: string; heartbeats: string } {
   return { events: exchange, heartbeats: `${exchange}.heartbeats` };
 }

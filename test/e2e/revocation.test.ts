@@ -4,10 +4,12 @@ import { resolve } from "node:path";
 import { createClient } from "../../src/client/client.ts";
 import { createAdminClient } from "../../src/core/admin-client.ts";
 import { startNatsServer } from "../integration/support/nats-server.ts";
+import { RABBIT_USER, startRabbitServer } from "../integration/support/rabbitmq-server.ts";
 import { until } from "./support/binary.ts";
 import { layCable } from "./support/cable.ts";
 import { Deployment } from "./support/deployment.ts";
 
+const AMQP_PLUGIN = resolve(import.meta.dir, "../../plugins/amqp");
 const NATS_PLUGIN = resolve(import.meta.dir, "../../plugins/nats");
 const TENANT = "tenant-a";
 const SERVICE = "billing";
@@ -212,5 +214,23 @@ describe("a revocation over NATS, with real processes", () => {
     await broker.kill();
     deployment.admin("revoke", TENANT, SERVICE);
     await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+  }, 120_000);
+});
+
+describe("a revocation over RabbitMQ, with real processes", () => {
+  test("reaches the edge by the broker alone", async () => {
+    await using broker = await startRabbitServer();
+    await using deployment = new Deployment();
+    const { user, password } = RABBIT_USER;
+    const amqp = `{ use: amqp, amqp: { servers: ["amqp://127.0.0.1:${broker.port}"], user: ${user}, password: ${password} } }`;
+    deployment.coreExtra = `plugins: [${AMQP_PLUGIN}]\npublishers: [${amqp}]\n`;
+    const wrapped = await startDeployment(
+      deployment,
+      `plugins: [${AMQP_PLUGIN}]\nrevocation: { transports: [${amqp}] }\n`,
+    );
+    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    deployment.admin("revoke", TENANT, SERVICE);
+    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 120_000);
 });

@@ -9,7 +9,7 @@ import { SectionError } from "../../src/plugin/plugin.ts";
 import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
 import { type Broker, eventually } from "./support/broker.ts";
 import { contextOf, keepsThePromises, startTestEdge } from "./support/broker-promises.ts";
-import { RABBIT_USER, type RabbitServer, startRabbitServer } from "./support/rabbitmq-server.ts";
+import { RABBIT_READER, RABBIT_USER, type RabbitServer, startRabbitServer } from "./support/rabbitmq-server.ts";
 
 const EXCHANGE = "crypto-edge.revocations";
 
@@ -73,9 +73,9 @@ describe("RabbitMQ with TLS and credentials", () => {
     await broker?.[Symbol.asyncDispose]();
   });
 
-  test("a revocation travels under both", async () => {
+  test("a revocation travels under both, to an edge that may publish nothing", async () => {
     const edge = await startTestEdge(world, "one", (context) =>
-      createAmqpTransport(configurationOf(broker, { tls, servers }), context),
+      createAmqpTransport(configurationOf(broker, { tls, servers, ...RABBIT_READER }), context),
     );
     await eventually(() => edge.connected() && edge.guard.status().log !== undefined, "the place");
     world.core.admin.createService("t", "s");

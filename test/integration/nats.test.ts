@@ -55,13 +55,27 @@ describe("NATS with TLS and credentials", () => {
       },
       configuration: `
         tls { cert_file: "FOLDER/server.pem", key_file: "FOLDER/server.key", ca_file: "FOLDER/ca.pem", verify: true }
-        authorization { users: [ { user: edge, password: edge-password } ] }`,
+        authorization { users: [
+          { user: core, password: core-password }
+          { user: edge, password: edge-password, permissions: {
+            publish: [
+              "$JS.API.INFO", "$JS.API.STREAM.INFO.REVOCATIONS", "$JS.API.CONSUMER.*.REVOCATIONS.>",
+              "$JS.API.CONSUMER.*.*.REVOCATIONS.>", "$JS.ACK.REVOCATIONS.>"
+            ]
+            subscribe: [ "_INBOX.>", "crypto-edge.revocations.heartbeats" ]
+          } }
+        ] }`,
     });
     const file = (name: string): string => join(broker.folder, name);
     tls = { ca: file("ca.pem"), cert: file("client.pem"), key: file("client.key") };
     world = await startCoreWorld({
       heartbeatMs: 100,
-      publishers: [createNatsPublisher(configurationOf(broker, { tls, ...user }), contextOf("core"))],
+      publishers: [
+        createNatsPublisher(
+          configurationOf(broker, { tls, user: "core", password: "core-password" }),
+          contextOf("core"),
+        ),
+      ],
     });
   });
 
@@ -70,7 +84,7 @@ describe("NATS with TLS and credentials", () => {
     await broker?.[Symbol.asyncDispose]();
   });
 
-  test("a revocation travels under both", async () => {
+  test("a revocation travels under both, to an edge that may publish nothing", async () => {
     const edge = await startTestEdge(world, "one", (context) =>
       createNatsTransport(configurationOf(broker, { tls, ...user }), context),
     );

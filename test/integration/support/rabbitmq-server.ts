@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -15,8 +16,38 @@ export interface RabbitServer extends Broker {
   readonly tlsPort: number | undefined;
 }
 
-/** The user that every test server has; `guest` is there too. */
+/** The user that every test server has, who may do everything. */
 export const RABBIT_USER = { user: "edge", password: "edge-password" };
+
+/** One who may do what plugins/amqp/README.md says that an edge needs, and no more. */
+export const RABBIT_READER = { user: "reader", password: "reader-password" };
+
+const OWN_QUEUES = "^(crypto-edge\\.revocations\\.edge\\.|amq\\.gen).*";
+const DEFINITIONS = {
+  vhosts: [{ name: "/" }],
+  users: [RABBIT_USER, RABBIT_READER].map(({ user, password }) => ({
+    name: user,
+    password_hash: hashPassword(password),
+    hashing_algorithm: "rabbit_password_hashing_sha256",
+    tags: [],
+  })),
+  permissions: [
+    { user: RABBIT_USER.user, vhost: "/", configure: ".*", write: ".*", read: ".*" },
+    {
+      user: RABBIT_READER.user,
+      vhost: "/",
+      configure: OWN_QUEUES,
+      write: OWN_QUEUES,
+      read: "^(crypto-edge\\.revocations|amq\\.gen).*",
+    },
+  ],
+};
+
+/** As RabbitMQ keeps it: a salt, and the SHA-256 of salt and password. */
+function hashPassword(password: string): string {
+  const salt = randomBytes(4);
+  return Buffer.concat([salt, createHash("sha256").update(salt).update(password).digest()]).toString("base64");
+}
 
 /**
  * Debian's `rabbitmq-server`, as a node of its own: its name, its ports (also that of Erlang's name server), its data and
@@ -34,13 +65,13 @@ export async function startRabbitServer(options: RabbitServerOptions = {}): Prom
   const lines = [
     `listeners.tcp.1 = 127.0.0.1:${port}`,
     "loopback_users = none",
-    `default_user = ${RABBIT_USER.user}`,
-    `default_pass = ${RABBIT_USER.password}`,
+    `load_definitions = ${file("definitions.json")}`,
     "log.file = false",
     "log.console = true",
     "log.console.level = warning",
     "disk_free_limit.absolute = 1MB",
   ];
+  writeFileSync(file("definitions.json"), JSON.stringify(DEFINITIONS));
   for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(file(name), text);
   if (options.tls !== undefined) {
     for (const [name, text] of Object.entries(options.tls)) writeFileSync(file(`${name}.pem`), text);
