@@ -33,9 +33,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     },
   });
   context.cleanUp(() => server.stop());
-  const [alicePort = 0, malloryPort = 0] = (server.ready.addresses as string[]).map((url) =>
-    Number(new URL(url).port),
-  );
+  const [alicePort = 0, malloryPort = 0] = (server.ready.addresses as string[]).map((url) => Number(new URL(url).port));
   const seconds = Math.max(2, context.sampleMs / 1000);
 
   const p99 = async (): Promise<number> => {
