@@ -6,6 +6,7 @@ import { rotatedFiles } from "../../src/usage/audit-file.ts";
 import { DatagramSocket } from "../support/datagram-socket.ts";
 import { run, until } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
+import { textForms } from "./support/secrets.ts";
 
 const KEY = { tenant: "tenant-a", service: "billing" };
 const CONTEXT_VALUE = "a-context-value-that-no-log-may-hold";
@@ -20,12 +21,6 @@ audit:
 metrics: { listen: "127.0.0.1:0" }
 log: { level: debug }
 `;
-
-/** Every form in which bytes end up in a text by mistake. */
-function forms(bytes: Uint8Array): string[] {
-  const buffer = Buffer.from(bytes);
-  return [buffer.toString("hex"), buffer.toString("base64"), buffer.toString("base64url"), Array.from(bytes).join(",")];
-}
 
 async function failing(run: () => Promise<unknown>): Promise<string> {
   try {
@@ -164,7 +159,7 @@ describe("an edge in operation", () => {
     const printed = [deployment.edge!.output(), deployment.core!.output(), ...lines].join("\n");
     expect(printed.length).toBeGreaterThan(2000);
     const master = readFileSync(deployment.file("master.key"));
-    const secrets = [...made.flatMap(({ plaintext, wrapped }) => [plaintext!, wrapped]), master].flatMap(forms);
+    const secrets = [...made.flatMap(({ plaintext, wrapped }) => [plaintext!, wrapped]), master].flatMap(textForms);
     for (const secret of [...secrets, CONTEXT_VALUE]) expect(printed.includes(secret)).toBe(false);
     for (const line of deployment.edge!.output().trimEnd().split("\n")) {
       expect(JSON.parse(line)).toMatchObject({ level: expect.any(String), time: expect.any(String) });

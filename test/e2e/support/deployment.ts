@@ -4,9 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Client, createClient } from "../../../src/client/client.ts";
 import { BINARY, type Running, run, start } from "./binary.ts";
+import { Secrets } from "./secrets.ts";
 
-/** A Core and an edge as an operator has them: certificates by `pki`, a configuration file each, processes of the binary. */
+/**
+ * A Core and an edge as an operator has them: certificates by `pki`, a configuration file each, processes of the binary. When
+ * it is over, what they printed is searched for the keys that were made meanwhile.
+ */
 export class Deployment implements AsyncDisposable {
+  readonly #processes: Running[] = [];
+  readonly #secrets = new Secrets();
   readonly folder = mkdtempSync(join(tmpdir(), "crypto-edge-e2e-"));
   core: Running | undefined;
   edge: Running | undefined;
@@ -29,7 +35,9 @@ export class Deployment implements AsyncDisposable {
     pki("core", "--ip", "127.0.0.1", "--dns", "localhost");
     pki("core", "--admin");
     pki("edge", "edge-1");
-    writeFileSync(this.file("master.key"), randomBytes(32), { mode: 0o600 });
+    const masterKey = randomBytes(32);
+    this.#secrets.add(masterKey);
+    writeFileSync(this.file("master.key"), masterKey, { mode: 0o600 });
   }
 
   file(name: string): string {
@@ -37,7 +45,7 @@ export class Deployment implements AsyncDisposable {
   }
 
   get client(): Client {
-    return createClient({ url: this.edgeUrl });
+    return this.#secrets.watching(createClient({ url: this.edgeUrl }));
   }
 
   /** Starts the Core, or starts it again at the same port with the same database. `lease` as in core.yaml. */
@@ -54,6 +62,7 @@ lease: ${lease}
 ${this.coreExtra}`,
     );
     this.core = start(["core", "serve", "--config", "core.yaml"], { cwd: this.folder });
+    this.#processes.push(this.core);
     const [, port] = await this.core.waitFor(/ready on https:\/\/127\.0\.0\.1:(\d+)/);
     this.corePort = Number(port);
     return this.core;
@@ -85,6 +94,7 @@ ${extra}`,
     const [command = BINARY, ...before] = this.edgeCommand;
     const args = this.edgeCommand.length === 0 ? [] : [...before, BINARY];
     this.edge = start([...args, "serve", "--config", "edge.yaml"], { cwd: this.folder, command });
+    this.#processes.push(this.edge);
     const [, url] = await this.edge.waitFor(/"addresses":\["(http:[^"]+)"/);
     this.edgeUrl = url!;
     return this.edge;
@@ -93,5 +103,6 @@ ${extra}`,
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.edge?.stop("SIGKILL"), this.core?.stop("SIGKILL")]);
     rmSync(this.folder, { recursive: true, force: true });
+    this.#secrets.expectNoneIn(this.#processes);
   }
 }
