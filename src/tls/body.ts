@@ -25,10 +25,15 @@ export function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer>
       if (length > maxBytes) tooLarge();
       else chunks.push(chunk);
     });
-    request.on("end", () =>
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
-    );
-    const brokenOff = (): void => reject(new RequestBrokenOff("the caller broke off its request"));
+    let ended = false;
+    request.on("end", () => {
+      ended = true;
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+    });
+    // Every request closes: an error, with its stack, is made only where one is told.
+    const brokenOff = (): void => {
+      if (!ended) reject(new RequestBrokenOff("the caller broke off its request"));
+    };
     request.on("error", brokenOff);
     request.on("close", brokenOff);
     if (declared > maxBytes) tooLarge();

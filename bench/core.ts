@@ -1,0 +1,79 @@
+/** How many leases the reference Core grants: each a database read, two unwraps, an HPKE seal, over mutual TLS. */
+import "reflect-metadata";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { KeyStore } from "../src/core/key-store.ts";
+import { createLeaseDesk, DEFAULT_LEASE_TERMS } from "../src/core/leases.ts";
+import { createThrowAwayPki } from "../src/pki/throw-away.ts";
+import type { BenchContext } from "./harness/context.ts";
+import { generateLoad } from "./harness/generator.ts";
+import { cpuSecondsOf, startServer } from "./harness/processes.ts";
+import { interleave, median, ratePerCpuSecond, spread } from "./harness/rounds.ts";
+import { type Row, row } from "./harness/row.ts";
+
+export const about = "leases that the reference Core grants, over mutual TLS and in process";
+
+const CONNECTIONS = 32;
+const TENANTS = 50;
+
+export async function run(context: BenchContext): Promise<Row[]> {
+  const pki = await createThrowAwayPki("bench.example");
+  const edge = await pki.edge("edge-bench");
+  const recipient = generateKeyPairSync("x25519")
+    .publicKey.export({ format: "der", type: "spki" })
+    .subarray(-32)
+    .toString("base64url");
+  const bodies = Array.from({ length: TENANTS }, (_, index) => ({
+    tenant: `tenant-${index}`,
+    service: "billing",
+    recipient,
+  }));
+
+  const store = new KeyStore({ database: ":memory:", masterKey: randomBytes(32), now: Date.now });
+  context.cleanUp(() => store.close());
+  for (const { tenant, service } of bodies) store.createService(tenant, service);
+  const desk = createLeaseDesk(store, { allows: () => true, terms: DEFAULT_LEASE_TERMS, createOnFirstUse: false });
+  let turn = 0;
+
+  const core = await startServer("leasing-core.ts", { tls: pki.core, database: join(context.directory, "core.db") });
+  context.cleanUp(() => core.stop());
+  const wall: number[] = [];
+  const samples = await interleave(
+    {
+      desk: () => ratePerCpuSecond(() => desk.answer("edge-bench", bodies[turn++ % TENANTS]), context.sampleMs),
+      core: async () => {
+        const before = cpuSecondsOf(core.pid);
+        const load = await generateLoad({
+          target: {
+            port: core.ready.port as number,
+            tls: { ca: edge.ca, cert: edge.cert, key: edge.key, serverName: "localhost" },
+          },
+          connections: CONNECTIONS,
+          seconds: Math.max(1, context.sampleMs / 1000),
+          warmUpSeconds: 0,
+          requests: bodies.map((body) => ({ method: "POST", path: "/core/v1/leases", body: JSON.stringify(body) })),
+        });
+        if (load.errors > 0) throw new Error(`${load.errors} leases failed: ${load.firstError}`);
+        wall.push(load.requestsPerSecond);
+        return load.requests / (cpuSecondsOf(core.pid) - before);
+      },
+    },
+    context.rounds,
+  );
+  return [
+    row({
+      name: "core: leases over mutual TLS",
+      value: median(samples.core),
+      unit: "leases per second of the Core's processor time",
+      spread: spread(samples.core),
+      goal: { of: "value", atLeast: 1_000 },
+      note: `${CONNECTIONS} connections, their handshakes included; ${Math.round(median(wall))} a second by the clock`,
+    }),
+    row({
+      name: "core: leases without the network",
+      value: median(samples.desk),
+      unit: "leases per second of one core's processor time",
+      spread: spread(samples.desk),
+    }),
+  ];
+}
