@@ -17,6 +17,8 @@ import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
 
 const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
+/** The edge that `seal`, `open` and `status` call: nothing of a configuration. */
+const CALLED_EDGE = "CRYPTO_EDGE_URL";
 
 /** Everything that is wrong with a configuration, one line each: `FILE:LINE:COLUMN: path: what is wrong`. */
 export class ConfigurationError extends Error {
@@ -172,7 +174,7 @@ function overlayEnvironment(
   const known = scalarPaths(schema);
   const origins = new Map<string, string>();
   for (const [variable, text] of Object.entries(environment)) {
-    if (!variable.startsWith(ENVIRONMENT_PREFIX) || text === undefined) continue;
+    if (!variable.startsWith(ENVIRONMENT_PREFIX) || variable === CALLED_EDGE || text === undefined) continue;
     const path = known.get(variable);
     if (path === undefined) {
       const nearest = nearestName(variable, [...known.keys()]);

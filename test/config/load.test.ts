@@ -76,6 +76,10 @@ listeners:
     );
   });
 
+  test("is not seen in the variable that names the edge to call, for the commands that call one", () => {
+    expect(mistakes(VALID, { CRYPTO_EDGE_URL: "http://127.0.0.1:7402" })).toEqual([]);
+  });
+
   test("between values is told too: a renewal after the deadline, plain HTTP to the world, a source without its section", () => {
     expect(mistakes(`${VALID}cache: { ttl: 1m, refresh_after: 2m }`)[0]).toContain(
       "cache.refresh_after: must be shorter than cache.ttl",

@@ -1,0 +1,25 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
+import { readCoreConfiguration } from "../../src/core/core-configuration.ts";
+import { readBlocks } from "../support/pages.ts";
+
+const EXAMPLES = resolve(import.meta.dir, "../../examples");
+
+describe("examples/", () => {
+  test.each(["edge.yaml", "static.yaml"])("%s has no mistakes", async (file) => {
+    const { configuration } = await loadConfiguration(join(EXAMPLES, file), undefined, {});
+    expect(configuration.edge.id).toBe("edge-1");
+  });
+
+  test("core.yaml has no mistakes", () => {
+    const configuration = readCoreConfiguration(join(EXAMPLES, "core.yaml")).check({});
+    expect(configuration.listen).toEqual({ host: "127.0.0.1", port: 8443 });
+  });
+
+  test.each(["core.yaml", "edge.yaml"])("%s is what README.md shows, but for its head", (file) => {
+    const shown = readBlocks("README.md").find((block) => block.file === file)!.text;
+    expect(readFileSync(join(EXAMPLES, file), "utf8")).toEndWith(shown);
+  });
+});

@@ -1,0 +1,91 @@
+/** Walks through pages of documentation: runs what they say, in their order. */
+import { symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { ROOT, readBlocks } from "../../support/pages.ts";
+import { BINARY, type Running, run, start, temporaryFolder } from "./binary.ts";
+
+/** What a page's walk has printed: ask by a part of the block that did. */
+export interface Walk {
+  printed(part: string): string;
+}
+
+const READY = /ready on|"msg":"ready"|^ready/m;
+
+/**
+ * Walks through a page in a folder of its own: with the binary, bun and a checkout `../crypto-edge` at hand, and free ports in place
+ * of 8443 and 7402. Every block must succeed. Shell variables last from block to block, as in a terminal.
+ */
+export async function walk(
+  page: string,
+  options: {
+    readonly prepare?: (folder: string, moved: (text: string) => string) => void;
+    readonly env?: NodeJS.ProcessEnv;
+  } = {},
+): Promise<Walk> {
+  using folder = temporaryFolder();
+  symlinkSync(ROOT, folder.file("crypto-edge"));
+  const bin = folder.file("bin");
+  const here = folder.file("here");
+  run(["-p", bin, here], { command: "mkdir" });
+  symlinkSync(BINARY, join(bin, "crypto-edge"));
+  symlinkSync(join(ROOT, "node_modules/.bin/bun"), join(bin, "bun"));
+  const [corePort, edgePort] = [await freePort(), await freePort()];
+  const moved = (text: string): string =>
+    text.replaceAll("127.0.0.1:8443", `127.0.0.1:${corePort}`).replaceAll("127.0.0.1:7402", `127.0.0.1:${edgePort}`);
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PATH: `${bin}:${process.env.PATH}`,
+    CRYPTO_CORE_URL: `https://127.0.0.1:${corePort}`,
+    CRYPTO_EDGE_URL: `http://127.0.0.1:${edgePort}`,
+    ...options.env,
+  };
+  options.prepare?.(here, moved);
+
+  const servers: Running[] = [];
+  const outputs: { block: string; output: string }[] = [];
+  const variables = folder.file("variables");
+  writeFileSync(variables, "");
+  try {
+    for (const block of readBlocks(page)) {
+      if (block.notRun !== undefined) continue;
+      if (block.file !== undefined) {
+        writeFileSync(join(here, block.file), moved(block.text));
+        continue;
+      }
+      if (block.language !== "sh") continue;
+      const text = moved(block.text);
+      if (block.staysRunning) {
+        const server = start(["-c", `exec ${text}`], { command: "sh", cwd: here, env });
+        servers.push(server);
+        await server.waitFor(READY);
+        continue;
+      }
+      const script = `set -e\n. ${variables}\n${text}\nset | grep '^[A-Z]*=' | grep '^WRAPPED=' > ${variables} || :\n`;
+      const { code, stdout, stderr } = run(["-c", script], { command: "sh", cwd: here, env });
+      if (code !== 0) {
+        const said = servers.map((server) => server.output()).join("\n");
+        throw new Error(`${page}: this block ended with ${code}:\n${block.text}\n${stdout}${stderr}\n${said}`);
+      }
+      outputs.push({ block: block.text, output: stdout + stderr });
+    }
+  } finally {
+    for (const server of servers.reverse()) await server.stop("SIGKILL");
+  }
+  return {
+    printed(part) {
+      const found = outputs.find(({ block }) => block.includes(part));
+      if (found === undefined) throw new Error(`${page} has no block with ${part}`);
+      return found.output;
+    },
+  };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolvePort) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolvePort(port));
+    });
+  });
+}
