@@ -52,16 +52,18 @@ interface DerivedKey {
   readonly commitment: Uint8Array;
 }
 
+/** Nothing here waits, so one nonce and one tag in work serve every session; neither is secret. */
+const NONCE = new Uint8Array(NONCE_LENGTH);
+const TAG = new Uint8Array(TAG_LENGTH);
+
 class AesGcmSession implements WrappingSession {
   readonly #identity: Uint8Array;
   readonly #serviceKey: ServiceKeyReader;
   readonly #settings: Required<AesGcmOptions>;
   /** Everything of a blob before its ciphertext, the nonce's place being filled for each: the additional data. */
   readonly #header: Uint8Array;
-  readonly #nonce = new Uint8Array(NONCE_LENGTH);
   readonly #saltOffset: number;
   readonly #nonceOffset: number;
-  readonly #tag = new Uint8Array(TAG_LENGTH);
   /**
    * By the first four bytes of the salt, so that a look-up makes no string; the rest is compared. Salts are random: two
    * that begin alike only cost a derivation.
@@ -87,7 +89,7 @@ class AesGcmSession implements WrappingSession {
     const wrapping = this.#wrapping!;
     this.#wrapped++;
     const header = this.#header;
-    const nonce = this.#nonce;
+    const nonce = NONCE;
     this.#settings.fillRandom(nonce);
     header.set(nonce, this.#nonceOffset);
 
@@ -123,12 +125,12 @@ class AesGcmSession implements WrappingSession {
     if (!timingSafeEqual(bytes.subarray(commitmentOffset, ciphertextOffset), derived.commitment)) {
       throw decryptionFailed();
     }
-    copy(bytes, nonceOffset, this.#nonce);
-    copy(bytes, tagOffset, this.#tag);
+    copy(bytes, nonceOffset, NONCE);
+    copy(bytes, tagOffset, TAG);
     const header = bytes.subarray(0, ciphertextOffset);
     const additionalData = context.length === 0 ? header : concatenate(header, context);
     const ciphertext = bytes.subarray(ciphertextOffset, tagOffset);
-    const dataKey = gcmDecrypt(derived.key, this.#nonce, additionalData, ciphertext, this.#tag);
+    const dataKey = gcmDecrypt(derived.key, NONCE, additionalData, ciphertext, TAG);
     if (dataKey === undefined) throw decryptionFailed();
     return dataKey;
   }

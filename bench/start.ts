@@ -1,0 +1,104 @@
+/** How long the binary takes to say its version, and an edge to serve with a Core near. Needs dist/crypto-edge. */
+import { existsSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { BenchContext } from "./harness/context.ts";
+import { residentBytesOf, startServer } from "./harness/processes.ts";
+import { median, spread } from "./harness/rounds.ts";
+import { type Row, row } from "./harness/row.ts";
+
+export const about = "the binary to its version, an edge to ready with a Core near, memory at start";
+
+export async function run(context: BenchContext): Promise<Row[]> {
+  const binary = join(context.root, "dist/crypto-edge");
+  if (!existsSync(binary)) throw new Error("dist/crypto-edge is missing: bun run build");
+  const core = await startServer("core.ts", { directory: context.directory }, "client");
+  context.cleanUp(() => core.stop());
+  const socket = join(context.directory, "edge.sock");
+  const file = join(context.directory, "edge.yaml");
+  writeFileSync(
+    file,
+    JSON.stringify({
+      edge: { id: "edge-bench" },
+      key_source: {
+        use: "core",
+        core: { url: core.ready.url, ca: "ca.pem", cert: "edge.pem", key: "edge.key" },
+      },
+      cache: { prewarm: [{ tenant: "tenant-a", service: "billing" }] },
+      listeners: [{ unix: socket, mode: "0600", principal: "local" }],
+      policies: [{ principals: ["local"], tenants: ["*"], services: ["*"], operations: ["create"] }],
+      log: { level: "error" },
+    }),
+    { mode: 0o600 },
+  );
+
+  const version: number[] = [];
+  const versionCpu: number[] = [];
+  const ready: number[] = [];
+  const resident: number[] = [];
+  const runs = context.isGuard ? 5 : 15;
+  for (let round = 0; round < runs; round++) {
+    const started = performance.now();
+    const told = Bun.spawn([binary, "version"], { stdout: "ignore", stderr: "inherit" });
+    if ((await told.exited) !== 0) throw new Error("crypto-edge version failed");
+    version.push(performance.now() - started);
+    versionCpu.push(Number(told.resourceUsage()!.cpuTime.total) / 1000);
+    const edge = await startToReady(binary, file, socket);
+    ready.push(edge.readyMs);
+    resident.push(edge.residentBytes / 2 ** 20);
+  }
+  return [
+    row({
+      name: "start: binary to version",
+      value: median(version),
+      unit: "ms",
+      goal: { of: "value", atMost: 40 },
+      spread: spread(version),
+      note: `${median(versionCpu).toFixed(0)} ms of processor time; quickest ${Math.min(...version).toFixed(0)} ms`,
+    }),
+    row({
+      name: "start: serve to ready, a Core near, one lease held",
+      value: median(ready),
+      unit: "ms",
+      goal: { of: "value", atMost: 150 },
+      spread: spread(ready),
+      note: `quickest ${Math.min(...ready).toFixed(0)} ms`,
+    }),
+    row({
+      name: "start: memory once ready",
+      value: median(resident),
+      unit: "MiB",
+      goal: { of: "value", atMost: 80 },
+      spread: spread(resident),
+      note: "resident set of the process, of which about 50 MiB is the runtime's own code",
+    }),
+  ];
+}
+
+async function startToReady(binary: string, file: string, socket: string) {
+  const started = performance.now();
+  const edge = Bun.spawn([binary, "serve", "--config", file], { stdout: "ignore", stderr: "inherit" });
+  try {
+    while (!(await isReady(socket))) {
+      if (performance.now() - started > 10_000) throw new Error("The edge was not ready within ten seconds.");
+      await Bun.sleep(1);
+    }
+    return { readyMs: performance.now() - started, residentBytes: residentBytesOf(edge.pid) };
+  } finally {
+    edge.kill("SIGTERM");
+    await edge.exited;
+  }
+}
+
+/** Asks /readyz over a socket of its own: cheap enough to ask every millisecond. */
+function isReady(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => socket.write("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+    socket.once("data", (data) => {
+      resolve(data.toString().slice(9, 12) === "200");
+      socket.destroy();
+    });
+  });
+}
