@@ -130,6 +130,13 @@ describe("crypto-edge core", () => {
     expect(JSON.parse((await admin("tenant", "list", "--json")).out).tenants).toMatchObject([{ tenant: "tenant-a" }]);
     expect((await admin("service", "list", "tenant-a")).out).toContain("destroyed");
 
+    for (const scope of [["tenant-a", "billing"], ["tenant-a"]]) {
+      expect((await admin("revoke", ...scope)).out).toContain("is compromised");
+      expect((await admin("restore", ...scope)).out).toContain("is restored");
+    }
+    expect((await admin("roll-signing-key")).out).toStartWith("new key ");
+    expect(JSON.parse((await admin("usage", "--json")).out)).toEqual({ usage: [] });
+
     const certificates = readCoreCertificates({
       ca: join(directory, "pki/ca.pem"),
       cert: join(directory, "pki/edge-1.pem"),
@@ -144,7 +151,7 @@ describe("crypto-edge core", () => {
       }
     };
     const before = await lease(first.url);
-    expect(before).toMatchObject({ ttlMs: 60_000, revocationSeq: 5 });
+    expect(before).toMatchObject({ ttlMs: 60_000, revocationSeq: 9 });
     expect((await admin("edges")).out).toContain("edge-1");
     first.child.kill("SIGHUP");
     first.child.kill("SIGTERM");
