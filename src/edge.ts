@@ -113,7 +113,7 @@ export async function startEdge(
       metrics: administration ? metricsOfAll : undefined,
       onFailure,
     });
-    return (request) => app.handle(request);
+    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
   };
 
   for (const transport of transports) await transport.start(guard.sink(transport.name));

@@ -24,9 +24,22 @@ export interface HotPathParts {
 }
 
 /** As this runtime has it, so that no caller sees a difference. */
-const JSON_TYPE = Response.json(null).headers.get("content-type")!;
+export const JSON_TYPE = Response.json(null).headers.get("content-type")!;
 
-type Route = (request: Request) => Promise<Response>;
+export interface Route {
+  take(request: Request): Promise<Response>;
+  /**
+   * For a listener that has no `Request`: from a body's text to an answer's, or to the answer to an error. Undefined for
+   * what is not well-formed: then the listener makes a request of it and hands it on.
+   */
+  quick(text: string, principal: Principal, headers: () => Headers): MaybePromise<QuickAnswer | Response> | undefined;
+}
+
+/** A success, as JSON. */
+export interface QuickAnswer {
+  readonly status: 200 | 201;
+  readonly body: string;
+}
 
 /** The routes by path. Each takes POST requests alone. */
 export function hotPath(parts: HotPathParts): ReadonlyMap<string, Route> {
@@ -55,7 +68,24 @@ function route<Schema extends TSchema, Answer>(
   const init = { status, headers: { "content-type": JSON_TYPE } };
   const respond = (answer: Answer): Response => new Response(write(answer), init);
 
-  return (request) =>
+  const quick: Route["quick"] = (text, principal, headers) => {
+    const body = parse(text);
+    if (!check.Check(body)) return undefined;
+    const trace = new RequestTrace({
+      get headers() {
+        return headers();
+      },
+    });
+    const succeed = (answer: Answer): QuickAnswer => ({ status, body: write(answer) });
+    try {
+      const answer = run(principal, body, trace);
+      if (!(answer instanceof Promise)) return succeed(answer);
+      return answer.then(succeed, (error: unknown) => answerError(error, trace));
+    } catch (error) {
+      return answerError(error, trace);
+    }
+  };
+  const take: Route["take"] = (request) =>
     request.text().then((text) => {
       const body = parse(text);
       if (!check.Check(body)) return handOn(again(request, text));
@@ -68,6 +98,7 @@ function route<Schema extends TSchema, Answer>(
         return answerError(error, trace);
       }
     });
+  return { take, quick };
 }
 
 /** Undefined, which no schema allows, for what is not JSON. */

@@ -32,6 +32,8 @@ export interface TlsServerOptions {
   readonly limits?: Partial<TlsServerLimits>;
   /** Answers a request. Never rejects: what it throws ends the connection and goes to `onError`. */
   readonly onRequest: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
+  /** Speaks HTTP/1.1 on a connection in the place of `node:http`; HTTP/2 still comes to `onRequest`. */
+  readonly onHttp1?: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
   /**
    * A last look at a verified peer, once per connection: a reason refuses it (a revoked certificate, too many
    * connections). Synchronous: it stands on the accepting path.
@@ -83,6 +85,16 @@ export interface TlsServer {
   close(graceMs?: number): Promise<void>;
 }
 
+/** What whoever speaks HTTP/1.1 on a connection tells of it, so that the server's time limits hold there too. */
+export interface ConnectionActivity {
+  requestBegan(): void;
+  /** The body has not come with the head. */
+  bodyAwaited(): void;
+  requestEnded(): void;
+  /** The server is closing: the answer in the making is the connection's last. */
+  readonly closing: boolean;
+}
+
 /** What is known of one open connection; the sweep reads it. */
 interface Connection {
   readonly socket: TLSSocket;
@@ -91,7 +103,7 @@ interface Connection {
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
   /** Requests whose body has not ended: when each began. */
-  readonly bodies: Map<TlsRequest, number>;
+  readonly bodies: Map<{ readonly complete: boolean }, number>;
 }
 
 const CONNECTION = Symbol("crypto-edge connection");
@@ -137,6 +149,19 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       failed(error);
     }
   };
+
+  const activityOf = (connection: Connection, body = { complete: false }): ConnectionActivity => ({
+    requestBegan: () => void connection.inFlight++,
+    bodyAwaited: () => void connection.bodies.set(body, performance.now()),
+    requestEnded() {
+      connection.bodies.delete(body);
+      connection.inFlight--;
+      connection.idleSinceMs = performance.now();
+    },
+    get closing() {
+      return closing;
+    },
+  });
 
   // Both get their sockets from the TLS server below, so their own timeouts are off: the sweep does that work.
   const http1 = createHttpServer(
@@ -204,6 +229,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     });
     socket.setNoDelay(true);
     if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
+    else if (options.onHttp1 !== undefined) options.onHttp1(socket, peer, activityOf(connection));
     else http1.emit("connection", socket);
   });
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {

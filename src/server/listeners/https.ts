@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, type TLSSocket } from "node:tls";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../../access/certificate-identity.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -12,12 +12,20 @@ import { principalId } from "../../access/principal-id.ts";
 import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../access/revocation-list.ts";
 import type { Clock } from "../../clock/clock.ts";
 import { CryptoEdgeError, messageOf } from "../../errors.ts";
+import { type Http1Answer, type Http1Request, type Http1Socket, serveHttp1 } from "../../tls/http1.ts";
 import type { Peer } from "../../tls/peer.ts";
-import { type ServerCertificates, startTlsServer, type TlsRequest, type TlsResponse } from "../../tls/server.ts";
+import {
+  type ConnectionActivity,
+  type ServerCertificates,
+  startTlsServer,
+  type TlsRequest,
+  type TlsResponse,
+} from "../../tls/server.ts";
 import { webHandler } from "../../tls/web-handler.ts";
-import { problemResponse } from "../problem.ts";
+import { JSON_TYPE, type QuickAnswer } from "../hot-path.ts";
+import { type Problem, problem, problemOf, problemResponse } from "../problem.ts";
 import { type Handler, type HandlerFactory, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
-import { type CallerLoad, RequestGate, tooLarge } from "./request-gate.ts";
+import { type Admission, answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "./request-gate.ts";
 import { watchFiles } from "./watch-files.ts";
 
 export interface HttpsListenerOptions {
@@ -164,7 +172,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     }
   }
 
-  const answerWeb = webHandler(answer, { maxBodyBytes: limits.bodyBytesMax, tooLarge });
+  const answerWeb = webHandler(answer, { maxBodyBytes: limits.bodyBytesMax, tooLarge: () => answerRefusal(TOO_LARGE) });
   const answerAtOnce = (answer: Response, request: TlsRequest, response: TlsResponse): Promise<void> => {
     response.statusCode = answer.status;
     for (const [name, value] of answer.headers) response.setHeader(name, value);
@@ -180,8 +188,9 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
       return answerAtOnce(unauthenticated(sentence), request, response);
     }
     const hasBody = request.method !== "GET" && request.method !== "HEAD";
-    const admission = gate.enter(caller.load, request.headers["content-length"], hasBody);
-    if (admission instanceof Response) return answerAtOnce(admission, request, response);
+    const length = request.headers["content-length"];
+    const admission = gate.enter(caller.load, length === undefined ? undefined : Number(length), hasBody);
+    if ("details" in admission) return answerAtOnce(answerRefusal(admission), request, response);
     response.once("close", () => admission.leave());
     try {
       await answerWeb(request, response, peer);
@@ -190,6 +199,79 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     }
   }
 
+  /** Speaks HTTP/1.1 with one caller. */
+  function onHttp1(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
+    const caller = callers.get(peer);
+    if (caller === undefined) return void socket.destroy();
+    let admission: Admission | undefined;
+    const leave = (): void => {
+      admission?.leave();
+      admission = undefined;
+      activity.requestEnded();
+    };
+    serveHttp1(socket as unknown as Http1Socket, {
+      maxHeaderBytes: limits.headerBytesMax,
+      maxBodyBytes: limits.bodyBytesMax,
+      admit(head) {
+        const refused = refusalOf(caller, peer) ?? expiry(peer, clock);
+        if (refused !== undefined) {
+          const sentence = `The client certificate is refused: ${refused}. Use another one.`;
+          return problemAnswer(problemOf(new CryptoEdgeError("unauthenticated", sentence)));
+        }
+        const hasBody = head.chunked || (head.contentLength ?? 0) > 0;
+        const entered = gate.enter(caller.load, head.chunked ? undefined : head.contentLength, hasBody);
+        if ("details" in entered) return problemAnswer(entered.details, entered.retryAfterMs);
+        admission = entered;
+        activity.requestBegan();
+        return undefined;
+      },
+      answer(request) {
+        const answer = answerHttp1(request, caller, peer);
+        if (!(answer instanceof Promise)) return activity.closing ? { ...answer, close: true } : answer;
+        return answer.then(
+          (later) => (activity.closing ? { ...later, close: true } : later),
+          (error: unknown) => {
+            onError(error);
+            return { ...problemAnswer(problemOf(error)), close: true };
+          },
+        );
+      },
+      refuse(status, reason) {
+        if (status === 413) return problemAnswer(TOO_LARGE.details);
+        return problemAnswer(
+          problem(status, "invalid_request", `This is not a request that is taken here: ${reason}.`),
+        );
+      },
+      bodyAwaited: activity.bodyAwaited,
+      answered: leave,
+      abandoned: leave,
+      failed: onError,
+    });
+  }
+
+  function answerHttp1(request: Http1Request, caller: Caller, peer: Peer): Http1Answer | Promise<Http1Answer> {
+    const { method, target, headers, body } = request;
+    const webHeaders = (): Headers => new Headers([...headers.fields]);
+    if (method === "POST" && caller.principal !== undefined && handler.quick !== undefined) {
+      const quick = handler.quick(target, textOf(body), caller.principal, webHeaders);
+      if (quick instanceof Promise) return quick.then(fromQuick);
+      if (quick !== undefined) return fromQuick(quick);
+    }
+    let web: Request;
+    try {
+      const bodyless = method === "GET" || method === "HEAD";
+      web = new Request(`https://${headers.fields.get("host") ?? "localhost"}${target}`, {
+        method,
+        headers: webHeaders(),
+        ...(bodyless ? {} : { body: Uint8Array.from(body) }),
+      });
+    } catch {
+      return problemAnswer(problem(400, "invalid_request", "This is not a request that is taken here."));
+    }
+    return answer(web, peer).then(fromResponse);
+  }
+
+  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = await startTlsServer({
     hostname: host,
     port: options.port,
@@ -209,7 +291,8 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     onRequest,
     onRefused: ({ remoteAddress, code, reason }) =>
       log.warn({ remoteAddress, code, reason }, "a connection is refused"),
-    onError: (error) => log.error({ err: error }, "a connection failed by a defect of the edge"),
+    onHttp1,
+    onError,
   }).catch((error: unknown) => {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${options.port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -287,6 +370,34 @@ function checkPair(options: HttpsListenerOptions, cert: string, key: string): vo
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new Error(`the key in ${options.key} is not that of the certificate in ${options.cert}`);
   }
+}
+
+/** A certificate may end while its connection lives on. */
+function expiry({ certificate }: Peer, clock: Clock): string | undefined {
+  return certificate !== undefined && certificate.notAfterMs < clock.wallMs() ? "it has expired" : undefined;
+}
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
+}
+
+const JSON_HEADERS = { "content-type": JSON_TYPE };
+
+function fromQuick(answer: QuickAnswer | Response): Http1Answer | Promise<Http1Answer> {
+  if (answer instanceof Response) return fromResponse(answer);
+  return { status: answer.status, headers: JSON_HEADERS, body: answer.body };
+}
+
+async function fromResponse(response: Response): Promise<Http1Answer> {
+  const body = new Uint8Array(await response.arrayBuffer());
+  return { status: response.status, headers: Object.fromEntries(response.headers), body };
+}
+
+/** Refuses and ends the connection: what comes after on it is not read as a request. */
+function problemAnswer(details: Problem, retryAfterMs?: number): Http1Answer {
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  return { status: details.status, headers, body: JSON.stringify(details), close: true };
 }
 
 function unauthenticated(sentence: string): Response {

@@ -1,5 +1,7 @@
 /** Where requests come in: the port of the listeners. */
 import type { Principal } from "../../access/principal.ts";
+import type { MaybePromise } from "../../orchestrator.ts";
+import type { QuickAnswer } from "../hot-path.ts";
 
 export interface Listener {
   /** What is served, as shown to a person: `http://127.0.0.1:7402`, `unix:/run/crypto-edge/billing.sock`. */
@@ -13,7 +15,22 @@ export interface Listener {
   close(timeoutMs: number): Promise<void>;
 }
 
-export type Handler = (request: Request) => Response | Promise<Response>;
+export interface Handler {
+  (request: Request): Response | Promise<Response>;
+  /** Set where the application has a quick way for some requests. */
+  readonly quick?: QuickHandler;
+}
+
+/**
+ * Answers a POST from the text of its body, without a `Request`. Undefined: this is none of the quick ones, or not
+ * well-formed; make a `Request` of it.
+ */
+export type QuickHandler = (
+  path: string,
+  text: string,
+  principal: Principal,
+  headers: () => Headers,
+) => MaybePromise<QuickAnswer | Response> | undefined;
 
 /** What a listener knows of its requests. */
 export interface HandlerOptions {

@@ -5,7 +5,7 @@ import { messageOf } from "../../errors.ts";
 import { problemResponse } from "../problem.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
 import { checkTarget, createHostCheck, isLoopback } from "./loopback-host.ts";
-import { overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
+import { answerRefusal, overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
 import { type HttpServer, serveHttp } from "./serve-http.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
@@ -85,15 +85,16 @@ function gated(handler: Handler, limits: ListenerLimits, checkUrl: TargetCheck) 
   const load = { requests: 0 };
   const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
   return (request: Request, server: HttpServer): Response | Promise<Response> => {
-    if (server.pendingRequests > requestsMax) return overloaded("This edge has too many requests in flight");
+    if (server.pendingRequests > requestsMax)
+      return answerRefusal(overloaded("This edge has too many requests in flight"));
     const misdirected = checkUrl(request.url);
     if (misdirected !== undefined) return misdirected;
     const length = request.headers.get("content-length");
     if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
     // Asked last: looking at `body` makes a stream of it.
     if (request.body === null) return handler(request);
-    const admission = gate.enter(load, length, true);
-    if (admission instanceof Response) return admission;
+    const admission = gate.enter(load, length === null ? undefined : Number(length), true);
+    if ("details" in admission) return answerRefusal(admission);
     const answer = handler(request);
     if (answer instanceof Promise) return answer.finally(() => admission.leave());
     admission.leave();

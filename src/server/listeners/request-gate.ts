@@ -2,8 +2,7 @@
  * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
  * in stays quick. One gate for each listener.
  */
-import { CryptoEdgeError } from "../../errors.ts";
-import { answerProblem, problem, problemResponse } from "../problem.ts";
+import { answerProblem, type Problem, problem } from "../problem.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;
@@ -16,6 +15,12 @@ export interface GateLimits {
 /** What one caller has in flight. */
 export interface CallerLoad {
   requests: number;
+}
+
+/** A request that is turned away. */
+export interface GateRefusal {
+  readonly details: Problem;
+  readonly retryAfterMs?: number;
 }
 
 /** A request that is let in; `leave` is called once, when its answer has been made. */
@@ -36,23 +41,16 @@ export class RequestGate {
     this.#limits = limits;
   }
 
-  /** `contentLength` is the header's text; a body without one counts as the largest. Returns the refusal's answer, or lets in. */
-  enter(caller: CallerLoad, contentLength: string | null | undefined, hasBody: boolean): Admission | Response {
+  /** A body without a length counts as the largest. */
+  enter(caller: CallerLoad, contentLength: number | undefined, hasBody: boolean): Admission | GateRefusal {
     const limits = this.#limits;
     if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
     if (caller.requests >= limits.requestsPerCallerMax) {
-      return problemResponse(
-        new CryptoEdgeError(
-          "rate_limited",
-          "This principal has too many requests in flight. Ask again a little later.",
-          {
-            retryAfterMs: RETRY_AFTER_MS,
-          },
-        ),
-      );
+      const sentence = "This principal has too many requests in flight. Ask again a little later.";
+      return { details: problem(429, "rate_limited", sentence), retryAfterMs: RETRY_AFTER_MS };
     }
-    const bodyBytes = hasBody ? (contentLength ? Number(contentLength) : limits.bodyBytesMax) : 0;
-    if (!(bodyBytes <= limits.bodyBytesMax)) return tooLarge();
+    const bodyBytes = hasBody ? (contentLength ?? limits.bodyBytesMax) : 0;
+    if (!(bodyBytes <= limits.bodyBytesMax)) return TOO_LARGE;
     const counted = bodyBytes > SMALL_BODY_BYTES ? bodyBytes : 0;
     if (this.#bodiesBytes + counted > limits.bodiesBytesMax) {
       return overloaded("This edge is reading too many large requests");
@@ -77,12 +75,15 @@ export class RequestGate {
   }
 }
 
-export function tooLarge(): Response {
-  return problemResponse(
-    new CryptoEdgeError("too_large", "The request's body is too long. Split the batch, or raise limits.max_body."),
-  );
+export const TOO_LARGE: GateRefusal = {
+  details: problem(413, "too_large", "The request's body is too long. Split the batch, or raise limits.max_body."),
+};
+
+export function overloaded(what: string): GateRefusal {
+  const details = problem(503, "overloaded", `${what}. Ask again after the time in Retry-After.`);
+  return { details, retryAfterMs: RETRY_AFTER_MS };
 }
 
-export function overloaded(what: string): Response {
-  return answerProblem(problem(503, "overloaded", `${what}. Ask again after the time in Retry-After.`), RETRY_AFTER_MS);
+export function answerRefusal({ details, retryAfterMs }: GateRefusal): Response {
+  return answerProblem(details, retryAfterMs);
 }

@@ -1,5 +1,5 @@
 /** Plain HTTP by the runtime's own server: `Bun.serve`, or `Deno.serve` behind the part of its interface that is used here. */
-import { tooLarge } from "./request-gate.ts";
+import { answerRefusal, TOO_LARGE } from "./request-gate.ts";
 
 export interface HttpServer {
   /** Undefined on a Unix socket. */
@@ -52,7 +52,7 @@ function serveWithDeno(options: HttpServerOptions): HttpServer {
     pendingRequests++;
     try {
       const bounded = await boundBody(request, maxRequestBodySize);
-      return bounded === undefined ? tooLarge() : await options.fetch(bounded, server);
+      return bounded === undefined ? answerRefusal(TOO_LARGE) : await options.fetch(bounded, server);
     } catch (error) {
       return options.error(error);
     } finally {

@@ -1,0 +1,419 @@
+/**
+ * HTTP/1.1 (RFC 9112) on a socket, for the requests of an edge: strict, small, and without an object for each request that
+ * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
+ *
+ * Strict means: whatever two readers could understand in two ways is answered 400 and ends the connection. Only the origin
+ * form of a target, one length or one `chunked` and never both, no folded lines, no bare line feeds, no chunk extensions,
+ * no trailers, no upgrade.
+ */
+
+export interface Http1Request {
+  readonly method: string;
+  /** In origin form: begins with a slash. */
+  readonly target: string;
+  readonly headers: Http1Headers;
+  /** Whole; a view of what was received, good until the answer is made. */
+  readonly body: Uint8Array;
+}
+
+export interface Http1Headers {
+  /** In lower case; a header that was sent several times is joined by commas. */
+  readonly fields: ReadonlyMap<string, string>;
+}
+
+export interface Http1Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+  /** Ends the connection after the answer. */
+  readonly close?: boolean;
+}
+
+export interface Http1Options {
+  readonly maxHeaderBytes: number;
+  readonly maxBodyBytes: number;
+  /** Before the body is read: an answer turns the request away. `contentLength` is undefined for a chunked body. */
+  readonly admit: (head: Http1Head) => Http1Answer | undefined;
+  /** Answers a request. Must not throw or reject. */
+  readonly answer: (request: Http1Request) => Http1Answer | Promise<Http1Answer>;
+  /** The answer to a request that cannot be understood or is too large. */
+  readonly refuse: (status: 400 | 413 | 417 | 431 | 501 | 505, reason: string) => Http1Answer;
+  /** A head has come whose body has not: for whoever bounds the time that takes. */
+  readonly bodyAwaited: () => void;
+  /** The answer has been handed to the socket. */
+  readonly answered: () => void;
+  /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
+  readonly abandoned: () => void;
+  /** A defect; the connection is cut. */
+  readonly failed: (error: unknown) => void;
+}
+
+export interface Http1Head {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: Http1Headers;
+  readonly contentLength: number | undefined;
+  readonly chunked: boolean;
+  readonly keepAlive: boolean;
+  readonly expectsContinue: boolean;
+}
+
+/** The part of a socket that is used here. */
+export interface Http1Socket {
+  write(data: string | Uint8Array, encoding?: BufferEncoding): boolean;
+  end(): void;
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+  on(event: "data", listener: (bytes: Buffer) => void): unknown;
+  on(event: "close" | "end", listener: () => void): unknown;
+  readonly destroyed: boolean;
+}
+
+const HEADERS_MAX = 100;
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the point is to find them
+const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
+const BAD_TARGET = /[^\x21-\x7e]/;
+const CHUNK_SIZE = /^[0-9A-Fa-f]{1,8}$/;
+const EMPTY = Buffer.alloc(0);
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  410: "Gone",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  417: "Expectation Failed",
+  422: "Unprocessable Content",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+  505: "HTTP Version Not Supported",
+};
+
+/** What is wrong with a head; caught where it is answered. */
+class Refusal extends Error {
+  readonly status: 400 | 413 | 417 | 431 | 501 | 505;
+
+  constructor(status: Refusal["status"], reason: string) {
+    super(reason);
+    this.status = status;
+  }
+}
+
+/** Serves requests on a socket, one after another, until either side ends it. */
+export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
+  let received: Buffer = EMPTY;
+  /** The head of the request whose body is being read. */
+  let head: Http1Head | undefined;
+  let chunks: ChunkReader | undefined;
+  /** What has come of a body that has a length, where it did not come whole. */
+  let pieces: GrowingBuffer | undefined;
+  let answering = false;
+  let ended = false;
+  let lastHeadText = "";
+  let lastHead: Http1Head | undefined;
+
+  socket.on("data", (bytes) => {
+    if (ended) return;
+    received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
+    if (answering) {
+      // Requests sent ahead wait in the kernel, not here.
+      if (received.length > options.maxHeaderBytes) socket.pause();
+      return;
+    }
+    advance();
+  });
+  socket.on("end", () => {
+    // Half closed: what was asked in whole is answered, then that is all.
+    if (!answering) stop();
+    else ended = true;
+  });
+  socket.on("close", stop);
+
+  function stop(): void {
+    const awaited = head !== undefined && !answering;
+    ended = true;
+    head = undefined;
+    received = EMPTY;
+    if (awaited) options.abandoned();
+    if (!socket.destroyed) socket.end();
+  }
+
+  /** Takes as many requests as are there in whole, while their answers are made at once. */
+  function advance(): void {
+    try {
+      while (!answering && !ended) {
+        if (head === undefined && !takeHead()) return;
+        const body = takeBody(head!);
+        if (body === undefined) return;
+        const request: Http1Request = { method: head!.method, target: head!.target, headers: head!.headers, body };
+        const { keepAlive } = head!;
+        const asHead = head!.method === "HEAD";
+        answering = true;
+        const answer = options.answer(request);
+        if (answer instanceof Promise) {
+          void answer.then((later) => {
+            finish(later, keepAlive, asHead);
+            if (!ended) {
+              socket.resume();
+              advance();
+            }
+          });
+          return;
+        }
+        finish(answer, keepAlive, asHead);
+      }
+    } catch (error) {
+      if (head !== undefined) options.abandoned();
+      head = undefined;
+      if (!(error instanceof Refusal)) {
+        options.failed(error);
+        return void socket.destroy();
+      }
+      end(options.refuse(error.status, error.message));
+    }
+  }
+
+  function finish(answer: Http1Answer, keepAlive: boolean, asHead: boolean): void {
+    head = undefined;
+    chunks = undefined;
+    pieces = undefined;
+    answering = false;
+    const last = !keepAlive || answer.close === true || ended;
+    if (!socket.destroyed) writeAnswer(socket, answer, !last, asHead);
+    options.answered();
+    if (last) {
+      ended = true;
+      received = EMPTY;
+      socket.end();
+    }
+  }
+
+  function end(answer: Http1Answer): void {
+    ended = true;
+    received = EMPTY;
+    if (!socket.destroyed) writeAnswer(socket, answer, false, false);
+    socket.end();
+  }
+
+  /** False: not there yet. */
+  function takeHead(): boolean {
+    // A line break before a request is let pass (RFC 9112, 2.2).
+    while (received.length >= 2 && received[0] === 13 && received[1] === 10) received = received.subarray(2);
+    if (received.length === 0) return false;
+    const length = received.indexOf("\r\n\r\n", 0, "latin1");
+    if (length < 0 || length > options.maxHeaderBytes) {
+      if (received.length > options.maxHeaderBytes) throw new Refusal(431, "the head of the request is too long");
+      return false;
+    }
+    const text = received.toString("latin1", 0, length);
+    received = received.subarray(length + 4);
+    // The same client sends the same head again and again.
+    if (lastHead === undefined || text !== lastHeadText) {
+      lastHead = parseHead(text);
+      lastHeadText = text;
+    }
+    const parsed = lastHead;
+    if ((parsed.contentLength ?? 0) > options.maxBodyBytes) throw new Refusal(413, "the body is too long");
+    const refused = options.admit(parsed);
+    if (refused !== undefined) {
+      end(refused);
+      return false;
+    }
+    head = parsed;
+    if (parsed.chunked) chunks = new ChunkReader(options.maxBodyBytes);
+    if (!parsed.chunked && (parsed.contentLength ?? 0) <= received.length) return true;
+    options.bodyAwaited();
+    if (parsed.expectsContinue) socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+    return true;
+  }
+
+  /** Undefined: not there yet. */
+  function takeBody({ contentLength = 0 }: Http1Head): Uint8Array | undefined {
+    if (chunks !== undefined) {
+      received = chunks.take(received);
+      return chunks.body;
+    }
+    if (pieces === undefined) {
+      if (received.length >= contentLength) {
+        const body = received.subarray(0, contentLength);
+        received = received.length === contentLength ? EMPTY : received.subarray(contentLength);
+        return body;
+      }
+      pieces = new GrowingBuffer();
+    }
+    const missing = contentLength - pieces.length;
+    pieces.append(received.subarray(0, missing));
+    received = received.length > missing ? received.subarray(missing) : EMPTY;
+    return pieces.length === contentLength ? pieces.bytes : undefined;
+  }
+}
+
+/** A body as it comes, copied together: many small pieces cost no more than their bytes. */
+class GrowingBuffer {
+  #buffer = Buffer.allocUnsafe(4_096);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  append(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(length, this.#buffer.length * 2));
+      larger.set(this.bytes);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length = length;
+  }
+}
+
+/** @throws {Refusal} */
+function parseHead(text: string): Http1Head {
+  const lines = text.split("\r\n");
+  const [method = "", target = "", version = "", ...rest] = (lines[0] ?? "").split(" ");
+  if (rest.length > 0 || !TOKEN.test(method) || target === "") throw new Refusal(400, "the request line is malformed");
+  if (version !== "HTTP/1.1" && version !== "HTTP/1.0") {
+    throw /^HTTP\/\d\.\d$/.test(version)
+      ? new Refusal(505, "this version of HTTP is not spoken here")
+      : new Refusal(400, "the request line is malformed");
+  }
+  if (!target.startsWith("/") || BAD_TARGET.test(target)) throw new Refusal(400, "the target is not a path");
+  if (lines.length - 1 > HEADERS_MAX) throw new Refusal(431, "there are too many headers");
+
+  const fields = new Map<string, string>();
+  for (let index = 1; index < lines.length; index++) {
+    const line = lines[index]!;
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
+    if (!TOKEN.test(name)) throw new Refusal(400, "a header is malformed");
+    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+    if (BAD_VALUE.test(value)) throw new Refusal(400, "a header holds a control character");
+    const before = fields.get(name);
+    if (before !== undefined && (name === "content-length" || name === "transfer-encoding" || name === "host")) {
+      throw new Refusal(400, `the header ${name} comes twice`);
+    }
+    fields.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  const isLatest = version === "HTTP/1.1";
+  if (isLatest && !fields.has("host")) throw new Refusal(400, "the header host is missing");
+
+  const length = fields.get("content-length");
+  const coding = fields.get("transfer-encoding");
+  if (length !== undefined && !/^\d{1,15}$/.test(length)) throw new Refusal(400, "the length is not a number");
+  if (coding !== undefined) {
+    if (length !== undefined) throw new Refusal(400, "a length and a transfer coding stand side by side");
+    if (!isLatest || coding.toLowerCase() !== "chunked") throw new Refusal(400, "the transfer coding is not chunked");
+  }
+  const expect = fields.get("expect")?.toLowerCase();
+  if (expect !== undefined && expect !== "100-continue") throw new Refusal(417, "this expectation is not met here");
+  const connection = fields.get("connection")?.toLowerCase() ?? "";
+  return {
+    method,
+    target,
+    headers: { fields },
+    contentLength: length === undefined ? undefined : Number(length),
+    chunked: coding !== undefined,
+    keepAlive: isLatest && !/(^|[ ,])close($|[ ,])/.test(connection),
+    expectsContinue: expect !== undefined && isLatest,
+  };
+}
+
+/** Reads a chunked body (RFC 9112, 7.1). */
+class ChunkReader {
+  readonly #maxBytes: number;
+  readonly #body = new GrowingBuffer();
+  /** Bytes of the current chunk that are still to come; undefined: a size comes next. */
+  #remaining: number | undefined;
+  #ended = false;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The whole body once it is there. */
+  get body(): Uint8Array | undefined {
+    return this.#ended ? this.#body.bytes : undefined;
+  }
+
+  /** Takes what it can, returns what it left. @throws {Refusal} */
+  take(bytes: Buffer): Buffer {
+    let rest = bytes;
+    while (!this.#ended) {
+      if (this.#remaining === undefined) {
+        const end = rest.indexOf("\r\n", 0, "latin1");
+        if (end < 0) {
+          if (rest.length > 10) throw new Refusal(400, "the size of a chunk is malformed");
+          return rest;
+        }
+        const size = rest.toString("latin1", 0, end);
+        if (!CHUNK_SIZE.test(size)) throw new Refusal(400, "the size of a chunk is malformed");
+        this.#remaining = Number.parseInt(size, 16);
+        if (this.#body.length + this.#remaining > this.#maxBytes) throw new Refusal(413, "the body is too long");
+        rest = rest.subarray(end + 2);
+        continue;
+      }
+      if (this.#remaining > 0) {
+        if (rest.length === 0) return rest;
+        const part = rest.subarray(0, this.#remaining);
+        this.#body.append(part);
+        this.#remaining -= part.length;
+        rest = rest.subarray(part.length);
+        if (this.#remaining > 0) return rest;
+        this.#remaining = -1;
+        continue;
+      }
+      // The line break after a chunk's bytes (-1), or after the last chunk (0): trailers are not taken.
+      if (rest.length < 2) return rest;
+      if (rest[0] !== 13 || rest[1] !== 10) throw new Refusal(400, "a chunk does not end where it should");
+      this.#ended = this.#remaining === 0;
+      this.#remaining = undefined;
+      rest = rest.subarray(2);
+    }
+    return rest;
+  }
+}
+
+let dateLine = "";
+let dateAtS = 0;
+
+/** The header, made once a second. */
+function currentDateLine(): string {
+  const nowS = Math.floor(Date.now() / 1000);
+  if (nowS !== dateAtS) {
+    dateAtS = nowS;
+    dateLine = `date: ${new Date(nowS * 1000).toUTCString()}\r\n`;
+  }
+  return dateLine;
+}
+
+function writeAnswer(socket: Http1Socket, answer: Http1Answer, keepAlive: boolean, asHead: boolean): void {
+  const { status, headers, body } = answer;
+  let text = `HTTP/1.1 ${status} ${REASONS[status] ?? "Status"}\r\n${currentDateLine()}`;
+  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
+  if (!keepAlive) text += "connection: close\r\n";
+  if (typeof body === "string") {
+    const isAscii = Buffer.byteLength(body) === body.length;
+    if (isAscii) {
+      socket.write(`${text}content-length: ${body.length}\r\n\r\n${asHead ? "" : body}`, "latin1");
+      return;
+    }
+  }
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  socket.write(`${text}content-length: ${bytes.length}\r\n\r\n`, "latin1");
+  if (!asHead && bytes.length > 0) socket.write(bytes);
+}
