@@ -149,6 +149,9 @@ test.skipIf(BAO === undefined)(
       ]) {
         expect(run(args, { command: BAO!, env })).toMatchObject({ code: 0 });
       }
+      const readme = readFileSync(join(PLUGINS, "openbao/README.md"), "utf8");
+      const policy = /<<'POLICY'\n(.*?)POLICY\n/s.exec(readme)![1]!;
+      expect(run(["policy", "write", "edge", "-"], { command: BAO!, env, input: policy })).toMatchObject({ code: 0 });
       const tool = [
         join(PLUGINS, "openbao/keys.ts"),
         "create",
