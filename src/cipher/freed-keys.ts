@@ -28,6 +28,18 @@ export function overwriteFreedKeys(): number {
  * last began, and is done in steps.
  */
 export function createFreedKeyOverwriter(clock: Clock): () => void {
+  let overwriter = overwriters.get(clock);
+  if (overwriter === undefined) {
+    overwriter = makeOverwriter(clock);
+    overwriters.set(clock, overwriter);
+  }
+  return overwriter;
+}
+
+/** The free blocks are the process's: edges that share it share the work too. */
+const overwriters = new WeakMap<Clock, () => void>();
+
+function makeOverwriter(clock: Clock): () => void {
   let scheduled = false;
   let beganMs = Number.NEGATIVE_INFINITY;
 

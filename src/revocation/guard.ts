@@ -340,7 +340,8 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
     filling = true;
     const link = newLink("core (missing events)");
     const eventLog = history;
-    let failure = "there is no Core to ask";
+    let failure: string | undefined = "there is no Core to ask";
+    let toldUpTo = -1;
     if (core !== undefined) {
       try {
         link.highWater = applied;
@@ -348,23 +349,29 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
           core,
           lastEventId: place(),
           deliver: (event) => guarded(link, () => accept(link, event, true)),
-          isLast: (event) =>
-            probing
-              ? !isCounted(event)
-              : applied >= Math.max(newest, hinted) || (event.type === "heartbeat" && event.seq >= newest),
+          isLast(event) {
+            if (event.type === "heartbeat") toldUpTo = event.seq;
+            if (probing) return !isCounted(event);
+            return applied >= Math.max(newest, hinted) || toldUpTo >= newest;
+          },
           clock,
           timeoutMs: limits.fillTimeoutMs,
           signal: closing.signal,
         });
-        failure = "the Core does not have them";
+        failure = undefined;
       } catch (error) {
         failure = messageOf(error);
       }
     }
     filling = false;
     if (closing.signal.aborted || history !== eventLog) return;
-    if (applied < newest) giveUp(failure, link);
-    else if (applied < hinted) hinted = 0;
+    if (applied < newest) {
+      if (failure !== undefined) giveUp(failure, link);
+      else if (toldUpTo >= newest) giveUp("the Core does not have them", link);
+      // A newer event came in between.
+      else scheduleFill(limits.holeGraceMs);
+    }
+    if (applied < hinted) hinted = 0;
     closeUp(link);
   }
 

@@ -27,8 +27,8 @@ export interface RevocationTransport {
 /** The guard, as a transport sees it. Calls are synchronous, cheap, and never throw. */
 export interface RevocationSink {
   /**
-   * An event that came straight from the Core over mTLS. Applied (keys wiped) when the call returns, unless earlier events
-   * are still missing.
+   * An event that came straight from the Core over mTLS, in the Core's order. A `revoke` is applied (keys wiped) when the
+   * call returns; a `restore` waits while earlier events are missing.
    */
   deliver(event: RevocationEvent): void;
 

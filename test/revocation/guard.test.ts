@@ -306,9 +306,10 @@ describe("another history", () => {
     const sink = guard.sink("core");
     sink.deliver(heartbeat(100));
     sink.disconnected("gone");
-    sink.resumeAfter();
+    guard.sink("nats").deliver(rotate(101, "x", "y", 2));
+    expect(sink.resumeAfter()).toBe(`${LOG}:101`);
     sink.connected();
-    sink.deliver(heartbeat(99));
+    sink.deliver(heartbeat(100));
     expect(control.count("dropAll")).toBe(1);
   });
 
