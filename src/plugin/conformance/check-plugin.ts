@@ -66,7 +66,8 @@ const KIND_NAMES = {
 } as const;
 
 async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
-  const schemas = KINDS.flatMap((kind) =>
+  // A Core's publishers are held to the form of their section; their contract has no rules here yet.
+  const schemas = [...KINDS, "eventPublishers" as const].flatMap((kind) =>
     Object.entries(plugin[kind] ?? {}).map(([name, { configuration }]) => ({
       where: `${kind}.${name}`,
       schema: configuration,
