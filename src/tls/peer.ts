@@ -1,6 +1,7 @@
 // `@peculiar/x509` reads metadata when it loads: this import comes first.
 import "reflect-metadata";
 
+import { createHash } from "node:crypto";
 import { SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
 
 /** The other end of a connection: where it calls from, and the certificate that it proved to hold, if it gave one. */
@@ -27,6 +28,21 @@ export interface PeerCertificate {
  * a name that contains a comma could pass for two.
  */
 export function readPeerCertificate(der: Uint8Array): PeerCertificate {
+  const digest = createHash("sha256").update(der).digest("base64");
+  let certificate = read.get(digest);
+  if (certificate === undefined) {
+    certificate = parse(der);
+    if (read.size >= READ_MAX) read.clear();
+    read.set(digest, certificate);
+  }
+  return certificate;
+}
+
+/** What was read lately: reading one costs as much as the rest of its handshake, and callers come back with the same. */
+const read = new Map<string, PeerCertificate>();
+const READ_MAX = 1_000;
+
+function parse(der: Uint8Array): PeerCertificate {
   const certificate = new X509Certificate(Uint8Array.from(der).buffer);
   const items = certificate.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
   const named = (type: string): string[] => items.filter((item) => item.type === type).map((item) => item.value);
