@@ -5,6 +5,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import { Policy } from "./access/policy.ts";
+import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
@@ -142,6 +143,7 @@ export async function createContainer(
 
   once(TOKENS.leaseCache, () => {
     const guard = get(TOKENS.revocationGuard);
+    const logLease = createLeaseLog(log);
     const cache = createTtlLeaseCache({
       source: withLeaseHooks(get(TOKENS.keySource), hooks),
       cipher: get(TOKENS.cipher),
@@ -152,7 +154,7 @@ export async function createContainer(
       refreshAfterMs: configuration.cache.refresh_after,
       maxLeases: configuration.cache.max_leases,
       onEvent(event) {
-        log.debug(event, "lease");
+        logLease(event);
         auditLease(usage, event);
       },
     });
