@@ -12,7 +12,7 @@ import { DEFAULT_RETAINED_EVENTS } from "./key-store.ts";
 const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });
 
 /** `publishers`: the sections of what plugins contribute, by the name that `use` gives. */
-function coreFile(publishers: Readonly<Record<string, TSchema>>) {
+export function coreConfigurationSchema(publishers: Readonly<Record<string, TSchema>> = {}) {
   return Section({
     ...CORE_PROPERTIES,
     publishers: Type.Array(
@@ -78,7 +78,7 @@ const CORE_PROPERTIES = {
   }),
 };
 
-export type CoreConfiguration = Static<ReturnType<typeof coreFile>>;
+export type CoreConfiguration = Static<ReturnType<typeof coreConfigurationSchema>>;
 
 export interface CoreConfigurationSource {
   /** The folder that relative paths start from. */
@@ -123,7 +123,7 @@ function check(
   publishers: Readonly<Record<string, TSchema>>,
 ): CoreConfiguration {
   const problems: ConfigurationProblem[] = [];
-  const decoded = decodeConfiguration(coreFile(publishers), value, { directory }, problems);
+  const decoded = decodeConfiguration(coreConfigurationSchema(publishers), value, { directory }, problems);
   const configuration = decoded as CoreConfiguration;
   for (const [index, { use, ...sections }] of problems.length === 0 ? configuration.publishers.entries() : []) {
     if (Object.hasOwn(sections, use)) continue;

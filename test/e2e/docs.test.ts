@@ -1,5 +1,7 @@
 /** README.md and the pages of docs/: every command is run, every file is used as it is printed. */
 import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ROOT, readBlocks } from "../support/pages.ts";
 import { start } from "./support/binary.ts";
 import { walk } from "./support/walk.ts";
@@ -32,4 +34,96 @@ describe("README.md", () => {
     expect(printed("inspect")).toContain("sealed file, format 1");
     expect(printed("core revoke")).toContain('"code":"key_revoked"');
   });
+});
+
+describe("docs/api.md", () => {
+  test("makes, opens and rewraps, one by one, in batches, as bytes, and from TypeScript", async () => {
+    const { printed } = await walk("docs/api.md", { dev: true });
+    const made = JSON.parse(printed("tee created.json"));
+    expect(JSON.parse(printed("keys/decrypt -H 'content-type: application/json' \\\n"))).toMatchObject({
+      plaintext: made.plaintext,
+      tenant: "tenant-a",
+      service: "billing",
+    });
+    expect(JSON.parse(printed("keys/rewrap"))).toEqual({
+      wrapped: expect.any(String),
+      tenant: "tenant-a",
+      service: "billing",
+      version: 1,
+    });
+    const [keys, results] = printed("create-batch -H 'content-type: application/json'")
+      .split(/(?<=\})(?=\{)/)
+      .map((answer) => JSON.parse(answer));
+    expect(keys.keys).toHaveLength(3);
+    expect(results.results).toEqual([
+      expect.objectContaining({ plaintext: made.plaintext }),
+      { error: expect.objectContaining({ code: "invalid_blob" }) },
+    ]);
+    // Two keys, version 1, and a blob of 133 bytes first.
+    expect(printed("batch.bin")).toMatch(/^0000000 00 00 00 02 00 00 00 01 00 85 4c 34 /);
+    expect(printed("bun client.ts")).toContain("the same key: true\nunder version 1\n100 opened; invalid_blob\n");
+    const refused = printed("order-17");
+    expect(refused).toMatch(/^x-request-id: order-17/im);
+    expect(refused).toContain('"request_id":"order-17"');
+  });
+});
+
+describe("docs/errors.md", () => {
+  test("shows how to handle them", async () => {
+    const { printed } = await walk("docs/errors.md", { dev: true });
+    expect(printed("bun errors.ts")).toContain("opened: true\nanother context: decryption_failed\ncut: invalid_blob\n");
+  });
+});
+
+describe("docs/sealed-file.md", () => {
+  test("seals a file and opens it", async () => {
+    const { printed } = await walk("docs/sealed-file.md", {
+      dev: true,
+      files: { "report.txt": "a report\n".repeat(20_000) },
+    });
+    expect(printed("inspect")).toContain("data key      32 bytes");
+  });
+});
+
+describe("docs/blob-format.md", () => {
+  test("shows a blob that says of itself what the page says", async () => {
+    const { printed } = await walk("docs/blob-format.md");
+    expect(printed("inspect")).toMatch(/tenant +tenant-a\nservice +billing\nkey version +1\ndata key +32 bytes/);
+  });
+});
+
+describe("docs/configuration.md", () => {
+  test("shows a configuration without mistakes, and what asks about it", async () => {
+    const { printed } = await walk("docs/configuration.md");
+    expect(printed("config check")).toMatch(/no mistakes\nallowed: /);
+  });
+});
+
+test("every page with commands is run, by this file or by the one that is named here; what is not run says why", () => {
+  const here = readFileSync(import.meta.path, "utf8");
+  const elsewhere: Record<string, string> = {
+    "docs/core.md": "test/cli/core.test.ts",
+    "docs/operations.md": "test/e2e/operations-docs.test.ts",
+    "plugins/pkcs11/README.md": "test/integration/pkcs11.test.ts",
+    "CONTRIBUTING.md": ".ci/run",
+  };
+  const pages = [
+    "README.md",
+    "CONTRIBUTING.md",
+    ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
+    ...readdirSync(join(ROOT, "plugins")).map((name) => `plugins/${name}/README.md`),
+  ];
+  const reasons: string[] = [];
+  const notRun: string[] = [];
+  for (const page of pages) {
+    if (!page.endsWith(".md") || !existsSync(join(ROOT, page))) continue;
+    const blocks = readBlocks(page).filter(({ language }) => language === "sh");
+    for (const { notRun: reason } of blocks) if (reason !== undefined) reasons.push(reason);
+    const run = blocks.filter((block) => block.notRun === undefined);
+    if (run.length === 0 || here.includes(`walk("${page}"`) || elsewhere[page] !== undefined) continue;
+    notRun.push(page);
+  }
+  expect(notRun).toEqual([]);
+  for (const file of Object.values(elsewhere)) expect(existsSync(join(ROOT, file))).toBe(true);
+  for (const reason of reasons) expect(reason.length).toBeGreaterThan(10);
 });

@@ -12,17 +12,18 @@ export interface Walk {
 
 const READY = /ready on|"msg":"ready"|^ready/m;
 
+export interface WalkOptions {
+  /** Whether `crypto-edge dev` runs beside the page from its beginning. */
+  readonly dev?: boolean;
+  /** Files that the page takes for granted. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
 /**
  * Walks through a page in a folder of its own: with the binary, bun and a checkout `../crypto-edge` at hand, and free ports in place
- * of 8443 and 7402. Every block must succeed. Shell variables last from block to block, as in a terminal.
+ * of 8443 and 7402. Every block must succeed. $WRAPPED lasts from block to block, as in a terminal.
  */
-export async function walk(
-  page: string,
-  options: {
-    readonly prepare?: (folder: string, moved: (text: string) => string) => void;
-    readonly env?: NodeJS.ProcessEnv;
-  } = {},
-): Promise<Walk> {
+export async function walk(page: string, options: WalkOptions = {}): Promise<Walk> {
   using folder = temporaryFolder();
   symlinkSync(ROOT, folder.file("crypto-edge"));
   const bin = folder.file("bin");
@@ -38,15 +39,20 @@ export async function walk(
     PATH: `${bin}:${process.env.PATH}`,
     CRYPTO_CORE_URL: `https://127.0.0.1:${corePort}`,
     CRYPTO_EDGE_URL: `http://127.0.0.1:${edgePort}`,
-    ...options.env,
   };
-  options.prepare?.(here, moved);
+  for (const [name, content] of Object.entries(options.files ?? {})) writeFileSync(join(here, name), content);
 
   const servers: Running[] = [];
   const outputs: { block: string; output: string }[] = [];
   const variables = folder.file("variables");
   writeFileSync(variables, "");
+  const serve = async (args: readonly string[]): Promise<void> => {
+    const server = start(args, { command: "sh", cwd: here, env });
+    servers.push(server);
+    await server.waitFor(READY);
+  };
   try {
+    if (options.dev === true) await serve(["-c", `exec crypto-edge dev --port ${edgePort}`]);
     for (const block of readBlocks(page)) {
       if (block.notRun !== undefined) continue;
       if (block.file !== undefined) {
@@ -56,12 +62,10 @@ export async function walk(
       if (block.language !== "sh") continue;
       const text = moved(block.text);
       if (block.staysRunning) {
-        const server = start(["-c", `exec ${text}`], { command: "sh", cwd: here, env });
-        servers.push(server);
-        await server.waitFor(READY);
+        await serve(["-c", `exec ${text}`]);
         continue;
       }
-      const script = `set -e\n. ${variables}\n${text}\nset | grep '^[A-Z]*=' | grep '^WRAPPED=' > ${variables} || :\n`;
+      const script = `set -e\n. ${variables}\n${text}\nset | grep '^WRAPPED=' > ${variables} || :\n`;
       const { code, stdout, stderr } = run(["-c", script], { command: "sh", cwd: here, env });
       if (code !== 0) {
         const said = servers.map((server) => server.output()).join("\n");

@@ -1,0 +1,98 @@
+/** What the pages say of the code, held against the code. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { configurationReference, PAGE } from "../../scripts/configuration-reference.ts";
+import { HTTP_STATUS } from "../../src/errors.ts";
+import { ROOT } from "../support/pages.ts";
+
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+const PAGES = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+  ...readdirSync(join(ROOT, "plugins")).map((name) => `plugins/${name}/README.md`),
+];
+
+describe("docs/configuration.md", () => {
+  test("is what the schemas say now", async () => {
+    expect(read(PAGE) === (await configurationReference())).toBe(true);
+  });
+});
+
+describe("docs/errors.md", () => {
+  const page = read("docs/errors.md");
+
+  test("tells of every code, with its status", () => {
+    for (const [code, status] of Object.entries(HTTP_STATUS)) expect(page).toContain(`| \`${code}\` | ${status} | `);
+  });
+
+  test("tells of every other code that the server answers", () => {
+    const sources = (readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[])
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => read(`src/server/${name}`));
+    const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
+    expect(answered.length).toBeGreaterThan(4);
+    for (const [, status, code] of answered) expect(page).toContain(`| \`${code}\` | ${status} | `);
+  });
+
+  test("tells of no code that there is not", () => {
+    const source = `${read("src/errors.ts")}${(readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[])
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => read(`src/server/${name}`))
+      .join("")}`;
+    for (const [, code] of page.matchAll(/^\| `([a-z_]+)` \| \d{3} \|/gm)) expect(source).toContain(code!);
+  });
+});
+
+describe("docs/dependencies.md", () => {
+  test("gives every direct dependency its reason, and names no other", () => {
+    const manifests = [
+      "package.json",
+      ...readdirSync(join(ROOT, "plugins")).map((name) => `plugins/${name}/package.json`),
+    ].map((path) => JSON.parse(read(path)) as Record<string, Record<string, string> | undefined>);
+    const direct = manifests.flatMap(({ dependencies = {}, devDependencies = {} }) => [
+      ...Object.keys(dependencies),
+      ...Object.keys(devDependencies),
+    ]);
+    const named = [...read("docs/dependencies.md").matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, name]) => name!);
+    expect(named.sort()).toEqual(direct.sort());
+  });
+});
+
+describe("every page", () => {
+  test("links to what is there", () => {
+    const broken: string[] = [];
+    for (const page of PAGES) {
+      if (!existsSync(join(ROOT, page))) continue;
+      const text = read(page).replaceAll(/^```.*?^```$/gms, "");
+      for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^[a-z]+:/.test(target!)) continue;
+        const [path = "", anchor] = target!.split("#");
+        const file = path === "" ? page : join(dirname(page), path);
+        if (!existsSync(join(ROOT, file))) broken.push(`${page}: ${target}`);
+        else if (anchor !== undefined && !anchors(file).includes(anchor)) broken.push(`${page}: ${target}`);
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+
+  test("is named in README.md, so that it is found", () => {
+    const readme = read("README.md");
+    const pages = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md"));
+    expect(pages.filter((name) => !readme.includes(`docs/${name}`))).toEqual([]);
+  });
+});
+
+/** As GitHub makes them of headings. */
+function anchors(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .trim()
+      .replaceAll(" ", "-"),
+  );
+}
