@@ -20,6 +20,7 @@ import type {
   Rewrapped,
   WrappedBody,
 } from "./schemas.ts";
+import { decryptInSlices } from "./slices.ts";
 
 export interface Api {
   create(principal: Principal, body: CreateBody, requestId?: RequestId): MaybePromise<Created>;
@@ -51,7 +52,7 @@ export function createApi(orchestrator: Orchestrator): Api {
         wrapped: fromBase64url(item.wrapped) ?? new Uint8Array(0),
         context: item.context,
       }));
-      return then(orchestrator.decryptKeys(principal, requests, requestId), (results) => ({
+      return then(decryptInSlices(orchestrator, principal, requests, requestId), (results) => ({
         results: results.map((result) =>
           result instanceof CryptoEdgeError ? { error: problemOf(result) } : showDecrypted(result),
         ),

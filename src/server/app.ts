@@ -20,6 +20,7 @@ import {
 import { openApiDocument } from "./openapi.ts";
 import { answerProblem, problem, problemResponse } from "./problem.ts";
 import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
+import { decryptInSlices } from "./slices.ts";
 import { metricsResponse } from "./watch.ts";
 
 /** What a probe asks: whether this edge can serve, and why not. */
@@ -170,7 +171,7 @@ function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamR
       async (request, identify, requestId) => {
         const principal = identify(request);
         const requests = readDecryptBatch(await body(request));
-        return answer(200, writeDecryptBatch(await orchestrator.decryptKeys(principal, requests, requestId)));
+        return answer(200, writeDecryptBatch(await decryptInSlices(orchestrator, principal, requests, requestId)));
       },
     ],
   ]);

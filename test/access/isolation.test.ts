@@ -134,6 +134,28 @@ describe("a principal of one tenant", () => {
   });
 });
 
+test("a long batch leaves others their turn, and answers each item as a short one does", async () => {
+  const mine = await create(ofA, "tenant-a", "billing");
+  const other = await create(ofB, "tenant-b", "billing");
+  const items = Array.from({ length: 5_000 }, (_, index) => ({
+    wrapped: index % 2 === 0 ? mine.wrapped : other.wrapped,
+  }));
+  const order: string[] = [];
+  const long = call(ofA, "decrypt-batch", { items }).then((answer) => {
+    order.push("long");
+    return answer;
+  });
+  const short = call(ofB, "decrypt", { wrapped: other.wrapped }).then(() => order.push("short"));
+  const [{ status, body }] = await Promise.all([long, short]);
+  expect(status).toBe(200);
+  expect(body.results.length).toBe(5_000);
+  for (const [index, result] of body.results.entries()) {
+    if (index % 2 === 0) expect(result.plaintext).toBe(mine.plaintext);
+    else expect(result.error.code).toBe("access_denied");
+  }
+  expect(order).toEqual(["short", "long"]);
+});
+
 describe("blobs", () => {
   test("with any field moved from another blob open for no one", async () => {
     const context = { object: "1" };
