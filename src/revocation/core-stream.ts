@@ -12,14 +12,19 @@ export interface CoreStreamOptions {
   readonly clock: Clock;
   /** From 0 (included) to 1: spreads the edges that come back together. */
   readonly random?: (() => number) | undefined;
-  /** How long nothing may come; the Core sends a heartbeat every second. */
+  /** How long nothing may come on a stream; the Core sends a heartbeat every second. */
   readonly deadAfterMs?: number | undefined;
+  /** How long a stream may take to begin. Longer: when a fleet comes back, giving up early is work done for nothing, again. */
+  readonly openTimeoutMs?: number | undefined;
   readonly backoff?: { readonly firstMs: number; readonly maxMs: number } | undefined;
 }
+
+const LATE_MS = 100;
 
 export function createCoreStream(options: CoreStreamOptions): RevocationTransport {
   const { core, clock, random, backoff } = options;
   const deadAfterMs = options.deadAfterMs ?? 3_500;
+  const openTimeoutMs = options.openTimeoutMs ?? 15_000;
   let connection: { close(): Promise<void> } | undefined;
 
   /** One stream, until it ends. */
@@ -29,6 +34,7 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
       let heard = false;
       let ended = false;
       let lastMs = clock.monotonicMs();
+      let isLate = false;
       let timer: Timer | undefined;
       const end = (reason: unknown): void => {
         if (ended) return;
@@ -41,13 +47,19 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
       const closed = (): void => end(new Error("closed"));
       const watch = (delayMs: number): void => {
         timer = clock.schedule(delayMs, () => {
-          const leftMs = deadAfterMs - (clock.monotonicMs() - lastMs);
+          const allowedMs = heard ? deadAfterMs : openTimeoutMs;
+          const leftMs = allowedMs - (clock.monotonicMs() - lastMs);
           if (leftMs > 0) watch(leftMs);
-          else end(new Error(`nothing came for ${deadAfterMs} ms`));
+          else if (isLate) end(new Error(`nothing came for ${allowedMs} ms`));
+          else {
+            // It may be this process that was held up, and what came lies waiting: one more moment to read it.
+            isLate = true;
+            watch(LATE_MS);
+          }
         });
       };
       signal.addEventListener("abort", closed, { once: true });
-      watch(deadAfterMs);
+      watch(openTimeoutMs);
       core
         .follow(
           sink.resumeAfter(),
@@ -55,10 +67,13 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
             if (ended) return;
             if (!heard) {
               heard = true;
+              timer?.cancel();
+              watch(deadAfterMs);
               up();
               sink.connected();
             }
             lastMs = clock.monotonicMs();
+            isLate = false;
             sink.deliver(event);
           },
           stream.signal,

@@ -61,7 +61,7 @@ describe("the Core's stream", () => {
     streams[0]?.say(heartbeat(0));
     await clock.advance(3_000);
     streams[0]?.say(heartbeat(0));
-    await clock.advance(3_499);
+    await clock.advance(3_599);
     expect(notes.at(-1)).toBe("heartbeat 0");
     await clock.advance(1);
     expect(notes.at(-1)).toBe("disconnected: nothing came for 3500 ms");
@@ -71,6 +71,34 @@ describe("the Core's stream", () => {
     expect(notes.at(-1)).toStartWith("disconnected");
     await clock.advance(200);
     expect(streams).toHaveLength(2);
+    await transport.close();
+  });
+
+  test("may take its time to begin, so that a fleet that comes back does not give up and begin again for ever", async () => {
+    const { clock, streams, notes, sink, transport } = createStreamWorld();
+    await transport.start(sink);
+    await clock.advance(15_000);
+    expect(notes).toEqual([]);
+    streams[0]?.say(heartbeat(0));
+    await clock.advance(3_000);
+    expect(notes).toEqual(["connected", "heartbeat 0"]);
+    await transport.close();
+
+    const hanging = createStreamWorld();
+    await hanging.transport.start(hanging.sink);
+    await hanging.clock.advance(15_100);
+    expect(hanging.notes).toEqual(["disconnected: nothing came for 15000 ms"]);
+    await hanging.transport.close();
+  });
+
+  test("is not given up when it was this process that was held up, and the heartbeat lies waiting", async () => {
+    const { clock, streams, notes, sink, transport } = createStreamWorld();
+    await transport.start(sink);
+    streams[0]?.say(heartbeat(0));
+    await clock.advance(3_500);
+    streams[0]?.say(heartbeat(1));
+    await clock.advance(3_000);
+    expect(notes).toEqual(["connected", "heartbeat 0", "heartbeat 1"]);
     await transport.close();
   });
 
