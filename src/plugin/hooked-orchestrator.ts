@@ -10,11 +10,14 @@ import {
   type CreatedKey,
   type CreateKeyRequest,
   createOrchestrator,
+  type DecryptedKey,
+  type DecryptKeyRequest,
   type MaybePromise,
   type Orchestrator,
   type OrchestratorParts,
+  type RewrappedKey,
 } from "../orchestrator.ts";
-import type { Outcome, RequestId } from "../usage/usage-recorder.ts";
+import { outcomeOf, type RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
 import type { HookPoint, HookRefusal, HookRunner } from "./hook-runner.ts";
 import type { CreatedEvent, CreateEvent, DecryptEvent } from "./hooks.ts";
@@ -30,7 +33,8 @@ const OPERATION_POINTS: readonly HookPoint[] = [
 /** The hooks are asked after the policy, so that who may not do a thing learns nothing from a hook either. */
 const DECIDED_BEFORE: AccessPolicy = { authorize() {} };
 
-interface Call {
+/** One call in progress: who wants what, and what the hooks are told. */
+interface Call<Request, Event> {
   readonly principal: Principal;
   readonly operation: Operation;
   readonly tenant: string;
@@ -39,6 +43,18 @@ interface Call {
   readonly version: number;
   readonly count: number;
   readonly requestId: RequestId | undefined;
+  readonly request: Request;
+  /** Frozen. */
+  readonly event: Event;
+}
+
+/** What the operations differ in; made once, so that a call makes no closure while hooks answer at once. */
+interface Kind<Request, Event, Result> {
+  ask(event: Event): MaybePromise<HookRefusal | undefined>;
+  operate(call: Call<Request, Event>): MaybePromise<Result>;
+  askAfter(event: Event, result: Result): MaybePromise<HookRefusal | undefined>;
+  versionOf(result: Result): number;
+  discard(result: Result): void;
 }
 
 /** Makes an orchestrator whose operations `hooks` sees; the plain one where no hook is at any of its points. */
@@ -46,66 +62,111 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
   if (!OPERATION_POINTS.some((point) => hooks.has(point))) return createOrchestrator(parts);
   const { access, usage } = parts;
   const inner = createOrchestrator({ access: DECIDED_BEFORE, leases: parts.leases, usage: { record() {} } });
+  const asksAfterCreate = hooks.has("afterCreate");
+
+  const createOne: Kind<CreateKeyRequest, CreateEvent, CreatedKey> = {
+    ask: (event) => hooks.ask("beforeCreate", event),
+    operate: ({ principal, request, requestId }) => inner.createKey(principal, request, requestId),
+    askAfter: (event, { version }) => (asksAfterCreate ? askAfterCreate(event, version) : undefined),
+    versionOf: ({ version }) => version,
+    discard: wipePlaintext,
+  };
+  const createMany: Kind<CreateKeyRequest, CreateEvent, CreatedKey[]> = {
+    ask: createOne.ask,
+    operate: ({ principal, request, count, requestId }) => inner.createKeys(principal, request, count, requestId),
+    askAfter: (event, keys) => (asksAfterCreate ? askAfterCreate(event, versionOfAll(keys)) : undefined),
+    versionOf: versionOfAll,
+    discard: (keys) => keys.forEach(wipePlaintext),
+  };
+  const decryptOne: Kind<DecryptKeyRequest, DecryptEvent, DecryptedKey> = {
+    ask: (event) => hooks.ask("beforeDecrypt", event),
+    operate: ({ principal, request, requestId }) => inner.decryptKey(principal, request, requestId),
+    askAfter: (event) => hooks.ask("afterDecrypt", event),
+    versionOf: ({ version }) => version,
+    discard: wipePlaintext,
+  };
+  const rewrapOne: Kind<DecryptKeyRequest, DecryptEvent, RewrappedKey> = {
+    ask: decryptOne.ask,
+    operate: ({ principal, request, requestId }) => inner.rewrapKey(principal, request, requestId),
+    askAfter: decryptOne.askAfter as () => MaybePromise<HookRefusal | undefined>,
+    versionOf: ({ version }) => version,
+    discard: () => {},
+  };
+
+  function askAfterCreate(event: CreateEvent, version: number): MaybePromise<HookRefusal | undefined> {
+    const created: CreatedEvent = { ...event, version };
+    return hooks.ask("afterCreate", Object.freeze(created));
+  }
 
   /** Policy, hooks before, the operation, hooks after; then usage is told how it ended. */
-  function perform<Result>(
-    call: Call,
-    before: () => MaybePromise<HookRefusal | undefined>,
-    operate: () => MaybePromise<Result>,
-    after: (result: Result) => MaybePromise<HookRefusal | undefined>,
-    versionOf: (result: Result) => number,
-    discard: (result: Result) => void,
+  function perform<Request, Event, Result>(
+    kind: Kind<Request, Event, Result>,
+    call: Call<Request, Event>,
   ): MaybePromise<Result> {
-    const { principal, operation, tenant, service, count, requestId } = call;
-    const ended = (result: Result): Result => {
-      usage.record(principal, operation, "ok", tenant, service, versionOf(result), count, undefined, requestId);
-      return result;
-    };
-    const failed = (error: unknown): never => {
-      const outcome: Outcome = error instanceof CryptoEdgeError ? error.code : "internal_error";
-      usage.record(principal, operation, outcome, tenant, service, call.version, count, messageOf(error), requestId);
-      if (outcome === "access_denied" || outcome === "rate_limited" || outcome === "refused_by_hook") {
-        if (hooks.has("onDenied")) {
-          const event = { principal: observed(principal), operation, tenant, service, code: outcome } as const;
-          hooks.tell("onDenied", Object.freeze(event));
-        }
-      }
-      throw error;
-    };
-    const checked = (result: Result): MaybePromise<Result> => {
-      const passed = (refusal: HookRefusal | undefined): Result => {
-        if (refusal === undefined) return result;
-        discard(result);
-        throw refused(refusal);
-      };
-      const refusal = after(result);
-      return refusal instanceof Promise ? refusal.then(passed) : passed(refusal);
-    };
-    const allowed = (refusal: HookRefusal | undefined): MaybePromise<Result> => {
-      if (refusal !== undefined) throw refused(refusal);
-      const result = operate();
-      return result instanceof Promise ? result.then(checked) : checked(result);
-    };
     try {
-      access.authorize(principal, operation, tenant, service, count);
-      const refusal = before();
-      const result = refusal instanceof Promise ? refusal.then(allowed) : allowed(refusal);
-      return result instanceof Promise ? result.then(ended, failed) : ended(result);
+      access.authorize(call.principal, call.operation, call.tenant, call.service, call.count);
+      const refusal = kind.ask(call.event);
+      const result =
+        refusal instanceof Promise ? refusal.then((later) => operate(kind, call, later)) : operate(kind, call, refusal);
+      if (!(result instanceof Promise)) return ended(kind, call, result);
+      return result.then(
+        (value) => ended(kind, call, value),
+        (error: unknown) => failed(call, error),
+      );
     } catch (error) {
-      return failed(error);
+      return failed(call, error);
     }
   }
 
-  function create<Result>(
+  function operate<Request, Event, Result>(
+    kind: Kind<Request, Event, Result>,
+    call: Call<Request, Event>,
+    refusal: HookRefusal | undefined,
+  ): MaybePromise<Result> {
+    if (refusal !== undefined) throw refused(refusal);
+    const result = kind.operate(call);
+    return result instanceof Promise ? result.then((value) => check(kind, call, value)) : check(kind, call, result);
+  }
+
+  function check<Request, Event, Result>(
+    kind: Kind<Request, Event, Result>,
+    call: Call<Request, Event>,
+    result: Result,
+  ): MaybePromise<Result> {
+    const refusal = kind.askAfter(call.event, result);
+    if (refusal === undefined) return result;
+    if (refusal instanceof Promise) return refusal.then((later) => passed(kind, result, later));
+    return passed(kind, result, refusal);
+  }
+
+  function ended<Request, Event, Result>(
+    { versionOf }: Kind<Request, Event, Result>,
+    { principal, operation, tenant, service, count, requestId }: Call<Request, Event>,
+    result: Result,
+  ): Result {
+    usage.record(principal, operation, "ok", tenant, service, versionOf(result), count, undefined, requestId);
+    return result;
+  }
+
+  function failed(call: Omit<Call<unknown, unknown>, "request" | "event">, error: unknown): never {
+    const { principal, operation, tenant, service, version, count, requestId } = call;
+    const outcome = outcomeOf(error);
+    usage.record(principal, operation, outcome, tenant, service, version, count, messageOf(error), requestId);
+    if (outcome === "access_denied" || outcome === "rate_limited" || outcome === "refused_by_hook") {
+      const event = { principal: observed(principal), operation, tenant, service, code: outcome } as const;
+      hooks.tell("onDenied", Object.freeze(event));
+    }
+    throw error;
+  }
+
+  function creating(
     principal: Principal,
     request: CreateKeyRequest,
     count: number,
     requestId: RequestId | undefined,
-    operate: () => MaybePromise<Result>,
-    keysOf: (result: Result) => readonly CreatedKey[],
-  ): MaybePromise<Result> {
+  ): Call<CreateKeyRequest, CreateEvent> {
     const { tenant, service } = request;
-    const event: CreateEvent = {
+    const event: CreateEvent = Object.freeze({
       operation: "create",
       principal: observed(principal),
       tenant,
@@ -113,91 +174,63 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
       length: request.length ?? 32,
       count,
       plaintext: request.plaintext === true,
-    };
-    return perform(
-      { principal, operation: "create", tenant, service, version: 0, count, requestId },
-      () => (hooks.has("beforeCreate") ? hooks.ask("beforeCreate", Object.freeze(event)) : undefined),
-      operate,
-      (result) => {
-        if (!hooks.has("afterCreate")) return undefined;
-        const created: CreatedEvent = { ...event, version: keysOf(result)[0]?.version ?? 0 };
-        return hooks.ask("afterCreate", Object.freeze(created));
-      },
-      (result) => keysOf(result)[0]?.version ?? 0,
-      (result) => {
-        for (const { plaintext } of keysOf(result)) if (plaintext !== undefined) wipe(plaintext);
-      },
-    );
+    });
+    return { principal, operation: "create", tenant, service, version: 0, count, requestId, request, event };
   }
 
-  function decrypt<Result>(
+  /** A blob that can't be read is recorded like any other failure; hooks have nothing to see of it. */
+  function parsed(
     principal: Principal,
-    operation: "decrypt" | "rewrap",
+    operation: Operation,
     blob: Uint8Array,
     requestId: RequestId | undefined,
-    operate: () => MaybePromise<Result>,
-    versionOf: (result: Result) => number,
-    discard: (result: Result) => void,
-  ): MaybePromise<Result> {
-    let wrapped: WrappedKey;
+  ): WrappedKey {
     try {
-      wrapped = parseBlob(blob);
-    } catch {
-      // There is nothing to observe; the inner one says what is wrong with it.
-      return operate();
+      return parseBlob(blob);
+    } catch (error) {
+      return failed({ principal, operation, tenant: "", service: "", version: 0, count: 1, requestId }, error);
     }
-    const { tenant, service, version } = wrapped;
+  }
+
+  function opening(
+    principal: Principal,
+    operation: "decrypt" | "rewrap",
+    request: DecryptKeyRequest,
+    requestId: RequestId | undefined,
+  ): Call<DecryptKeyRequest, DecryptEvent> {
+    const { tenant, service, version } = parsed(principal, operation, request.wrapped, requestId);
     const event: DecryptEvent = Object.freeze({ operation, principal: observed(principal), tenant, service, version });
-    return perform(
-      { principal, operation, tenant, service, version, count: 1, requestId },
-      () => (hooks.has("beforeDecrypt") ? hooks.ask("beforeDecrypt", event) : undefined),
-      operate,
-      () => (hooks.has("afterDecrypt") ? hooks.ask("afterDecrypt", event) : undefined),
-      versionOf,
-      discard,
-    );
+    return { principal, operation, tenant, service, version, count: 1, requestId, request, event };
   }
 
   return {
     // `decryptKeys` among them, which opens each item by `this.decryptKey`: the one below.
     ...inner,
-
-    createKey(principal, request, requestId) {
-      const operate = () => inner.createKey(principal, request, requestId);
-      return create(principal, request, 1, requestId, operate, (key) => [key]);
-    },
-
-    createKeys(principal, request, count, requestId) {
-      const operate = () => inner.createKeys(principal, request, count, requestId);
-      return create(principal, request, count, requestId, operate, (keys) => keys);
-    },
-
-    decryptKey(principal, request, requestId) {
-      const operate = () => inner.decryptKey(principal, request, requestId);
-      return decrypt(
-        principal,
-        "decrypt",
-        request.wrapped,
-        requestId,
-        operate,
-        ({ version }) => version,
-        ({ plaintext }) => wipe(plaintext),
-      );
-    },
-
-    rewrapKey(principal, request, requestId) {
-      const operate = () => inner.rewrapKey(principal, request, requestId);
-      return decrypt(
-        principal,
-        "rewrap",
-        request.wrapped,
-        requestId,
-        operate,
-        ({ version }) => version,
-        () => {},
-      );
-    },
+    createKey: (principal, request, requestId) => perform(createOne, creating(principal, request, 1, requestId)),
+    createKeys: (principal, request, count, requestId) =>
+      perform(createMany, creating(principal, request, count, requestId)),
+    decryptKey: (principal, request, requestId) =>
+      perform(decryptOne, opening(principal, "decrypt", request, requestId)),
+    rewrapKey: (principal, request, requestId) => perform(rewrapOne, opening(principal, "rewrap", request, requestId)),
   };
+}
+
+function passed<Request, Event, Result>(
+  { discard }: Kind<Request, Event, Result>,
+  result: Result,
+  refusal: HookRefusal | undefined,
+): Result {
+  if (refusal === undefined) return result;
+  discard(result);
+  throw refused(refusal);
+}
+
+function wipePlaintext({ plaintext }: { readonly plaintext: Uint8Array | undefined }): void {
+  if (plaintext !== undefined) wipe(plaintext);
+}
+
+function versionOfAll(keys: readonly CreatedKey[]): number {
+  return keys[0]?.version ?? 0;
 }
 
 const OBSERVED = new WeakMap<Principal, Principal>();

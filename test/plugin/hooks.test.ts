@@ -169,6 +169,17 @@ test("the policy is asked before any hook, and a denial is told to onDenied", ()
   ]);
 });
 
+test("a blob that can't be read is recorded as without hooks, and no hook is asked about it", () => {
+  let asked = 0;
+  const { orchestrator, parts, records } = world({ beforeDecrypt: () => void asked++ });
+  const wrapped = new Uint8Array(5);
+  for (const edge of [orchestrator, createOrchestrator(parts)]) {
+    expect(refusalOf(() => edge.decryptKey(PRINCIPAL, { wrapped })).code).toBe("invalid_blob");
+  }
+  expect(records).toEqual(["decrypt invalid_blob 0", "decrypt invalid_blob 0"]);
+  expect(asked).toBe(0);
+});
+
 test("in a batch of decryptions each item is judged by itself", () => {
   let calls = 0;
   const { orchestrator } = world({ beforeDecrypt: () => (calls++ === 1 ? refuse("second", "Not this.") : undefined) });
