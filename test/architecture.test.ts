@@ -43,6 +43,14 @@ const PORTS = [
 /** What a port may import beside other ports: types of the domain, and errors. */
 const COMMON = ["access/principal.ts", "cipher/blob.ts", "cipher/context.ts", "errors.ts", "health.ts", "wipe.ts"];
 
+test("docs/architecture.md names every room", () => {
+  const page = readFileSync(join(ROOT, "docs/architecture.md"), "utf8");
+  const rooms = readdirSync(SOURCE, { withFileTypes: true }).map((one) =>
+    one.isDirectory() ? `${one.name}/` : one.name,
+  );
+  expect(rooms.filter((room) => !page.includes(`\`${room}\``))).toEqual([]);
+});
+
 describe("imports", () => {
   test("are found", () => {
     expect(imports.length).toBeGreaterThan(500);
