@@ -42,7 +42,7 @@ export function plotFleet(series: readonly FleetSeries[], goneSecond: number, ba
       `<rect x="${LEFT + index * 180}" y="30" width="14" height="4" fill="${COLOURS[index]}"/>` +
       `<text x="${LEFT + 20 + index * 180}" y="36">${name}</text>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#222" role="img" aria-label="Requests per second at the Core" role="img" aria-label="${LABEL}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#222" role="img" aria-label="${LABEL}">
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
 <text x="${LEFT}" y="20" font-size="14">Requests per second at the Core (logarithmic)</text>
 ${legend.join("\n")}
