@@ -165,27 +165,37 @@ async function watch(service: string): Promise<EdgesResult> {
 
 const edges: Edge[] = [];
 for (const edge of options.edges) edges.push(await startEdge(edge));
-await until(
-  () =>
-    edges.every(
-      ({ guard }) => guard.status().log !== undefined && guard.status().transports.every((one) => one.connected),
-    ),
-  "every transport of every edge connected",
-);
+/** Every transport of every edge is alive: what is measured is not a reconnection. */
+function settled(): Promise<void> {
+  return until(
+    () =>
+      edges.every(({ guard }) => {
+        const { log, transports } = guard.status();
+        return log !== undefined && transports.every((one) => one.connected && (one.lastHeardMs ?? 9_999) < 2_000);
+      }),
+    "every transport of every edge being alive",
+  );
+}
+
+await settled();
 for (const { leases } of edges) {
   for (let index = 0; index < options.leases; index += 32) {
     const count = Math.min(32, options.leases - index);
     await Promise.all(
       Array.from({ length: count }, async (_, offset) => leases.active(TENANT, `service-${index + offset}`)),
     );
+    // The connections have something to read meanwhile.
+    await new Promise(setImmediate);
   }
 }
+await settled();
 say({ ready: true });
 for await (const line of createInterface({ input: process.stdin })) {
   const { service } = JSON.parse(line) as { service: string };
   for (const edge of edges) {
     edge.wrapped = (await edge.orchestrator.createKey(PRINCIPAL, { tenant: TENANT, service })).wrapped;
   }
+  await settled();
   const watched = watch(service);
   say({ watching: true });
   say({ result: await watched });
