@@ -44,9 +44,10 @@ Examples:
     .action(async (options: { config: string }) => {
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("./stop-signal.ts");
+      const stopped = stopSignal();
       const running = await serveCore(options.config);
       console.log(`core: ready on ${running.url}`);
-      await stopSignal();
+      await stopped;
       await running.close();
     });
 

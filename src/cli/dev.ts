@@ -20,10 +20,11 @@ export function registerDev(program: Command): void {
       const corePort = portOf(program, "--core-port", options.corePort);
       const { startDev } = await import("../dev.ts");
       const { stopSignal } = await import("./stop-signal.ts");
+      const stopped = stopSignal();
       const dev = await startDev({ port, corePort, edgeId: EDGE_ID });
       const { wrapped } = await dev.edge.createKey({ tenant: "tenant-a", service: "billing" });
       console.log(introduction(dev, Buffer.from(wrapped).toString("base64url")));
-      await stopSignal();
+      await stopped;
       await dev.close();
     });
 }

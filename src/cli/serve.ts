@@ -28,15 +28,22 @@ export function registerServe(program: Command): void {
       const { openServiceManager } = await import("../service-manager/service-manager.ts");
       const { onReloadSignal } = await import("./reload-signal.ts");
       const { stopSignal } = await import("./stop-signal.ts");
-      const edge = await startEdge(loaded);
-      const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
-      manager.ready();
-      const endReloads = onReloadSignal(async () => {
-        manager.reloading();
-        await reload(edge, config);
-        manager.ready();
+      // Signals are heard before anybody can know that this process runs: none ends it by default.
+      const stopped = stopSignal();
+      const starting = startEdge(loaded).then(async (edge) => {
+        const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
+        return { edge, manager };
       });
-      await stopSignal();
+      const endReloads = onReloadSignal(async () => {
+        const running = await starting.catch(() => undefined);
+        if (running === undefined) return;
+        running.manager.reloading();
+        await reload(running.edge, config);
+        running.manager.ready();
+      });
+      const { edge, manager } = await starting;
+      manager.ready();
+      await stopped;
       endReloads();
       manager.stopping();
       await edge.close();
@@ -65,16 +72,17 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const log = createLog(configuration.log.level);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
-  const supervisor = await superviseWorkers({
+  const starting = superviseWorkers({
     count,
     clock: systemClock,
     log,
     command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
   });
+  const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
+  const supervisor = await starting;
   log.info({ addresses: supervisor.addresses, workers: count }, "ready");
   const manager = await openServiceManager(systemClock, (message) => log.warn(message));
   manager.ready();
-  const endReloads = onReloadSignal(async () => supervisor.reload());
   await stopped;
   endReloads();
   manager.stopping();
