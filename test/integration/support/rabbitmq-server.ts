@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { connect } from "amqplib";
 import { type Broker, eventually, freePort, makeFolder } from "./broker.ts";
@@ -93,7 +92,7 @@ export async function startRabbitServer(options: RabbitServerOptions = {}): Prom
     LANG: "C.UTF-8",
     ERL_EPMD_PORT: `${epmdPort}`,
     ERL_EPMD_ADDRESS: "127.0.0.1",
-    RABBITMQ_NODENAME: `crypto-edge-${port}@${hostname().split(".")[0]}`,
+    RABBITMQ_NODENAME: `crypto-edge-${port}@localhost`,
     RABBITMQ_DIST_PORT: `${distributionPort}`,
     RABBITMQ_CONF_ENV_FILE: "/dev/null",
     RABBITMQ_CONFIG_FILE: file("rabbitmq.conf"),
