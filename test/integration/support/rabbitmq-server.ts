@@ -129,8 +129,13 @@ export async function startRabbitServer(options: RabbitServerOptions = {}): Prom
     },
     async [Symbol.asyncDispose]() {
       await broker.kill();
-      // The name server was started by the node, and outlives it.
-      await Bun.spawn(["epmd", "-port", `${epmdPort}`, "-kill"], { stdio: ["ignore", "ignore", "ignore"] }).exited;
+      // The name server was started by the node, and outlives it; it refuses to end until it has noticed the node's death.
+      await eventually(async () => {
+        const child = Bun.spawn(["epmd", "-port", `${epmdPort}`, "-kill"], { stdio: ["ignore", "pipe", "ignore"] });
+        const said = await new Response(child.stdout).text();
+        await child.exited;
+        return !said.includes("not allowed");
+      }, "the end of Erlang's name server");
       folder.remove();
     },
   };
