@@ -1,0 +1,94 @@
+/** Other ways to the same end on the same machine, in the same run: a data key wrapped, and opened. */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createOrchestrator, type DecryptedKey } from "../src/orchestrator.ts";
+import type { BenchContext } from "./harness/context.ts";
+import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
+import { type Row, row } from "./harness/row.ts";
+
+export const about =
+  "node:crypto by hand on Node and the AWS Encryption SDK, in process; what else there is, and how to get it";
+
+/** Installed into a folder of its own for the run, not into the project. */
+const AWS_ENCRYPTION_SDK = "@aws-crypto/client-node@5.0.2";
+
+/** Peers that are servers; none of them could be had where this was written, so their drivers are not. */
+const NOT_DRIVEN = [
+  ["MinIO KES", "https://github.com/minio/kes (go install, or its releases)"],
+  ["OpenBao Transit", "https://openbao.org (its releases or packages)"],
+  ["Asherah for Node", "https://github.com/godaddy/asherah-node; its package was not in the registry that was reached"],
+] as const;
+
+interface Rates {
+  readonly create: number;
+  readonly decrypt: number;
+}
+
+export async function run(context: BenchContext): Promise<Row[]> {
+  const node = Bun.which("node");
+  if (node === null) {
+    context.say("skipped: there is no Node here (https://nodejs.org)");
+    return [];
+  }
+  for (const [name, how] of NOT_DRIVEN) context.say(`skipped: ${name}. No driver yet, none could be tried: ${how}`);
+
+  const edge = createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage });
+  const request = { tenant: "tenant-a", service: "billing" };
+  const blob = edge.createKey(PRINCIPAL, request) as { wrapped: Uint8Array };
+  const run = (script: string) => (): Rates =>
+    JSON.parse(execFileSync(node, [script, String(context.sampleMs)], { encoding: "utf8" })) as Rates;
+  const own = (): Rates => ({
+    create: ratePerCpuSecond(() => void edge.createKey(PRINCIPAL, request), context.sampleMs),
+    decrypt: ratePerCpuSecond(() => {
+      const { plaintext } = edge.decryptKey(PRINCIPAL, blob) as DecryptedKey;
+      plaintext.fill(0);
+    }, context.sampleMs),
+  });
+  const byHand = join(context.root, "bench/peers/node-by-hand.mjs");
+  const peers: Record<string, () => Rates> = { "node:crypto by hand, on Node": run(byHand) };
+  const sdk = installSdk(context);
+  if (sdk !== undefined) peers["AWS Encryption SDK, raw keyring, caching manager"] = run(sdk);
+
+  const rates = new Map<string, Rates[]>();
+  const sample = (name: string, measure: () => Rates) => () => {
+    const found = measure();
+    rates.set(name, [...(rates.get(name) ?? []), found]);
+    return found.create;
+  };
+  const candidates = { own: sample("own", own), ...mapEntries(peers, sample) };
+  await interleave(candidates, Math.min(context.rounds, 5));
+  return Object.keys(peers).flatMap((name) =>
+    (["create", "decrypt"] as const).map((operation) =>
+      row({
+        name: `peers: ${operation}, crypto-edge in process against ${name}`,
+        ...compare(
+          rates.get("own")!.map((found) => found[operation]),
+          rates.get(name)!.map((found) => found[operation]),
+        ),
+        baselineName: name,
+        unit: "ops/s of one core",
+      }),
+    ),
+  );
+}
+
+function mapEntries<T, U>(record: Record<string, T>, map: (name: string, value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(name, value)]));
+}
+
+/** The script beside its own node_modules, or undefined where the registry is out of reach. */
+function installSdk(context: BenchContext): string | undefined {
+  const script = join(context.directory, "aws-encryption-sdk.mjs");
+  copyFileSync(join(context.root, "bench/peers/aws-encryption-sdk.mjs"), script);
+  writeFileSync(join(context.directory, "package.json"), '{ "private": true, "type": "module" }');
+  context.say(`installing ${AWS_ENCRYPTION_SDK} for this run…`);
+  try {
+    const install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", AWS_ENCRYPTION_SDK];
+    execFileSync("npm", install, { cwd: context.directory, stdio: ["ignore", "ignore", "pipe"] });
+  } catch {
+    context.say(`skipped: npm could not install ${AWS_ENCRYPTION_SDK}`);
+  }
+  return existsSync(join(context.directory, "node_modules/@aws-crypto/client-node")) ? script : undefined;
+}
