@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad, type LoadRequest, type LoadResult } from "./harness/generator.ts";
 import { type ServerProcess, startServer } from "./harness/processes.ts";
-import { median, spread } from "./harness/rounds.ts";
+import { compare, median, spread } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
 export const about = "latency at 10,000 requests a second, quiet and under disturbance";
@@ -55,7 +55,10 @@ export async function run(context: BenchContext): Promise<Row[]> {
   pause(renewing);
 
   let rotations = 0;
+  const bare = await startServer("bare.ts", { answerBytes: 204 });
+  context.cleanUp(() => bare.stop());
   const disturbances: Disturbance[] = [
+    { name: "bare", edge: bare, begin: () => undefined },
     { name: "quiet", edge, begin: () => undefined },
     { name: "renewal of 1,000 leases", edge: renewing, begin: () => undefined },
     {
@@ -88,6 +91,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   disturbances.push({ name: "a usage flush a second", edge: flushing, begin: () => undefined });
 
   const requestsOf = new Map([
+    [bare, requests.slice(0, 1)],
     [edge, requests],
     [renewing, renewingRequests],
     [flushing, flushingRequests],
@@ -114,20 +118,23 @@ export async function run(context: BenchContext): Promise<Row[]> {
       if (round >= 0) found.set(name, [...(found.get(name) ?? []), load]);
     }
   }
-  return [...rowsOfQuiet(found.get("quiet")!, seconds * rounds), ...rowsOfDisturbed(found)];
+  return [...rowsOfQuiet(found.get("quiet")!, found.get("bare")!, seconds * rounds), ...rowsOfDisturbed(found)];
 }
 
-function rowsOfQuiet(quiet: readonly LoadResult[], seconds: number): Row[] {
+function rowsOfQuiet(quiet: readonly LoadResult[], bare: readonly LoadResult[], seconds: number): Row[] {
   const figures = { p50: 0.1, p99: 0.5, p999: 2 } as const;
   const reached = median(quiet.map((load) => load.requestsPerSecond));
   return (Object.keys(figures) as (keyof typeof figures)[]).map((figure) => {
     const values = quiet.map((load) => load.latencyMs[figure]);
     return row({
       name: `latency: ${figure} at 10,000 a second`,
-      value: median(values),
+      ...compare(
+        values,
+        bare.map((load) => load.latencyMs[figure]),
+      ),
+      baselineName: "bare Bun.serve at the same rate",
       unit: "ms",
       goal: { of: "value", atMost: figures[figure] },
-      spread: spread(values),
       note: `${seconds} s in ${quiet.length} windows, ${Math.round(reached)} answers a second, from when each was due; lowest window ${Math.min(...values).toFixed(3)} ms`,
     });
   });
@@ -136,7 +143,7 @@ function rowsOfQuiet(quiet: readonly LoadResult[], seconds: number): Row[] {
 function rowsOfDisturbed(found: ReadonlyMap<string, readonly LoadResult[]>): Row[] {
   const quiet = found.get("quiet")!.map((load) => load.latencyMs.p99);
   return [...found]
-    .filter(([name]) => name !== "quiet")
+    .filter(([name]) => name !== "quiet" && name !== "bare")
     .map(([name, loads]) => {
       const values = loads.map((load) => load.latencyMs.p99);
       const ratios = values.map((value, round) => value / quiet[round]!);

@@ -11,6 +11,7 @@ import { formatMachine, formatTable } from "./harness/report.ts";
 import type { Row } from "./harness/row.ts";
 import { readRun, regressions, saveRun } from "./harness/saved-run.ts";
 import { performancePage } from "./report/page.ts";
+import { scalingPage } from "./report/scaling-page.ts";
 
 const USAGE = `usage: bun run bench [PART…] [options]
 
@@ -18,7 +19,7 @@ const USAGE = `usage: bun run bench [PART…] [options]
   --save FILE     keep the rows in FILE; those of parts that did not run stay as they are there
   --against FILE  compare with a saved run by ratio; by default the file that --save names
   --guard         a shortened run of the parts that guard the ratios, judged with wide margins
-  --page          make docs/performance.md and its charts from the saved run in docs/performance.json
+  --page          make docs/performance.md, docs/scaling.md and the charts from the saved run in docs/performance.json
   --list          the parts`;
 
 /** A shortened run on a machine with neighbours tells only what is worse by far. */
@@ -80,6 +81,7 @@ if (options.page) {
   if (run === undefined) fail("docs/performance.json is missing: bun run bench --save docs/performance.json");
   const { markdown, charts } = performancePage(run);
   writeFileSync(join(root, "docs/performance.md"), markdown);
+  writeFileSync(join(root, "docs/scaling.md"), scalingPage(run));
   for (const [name, chart] of charts) writeFileSync(join(root, "docs", name), chart);
   process.exit(0);
 }

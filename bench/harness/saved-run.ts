@@ -38,7 +38,7 @@ export function regressions(before: readonly Row[], now: readonly Row[], margin 
   const known = new Map(before.map((row) => [row.name, row]));
   return now.flatMap((row) => {
     const old = known.get(row.name);
-    if (old?.ratio == null || row.ratio == null || row.goal === null) return [];
+    if (old?.ratio == null || row.ratio == null || row.goal?.of !== "ratio") return [];
     const isWorse = "atLeast" in row.goal ? row.ratio < old.ratio * (1 - margin) : row.ratio > old.ratio * (1 + margin);
     return isWorse ? [{ name: row.name, before: old.ratio, now: row.ratio }] : [];
   });

@@ -1,5 +1,5 @@
 /**
- * Holds many leases, each used once, and then makes and opens keys under one of them: prints its resident memory in
+ * Holds many leases, uses each once, and then makes and opens keys under one of them: prints its resident memory in
  * bytes after each step, a JSON line each. Options: { leases, operations, steps }.
  */
 
@@ -50,10 +50,12 @@ const tell = (step: string, done: number): void => {
 };
 
 tell("start", 0);
+for (let index = 0; index < leases; index++) await cache.active(`tenant-${index % 100}`, `service-${index}`);
+tell("held", leases);
 for (let index = 0; index < leases; index++) {
   await edge.createKey(PRINCIPAL, { tenant: `tenant-${index % 100}`, service: `service-${index}` });
 }
-tell("leases", leases);
+tell("used", leases);
 const key = { tenant: "tenant-0", service: "service-0" };
 for (let step = 1; step <= steps; step++) {
   for (let index = 0; index < operations / steps; index += 2) {

@@ -4,7 +4,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import { CryptoEdgeError } from "../errors.ts";
-import { wipe } from "../wipe.ts";
+import { allocateSecret, wipe } from "../wipe.ts";
 import {
   COMMITMENT_LENGTH,
   encodeIdentity,
@@ -146,10 +146,11 @@ class AesGcmSession implements WrappingSession {
 
   #drawSalt(): void {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
-    const salt = this.#header.subarray(this.#saltOffset, this.#nonceOffset);
+    const salt = new Uint8Array(SALT_LENGTH);
     this.#settings.fillRandom(salt);
+    this.#header.set(salt, this.#saltOffset);
     if (this.#wrapping !== undefined) wipeDerived(this.#wrapping);
-    this.#wrapping = this.#derive(salt.slice());
+    this.#wrapping = this.#derive(salt);
     this.#header.set(this.#wrapping.commitment, this.#nonceOffset + NONCE_LENGTH);
     this.#wrapped = 0;
   }
@@ -157,7 +158,14 @@ class AesGcmSession implements WrappingSession {
   /** Keeps `salt`. */
   #derive(salt: Uint8Array): DerivedKey {
     const derived = this.#serviceKey.use((serviceKey) => deriveWrappingKey(serviceKey, salt, this.#identity));
-    return { salt, key: derived.subarray(0, WRAPPING_KEY_LENGTH), commitment: derived.subarray(WRAPPING_KEY_LENGTH) };
+    // Buffers of their own, not views: a view costs a session more memory than what it holds, and the commitment, which
+    // every blob shows, needs no secret's.
+    const key = allocateSecret(WRAPPING_KEY_LENGTH);
+    const commitment = new Uint8Array(COMMITMENT_LENGTH);
+    copy(derived, 0, key);
+    copy(derived, WRAPPING_KEY_LENGTH, commitment);
+    wipe(derived);
+    return { salt, key, commitment };
   }
 
   #keepForOpening(saltStart: number, derived: DerivedKey): void {

@@ -60,7 +60,10 @@ export function encodeIdentity(identity: ServiceKeyIdentity): Uint8Array {
   bytes[1] = MAGIC_1;
   bytes[2] = FORMAT;
   bytes[3] = SUITE;
-  new DataView(bytes.buffer).setUint32(4, version);
+  bytes[4] = version >>> 24;
+  bytes[5] = version >>> 16;
+  bytes[6] = version >>> 8;
+  bytes[7] = version;
   bytes[8] = tenant.length;
   putAscii(bytes, TENANT_OFFSET, tenant);
   bytes[TENANT_OFFSET + tenant.length] = service.length;
