@@ -97,7 +97,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     [flushing, flushingRequests],
   ]);
   const seconds = context.isGuard ? 2 : 6;
-  const rounds = context.isGuard ? 1 : 5;
+  const rounds = context.isGuard ? 2 : 5;
   const found = new Map<string, LoadResult[]>();
   for (let round = -1; round < rounds; round++) {
     for (const { name, edge: of, begin } of disturbances) {
