@@ -11,11 +11,14 @@ if [ "$(cat "$stamp" 2>/dev/null || true)" != "$lock" ]; then
   if command -v npm >/dev/null 2>&1; then
     (cd "$root" && npm ci --no-audit --no-fund --loglevel=error >&2)
   else
-    (cd "$root" && bun install --no-save >&2)
+    # Native addons (the pkcs11 plugin's) are built by npm only.
+    (cd "$root" && bun install --no-save --ignore-scripts >&2)
   fi
   printf '%s' "$lock" >"$stamp"
 fi
 
 bun="$root/node_modules/.bin/bun"
+# Without npm nothing has put the pinned Bun in its place: the one that is there must do.
+"$bun" --version >/dev/null 2>&1 || bun=$(command -v bun)
 export PATH="$root/node_modules/.bin:$PATH"
 exec "$bun" "$@"

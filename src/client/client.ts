@@ -85,7 +85,7 @@ export function createClient(options: ClientOptions): Client {
         ...options.fetchOptions,
         ...(socket === undefined ? {} : { unix: socket }),
       });
-      answer = await response.json();
+      answer = parseJson(await response.text());
     } catch (cause) {
       throw new CryptoEdgeError(
         "lease_unavailable",
@@ -93,8 +93,8 @@ export function createClient(options: ClientOptions): Client {
         { cause },
       );
     }
-    if (response.ok) return answer as Answer;
-    throw errorFrom(answer, response.headers.get("retry-after"));
+    if (response.ok && answer !== undefined) return answer as Answer;
+    throw errorFrom(answer, response.headers.get("retry-after"), response.status);
   }
 
   return {
@@ -132,9 +132,23 @@ function bytesOf(text: string): Uint8Array {
   return bytes;
 }
 
-function errorFrom(answer: unknown, retryAfter: string | null): CryptoEdgeError {
+/** A server refuses some requests before the edge sees them, and then explains nothing: undefined. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function errorFrom(answer: unknown, retryAfter: string | null, status?: number): CryptoEdgeError {
   const { code, detail } = (answer ?? {}) as { code?: string; detail?: string };
-  const known = code !== undefined && Object.hasOwn(HTTP_STATUS, code) ? (code as ErrorCode) : "lease_unavailable";
+  const known =
+    code !== undefined && Object.hasOwn(HTTP_STATUS, code)
+      ? (code as ErrorCode)
+      : status === 413
+        ? "too_large"
+        : "lease_unavailable";
   const retryAfterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
   return new CryptoEdgeError(
     known,

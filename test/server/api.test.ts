@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseBlob } from "../../src/cipher/blob.ts";
+import { createClient } from "../../src/client/client.ts";
 import { CryptoEdgeError } from "../../src/errors.ts";
 import { type StaticEdge, startStaticEdge, staticConfiguration } from "../support/static-edge.ts";
 import vectors from "../vectors/blob-v1.json" with { type: "json" };
@@ -207,6 +208,21 @@ describe("the client", () => {
       code: "key_not_found",
     });
   });
+});
+
+test("the client tells a body that is too large from an edge that is not there, and an answer that is no edge's", async () => {
+  const plain = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => new Response("no JSON", { status: request.url.endsWith("create") ? 413 : 200 }),
+  });
+  try {
+    const client = createClient({ url: `http://127.0.0.1:${plain.port}` });
+    await expect(client.createKey(KEY)).rejects.toMatchObject({ code: "too_large" });
+    await expect(client.createKeys(KEY, 2)).rejects.toMatchObject({ code: "lease_unavailable" });
+  } finally {
+    await plain.stop(true);
+  }
 });
 
 test("the OpenAPI document describes every operation", async () => {
