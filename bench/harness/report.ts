@@ -19,7 +19,9 @@ export function formatTable(rows: readonly Row[]): string {
       .map((cell, column) => cell.padEnd(widths[column]!))
       .join("  ")
       .trimEnd();
-  const notes = rows.filter((row) => row.note !== undefined).map((row) => `  ${row.name}: ${row.note}`);
+  const notes = rows
+    .filter((row) => row.note !== undefined && row.note !== "")
+    .map((row) => `  ${row.name}: ${row.note}`);
   return [
     print(header),
     print(widths.map((width) => "-".repeat(width))),

@@ -62,7 +62,7 @@ ${below.length === 0 ? "None in this run." : below.map((row) => `- **${row.name}
 ## What stands beside the figures
 
 ${rows
-  .filter((row) => row.note !== undefined)
+  .filter((row) => row.note !== undefined && row.note !== "")
   .map((row) => `- ${row.name}: ${row.note}`)
   .join("\n")}
 `;
