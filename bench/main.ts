@@ -23,7 +23,7 @@ const USAGE = `usage: bun run bench [PART…] [options]
   --list          the parts`;
 
 /** A shortened run on a machine with neighbours tells only what is worse by far. */
-const GUARD_MARGIN = 0.5;
+const GUARD_MARGIN = 0.7;
 
 const folder = import.meta.dirname;
 const root = join(folder, "..");
