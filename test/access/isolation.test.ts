@@ -294,24 +294,66 @@ describe("a key source that is not honest", () => {
   });
 });
 
-test("a denied call asks no key source", async () => {
+test("a denied call looks for no lease, asks no key source and is answered alike for every tenant there is or is not", async () => {
   const asked: string[] = [];
   const counting: KeySource = {
     name: "counting",
-    async lease({ tenant }) {
+    async lease({ tenant, service }) {
       asked.push(tenant);
-      throw new Error("not this time");
+      return {
+        tenant,
+        service,
+        ttlMs: 60_000,
+        refreshAfterMs: 50_000,
+        log: undefined,
+        revocationSeq: 0,
+        versions: [{ version: 1, state: "active", key: new Uint8Array(32).fill(7) }],
+      };
     },
     async close() {},
   };
   const counted = await startStaticEdge(configuration, { keySource: counting });
   try {
-    const [url = ""] = counted.urls;
-    for (let index = 0; index < 50; index++)
-      await call(url, "create", { tenant: `made-up-${index}`, service: "billing" });
-    expect(asked).toEqual([]);
-    await call(url, "create", { tenant: "tenant-a", service: "billing" });
-    expect(asked).toContain("tenant-a");
+    const [byA = "", byB = "", byAll = ""] = counted.urls;
+    const leaseCounts = async (): Promise<string[]> =>
+      (await (await fetch(`${byAll}/metrics`)).text())
+        .split("\n")
+        .filter((line) => /^crypto_edge_(lease|source)/.test(line) && !line.includes("seconds"));
+    const blobOf = (wrapped: string, tenant: string): string => {
+      // The same blob with another tenant of the same length in its header: denied before anything is opened.
+      const bytes = Buffer.from(fromBase64url(wrapped)!);
+      const place = bytes.indexOf("tenant-b");
+      bytes.write(tenant, place, "latin1");
+      return toBase64url(bytes);
+    };
+    const leased = await create(byB, "tenant-b", "billing");
+    expect(asked).toEqual(["tenant-b"]);
+    const before = await leaseCounts();
+    expect(before.length).toBeGreaterThan(0);
+
+    // tenant-b's lease is held, tenant-x would be leased to whoever may, and made-up names follow.
+    for (const operation of ["create", "decrypt", "rewrap"]) {
+      const answers = new Set<string>();
+      for (const tenant of [
+        "tenant-b",
+        "tenant-x",
+        ...Array.from({ length: 48 }, (_, index) => `made-u${index + 10}`),
+      ]) {
+        const body =
+          operation === "create" ? { tenant, service: "billing" } : { wrapped: blobOf(leased.wrapped, tenant) };
+        const response = await fetch(`${byA}/v1/keys/${operation}`, {
+          method: "POST",
+          headers: { "content-type": "application/json", "x-request-id": "r-1" },
+          body: JSON.stringify(body),
+        });
+        const headers = [...response.headers].filter(([name]) => name !== "date");
+        answers.add(`${response.status} ${JSON.stringify(headers)} ${await response.text()}`);
+      }
+      expect([...answers]).toHaveLength(1);
+      expect([...answers][0]).toMatch(/^403 .*"code":"access_denied"/);
+    }
+    expect(await leaseCounts()).toEqual(before);
+    expect(asked).toEqual(["tenant-b"]);
   } finally {
     await counted.close();
   }
