@@ -11,10 +11,21 @@ const TTL_SECONDS = 4;
 /** A lease is renewed every second, so at any moment it lasts for three more; one is left for a slow machine. */
 const SURELY_HELD_MS = 2_000;
 const CACHE = `cache: { ttl: ${TTL_SECONDS}s, refresh_after: 1s }`;
+/** The Core's terms. */
+const LEASE = `{ ttl: ${TTL_SECONDS}s, refresh_after: 1s }`;
+/** How soon service is back once the Core is: docs/resilience.md promises it. */
+const RESUMED_WITHIN_MS = 2_000;
+/** How soon an edge that starts beside its Core answers, from the start of its process. */
+const RESTARTED_WITHIN_MS = 200;
+/** How often to look where a promise of milliseconds is measured. */
+const FINE_MS = 2;
+/** What a busy machine may add to a time that one request reads. */
+const NOISE_MS = 1_000;
 
 interface Leases {
   readonly leases: number;
   readonly shortestRemainingMs?: number;
+  readonly failing: number;
   readonly circuit: string;
   readonly calls: number;
 }
@@ -28,7 +39,21 @@ async function read(url: string): Promise<Readiness> {
   return (await (await fetch(url)).json()) as Readiness;
 }
 
+/** When the first hard deadline comes, by what an address tells, and not later; on this process's clock. */
+async function hardDeadlineMs(url: string): Promise<number> {
+  const askedMs = performance.now();
+  const { shortestRemainingMs } = (await read(url)).leases;
+  expect(shortestRemainingMs).toBeWithin(0, TTL_SECONDS * 1_000);
+  return askedMs + shortestRemainingMs!;
+}
+
 const sleep = (ms: number): Promise<void> => new Promise((resume) => setTimeout(resume, ms));
+
+/** How many leases the Core that runs now was asked for. */
+function leaseCallsAt(deployment: Deployment): number {
+  const [, calls] = /^edge-1\s+\S+\s+(\d+)/m.exec(deployment.admin("edges")) ?? [];
+  return Number(calls);
+}
 
 async function refusalOf(call: Promise<unknown>): Promise<CryptoEdgeError | undefined> {
   try {
@@ -40,38 +65,66 @@ async function refusalOf(call: Promise<unknown>): Promise<CryptoEdgeError | unde
   }
 }
 
+interface Call {
+  readonly sentMs: number;
+  readonly answeredMs: number;
+  readonly refusal: CryptoEdgeError | undefined;
+}
+
 /** Applications that create and open keys without pause, and what became of each call. */
 class Load {
-  readonly calls: { sentMs: number; refusal: CryptoEdgeError | undefined }[] = [];
+  readonly calls: Call[] = [];
+  readonly created: Uint8Array[] = [];
   #stopped = false;
   readonly #running: Promise<void>[];
 
-  constructor(url: string, wrapped: Uint8Array) {
+  /** Two applications for each blob: one opens it, one creates keys beside it. */
+  constructor(url: string, blobs: readonly { readonly service: string; readonly wrapped: Uint8Array }[]) {
     const client = createClient({ url });
-    this.#running = Array.from({ length: 4 }, async (_, index) => {
-      while (!this.#stopped) {
-        const sentMs = performance.now();
-        const refusal = await refusalOf(
-          index % 2 === 0 ? client.createKey({ tenant: TENANT, service: SERVICE }) : client.decryptKey({ wrapped }),
-        );
-        this.calls.push({ sentMs, refusal });
-        await sleep(refusal === undefined ? 2 : 20);
-      }
-    });
+    this.#running = blobs.flatMap(({ service, wrapped }) => [
+      this.#repeat(() => client.decryptKey({ wrapped })),
+      this.#repeat(async () => {
+        this.created.push((await client.createKey({ tenant: TENANT, service })).wrapped);
+      }),
+    ]);
   }
 
-  refusedBefore(endMs: number): unknown[] {
-    return this.calls.filter(({ sentMs, refusal }) => sentMs < endMs && refusal !== undefined);
+  async #repeat(call: () => Promise<unknown>): Promise<void> {
+    while (!this.#stopped) {
+      const sentMs = performance.now();
+      const refusal = await refusalOf(call());
+      this.calls.push({ sentMs, answeredMs: performance.now(), refusal });
+      await sleep(refusal === undefined ? 2 : 20);
+    }
   }
 
-  /** When a call that was sent after `fromMs` first succeeded. */
+  async isRunning(): Promise<void> {
+    const before = this.calls.length;
+    await until(() => this.calls.length > before + 50 || undefined);
+  }
+
+  refusedBetween(fromMs: number, endMs: number): Call[] {
+    return this.calls.filter(
+      ({ sentMs, answeredMs, refusal }) => sentMs > fromMs && answeredMs < endMs && refusal !== undefined,
+    );
+  }
+
+  servedBetween(fromMs: number, endMs: number): Call[] {
+    return this.calls.filter(
+      ({ sentMs, answeredMs, refusal }) => sentMs > fromMs && answeredMs < endMs && refusal === undefined,
+    );
+  }
+
+  /** When a call that was sent after `fromMs` was first answered well. */
   async servedAgain(fromMs: number): Promise<number> {
-    return until(() => this.calls.find(({ sentMs, refusal }) => sentMs >= fromMs && refusal === undefined)?.sentMs);
+    const served = (): Call | undefined =>
+      this.calls.find(({ sentMs, refusal }) => sentMs >= fromMs && refusal === undefined);
+    return until(() => served()?.answeredMs, { everyMs: FINE_MS });
   }
 
-  /** The first call that was refused. */
-  async refused(): Promise<CryptoEdgeError> {
-    return until(() => this.calls.find(({ refusal }) => refusal !== undefined)?.refusal);
+  /** The first call sent after `fromMs` that was refused. */
+  async refused(fromMs: number): Promise<CryptoEdgeError> {
+    return until(() => this.calls.find(({ sentMs, refusal }) => sentMs > fromMs && refusal !== undefined)?.refusal);
   }
 
   async stop(): Promise<void> {
@@ -83,39 +136,56 @@ class Load {
 describe("the Core is killed with kill -9, under load", () => {
   test("calls go on to the hard deadline, then say 503 with Retry-After; service is back with the Core, by itself", async () => {
     await using deployment = new Deployment();
-    await deployment.startCore(`{ ttl: ${TTL_SECONDS}s, refresh_after: 1s }`);
-    deployment.admin("service", "create", TENANT, SERVICE);
+    await deployment.startCore(LEASE);
+    const services = Array.from({ length: 6 }, (_, index) => `service-${index}`);
+    for (const service of services) deployment.admin("service", "create", TENANT, service);
     await deployment.startEdge(CACHE);
-    const { wrapped } = await deployment.client.createKey({ tenant: TENANT, service: SERVICE });
-    const load = new Load(deployment.edgeUrl, wrapped);
-    await until(() => load.calls.length > 50 || undefined);
+    const statusUrl = `${deployment.edgeUrl}/v1/status`;
+    const readyUrl = `${deployment.edgeUrl}/readyz`;
+    const created = services.map(async (service) => ({
+      service,
+      wrapped: (await deployment.client.createKey({ tenant: TENANT, service })).wrapped,
+    }));
+    const load = new Load(deployment.edgeUrl, await Promise.all(created));
 
-    await deployment.core!.stop("SIGKILL");
-    const killedMs = performance.now();
-    await sleep(SURELY_HELD_MS);
-    expect(load.refusedBefore(killedMs + SURELY_HELD_MS)).toEqual([]);
-    const left = await read(`${deployment.edgeUrl}/v1/status`);
-    expect(left.leases.shortestRemainingMs).toBeWithin(0, TTL_SECONDS * 1_000);
+    const resumedMs: number[] = [];
+    for (let outage = 0; outage < 3; outage++) {
+      await load.isRunning();
+      const upMs = performance.now();
+      await deployment.core!.stop("SIGKILL");
+      const killedMs = performance.now();
+      const deadlineMs = await hardDeadlineMs(readyUrl);
+      const latestDeadlineMs = killedMs + TTL_SECONDS * 1_000;
+      await sleep(SURELY_HELD_MS);
+      // Down, and every call answered: both pages tell how long that lasts, and say the same.
+      expect((await read(readyUrl)).leases.failing).toBeGreaterThan(0);
+      expect(Math.abs((await hardDeadlineMs(statusUrl)) - deadlineMs)).toBeLessThan(NOISE_MS);
 
-    const refusal = await load.refused();
-    expect(refusal).toMatchObject({ code: "lease_unavailable", status: 503 });
-    expect(refusal.retryAfterMs).toBeGreaterThan(0);
-    const over = await read(`${deployment.edgeUrl}/readyz`);
-    expect(over.leases).toMatchObject({ leases: 0 });
+      const refusal = await load.refused(upMs);
+      expect(refusal).toMatchObject({ code: "lease_unavailable", status: 503 });
+      expect(refusal.retryAfterMs).toBeGreaterThan(0);
+      await sleep(latestDeadlineMs + 200 - performance.now());
+      const over = (await read(statusUrl)).leases;
+      expect(over).toMatchObject({ leases: 0, circuit: expect.stringMatching(/^(half_)?open$/) });
+      expect(over.shortestRemainingMs).toBeUndefined();
+      const startingMs = performance.now();
+      expect(load.refusedBetween(upMs, deadlineMs)).toEqual([]);
+      expect(load.servedBetween(latestDeadlineMs, startingMs)).toEqual([]);
 
-    const callsBefore = over.leases.calls;
-    await deployment.startCore(`{ ttl: ${TTL_SECONDS}s, refresh_after: 1s }`);
-    const backMs = performance.now();
-    const resumedMs = (await load.servedAgain(backMs)) - backMs;
-    const { leases } = await read(`${deployment.edgeUrl}/readyz`);
+      await deployment.startCore(LEASE);
+      const backMs = performance.now();
+      resumedMs.push((await load.servedAgain(backMs)) - backMs);
+      await until(async () => (await read(readyUrl)).leases.leases === services.length);
+      // No stampede: each key is asked for once, whoever waits for it, and renewed after half a second at the soonest.
+      const calls = leaseCallsAt(deployment);
+      const renewals = Math.ceil((performance.now() - backMs) / 500);
+      expect(calls).toBeWithin(services.length, services.length * (1 + renewals) + 1);
+    }
     await load.stop();
-    console.log(`the Core back: served again after ${resumedMs.toFixed(0)} ms`);
-    // The circuit waits at most 1.5 s; the rest is for a machine that is busy.
-    expect(resumedMs).toBeLessThan(5_000);
-    // One key is needed, whoever waits for it: tries while the Core was away, and one call.
-    expect(leases.calls - callsBefore).toBeLessThan(60);
-    const served = load.calls.filter(({ sentMs }) => sentMs > backMs + resumedMs);
-    expect(served.filter(({ refusal: after }) => after !== undefined)).toEqual([]);
+    console.log(`the Core back: served again after ${resumedMs.map((ms) => ms.toFixed(0)).join(", ")} ms`);
+    expect(Math.max(...resumedMs)).toBeLessThan(10_000);
+    // The circuit waits for 1.5 s at most. The median, so that one stall of a busy machine is no failure.
+    expect(resumedMs.sort((a, b) => a - b)[1]).toBeLessThan(RESUMED_WITHIN_MS);
   });
 });
 
@@ -133,15 +203,16 @@ describe("a Core that", () => {
     await core.startWithEdge();
     const client = createClient({ url: core.edgeUrl });
     const { wrapped } = await client.createKey({ tenant: TENANT, service: SERVICE });
-    const load = new Load(core.edgeUrl, wrapped);
+    const load = new Load(core.edgeUrl, [{ service: SERVICE, wrapped }]);
+    await load.isRunning();
 
+    const startMs = performance.now();
     await core.fail(fault);
-    const failedMs = performance.now();
+    const deadlineMs = await hardDeadlineMs(`${core.edgeUrl}/readyz`);
     const cold = refusalOf(client.createKey({ tenant: TENANT, service: "cold" }));
     await sleep(SURELY_HELD_MS);
-    expect(load.refusedBefore(failedMs + SURELY_HELD_MS)).toEqual([]);
-
-    const refusal = await load.refused();
+    const refusal = await load.refused(startMs);
+    expect(load.refusedBetween(startMs, deadlineMs)).toEqual([]);
     expect(refusal).toMatchObject({ code: "lease_unavailable", status: 503 });
     expect(refusal.retryAfterMs).toBeGreaterThan(0);
     expect(await cold).toMatchObject({ code: "lease_unavailable" });
@@ -150,8 +221,9 @@ describe("a Core that", () => {
     const healedMs = performance.now();
     const resumedMs = (await load.servedAgain(healedMs)) - healedMs;
     await load.stop();
-    // A call that hangs is given five seconds, then the circuit waits.
-    expect(resumedMs).toBeLessThan(12_000);
+    console.log(`the Core healed: served again after ${resumedMs.toFixed(0)} ms`);
+    // A call that hangs is given five seconds first.
+    expect(resumedMs).toBeLessThan(RESUMED_WITHIN_MS + NOISE_MS + (fault === "never answers" ? 5_000 : 0));
     expect((await client.decryptKey({ wrapped })).version).toBe(1);
   });
 
@@ -161,42 +233,46 @@ describe("a Core that", () => {
     const client = createClient({ url: core.edgeUrl });
     const { wrapped } = await client.createKey({ tenant: TENANT, service: SERVICE });
     await core.fail("answers slowly");
-    const load = new Load(core.edgeUrl, wrapped);
+    const load = new Load(core.edgeUrl, [{ service: SERVICE, wrapped }]);
     const startMs = performance.now();
     await client.createKey({ tenant: TENANT, service: "cold" });
     expect(performance.now() - startMs).toBeGreaterThan(900);
     await sleep(2 * TTL_SECONDS * 1_000);
     await load.stop();
-    expect(load.refusedBefore(Number.POSITIVE_INFINITY)).toEqual([]);
+    expect(load.refusedBetween(startMs, Number.POSITIVE_INFINITY)).toEqual([]);
   });
 });
 
 describe("the edge is killed with kill -9, under load, and started again", () => {
-  test("its first good answer comes at once, and every older blob opens", async () => {
+  test("its first good answer comes within 200 ms of its start, and every older blob opens", async () => {
     await using deployment = new Deployment();
     await deployment.startCore();
     deployment.admin("service", "create", TENANT, SERVICE);
     await deployment.startEdge();
-    const blobs: Uint8Array[] = [];
+    const { client } = deployment;
+    const { wrapped } = await client.createKey({ tenant: TENANT, service: SERVICE });
+    const blobs: Uint8Array[] = [wrapped];
     const tookMs: number[] = [];
-    for (let round = 0; round < 5; round++) {
-      for (let index = 0; index < 20; index++) {
-        blobs.push((await deployment.client.createKey({ tenant: TENANT, service: SERVICE })).wrapped);
-      }
-      const inFlight = Promise.allSettled(blobs.map((wrapped) => deployment.client.decryptKey({ wrapped })));
+    // Noise only adds: the best of a few is the edge's own time, and a busy machine gets more tries.
+    while (tookMs.length < 4 || (Math.min(...tookMs) >= RESTARTED_WITHIN_MS && tookMs.length < 12)) {
+      const load = new Load(deployment.edgeUrl, [{ service: SERVICE, wrapped }]);
+      await load.isRunning();
       await deployment.edge!.stop("SIGKILL");
-      await inFlight;
+      await load.stop();
+      blobs.push(...load.created);
 
-      const startedMs = performance.now();
       const starting = deployment.startEdge();
-      await until(async () => (await deployment.client.decryptKey({ wrapped: blobs[0]! })).version);
+      const { startedMs } = deployment.edge!;
+      await until(async () => (await client.decryptKey({ wrapped })).version, { everyMs: FINE_MS });
       tookMs.push(performance.now() - startedMs);
       await starting;
     }
-    for (const wrapped of blobs) expect((await deployment.client.decryptKey({ wrapped })).version).toBe(1);
-    const best = Math.min(...tookMs);
     console.log(`edge restarted: first good answer after ${tookMs.map((ms) => ms.toFixed(0)).join(", ")} ms`);
-    // 200 ms on a machine that has nothing else to do.
-    expect(best).toBeLessThan(1_000);
+    expect(Math.min(...tookMs)).toBeLessThan(RESTARTED_WITHIN_MS);
+    expect(Math.max(...tookMs)).toBeLessThan(10_000);
+
+    expect(blobs.length).toBeGreaterThan(4 * 10);
+    const opened = await client.decryptKeys(blobs.map((blob) => ({ wrapped: blob })));
+    expect(opened.filter((result) => result instanceof CryptoEdgeError)).toEqual([]);
   });
 });

@@ -9,6 +9,8 @@ export const BINARY = process.env.CRYPTO_EDGE_BINARY ?? resolve(import.meta.dir,
 export interface Running {
   readonly process: ChildProcess;
   readonly pid: number;
+  /** Just before the process was made, on `performance.now()`'s clock. */
+  readonly startedMs: number;
   /** Everything that it has printed so far, on both streams. */
   readonly output: () => string;
   /** Waits until the output matches; rejects when the process ends first. */
@@ -29,6 +31,7 @@ export function start(
   args: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv; command?: string } = {},
 ): Running {
+  const startedMs = performance.now();
   const child = spawn(options.command ?? BINARY, args, {
     cwd: options.cwd ?? process.cwd(),
     env: options.env ?? process.env,
@@ -52,6 +55,7 @@ export function start(
   return {
     process: child,
     pid: child.pid!,
+    startedMs,
     output: () => output,
     ended,
     waitFor(pattern, timeoutMs = 30_000) {
@@ -107,8 +111,11 @@ export function temporaryFolder(): Disposable & { readonly path: string; file(na
   };
 }
 
-/** Asks again until `probe` gives something, for at most `timeoutMs`. */
-export async function until<T>(probe: () => Promise<T | undefined> | T | undefined, timeoutMs = 30_000): Promise<T> {
+/** Asks again every `everyMs` until `probe` gives something, for at most `timeoutMs`. */
+export async function until<T>(
+  probe: () => Promise<T | undefined> | T | undefined,
+  { timeoutMs = 30_000, everyMs = 20 } = {},
+): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
   for (;;) {
@@ -120,6 +127,6 @@ export async function until<T>(probe: () => Promise<T | undefined> | T | undefin
     }
     if (performance.now() > endMs)
       throw new Error(`not within ${timeoutMs} ms${last === undefined ? "" : `: ${last}`}`);
-    await new Promise((resume) => setTimeout(resume, 20));
+    await new Promise((resume) => setTimeout(resume, everyMs));
   }
 }
