@@ -93,7 +93,7 @@ describe("imports", () => {
     expect(
       offending(
         ({ from, to }) =>
-          to.startsWith("bun:") && !from.startsWith("core/") && from !== "key-memory/system-calls-bun.ts",
+          to.startsWith("bun:") && !from.startsWith("core/") && from !== "key-memory/foreign-functions-bun.ts",
       ),
     ).toEqual([]);
   });

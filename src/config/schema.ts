@@ -451,7 +451,6 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
 
 export type Configuration = Static<ReturnType<typeof configurationSchema>>;
 export type ListenerConfiguration = Configuration["listeners"][number];
-export type HttpsListenerConfiguration = Static<typeof HttpsListener>;
 export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
 export type CoreConfiguration = Static<typeof CoreSection>;

@@ -1,6 +1,8 @@
+import { type ForeignFunctions, libcCalls } from "./libc.ts";
+
 /**
- * The few calls of the operating system that key memory needs (and one for the service manager), and their numbers. Two adapters reach them, one for each
- * runtime's foreign functions: the only code here that is not the same under Bun and Deno.
+ * The few calls of the operating system that key memory needs (and one for the service manager), and their numbers.
+ * `libc.ts` makes them; how a runtime calls a foreign function is the only code here that is not the same under Bun and Deno.
  */
 export interface SystemCalls {
   readonly platform: Platform;
@@ -55,15 +57,6 @@ export const RLIMIT_MEMLOCK: Readonly<Record<Platform, number>> = { linux: 8, da
 export const PR_GET_DUMPABLE = 3;
 export const PR_SET_DUMPABLE = 4;
 
-/** The same on every architecture, as all system calls since 2019. */
-export const SYS_MEMFD_SECRET = 447;
-export const O_CLOEXEC = 0o2000000;
-
-/** Linux only. */
-export const AF_UNIX = 1;
-export const SOCK_DGRAM_CLOEXEC = 2 | O_CLOEXEC;
-export const MSG_NOSIGNAL = 0x4000;
-
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
   1: "EPERM",
   11: "EAGAIN",
@@ -78,9 +71,6 @@ const ERRNO_NAMES: Readonly<Record<number, string>> = {
 export function errnoName(errno: number): string {
   return ERRNO_NAMES[errno] ?? `errno ${errno}`;
 }
-
-/** Glibc's name; musl's loader answers to it too, since it takes every `libc.…` for itself. */
-export const LIBC: Readonly<Record<Platform, string>> = { linux: "libc.so.6", darwin: "libSystem.B.dylib" };
 
 /** Detaches the buffer, so that a view that someone kept is empty and not a hole in the address space. */
 export function letGo(bytes: Uint8Array): void {
@@ -105,10 +95,16 @@ async function load(): Promise<SystemCallsOrReason> {
     return { calls: undefined, reason: `nothing is known of key memory on ${platform}` };
   }
   try {
-    if ("Bun" in globalThis) return { calls: (await import("./system-calls-bun.ts")).bunSystemCalls(platform) };
-    if ("Deno" in globalThis) return { calls: (await import("./system-calls-deno.ts")).denoSystemCalls(platform) };
-    return { calls: undefined, reason: "this runtime has no foreign functions" };
+    const foreign = await foreignFunctions();
+    if (foreign === undefined) return { calls: undefined, reason: "this runtime has no foreign functions" };
+    return { calls: libcCalls(platform, foreign) };
   } catch (error) {
     return { calls: undefined, reason: `libc can't be called (${error instanceof Error ? error.message : error})` };
   }
+}
+
+async function foreignFunctions(): Promise<ForeignFunctions | undefined> {
+  if ("Bun" in globalThis) return (await import("./foreign-functions-bun.ts")).bunForeignFunctions;
+  if ("Deno" in globalThis) return (await import("./foreign-functions-deno.ts")).denoForeignFunctions();
+  return undefined;
 }

@@ -54,15 +54,6 @@ export interface LoadedPlugins {
   readonly hooks: ReadonlyMap<string, Contributed<HooksContribution>>;
 }
 
-export const NO_PLUGINS: LoadedPlugins = {
-  plugins: [],
-  keySources: new Map(),
-  revocationTransports: new Map(),
-  eventPublishers: new Map(),
-  auditSinks: new Map(),
-  hooks: new Map(),
-};
-
 const KINDS = ["keySources", "revocationTransports", "eventPublishers", "auditSinks", "hooks"] as const;
 const KNOWN_KEYS = ["name", "apiVersion", "version", ...KINDS];
 /** Names that the configuration uses itself, beside the sections of the contributions. */

@@ -1,0 +1,35 @@
+import type { ForeignFunctions, NativeFunction, NativeFunctions } from "./libc.ts";
+
+/** What is used here of Deno's foreign functions (needs `--allow-ffi`). */
+interface Deno {
+  dlopen(
+    library: string,
+    functions: Readonly<Record<string, { readonly parameters: readonly string[]; readonly result: string }>>,
+  ): { readonly symbols: unknown };
+  readonly UnsafePointer: { create(address: bigint): object | null };
+  readonly UnsafePointerView: {
+    new (pointer: object): { getInt32(offset?: number): number };
+    getArrayBuffer(pointer: object, lengthBytes: number): ArrayBuffer;
+  };
+}
+
+export function denoForeignFunctions(): ForeignFunctions {
+  const { Deno } = globalThis as unknown as { Deno: Deno };
+  const pointer = (address: number): object => {
+    const created = Deno.UnsafePointer.create(BigInt(address));
+    if (created === null) throw new Error("a null pointer has no bytes");
+    return created;
+  };
+  return {
+    open<Names extends string>(library: string, functions: Readonly<Record<Names, NativeFunction>>) {
+      const denoFunctions: Record<string, { parameters: string[]; result: string }> = {};
+      for (const [name, { parameters, result }] of Object.entries<NativeFunction>(functions)) {
+        denoFunctions[name] = { parameters: parameters.map((type) => (type === "bytes" ? "buffer" : type)), result };
+      }
+      return Deno.dlopen(library, denoFunctions).symbols as NativeFunctions<Names>;
+    },
+    readInt32: (address) => new Deno.UnsafePointerView(pointer(address)).getInt32(),
+    view: (address, lengthBytes) =>
+      new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer(address), lengthBytes)),
+  };
+}
