@@ -2,7 +2,6 @@
  * Suite 1: HKDF-SHA-256, AES-256-GCM, committing (blob-format.md). The sessions here are the hot path: every wrap and
  * unwrap runs through them, synchronously.
  */
-import { timingSafeEqual } from "node:crypto";
 import { CryptoEdgeError } from "../errors.ts";
 import { allocateSecret, wipe } from "../wipe.ts";
 import {
@@ -15,7 +14,7 @@ import {
   type WrappedKey,
 } from "./blob.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "./cipher.ts";
-import { gcmDecrypt, gcmEncrypt } from "./gcm.ts";
+import { GcmKey } from "./gcm-key.ts";
 import { deriveWrappingKey, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 
 /** "Rules for a writer": a salt serves at most 2^30 blobs. */
@@ -45,23 +44,21 @@ export function createAesGcmCipher(options: AesGcmOptions = {}): Cipher {
   };
 }
 
-/** A wrapping key K and its commitment C, derived for one salt. */
+/** A wrapping key K, derived for one salt. */
 interface DerivedKey {
-  readonly salt: Uint8Array;
   readonly key: Uint8Array;
-  readonly commitment: Uint8Array;
+  /** Everything of a blob before its ciphertext, the nonce's place being zeros: identity, salt and commitment. */
+  readonly header: Uint8Array;
+  readonly gcm: GcmKey;
 }
 
-/** Nothing here waits, so one nonce and one tag in work serve every session; neither is secret. */
+/** Nothing here waits, so one nonce in work serves every session; it is no secret. */
 const NONCE = new Uint8Array(NONCE_LENGTH);
-const TAG = new Uint8Array(TAG_LENGTH);
 
 class AesGcmSession implements WrappingSession {
   readonly #identity: Uint8Array;
   readonly #serviceKey: ServiceKeyReader;
   readonly #settings: Required<AesGcmOptions>;
-  /** Everything of a blob before its ciphertext, the nonce's place being filled for each: the additional data. */
-  readonly #header: Uint8Array;
   readonly #saltOffset: number;
   readonly #nonceOffset: number;
   /**
@@ -80,23 +77,17 @@ class AesGcmSession implements WrappingSession {
     this.#settings = settings;
     this.#saltOffset = this.#identity.length;
     this.#nonceOffset = this.#saltOffset + SALT_LENGTH;
-    this.#header = new Uint8Array(this.#nonceOffset + NONCE_LENGTH + COMMITMENT_LENGTH);
-    this.#header.set(this.#identity);
   }
 
   wrap(dataKey: Uint8Array, context: Uint8Array): Uint8Array {
     if (this.#wrapping === undefined || this.#wrapped === this.#settings.blobsPerSalt) this.#drawSalt();
-    const wrapping = this.#wrapping!;
+    const { header, gcm } = this.#wrapping!;
     this.#wrapped++;
-    const header = this.#header;
-    const nonce = NONCE;
-    this.#settings.fillRandom(nonce);
-    header.set(nonce, this.#nonceOffset);
-
     const blob = new Uint8Array(header.length + dataKey.length + TAG_LENGTH);
     blob.set(header);
-    const additionalData = context.length === 0 ? header : concatenate(header, context);
-    gcmEncrypt(wrapping.key, nonce, additionalData, dataKey, blob, header.length);
+    this.#settings.fillRandom(NONCE);
+    blob.set(NONCE, this.#nonceOffset);
+    gcm.encrypt(blob, context, dataKey, header.length);
     return blob;
   }
 
@@ -105,7 +96,7 @@ class AesGcmSession implements WrappingSession {
     const { bytes, saltOffset } = wrapped;
     const saltStart = startOfSalt(bytes, saltOffset);
     const candidate = this.#openingKeys.get(saltStart);
-    if (candidate !== undefined && isSalt(candidate.salt, bytes, saltOffset)) {
+    if (candidate !== undefined && isSalt(candidate.header, bytes, saltOffset)) {
       return this.#open(candidate, wrapped, context);
     }
     const derived = this.#derive(bytes.slice(saltOffset, wrapped.nonceOffset));
@@ -121,16 +112,13 @@ class AesGcmSession implements WrappingSession {
   }
 
   #open(derived: DerivedKey, wrapped: WrappedKey, context: Uint8Array): Uint8Array {
-    const { bytes, nonceOffset, commitmentOffset, ciphertextOffset, tagOffset } = wrapped;
-    if (!timingSafeEqual(bytes.subarray(commitmentOffset, ciphertextOffset), derived.commitment)) {
-      throw decryptionFailed();
-    }
-    copy(bytes, nonceOffset, NONCE);
-    copy(bytes, tagOffset, TAG);
-    const header = bytes.subarray(0, ciphertextOffset);
-    const additionalData = context.length === 0 ? header : concatenate(header, context);
-    const ciphertext = bytes.subarray(ciphertextOffset, tagOffset);
-    const dataKey = gcmDecrypt(derived.key, NONCE, additionalData, ciphertext, TAG);
+    const { bytes, nonceOffset, commitmentOffset, ciphertextOffset } = wrapped;
+    const { header } = derived;
+    let difference = header.length ^ ciphertextOffset;
+    for (let index = 0; index < nonceOffset; index++) difference |= header[index]! ^ bytes[index]!;
+    for (let index = commitmentOffset; index < ciphertextOffset; index++) difference |= header[index]! ^ bytes[index]!;
+    if (difference !== 0) throw decryptionFailed();
+    const dataKey = derived.gcm.decrypt(bytes, context, ciphertextOffset);
     if (dataKey === undefined) throw decryptionFailed();
     return dataKey;
   }
@@ -148,24 +136,22 @@ class AesGcmSession implements WrappingSession {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
     const salt = new Uint8Array(SALT_LENGTH);
     this.#settings.fillRandom(salt);
-    this.#header.set(salt, this.#saltOffset);
     if (this.#wrapping !== undefined) wipeDerived(this.#wrapping);
     this.#wrapping = this.#derive(salt);
-    this.#header.set(this.#wrapping.commitment, this.#nonceOffset + NONCE_LENGTH);
     this.#wrapped = 0;
   }
 
-  /** Keeps `salt`. */
   #derive(salt: Uint8Array): DerivedKey {
     const derived = this.#serviceKey.use((serviceKey) => deriveWrappingKey(serviceKey, salt, this.#identity));
-    // Buffers of their own, not views: a view costs a session more memory than what it holds, and the commitment, which
-    // every blob shows, needs no secret's.
     const key = allocateSecret(WRAPPING_KEY_LENGTH);
-    const commitment = new Uint8Array(COMMITMENT_LENGTH);
-    copy(derived, 0, key);
-    copy(derived, WRAPPING_KEY_LENGTH, commitment);
+    copy(derived, 0, key, 0, WRAPPING_KEY_LENGTH);
+    const commitmentOffset = this.#nonceOffset + NONCE_LENGTH;
+    const header = new Uint8Array(commitmentOffset + COMMITMENT_LENGTH);
+    header.set(this.#identity);
+    header.set(salt, this.#saltOffset);
+    copy(derived, WRAPPING_KEY_LENGTH, header, commitmentOffset, COMMITMENT_LENGTH);
     wipe(derived);
-    return { salt, key, commitment };
+    return { key, header, gcm: new GcmKey(key, header, this.#nonceOffset) };
   }
 
   #keepForOpening(saltStart: number, derived: DerivedKey): void {
@@ -185,26 +171,19 @@ function startOfSalt(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!;
 }
 
-function isSalt(salt: Uint8Array, bytes: Uint8Array, offset: number): boolean {
-  for (let index = 0; index < SALT_LENGTH; index++) if (salt[index] !== bytes[offset + index]) return false;
+function isSalt(header: Uint8Array, bytes: Uint8Array, offset: number): boolean {
+  for (let index = offset; index < offset + SALT_LENGTH; index++) if (header[index] !== bytes[index]) return false;
   return true;
 }
 
-/** Fills `target` from `offset` on. Cheaper than a view for a few bytes. */
-function copy(bytes: Uint8Array, offset: number, target: Uint8Array): void {
-  for (let index = 0; index < target.length; index++) target[index] = bytes[offset + index]!;
+/** Byte by byte: a view of a small secret would leave a copy behind (`allocateSecret`). */
+function copy(from: Uint8Array, fromOffset: number, to: Uint8Array, toOffset: number, length: number): void {
+  for (let index = 0; index < length; index++) to[toOffset + index] = from[fromOffset + index]!;
 }
 
-function wipeDerived(derived: DerivedKey): void {
-  wipe(derived.key);
-  wipe(derived.commitment);
-}
-
-function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
+function wipeDerived({ key, gcm }: DerivedKey): void {
+  gcm.close();
+  wipe(key);
 }
 
 function decryptionFailed(): CryptoEdgeError {
