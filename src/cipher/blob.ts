@@ -113,11 +113,27 @@ function readName(bytes: Uint8Array, offset: number, length: number, field: stri
   if (length === 0 || length > NAME_LENGTH_MAX)
     throw malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`);
   if (offset + length > bytes.length) throw malformed(`it ends inside its ${field}`);
+  let hash = length;
+  for (let index = offset; index < offset + length; index++) hash = Math.imul(hash, 31) + bytes[index]!;
+  const place = hash & (KNOWN_NAMES.length - 1);
+  const known = KNOWN_NAMES[place]!;
+  if (isAscii(known, bytes, offset, length)) return known;
   for (let index = offset; index < offset + length; index++) {
     if (NAME_BYTE[bytes[index]!] === 0) throw malformed(`its ${field} has a character that is not allowed`);
   }
   if (NAME_BYTE[bytes[offset]!] !== ALPHANUMERIC) throw malformed(`its ${field} does not start with a letter or digit`);
-  return asciiSlice(bytes, offset, offset + length);
+  const name = String.fromCharCode(...bytes.subarray(offset, offset + length));
+  KNOWN_NAMES[place] = name;
+  return name;
+}
+
+/** Names read lately, by a hash of their bytes: to make a string anew for each blob would take longer than all else here. */
+const KNOWN_NAMES: string[] = new Array(1024).fill("");
+
+function isAscii(text: string, bytes: Uint8Array, offset: number, length: number): boolean {
+  if (text.length !== length) return false;
+  for (let index = 0; index < length; index++) if (text.charCodeAt(index) !== bytes[offset + index]) return false;
+  return true;
 }
 
 /** 0: not allowed in a name; 1: allowed after the first character; 2: a letter or digit. */
@@ -130,12 +146,6 @@ for (const character of "._:-") NAME_BYTE[character.charCodeAt(0)] = 1;
 
 function putAscii(target: Uint8Array, offset: number, text: string): void {
   for (let index = 0; index < text.length; index++) target[offset + index] = text.charCodeAt(index);
-}
-
-function asciiSlice(bytes: Uint8Array, start: number, end: number): string {
-  let text = "";
-  for (let index = start; index < end; index++) text += String.fromCharCode(bytes[index]!);
-  return text;
 }
 
 function malformed(reason: string): CryptoEdgeError {

@@ -6,7 +6,7 @@
  * put together from it: counter mode and GHASH. What a header adds to GHASH is summed once, all but its nonce.
  */
 import { type Cipheriv, createCipheriv } from "node:crypto";
-import { allocateSecret, wipe } from "../wipe.ts";
+import { wipe } from "../wipe.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "./blob.ts";
 import { Ghash } from "./ghash.ts";
 
@@ -72,7 +72,7 @@ export class GcmKey {
     }
     let plaintext: Uint8Array | undefined;
     if (difference === 0) {
-      plaintext = allocateSecret(length);
+      plaintext = new Uint8Array(length);
       for (let index = 0; index < length; index++) {
         plaintext[index] = blob[offset + index]! ^ stream[BLOCK_LENGTH + index]!;
       }
