@@ -1,8 +1,7 @@
-/** Wrapping and unwrapping in this process, beside AES-256-GCM alone: rounds in turn, medians. */
-import { randomBytes } from "node:crypto";
+/** Wrapping and unwrapping in this process, beside the runtime's AES-256-GCM alone: rounds in turn, medians. */
+import { createCipheriv, randomBytes } from "node:crypto";
 import { createAesGcmCipher } from "../cipher/aes-gcm.ts";
 import { parseBlob } from "../cipher/blob.ts";
-import { gcmEncrypt } from "../cipher/gcm.ts";
 
 const ROUNDS = 7;
 const CALLS_AT_ONCE = 2_000;
@@ -26,9 +25,8 @@ export function measureCipher(totalMs: number): CipherRate[] {
   const key = randomBytes(32);
   const nonce = new Uint8Array(12);
   const header = blob.subarray(0, blob.length - 48);
-  const target = new Uint8Array(48);
   const subjects: [name: string, run: () => unknown][] = [
-    ["AES-256-GCM alone", () => gcmEncrypt(key, nonce, header, dataKey, target, 0)],
+    ["AES-256-GCM alone", () => encryptAlone(key, nonce, header, dataKey)],
     ["make and wrap a data key", () => session.wrap(crypto.getRandomValues(dataKey), NO_CONTEXT)],
     ["unwrap a data key", () => session.unwrap(parseBlob(blob), NO_CONTEXT)],
   ];
@@ -47,6 +45,14 @@ export function measureCipher(totalMs: number): CipherRate[] {
     const perSecond = median(rates[index]!);
     return { name, perSecond, ratio: perSecond / baseline };
   });
+}
+
+function encryptAlone(key: Uint8Array, nonce: Uint8Array, additionalData: Uint8Array, plaintext: Uint8Array): void {
+  const cipher = createCipheriv("aes-256-gcm", key, nonce);
+  cipher.setAAD(additionalData);
+  cipher.update(plaintext);
+  cipher.final();
+  cipher.getAuthTag();
 }
 
 function ratePerSecond(run: () => unknown, durationMs: number): number {

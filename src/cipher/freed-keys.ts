@@ -1,5 +1,5 @@
 /**
- * The crypto library copies the key of every `createCipheriv` into a block of its own, and frees the block unwiped: 24
+ * The crypto library copies the key of a `createCipheriv` into a block of its own, and frees the block unwiped: 24
  * of the 32 bytes stay there until something else is put in. This puts something else in.
  */
 import type { Clock } from "../clock/clock.ts";

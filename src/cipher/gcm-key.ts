@@ -13,7 +13,7 @@ import { Ghash } from "./ghash.ts";
 const BLOCK_LENGTH = 16;
 const MESSAGE_BLOCKS_MAX = 4;
 /** Keys that are ready at a time, in the whole process; the one made first gives way, and is made again when it is used. */
-const READY_KEYS_MAX = 16_384;
+export const READY_KEYS_MAX = 16_384;
 
 /** The first counter blocks of a message, which only the nonce is missing from; by the number of its blocks. */
 const COUNTERS = new Uint8Array(BLOCK_LENGTH * (1 + MESSAGE_BLOCKS_MAX));
@@ -57,6 +57,7 @@ export class GcmKey {
     this.#addMessage(length);
     for (let index = 0; index < TAG_LENGTH; index++) blob[offset + length + index] = result[index]! ^ stream[index]!;
     wipe(stream);
+    wipe(result);
   }
 
   /** The plaintext in a new buffer, the caller's to wipe; undefined when the tag, which ends the blob, does not fit. */
@@ -78,6 +79,7 @@ export class GcmKey {
       }
     }
     wipe(stream);
+    wipe(result);
     return plaintext;
   }
 
@@ -111,12 +113,13 @@ export class GcmKey {
       return aes.update(COUNTERS_OF[count]!);
     }
     const { blocks, result } = ghash!;
-    result.set((this.#bases[count] ??= this.#sumBase(length)));
+    result.set(this.#bases[count] ?? this.#sumBase(length));
     const place = nonceOffset % BLOCK_LENGTH;
     const nonceBlocks = place + NONCE_LENGTH > BLOCK_LENGTH ? 2 : 1;
     blocks.fill(0, 0, nonceBlocks * BLOCK_LENGTH);
     for (let index = 0; index < NONCE_LENGTH; index++) blocks[place + index] = COUNTERS[index]!;
-    const blocksToEnd = Math.ceil(this.#header.length / BLOCK_LENGTH) - (nonceOffset - place) / BLOCK_LENGTH + count + 1;
+    const blocksToEnd =
+      Math.ceil(this.#header.length / BLOCK_LENGTH) - (nonceOffset - place) / BLOCK_LENGTH + count + 1;
     ghash!.add(this.#slot, blocksToEnd, nonceBlocks);
     return aes.update(COUNTERS_OF[count]!);
   }
@@ -128,7 +131,9 @@ export class GcmKey {
 
   #sumBase(length: number): Uint8Array {
     ghash!.digest(this.#slot, authenticated(this.#header, length));
-    return ghash!.result.slice();
+    const base = ghash!.result.slice();
+    this.#bases[length / BLOCK_LENGTH] = base;
+    return base;
   }
 
   #open(): Cipheriv {

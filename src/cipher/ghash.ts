@@ -13,8 +13,7 @@ const get = (local: number): Code => [0x20, local];
 const set = (local: number, value: Code): Code => [...value, 0x21, local];
 const binary =
   (operation: number) =>
-  (first: Code, ...others: readonly Code[]): Code =>
-    others.reduce((code, other) => [...code, ...other, operation], first);
+  (first: Code, ...others: readonly Code[]): Code => [...first, ...others.flatMap((other) => [...other, operation])];
 const and = binary(0x83);
 const or = binary(0x84);
 const xor = binary(0x85);
@@ -38,10 +37,7 @@ function constant(value: bigint): Code {
 
 /** Swaps neighbouring groups of `bits` bits, those that `mask` selects with those above them. */
 const swap = (local: number, bits: number, mask: bigint): Code =>
-  set(
-    local,
-    or(shiftLeft(and(get(local), constant(mask)), bits), and(shiftRight(get(local), bits), constant(mask))),
-  );
+  set(local, or(shiftLeft(and(get(local), constant(mask)), bits), and(shiftRight(get(local), bits), constant(mask))));
 
 const HOLES = [0x1111111111111111n, 0x2222222222222222n, 0x4444444444444444n, 0x8888888888888888n].map(constant);
 
@@ -122,10 +118,7 @@ function sum(): Code {
     set(local, or(shiftLeft(get(local), 1), shiftRight(get(below), 63)));
   // The field's polynomial, x^128 + x^7 + x^2 + x + 1, in GHASH's order of bits.
   const fold = (from: number, near: number, far: number): Code => [
-    ...set(
-      far,
-      xor(get(far), get(from), shiftRight(get(from), 1), shiftRight(get(from), 2), shiftRight(get(from), 7)),
-    ),
+    ...set(far, xor(get(far), get(from), shiftRight(get(from), 1), shiftRight(get(from), 2), shiftRight(get(from), 7))),
     ...set(near, xor(get(near), shiftLeft(get(from), 63), shiftLeft(get(from), 62), shiftLeft(get(from), 57))),
   ];
   const addTo = (offset: number, local: number): Code =>
@@ -157,7 +150,13 @@ function assemble(memoryPages: number): Uint8Array<ArrayBuffer> {
     const body = vector(items);
     return [id, ...length(body.length), ...body];
   };
-  const type = (operands: Code, results: Code): Code => [0x60, operands.length, ...operands, results.length, ...results];
+  const type = (operands: Code, results: Code): Code => [
+    0x60,
+    operands.length,
+    ...operands,
+    results.length,
+    ...results,
+  ];
   const body = (locals: number, code: Code): Code => {
     const bytes = [...(locals === 0 ? [0] : [1, locals, I64]), ...code, 0x0b];
     return [...length(bytes.length), ...bytes];
@@ -165,12 +164,7 @@ function assemble(memoryPages: number): Uint8Array<ArrayBuffer> {
   const name = (text: string): Code => [text.length, ...new TextEncoder().encode(text)];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [
-      type([I64, I64], [I64]),
-      type([I64], [I64]),
-      type([I32, I32], []),
-      type([I32, I32, I32, I32], []),
-    ]),
+    ...section(1, [type([I64, I64], [I64]), type([I64], [I64]), type([I32, I32], []), type([I32, I32, I32, I32], [])]),
     ...section(3, [[0], [1], [1], [2], [3]]),
     ...section(5, [[0, ...length(memoryPages)]]),
     ...section(7, [
