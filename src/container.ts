@@ -290,7 +290,7 @@ async function createUsage(
   }
   const send = core && sendToCore(core);
   try {
-    return openUsage({ configuration, clock, send, sinks, warn: (message) => log.warn(message) });
+    return await openUsage({ configuration, clock, send, sinks, warn: (message) => log.warn(message) });
   } catch (error) {
     throw errorAt(["audit", "file"], `the audit file can't be opened: ${messageOf(error)}`);
   }

@@ -21,6 +21,7 @@ import { basename, dirname, join } from "node:path";
 import type { Clock } from "../clock/clock.ts";
 import { messageOf } from "../errors.ts";
 import { CHAIN_START, type ChainHead, readChainedLine } from "./audit-chain.ts";
+import type { AuditLock } from "./audit-lock.ts";
 import type { LineSink } from "./audit-log.ts";
 
 /**
@@ -37,6 +38,8 @@ export interface AuditFileOptions {
   /** How many of those are kept; 0 keeps all. */
   readonly keepFiles: number;
   readonly fsync: FsyncPolicy;
+  /** Of this file, held already; released with it. */
+  readonly lock?: AuditLock;
   readonly warn: (message: string) => void;
 }
 
@@ -111,6 +114,7 @@ export class AuditFile implements LineSink {
       this.errors++;
     }
     closeSync(this.#descriptor);
+    this.#options.lock?.release();
   }
 
   #writePending(headSeq: number): void {

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock/clock.ts";
 import type { Configuration } from "../config/schema.ts";
 import { AuditFile } from "./audit-file.ts";
+import { lockAuditFile } from "./audit-lock.ts";
 import { AuditLog, AuditStdout, type LineSink } from "./audit-log.ts";
 import type { AuditSink } from "./audit-sink.ts";
 import { SinkSender } from "./sink-sender.ts";
@@ -22,9 +23,10 @@ export interface OpenUsageOptions {
 const MOST_PRINCIPALS = 1000;
 const SINK_BATCH = 500;
 
-/** @throws when the audit file can't be opened: an edge that can't keep its audit does not start. */
-export function openUsage({ configuration, clock, send, sinks, warn }: OpenUsageOptions): Usage {
+/** @throws when the audit file can't be opened, or is another edge's: an edge that can't keep its audit does not start. */
+export async function openUsage({ configuration, clock, send, sinks, warn }: OpenUsageOptions): Promise<Usage> {
   const { edge, usage, audit } = configuration;
+  const file = audit.file && (await openAuditFile(audit.file, clock, warn));
   const counters = new UsageCounters({ maxRows: usage.max_rows, maxPrincipals: MOST_PRINCIPALS });
   const shipper =
     send &&
@@ -38,16 +40,6 @@ export function openUsage({ configuration, clock, send, sinks, warn }: OpenUsage
       warn,
     });
 
-  const file =
-    audit.file &&
-    new AuditFile({
-      path: audit.file.path,
-      clock,
-      maxBytes: audit.file.max_size,
-      keepFiles: audit.file.keep_files,
-      fsync: audit.file.fsync,
-      warn,
-    });
   const lineSinks: LineSink[] = [];
   if (file !== undefined) lineSinks.push(file);
   if (audit.stdout) lineSinks.push(new AuditStdout());
@@ -84,4 +76,18 @@ export function openUsage({ configuration, clock, send, sinks, warn }: OpenUsage
     auditLog,
     sinks: senders,
   });
+}
+
+async function openAuditFile(
+  { path, max_size, keep_files, fsync }: NonNullable<Configuration["audit"]["file"]>,
+  clock: Clock,
+  warn: (message: string) => void,
+): Promise<AuditFile> {
+  const lock = await lockAuditFile(path, warn);
+  try {
+    return new AuditFile({ path, clock, maxBytes: max_size, keepFiles: keep_files, fsync, lock, warn });
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
 }
