@@ -1,8 +1,17 @@
 /** The plugin's section of the configuration, the same for an edge and for a Core, and how to connect by it. */
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type ChannelModel, connect } from "amqplib";
-import { Duration, Path, Secret, Section, SectionError, type Static, Type } from "crypto-edge/plugin";
+import {
+  BrokerTls,
+  checkLogin,
+  Duration,
+  PasswordLogin,
+  readTls,
+  Section,
+  SectionError,
+  type Static,
+  Type,
+} from "crypto-edge/plugin";
 
 export const AmqpSection = Section(
   {
@@ -26,18 +35,8 @@ export const AmqpSection = Section(
       minimumMs: 60_000,
       description: "How long the queue of an edge that is away is kept.",
     }),
-    user: Type.Optional(Type.String({ minLength: 1, description: "With `password`." })),
-    password: Type.Optional(Secret({ description: "In place, or `file:` and a path." })),
-    tls: Type.Optional(
-      Section(
-        {
-          ca: Type.Optional(Path({ description: "The CA of the server's certificate; the system's without it." })),
-          cert: Type.Optional(Path({ description: "A client certificate, with `key`." })),
-          key: Type.Optional(Path({ description: "Its private key." })),
-        },
-        { description: "For amqps:// addresses." },
-      ),
-    ),
+    ...PasswordLogin,
+    tls: Type.Optional(BrokerTls("For amqps:// addresses.")),
   },
   { description: "Revocation events over RabbitMQ (AMQP 0-9-1)." },
 );
@@ -49,18 +48,13 @@ const HEARTBEAT_SECONDS = 5;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** What no schema can say. @throws {SectionError} */
-export function checkAmqp({ user, password, tls, servers }: AmqpConfiguration): void {
-  if ((user === undefined) !== (password === undefined)) {
-    throw new SectionError([user === undefined ? "user" : "password"], "user and password go together: give both");
-  }
-  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
-    throw new SectionError(["tls"], "cert and key go together: give both");
-  }
+export function checkAmqp(configuration: AmqpConfiguration): void {
+  const { tls, servers } = configuration;
+  checkLogin(configuration);
   const plain = servers.findIndex((server) => server.startsWith("amqp://"));
   if (tls !== undefined && plain >= 0) {
     throw new SectionError(["servers", plain], "there is a tls section, so the address must begin with amqps://");
   }
-  for (const path of [tls?.ca, tls?.cert, tls?.key]) if (path !== undefined) readFile(path);
 }
 
 /** One connection to any of the servers. Files are read anew each time, so that a rotated certificate is taken up. */
@@ -83,21 +77,11 @@ export async function connectAmqp(configuration: AmqpConfiguration, name: string
       timeout: CONNECT_TIMEOUT_MS,
       clientProperties: { connection_name: name },
       ...(isTls && isIP(hostname) === 0 ? { servername: hostname } : {}),
-      ...(tls?.ca === undefined ? {} : { ca: [readFile(tls.ca)] }),
-      ...(tls?.cert === undefined ? {} : { cert: readFile(tls.cert) }),
-      ...(tls?.key === undefined ? {} : { key: readFile(tls.key) }),
+      ...readTls(tls),
     },
   );
 }
 
 export function exchanges({ exchange }: AmqpConfiguration): { events: string; heartbeats: string } {
   return { events: exchange, heartbeats: `${exchange}.heartbeats` };
-}
-
-function readFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new SectionError([], `${path} can't be read (${(cause as NodeJS.ErrnoException).code})`);
-  }
 }

@@ -1,5 +1,10 @@
 /** The edge's side: a durable queue per edge for events, a passing one for heartbeats. */
-import { keepConnected, type PluginContext, type RevocationSink, type RevocationTransport } from "crypto-edge/plugin";
+import {
+  connectedTransport,
+  type PluginContext,
+  type RevocationSink,
+  type RevocationTransport,
+} from "crypto-edge/plugin";
 import { runSession } from "./session.ts";
 import { type AmqpConfiguration, checkAmqp, exchanges } from "./settings.ts";
 
@@ -12,7 +17,6 @@ const HEARTBEATS_MAX = 16;
 export function createAmqpTransport(configuration: AmqpConfiguration, context: PluginContext): RevocationTransport {
   checkAmqp(configuration);
   const { events, heartbeats } = exchanges(configuration);
-  let connection: { close(): Promise<void> } | undefined;
 
   function session(sink: RevocationSink, signal: AbortSignal, up: () => void): Promise<void> {
     return runSession(
@@ -64,19 +68,7 @@ export function createAmqpTransport(configuration: AmqpConfiguration, context: P
     );
   }
 
-  return {
-    name: "amqp",
-    async start(sink) {
-      connection ??= keepConnected({
-        clock: context.clock,
-        session: (signal, up) => session(sink, signal, up),
-        onDown: (reason) => sink.disconnected(reason),
-      });
-    },
-    async close() {
-      await connection?.close();
-    },
-  };
+  return connectedTransport("amqp", context.clock, session);
 }
 
 /** An edge's queue; a name may have 255 bytes. */

@@ -1,7 +1,12 @@
 /** The Core's side: makes the stream, and puts signed events into it; heartbeats are told and not kept. */
 import { jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
-import { type EventPublisher, keepConnected, Outbox, type PluginContext } from "crypto-edge/plugin";
+import {
+  connectedPublisher,
+  type EventPublisher,
+  type PluginContext,
+  type PublisherConnection,
+} from "crypto-edge/plugin";
 import { checkNats, connectNats, type NatsConfiguration, subjects } from "./settings.ts";
 
 const EVENTS_MAX = 1_000_000;
@@ -11,10 +16,8 @@ const DUPLICATES_MS = 120_000;
 export function createNatsPublisher(configuration: NatsConfiguration, context: PluginContext): EventPublisher {
   checkNats(configuration);
   const { events, heartbeats } = subjects(configuration);
-  const outbox = new Outbox();
-  let live: NatsConnection | undefined;
 
-  async function session(signal: AbortSignal, up: () => void): Promise<void> {
+  async function session(signal: AbortSignal, up: (connection: PublisherConnection) => void): Promise<void> {
     const nats = await connectNats(configuration, "crypto-edge core");
     const stop = (): void => void nats.close().catch(() => {});
     signal.addEventListener("abort", stop, { once: true });
@@ -22,17 +25,15 @@ export function createNatsPublisher(configuration: NatsConfiguration, context: P
       if (signal.aborted) return;
       await ensureStream(nats);
       const stream = jetstream(nats);
-      outbox.open(async (jws) => {
-        await stream.publish(events, jws, { timeout: 5_000 });
+      up({
+        async keep(jws) {
+          await stream.publish(events, jws, { timeout: 5_000 });
+        },
+        tell: (jws) => nats.publish(heartbeats, jws),
       });
-      live = nats;
-      up();
-      context.log.info({ server: nats.getServer(), stream: configuration.stream }, "publishing revocations to NATS");
       const error = await nats.closed();
       throw error ?? new Error("the server closed the connection");
     } finally {
-      live = undefined;
-      outbox.shut();
       signal.removeEventListener("abort", stop);
       await nats.close().catch(() => {});
     }
@@ -57,22 +58,5 @@ export function createNatsPublisher(configuration: NatsConfiguration, context: P
     });
   }
 
-  const connection = keepConnected({
-    clock: context.clock,
-    session,
-    onDown: (reason) => context.log.warn({ reason, waiting: outbox.size }, "NATS can't be reached; events wait"),
-  });
-
-  return {
-    name: "nats",
-    publish(event, jws) {
-      // A heartbeat that is late is worth nothing.
-      if (event.type === "heartbeat") live?.publish(heartbeats, jws);
-      else outbox.add(jws);
-    },
-    async close() {
-      await Promise.race([outbox.drained(), new Promise((resolve) => setTimeout(resolve, 1_000))]);
-      await connection.close();
-    },
-  };
+  return connectedPublisher("nats", "NATS", context, session);
 }

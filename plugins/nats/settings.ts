@@ -1,7 +1,20 @@
 /** The plugin's section of the configuration, the same for an edge and for a Core, and how to connect by it. */
 import { readFileSync } from "node:fs";
 import { type ConnectionOptions, connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node";
-import { Duration, Path, Secret, Section, SectionError, type Static, Type } from "crypto-edge/plugin";
+import {
+  BrokerTls,
+  checkLogin,
+  Duration,
+  PasswordLogin,
+  Path,
+  readSetting,
+  readTls,
+  Secret,
+  Section,
+  SectionError,
+  type Static,
+  Type,
+} from "crypto-edge/plugin";
 
 /** A subject, or a part of one: no wildcards, no spaces. */
 const SUBJECT = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$";
@@ -32,20 +45,10 @@ export const NatsSection = Section(
       minimumMs: 60_000,
       description: "How long events are kept (by a Core), and the place of an edge that is away (by an edge).",
     }),
-    user: Type.Optional(Type.String({ minLength: 1, description: "With `password`." })),
-    password: Type.Optional(Secret({ description: "In place, or `file:` and a path." })),
+    ...PasswordLogin,
     token: Type.Optional(Secret({ description: "Instead of user and password." })),
     credentials: Type.Optional(Path({ description: "A `.creds` file (JWT and NKey), instead of user and password." })),
-    tls: Type.Optional(
-      Section(
-        {
-          ca: Type.Optional(Path({ description: "The CA of the server's certificate; the system's without it." })),
-          cert: Type.Optional(Path({ description: "A client certificate, with `key`." })),
-          key: Type.Optional(Path({ description: "Its private key." })),
-        },
-        { description: "Requires TLS, even where the server would do without." },
-      ),
-    ),
+    tls: Type.Optional(BrokerTls("Requires TLS, even where the server would do without.")),
   },
   { description: "Revocation events over NATS JetStream." },
 );
@@ -54,26 +57,19 @@ export type NatsConfiguration = Static<typeof NatsSection>;
 
 /** What no schema can say. @throws {SectionError} */
 export function checkNats(configuration: NatsConfiguration): void {
-  const { user, password, token, credentials, tls, servers } = configuration;
-  if ((user === undefined) !== (password === undefined)) {
-    throw new SectionError([user === undefined ? "user" : "password"], "user and password go together: give both");
-  }
+  const { user, token, credentials, servers } = configuration;
+  checkLogin(configuration);
   if ([user, token, credentials].filter((one) => one !== undefined).length > 1) {
     throw new SectionError([], "give one of user and password, token, credentials");
-  }
-  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
-    throw new SectionError(["tls"], "cert and key go together: give both");
   }
   if (servers.some((server) => server.includes("@"))) {
     throw new SectionError(["servers"], "credentials don't belong in an address: use user and password");
   }
-  for (const path of [credentials, tls?.ca, tls?.cert, tls?.key]) {
-    if (path !== undefined) readFile(path);
-  }
+  if (credentials !== undefined) readSetting(credentials);
 }
 
 /**
- * One connection, not renewed by the library: `keepConnected` does that, with everything that hangs on it. Files are read
+ * One connection, not renewed by the library: the edge does that, with everything that hangs on it. Files are read
  * anew each time, so that a rotated certificate is taken up.
  */
 export async function connectNats(configuration: NatsConfiguration, name: string): Promise<NatsConnection> {
@@ -92,23 +88,11 @@ export async function connectNats(configuration: NatsConfiguration, name: string
   if (token !== undefined) options.token = token;
   if (credentials !== undefined) options.authenticator = credsAuthenticator(readFileSync(credentials));
   if (tls !== undefined || servers.some((server) => server.startsWith("tls://"))) {
-    options.tls = {
-      ...(tls?.ca === undefined ? {} : { ca: readFile(tls.ca) }),
-      ...(tls?.cert === undefined ? {} : { cert: readFile(tls.cert) }),
-      ...(tls?.key === undefined ? {} : { key: readFile(tls.key) }),
-    };
+    options.tls = readTls(tls);
   }
   return connect(options);
 }
 
 export function subjects({ subject }: NatsConfiguration): { events: string; heartbeats: string } {
   return { events: `${subject}.events`, heartbeats: `${subject}.heartbeats` };
-}
-
-function readFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new SectionError([], `${path} can't be read (${(cause as NodeJS.ErrnoException).code})`);
-  }
 }

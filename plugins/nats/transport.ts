@@ -2,7 +2,12 @@
 import { createHash } from "node:crypto";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import { keepConnected, type PluginContext, type RevocationSink, type RevocationTransport } from "crypto-edge/plugin";
+import {
+  connectedTransport,
+  type PluginContext,
+  type RevocationSink,
+  type RevocationTransport,
+} from "crypto-edge/plugin";
 import { checkNats, connectNats, type NatsConfiguration, subjects } from "./settings.ts";
 
 /** How long a pull request waits at the server; the library renews it. */
@@ -11,7 +16,6 @@ const IN_FLIGHT = 256;
 
 export function createNatsTransport(configuration: NatsConfiguration, context: PluginContext): RevocationTransport {
   checkNats(configuration);
-  let connection: { close(): Promise<void> } | undefined;
 
   async function session(sink: RevocationSink, signal: AbortSignal, up: () => void): Promise<void> {
     const nats = await connectNats(configuration, `crypto-edge ${context.edgeId}`);
@@ -59,19 +63,7 @@ export function createNatsTransport(configuration: NatsConfiguration, context: P
     }
   }
 
-  return {
-    name: "nats",
-    async start(sink) {
-      connection ??= keepConnected({
-        clock: context.clock,
-        session: (signal, up) => session(sink, signal, up),
-        onDown: (reason) => sink.disconnected(reason),
-      });
-    },
-    async close() {
-      await connection?.close();
-    },
-  };
+  return connectedTransport("nats", context.clock, session);
 }
 
 /** A consumer's name takes fewer characters than an edge's id; two ids never make one name. */
