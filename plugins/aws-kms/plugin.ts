@@ -9,14 +9,16 @@ import {
   type LeasableState,
   type LeasedServiceKey,
   type LeaseGrant,
+  LeaseTimes,
   leasableVersions,
+  leaseTimesOf,
+  messageOf,
+  openVersions,
   Path,
   type PluginContext,
   Section,
-  SectionError,
   type Static,
   Type,
-  wipe,
 } from "crypto-edge/plugin";
 import { encryptionContext, type WrappedKey, watchKeyFile } from "./wrapped-keys.ts";
 
@@ -40,13 +42,7 @@ const KmsSection = Section(
       }),
     ),
     timeout: Duration({ default: "3s", minimumMs: 10, description: "How long one call to KMS may take." }),
-    ttl: Duration({
-      default: "5m",
-      minimumMs: 1_000,
-      maximumMs: 3_600_000,
-      description: "The hard deadline of a lease.",
-    }),
-    refresh_after: Duration({ default: "4m", minimumMs: 500, description: "When a lease is renewed." }),
+    ...LeaseTimes,
   },
   { description: "Service keys wrapped by AWS KMS. Credentials come from where the AWS SDK looks for them." },
 );
@@ -56,19 +52,9 @@ const KEY_BYTES = 32;
 /** What KMS says when it will not open a key for anybody, now and later: the operator has cut it off. */
 const WITHDRAWN = new Set(["DisabledException", "KMSInvalidStateException"]);
 
-export function createKmsSource(
-  {
-    region,
-    endpoint,
-    key_id: keyId,
-    file,
-    timeout,
-    ttl: ttlMs,
-    refresh_after: refreshAfterMs,
-  }: Static<typeof KmsSection>,
-  { log }: PluginContext,
-): KeySource {
-  if (refreshAfterMs >= ttlMs) throw new SectionError(["refresh_after"], "must be shorter than ttl");
+export function createKmsSource(configuration: Static<typeof KmsSection>, { log }: PluginContext): KeySource {
+  const { region, endpoint, key_id: keyId, file, timeout } = configuration;
+  const times = leaseTimesOf(configuration);
   const client = new KMSClient({
     region,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -96,15 +82,6 @@ export function createKmsSource(
     throw new Error(`KMS opened something that is not ${KEY_BYTES} bytes`);
   }
 
-  async function openAll(chosen: readonly (WrappedKey & { state: LeasableState })[], signal: AbortSignal) {
-    const results = await Promise.allSettled(chosen.map((key) => open(key, signal)));
-    const failed = results.find((result) => result.status === "rejected");
-    const opened = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-    if (failed === undefined && !signal.aborted && !closed) return opened;
-    for (const { key } of opened) wipe(key);
-    throw failed?.reason ?? new Error("the call was given up");
-  }
-
   return {
     name: "aws-kms",
 
@@ -115,9 +92,13 @@ export function createKmsSource(
         throw new KeySourceError("unavailable", "The source was closed, or the call given up.");
       try {
         const named = keys().filter((key) => key.tenant === tenant && key.service === service);
-        const versions = await openAll(leasableVersions(named, version), signal);
+        const versions = await openVersions(
+          leasableVersions(named, version),
+          (key) => open(key, signal),
+          () => signal.aborted || closed,
+        );
         lastFailure = undefined;
-        return { tenant, service, ttlMs, refreshAfterMs, log: undefined, revocationSeq: 0, versions };
+        return { tenant, service, ...times, log: undefined, revocationSeq: 0, versions };
       } catch (error) {
         const failure = asKeySourceError(error);
         if (!failure.authoritative && !signal.aborted && !closed) {
@@ -137,7 +118,7 @@ export function createKmsSource(
 
 function asKeySourceError(error: unknown): KeySourceError {
   if (error instanceof KeySourceError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (error instanceof KMSServiceException) {
     const text = `KMS answers ${error.name}: ${message.slice(0, 200)}`;
     if (error.name === "AccessDeniedException") return new KeySourceError("edge_not_allowed", text, { cause: error });

@@ -9,7 +9,10 @@ import {
   type LeasedServiceKey,
   type LeaseGrant,
   type LeaseRequest,
+  LeaseTimes,
   leasableVersions,
+  leaseTimesOf,
+  openVersions,
   Path,
   type PluginContext,
   Secret,
@@ -19,7 +22,6 @@ import {
   type Static,
   type StoredState,
   Type,
-  wipe,
 } from "crypto-edge/plugin";
 import { errorsOf, jsonOf, messageOf, plaintextOf, Server, ServerError } from "./server.ts";
 import { type Login, NotAllowed, Session } from "./session.ts";
@@ -75,13 +77,7 @@ const OpenBaoSection = Section(
       { default: {}, description: "Where wrapped service keys are." },
     ),
     timeout: Duration({ default: "3s", minimumMs: 10, description: "How long one call to the server may take." }),
-    ttl: Duration({
-      default: "5m",
-      minimumMs: 1_000,
-      maximumMs: 3_600_000,
-      description: "The hard deadline of a lease.",
-    }),
-    refresh_after: Duration({ default: "4m", minimumMs: 500, description: "When a lease is renewed." }),
+    ...LeaseTimes,
   },
   { description: "Service keys wrapped by OpenBao or HashiCorp Vault." },
 );
@@ -99,8 +95,8 @@ interface WrappedVersion {
 }
 
 export function createOpenBaoSource(configuration: OpenBaoConfiguration, { clock, log }: PluginContext): KeySource {
-  const { transit, kv, ttl: ttlMs, refresh_after: refreshAfterMs } = configuration;
-  if (refreshAfterMs >= ttlMs) throw new SectionError(["refresh_after"], "must be shorter than ttl");
+  const { transit, kv } = configuration;
+  const times = leaseTimesOf(configuration);
   const { address, ca, namespace, timeout: timeoutMs } = configuration;
   const session = new Session(new Server({ address, ca, namespace, timeoutMs }), loginOf(configuration), clock, log);
   let closed = false;
@@ -146,16 +142,6 @@ export function createOpenBaoSource(configuration: OpenBaoConfiguration, { clock
     }
   }
 
-  async function openAll(request: LeaseRequest, signal: AbortSignal): Promise<LeasedServiceKey[]> {
-    const chosen = leasableVersions(await stored(request, signal), request.version);
-    const results = await Promise.allSettled(chosen.map((version) => open(request, version, signal)));
-    const failed = results.find((result) => result.status === "rejected");
-    const opened = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-    if (failed === undefined && !signal.aborted && !closed) return opened;
-    for (const { key } of opened) wipe(key);
-    throw failed?.reason ?? new ServerError("the call was given up");
-  }
-
   return {
     name: "openbao",
 
@@ -176,10 +162,14 @@ export function createOpenBaoSource(configuration: OpenBaoConfiguration, { clock
       if (closed || signal.aborted)
         throw new KeySourceError("unavailable", "The source was closed, or the call given up.");
       try {
-        const versions = await openAll(request, signal);
+        const versions = await openVersions(
+          leasableVersions(await stored(request, signal), request.version),
+          (version) => open(request, version, signal),
+          () => signal.aborted || closed,
+        );
         lastFailure = undefined;
         const { tenant, service } = request;
-        return { tenant, service, ttlMs, refreshAfterMs, log: undefined, revocationSeq: 0, versions };
+        return { tenant, service, ...times, log: undefined, revocationSeq: 0, versions };
       } catch (error) {
         if (error instanceof KeySourceError) throw error;
         if (error instanceof NotAllowed) throw new KeySourceError("edge_not_allowed", error.message, { cause: error });

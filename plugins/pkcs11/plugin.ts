@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import {
   contribution,
-  Duration,
   definePlugin,
   type Health,
   type KeySource,
@@ -10,7 +9,10 @@ import {
   type LeasableState,
   type LeasedServiceKey,
   type LeaseGrant,
+  LeaseTimes,
   leasableVersions,
+  leaseTimesOf,
+  messageOf,
   Path,
   type PluginContext,
   Section,
@@ -45,13 +47,7 @@ const Pkcs11Section = Section(
       ),
     ),
     sessions: Type.Integer({ default: 4, minimum: 1, maximum: 64, description: "Sessions kept open." }),
-    ttl: Duration({
-      default: "5m",
-      minimumMs: 1_000,
-      maximumMs: 3_600_000,
-      description: "The hard deadline of a lease.",
-    }),
-    refresh_after: Duration({ default: "4m", minimumMs: 500, description: "When a lease is renewed." }),
+    ...LeaseTimes,
   },
   { description: "Service keys protected by an HSM, over PKCS#11." },
 );
@@ -59,8 +55,8 @@ const Pkcs11Section = Section(
 type Pkcs11Configuration = Static<typeof Pkcs11Section>;
 
 export function createPkcs11Source(configuration: Pkcs11Configuration, context: PluginContext): KeySource {
-  const { ttl: ttlMs, refresh_after: refreshAfterMs, wrapped_keys: wrappedKeys } = configuration;
-  if (refreshAfterMs >= ttlMs) throw new SectionError(["refresh_after"], "must be shorter than ttl");
+  const { wrapped_keys: wrappedKeys } = configuration;
+  const times = leaseTimesOf(configuration);
   const store = wrappedKeys === undefined ? undefined : new WrappedKeyStore(wrappedKeys.file);
   const token = new Token({
     module: configuration.module,
@@ -94,7 +90,7 @@ export function createPkcs11Source(configuration: Pkcs11Configuration, context: 
       });
       try {
         const versions = await untilAborted(opened, signal);
-        return { tenant, service, ttlMs, refreshAfterMs, log: undefined, revocationSeq: 0, versions };
+        return { tenant, service, ...times, log: undefined, revocationSeq: 0, versions };
       } catch (error) {
         if (error instanceof KeySourceError) throw error;
         throw new KeySourceError("unavailable", `The HSM gives no key: ${messageOf(error)}.`, {
@@ -161,10 +157,6 @@ function pinReader({ pin_file: file, pin_env: variable }: Pkcs11Configuration): 
       throw new TokenError(`the environment variable ${variable} with the PIN is not set`);
     return pin;
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export default definePlugin({

@@ -24,9 +24,11 @@ describe("docs/configuration.md", () => {
 
 describe("docs/errors.md", () => {
   const page = read("docs/errors.md");
+  const statusesOf = (code: string): string[] =>
+    new RegExp(`^\\| \`${code}\` \\| ([0-9, ]+) \\| `, "m").exec(page)?.[1]?.split(", ") ?? [];
 
   test("tells of every code, with its status", () => {
-    for (const [code, status] of Object.entries(HTTP_STATUS)) expect(page).toContain(`| \`${code}\` | ${status} | `);
+    for (const [code, status] of Object.entries(HTTP_STATUS)) expect(statusesOf(code)).toContain(String(status));
   });
 
   test("tells of every other code that the server answers", () => {
@@ -35,7 +37,7 @@ describe("docs/errors.md", () => {
       .map((name) => read(`src/server/${name}`));
     const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
     expect(answered.length).toBeGreaterThan(4);
-    for (const [, status, code] of answered) expect(page).toContain(`| \`${code}\` | ${status} | `);
+    for (const [, status, code] of answered) expect(statusesOf(code!)).toContain(status!);
   });
 
   test("tells of no code that there is not", () => {
