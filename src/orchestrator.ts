@@ -10,6 +10,7 @@ import type { LeaseCache, LeasedVersion } from "./cache/lease-cache.ts";
 import { type DataKeyLength, parseBlob, type WrappedKey } from "./cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "./cipher/context.ts";
 import { CryptoEdgeError, messageOf } from "./errors.ts";
+import { othersTurn, TURN_KEYS } from "./turns.ts";
 import { outcomeOf, type RequestId, type UsageRecorder } from "./usage/usage-recorder.ts";
 import { wipe } from "./wipe.ts";
 
@@ -57,7 +58,7 @@ export interface RewrappedKey {
 export interface Orchestrator {
   /** Makes a data key and wraps it under the active version. @throws {CryptoEdgeError} */
   createKey(principal: Principal, request: CreateKeyRequest, requestId?: RequestId): MaybePromise<CreatedKey>;
-  /** Makes `count` (1 to 10,000) data keys under one version. @throws {CryptoEdgeError} */
+  /** Makes `count` (1 to 10,000) data keys under one version, a long batch in turns. @throws {CryptoEdgeError} */
   createKeys(
     principal: Principal,
     request: CreateKeyRequest,
@@ -94,6 +95,11 @@ interface Call {
   readonly version: number;
   readonly count: number;
   readonly requestId: RequestId | undefined;
+}
+
+interface CreatedBatch {
+  readonly version: number;
+  readonly keys: CreatedKey[];
 }
 
 export function createOrchestrator({ access, leases, usage }: OrchestratorParts): Orchestrator {
@@ -136,18 +142,47 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       : makeKey(leased, request, context);
   }
 
-  function createMany(call: Call, request: CreateKeyRequest): MaybePromise<{ version: number; keys: CreatedKey[] }> {
+  function createMany(call: Call, request: CreateKeyRequest): MaybePromise<CreatedBatch> {
     access.authorize(call.principal, "create", call.tenant, call.service, call.count);
     const context = encodeContext(request.context);
-    const make = (leased: LeasedVersion) => {
-      const keys =
-        request.plaintext === true
-          ? Array.from({ length: call.count }, () => makeKey(leased, request, context))
-          : makeWrappedKeys(leased, request.length ?? 32, context, call.count);
-      return { version: leased.version, keys };
-    };
+    const make = (leased: LeasedVersion): MaybePromise<CreatedBatch> =>
+      call.count <= TURN_KEYS
+        ? { version: leased.version, keys: makeKeys(leased, request, context, call.count) }
+        : makeInTurns(call, request, leased, context);
     const leased = leases.active(call.tenant, call.service);
     return leased instanceof Promise ? leased.then(make) : make(leased);
+  }
+
+  /** All under the version of the first turn, and none when its lease ends before the last. */
+  async function makeInTurns(
+    { tenant, service, count }: Call,
+    request: CreateKeyRequest,
+    first: LeasedVersion,
+    context: Uint8Array,
+  ): Promise<CreatedBatch> {
+    const { version } = first;
+    const keys: CreatedKey[] = [];
+    try {
+      for (let leased = first; ; leased = await leases.version(tenant, service, version)) {
+        keys.push(...makeKeys(leased, request, context, Math.min(TURN_KEYS, count - keys.length)));
+        if (keys.length === count) return { version, keys };
+        await othersTurn();
+      }
+    } catch (error) {
+      for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);
+      throw error;
+    }
+  }
+
+  function makeKeys(
+    leased: LeasedVersion,
+    request: CreateKeyRequest,
+    context: Uint8Array,
+    count: number,
+  ): CreatedKey[] {
+    return request.plaintext === true
+      ? Array.from({ length: count }, () => makeKey(leased, request, context))
+      : makeWrappedKeys(leased, request.length ?? 32, context, count);
   }
 
   function makeKey(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array): CreatedKey {

@@ -6,6 +6,7 @@ import type { Principal } from "../access/principal.ts";
 import { fromBase64url, toBase64url } from "../base64url.ts";
 import { CryptoEdgeError } from "../errors.ts";
 import type { CreatedKey, CreateKeyRequest, DecryptedKey, MaybePromise, Orchestrator } from "../orchestrator.ts";
+import { mapInTurns } from "../turns.ts";
 import type { RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
 import { problemOf } from "./problem.ts";
@@ -36,9 +37,9 @@ export function createApi(orchestrator: Orchestrator): Api {
       then(orchestrator.createKey(principal, createRequest(body), requestId), showCreated),
 
     createBatch: (principal, body, requestId) =>
-      then(orchestrator.createKeys(principal, createRequest(body), body.count, requestId), (keys) => ({
-        keys: keys.map(showCreated),
-      })),
+      then(orchestrator.createKeys(principal, createRequest(body), body.count, requestId), (made) =>
+        then(mapInTurns(made, showCreated), (keys) => ({ keys })),
+      ),
 
     decrypt: (principal, body, requestId) =>
       then(
@@ -52,11 +53,14 @@ export function createApi(orchestrator: Orchestrator): Api {
         wrapped: fromBase64url(item.wrapped) ?? new Uint8Array(0),
         context: item.context,
       }));
-      return then(decryptInSlices(orchestrator, principal, requests, requestId), (results) => ({
-        results: results.map((result) =>
-          result instanceof CryptoEdgeError ? { error: problemOf(result) } : showDecrypted(result),
+      return then(decryptInSlices(orchestrator, principal, requests, requestId), (opened) =>
+        then(
+          mapInTurns(opened, (result) =>
+            result instanceof CryptoEdgeError ? { error: problemOf(result) } : showDecrypted(result),
+          ),
+          (results) => ({ results }),
         ),
-      }));
+      );
     },
 
     rewrap: (principal, body, requestId) =>
@@ -70,7 +74,7 @@ export function createApi(orchestrator: Orchestrator): Api {
   };
 }
 
-function then<T, U>(value: MaybePromise<T>, use: (value: T) => U): MaybePromise<U> {
+function then<T, U>(value: MaybePromise<T>, use: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return value instanceof Promise ? value.then(use) : use(value);
 }
 

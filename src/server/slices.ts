@@ -1,12 +1,10 @@
-/** Long batches in turns with everyone else's requests, so that one caller's 10,000 blobs don't hold up another's one. */
+/** A long decrypt-batch in turns with everyone else's requests; the orchestrator makes keys in turns by itself. */
 import type { Principal } from "../access/principal.ts";
 import type { CryptoEdgeError } from "../errors.ts";
 import type { DecryptedKey, DecryptKeyRequest, MaybePromise, Orchestrator } from "../orchestrator.ts";
+import { othersTurn, TURN_KEYS } from "../turns.ts";
 import type { RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
-
-/** Some milliseconds' work. A batch up to this runs in one go. */
-const SLICE = 1_000;
 
 /** As `orchestrator.decryptKeys`, which judges each item by itself, so that slices change nothing but the time. */
 export function decryptInSlices(
@@ -15,7 +13,7 @@ export function decryptInSlices(
   requests: readonly DecryptKeyRequest[],
   requestId?: RequestId,
 ): MaybePromise<(DecryptedKey | CryptoEdgeError)[]> {
-  if (requests.length <= SLICE) return orchestrator.decryptKeys(principal, requests, requestId);
+  if (requests.length <= TURN_KEYS) return orchestrator.decryptKeys(principal, requests, requestId);
   return slices(orchestrator, principal, requests, requestId);
 }
 
@@ -27,9 +25,9 @@ async function slices(
 ): Promise<(DecryptedKey | CryptoEdgeError)[]> {
   const results: (DecryptedKey | CryptoEdgeError)[] = [];
   try {
-    for (let start = 0; start < requests.length; start += SLICE) {
-      if (start > 0) await new Promise<void>((resolve) => setImmediate(resolve));
-      results.push(...(await orchestrator.decryptKeys(principal, requests.slice(start, start + SLICE), requestId)));
+    for (let start = 0; start < requests.length; start += TURN_KEYS) {
+      if (start > 0) await othersTurn();
+      results.push(...(await orchestrator.decryptKeys(principal, requests.slice(start, start + TURN_KEYS), requestId)));
     }
     return results;
   } catch (error) {

@@ -156,6 +156,53 @@ test("a long batch leaves others their turn, and answers each item as a short on
   expect(order).toEqual(["short", "long"]);
 });
 
+test("a long batch of new keys leaves others their turn, as JSON and as bytes, and counts as one call", async () => {
+  const bytes = Buffer.concat([
+    Buffer.from([0, 0, 0x13, 0x88, 32, 1, 8]),
+    Buffer.from("tenant-a"),
+    Buffer.from([7]),
+    Buffer.from("billing"),
+    Buffer.alloc(2),
+  ]);
+  const ways: Record<string, () => Promise<Response>> = {
+    "application/json": () =>
+      fetch(`${ofA}/v1/keys/create-batch`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ tenant: "tenant-a", service: "billing", count: 5_000, plaintext: true }),
+      }),
+    "application/octet-stream": () =>
+      fetch(`${ofA}/v1/keys/create-batch`, {
+        method: "POST",
+        headers: { "content-type": "application/octet-stream" },
+        body: bytes,
+      }),
+  };
+  await create(ofA, "tenant-a", "billing");
+  const other = await create(ofB, "tenant-b", "billing");
+  for (const [type, send] of Object.entries(ways)) {
+    const order: string[] = [];
+    const long = send().then(async (response) => {
+      order.push("long");
+      return response.arrayBuffer();
+    });
+    const short = call(ofB, "decrypt", { wrapped: other.wrapped }).then(() => order.push("short"));
+    const [answer] = await Promise.all([long, short]);
+    expect(`${type}: ${order}`).toBe(`${type}: short,long`);
+    if (type !== "application/json") {
+      expect(Buffer.from(answer).readUInt32BE(0)).toBe(5_000);
+      continue;
+    }
+    const { keys } = JSON.parse(Buffer.from(answer).toString()) as {
+      keys: { wrapped: string; plaintext: string; version: number }[];
+    };
+    expect(new Set(keys.map(({ wrapped }) => wrapped)).size).toBe(5_000);
+    expect(new Set(keys.map(({ version }) => version)).size).toBe(1);
+    const opened = await call(ofA, "decrypt", { wrapped: keys[4_999]!.wrapped });
+    expect(opened.body.plaintext).toBe(keys[4_999]!.plaintext);
+  }
+});
+
 describe("blobs", () => {
   test("with any field moved from another blob open for no one", async () => {
     const context = { object: "1" };
