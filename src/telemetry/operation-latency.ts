@@ -17,29 +17,64 @@ export const BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 const CELLS = BUCKETS_MS.length + 2;
 const SUM = BUCKETS_MS.length + 1;
 
+const OPERATION_CELLS = OUTCOMES.length * CELLS;
+
 const OUTCOME_OFFSET = Object.fromEntries(OUTCOMES.map((outcome, index) => [outcome, index * CELLS])) as Record<
   Outcome,
   number
 >;
-const OPERATION_OFFSET = Object.fromEntries(
-  TIMED_OPERATIONS.map((operation, index) => [operation, index * OUTCOMES.length * CELLS]),
-) as Record<TimedOperation, number>;
+const OPERATION_INDEX = Object.fromEntries(TIMED_OPERATIONS.map((operation, index) => [operation, index])) as Record<
+  TimedOperation,
+  number
+>;
 
 export class OperationLatency {
   readonly #cells = new Float64Array(TIMED_OPERATIONS.length * OUTCOMES.length * CELLS);
   /** Keys made or opened, in the cell of the same operation and outcome. */
   readonly #keys = new Float64Array(TIMED_OPERATIONS.length * OUTCOMES.length);
 
+  /** Of each operation's successes, the one timed last: its cell and its duration. */
+  readonly #lastCell = new Uint32Array(TIMED_OPERATIONS.length);
+  readonly #lastMs = new Float64Array(TIMED_OPERATIONS.length);
+  /** How many successes, each of one key, came since: they count as that one. -1 before the first. */
+  readonly #since = new Int32Array(TIMED_OPERATIONS.length).fill(-1);
+
+  /** Whether the next of these is to be timed: the first, and then one in sixteen. */
+  isDue(operation: TimedOperation): boolean {
+    return ((this.#since[OPERATION_INDEX[operation]]! + 1) & 15) === 0;
+  }
+
+  /** Counts a success of one key that was not timed. */
+  repeat(operation: TimedOperation): void {
+    this.#since[OPERATION_INDEX[operation]]! += 1;
+  }
+
+  #settle(index: number): void {
+    const count = this.#since[index]!;
+    if (count <= 0) return;
+    const base = index * OPERATION_CELLS;
+    this.#cells[base + this.#lastCell[index]!]! += count;
+    this.#cells[base + SUM]! += this.#lastMs[index]! * count;
+    this.#keys[base / CELLS]! += count;
+    this.#since[index] = 0;
+  }
+
   observe(operation: TimedOperation, outcome: Outcome, durationMs: number): void {
-    const base = OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
+    const base = OPERATION_INDEX[operation] * OPERATION_CELLS + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
     let bucket = 0;
     while (bucket < BUCKETS_MS.length && durationMs > BUCKETS_MS[bucket]!) bucket++;
     this.#cells[base + bucket]! += 1;
     this.#cells[base + SUM]! += durationMs;
+    if (outcome !== "ok") return;
+    const index = OPERATION_INDEX[operation];
+    this.#settle(index);
+    this.#lastCell[index] = bucket;
+    this.#lastMs[index] = durationMs;
+    this.#since[index] = 0;
   }
 
   countKeys(operation: TimedOperation, outcome: Outcome, count: number): void {
-    const base = OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
+    const base = OPERATION_INDEX[operation] * OPERATION_CELLS + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
     this.#keys[base / CELLS]! += count;
   }
 
@@ -53,7 +88,7 @@ export class OperationLatency {
       {
         name,
         type: "histogram",
-        help: "How long operations took inside the edge; a batch is one.",
+        help: "How long operations took inside the edge; a batch is one. Of single ones that need not wait for a lease one in sixteen is timed, and the others count as the last one timed.",
         labels,
         read: () => this.#readDurations(name),
       },
@@ -100,6 +135,7 @@ export class OperationLatency {
   #each(visit: (labels: { operation: string; outcome: string }, index: number) => void): void {
     let index = 0;
     for (const operation of TIMED_OPERATIONS) {
+      this.#settle(OPERATION_INDEX[operation]);
       for (const outcome of OUTCOMES) visit({ operation, outcome }, index++);
     }
   }

@@ -127,6 +127,26 @@ describe("operation latency", () => {
   });
 });
 
+test("every operation counts, timed or not", async () => {
+  const latency = new OperationLatency();
+  const wrapped = new Uint8Array(1);
+  const edge = timed(
+    { createKey: () => ({ wrapped, version: 2, plaintext: undefined }) } as unknown as Orchestrator,
+    latency,
+  );
+  const metrics = new Metrics();
+  metrics.add(...latency.definitions());
+  for (let done = 1; done <= 40; done++) {
+    edge.createKey(principal, { tenant: "tenant-a", service: "billing" });
+    if (![1, 2, 16, 17, 40].includes(done)) continue;
+    const series = parse(await metrics.text());
+    const labels = 'operation="create",outcome="ok"';
+    expect(series.get(`crypto_edge_keys_total{${labels}}`)).toBe(done);
+    expect(series.get(`crypto_edge_operation_duration_seconds_count{${labels}}`)).toBe(done);
+    expect(series.get(`crypto_edge_operation_duration_seconds_sum{${labels}}`)).toBeGreaterThan(0);
+  }
+});
+
 describe("/metrics", () => {
   test("tells leases, source, revocation, usage, key memory and the process from where they are kept", async () => {
     const telemetry = createTelemetry(new VirtualClock());
