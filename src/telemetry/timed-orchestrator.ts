@@ -42,7 +42,18 @@ export function timed(orchestrator: Orchestrator, latency: OperationLatency): Or
     keys: number,
     result: MaybePromise<Result>,
   ): MaybePromise<Result> {
-    if (!(result instanceof Promise)) return ended(operation, startMs, keys, result);
+    return result instanceof Promise
+      ? later(operation, startMs, keys, result)
+      : ended(operation, startMs, keys, result);
+  }
+
+  /** Apart from `after`, which without a closure in it makes nothing on a hit. */
+  function later<Result>(
+    operation: TimedOperation,
+    startMs: number,
+    keys: number,
+    result: Promise<Result>,
+  ): Promise<Result> {
     // What waits is timed always, from here if not before: what came until now took microseconds.
     const sinceMs = startMs === NOT_TIMED ? performance.now() : startMs;
     return result.then(
