@@ -1,6 +1,7 @@
 /** What policy, usage, metrics and hooks that are absent cost a CreateKey in process, against the path without them. */
 import { Policy } from "../src/access/policy.ts";
 import { systemClock } from "../src/clock/system-clock.ts";
+import { openKeyMemory } from "../src/key-memory/open-key-memory.ts";
 import { createOrchestrator, type Orchestrator } from "../src/orchestrator.ts";
 import { HookRunner } from "../src/plugin/hook-runner.ts";
 import { createHookedOrchestrator } from "../src/plugin/hooked-orchestrator.ts";
@@ -10,7 +11,7 @@ import { Usage } from "../src/usage/usage.ts";
 import { UsageCounters } from "../src/usage/usage-counters.ts";
 import { UsageShipper } from "../src/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -20,7 +21,13 @@ export const about = "policy, usage, metrics and absent hooks: each one's share 
 const TURN_MS = 60;
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  const leases = heldLeases();
+  const keyMemory = await openKeyMemory({ choice: "auto", expectedKeys: 1, warn: () => undefined });
+  const leases = leaseCache(keyMemory, 1);
+  context.cleanUp(() => {
+    leases.close();
+    keyMemory.close();
+  });
+  await leases.active("tenant-a", "billing");
   const policy = new Policy(
     [
       { principals: ["other-*"], tenants: ["*"], services: ["*"], operations: ["create"] },

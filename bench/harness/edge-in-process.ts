@@ -2,8 +2,11 @@
 import type { AccessPolicy } from "../../src/access/access-policy.ts";
 import type { Principal } from "../../src/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../src/cache/lease-cache.ts";
+import { createTtlLeaseCache } from "../../src/cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/cipher/cipher.ts";
+import { systemClock } from "../../src/clock/system-clock.ts";
+import type { KeyMemory } from "../../src/key-memory/key-memory.ts";
 import type { UsageRecorder } from "../../src/usage/usage-recorder.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
@@ -18,6 +21,29 @@ export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(ciphe
   const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
   const held: LeasedVersion = { ...identity, state: "active", session: begin(createAesGcmCipher()) };
   return { active: () => held, version: () => held, leases: () => [], close: () => held.session.wipe(), begin };
+}
+
+/** The edge's own cache, over a source that gives every tenant and service a key made up at once, for an hour. */
+export function leaseCache(keyMemory: KeyMemory, maxLeases: number): LeaseCache {
+  const [ttlMs, refreshAfterMs] = [3_600_000, 3_500_000];
+  return createTtlLeaseCache({
+    source: {
+      name: "bench",
+      async lease({ tenant, service }) {
+        const key = crypto.getRandomValues(new Uint8Array(32));
+        const versions = [{ version: 1, state: "active", key }] as const;
+        return { tenant, service, ttlMs, refreshAfterMs, log: undefined, revocationSeq: 0, versions };
+      },
+      close: async () => undefined,
+    },
+    cipher: createAesGcmCipher(),
+    keyMemory,
+    clock: systemClock,
+    gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },
+    ttlMs,
+    refreshAfterMs,
+    maxLeases,
+  });
 }
 
 function madeUpKey(): ServiceKeyReader {

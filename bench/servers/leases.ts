@@ -3,12 +3,9 @@
  * bytes after each step, a JSON line each. Options: { leases, operations, steps }.
  */
 
-import { createTtlLeaseCache } from "../../src/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
-import { systemClock } from "../../src/clock/system-clock.ts";
 import { openKeyMemory } from "../../src/key-memory/open-key-memory.ts";
 import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../src/orchestrator.ts";
-import { allowAll, ignoreUsage, PRINCIPAL } from "../harness/edge-in-process.ts";
+import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "../harness/edge-in-process.ts";
 import { residentBytesOf } from "../harness/processes.ts";
 
 const { leases, operations, steps } = JSON.parse(process.argv[2]!) as {
@@ -17,32 +14,7 @@ const { leases, operations, steps } = JSON.parse(process.argv[2]!) as {
   steps: number;
 };
 const keyMemory = await openKeyMemory({ choice: "auto", expectedKeys: leases, warn: () => undefined });
-const cache = createTtlLeaseCache({
-  source: {
-    name: "bench",
-    async lease({ tenant, service }) {
-      const key = crypto.getRandomValues(new Uint8Array(32));
-      const versions = [{ version: 1, state: "active", key }] as const;
-      return {
-        tenant,
-        service,
-        ttlMs: 3_600_000,
-        refreshAfterMs: 3_500_000,
-        log: undefined,
-        revocationSeq: 0,
-        versions,
-      };
-    },
-    close: async () => undefined,
-  },
-  cipher: createAesGcmCipher(),
-  keyMemory,
-  clock: systemClock,
-  gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },
-  ttlMs: 3_600_000,
-  refreshAfterMs: 3_500_000,
-  maxLeases: leases + 1,
-});
+const cache = leaseCache(keyMemory, leases + 1);
 const edge = createOrchestrator({ access: allowAll, leases: cache, usage: ignoreUsage });
 const tell = (step: string, done: number): void => {
   Bun.gc(true);
