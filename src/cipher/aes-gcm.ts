@@ -3,10 +3,10 @@
  * unwrap runs through them, synchronously.
  */
 import { CryptoEdgeError } from "../errors.ts";
-import { allocateSecret, wipe } from "../wipe.ts";
 import {
   COMMITMENT_LENGTH,
   encodeIdentity,
+  identityLength,
   NONCE_LENGTH,
   SALT_LENGTH,
   type ServiceKeyIdentity,
@@ -14,7 +14,7 @@ import {
   type WrappedKey,
 } from "./blob.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "./cipher.ts";
-import { GcmKey } from "./gcm-key.ts";
+import { GcmKey, type KeyDeriver } from "./gcm-key.ts";
 import { deriveWrappingKey, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 
 /** "Rules for a writer": a salt serves at most 2^30 blobs. */
@@ -44,9 +44,8 @@ export function createAesGcmCipher(options: AesGcmOptions = {}): Cipher {
   };
 }
 
-/** A wrapping key K, derived for one salt. */
+/** What a wrapping key K, derived for one salt, is used by; K itself is not kept. */
 interface DerivedKey {
-  readonly key: Uint8Array;
   /** Everything of a blob before its ciphertext, the nonce's place being zeros: identity, salt and commitment. */
   readonly header: Uint8Array;
   readonly gcm: GcmKey;
@@ -55,8 +54,8 @@ interface DerivedKey {
 /** Nothing here waits, so one nonce in work serves every session; it is no secret. */
 const NONCE = new Uint8Array(NONCE_LENGTH);
 
-class AesGcmSession implements WrappingSession {
-  readonly #identity: Uint8Array;
+class AesGcmSession implements WrappingSession, KeyDeriver {
+  readonly #identity: ServiceKeyIdentity;
   readonly #serviceKey: ServiceKeyReader;
   readonly #settings: Required<AesGcmOptions>;
   readonly #saltOffset: number;
@@ -65,17 +64,17 @@ class AesGcmSession implements WrappingSession {
    * By the first four bytes of the salt, so that a look-up makes no string; the rest is compared. Salts are random: two
    * that begin alike only cost a derivation.
    */
-  readonly #openingKeys = new Map<number, DerivedKey>();
+  #openingKeys: Map<number, DerivedKey> | undefined;
   /** Undefined until the first wrap, and once wiped. */
   #wrapping: DerivedKey | undefined;
   #wrapped = 0;
   #isWiped = false;
 
   constructor(identity: ServiceKeyIdentity, serviceKey: ServiceKeyReader, settings: Required<AesGcmOptions>) {
-    this.#identity = encodeIdentity(identity);
+    this.#identity = identity;
     this.#serviceKey = serviceKey;
     this.#settings = settings;
-    this.#saltOffset = this.#identity.length;
+    this.#saltOffset = identityLength(identity);
     this.#nonceOffset = this.#saltOffset + SALT_LENGTH;
   }
 
@@ -95,7 +94,7 @@ class AesGcmSession implements WrappingSession {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
     const { bytes, saltOffset } = wrapped;
     const saltStart = startOfSalt(bytes, saltOffset);
-    const candidate = this.#openingKeys.get(saltStart);
+    const candidate = this.#openingKeys?.get(saltStart);
     if (candidate !== undefined && isSalt(candidate.header, bytes, saltOffset)) {
       return this.#open(candidate, wrapped, context);
     }
@@ -106,7 +105,7 @@ class AesGcmSession implements WrappingSession {
       this.#keepForOpening(saltStart, derived);
       return dataKey;
     } catch (error) {
-      wipeDerived(derived);
+      derived.gcm.close();
       throw error;
     }
   }
@@ -125,9 +124,9 @@ class AesGcmSession implements WrappingSession {
 
   wipe(): void {
     this.#isWiped = true;
-    for (const derived of this.#openingKeys.values()) wipeDerived(derived);
-    this.#openingKeys.clear();
-    if (this.#wrapping !== undefined) wipeDerived(this.#wrapping);
+    for (const { gcm } of this.#openingKeys?.values() ?? []) gcm.close();
+    this.#openingKeys = undefined;
+    this.#wrapping?.gcm.close();
     this.#wrapping = undefined;
     this.#settings.onWiped();
   }
@@ -136,31 +135,36 @@ class AesGcmSession implements WrappingSession {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
     const salt = new Uint8Array(SALT_LENGTH);
     this.#settings.fillRandom(salt);
-    if (this.#wrapping !== undefined) wipeDerived(this.#wrapping);
+    this.#wrapping?.gcm.close();
     this.#wrapping = this.#derive(salt);
     this.#wrapped = 0;
   }
 
   #derive(salt: Uint8Array): DerivedKey {
-    const derived = this.#serviceKey.use((serviceKey) => deriveWrappingKey(serviceKey, salt, this.#identity));
-    const key = allocateSecret(WRAPPING_KEY_LENGTH);
-    copy(derived, 0, key, 0, WRAPPING_KEY_LENGTH);
-    const commitmentOffset = this.#nonceOffset + NONCE_LENGTH;
-    const header = new Uint8Array(commitmentOffset + COMMITMENT_LENGTH);
-    header.set(this.#identity);
+    const header = new Uint8Array(this.#nonceOffset + NONCE_LENGTH + COMMITMENT_LENGTH);
+    header.set(encodeIdentity(this.#identity));
     header.set(salt, this.#saltOffset);
-    copy(derived, WRAPPING_KEY_LENGTH, header, commitmentOffset, COMMITMENT_LENGTH);
-    wipe(derived);
-    return { key, header, gcm: new GcmKey(key, header, this.#nonceOffset) };
+    const derived = this.deriveFor(header);
+    copy(derived, WRAPPING_KEY_LENGTH, header, this.#nonceOffset + NONCE_LENGTH, COMMITMENT_LENGTH);
+    const gcm = new GcmKey(this, header, this.#nonceOffset);
+    gcm.open(derived);
+    return { header, gcm };
+  }
+
+  /** K, and the commitment behind it, for the salt in `header`. */
+  deriveFor(header: Uint8Array): Uint8Array {
+    const [identity, salt] = [header.slice(0, this.#saltOffset), header.slice(this.#saltOffset, this.#nonceOffset)];
+    return this.#serviceKey.use((serviceKey) => deriveWrappingKey(serviceKey, salt, identity));
   }
 
   #keepForOpening(saltStart: number, derived: DerivedKey): void {
+    this.#openingKeys ??= new Map();
     const alike = this.#openingKeys.get(saltStart);
     if (alike !== undefined) {
-      wipeDerived(alike);
+      alike.gcm.close();
     } else if (this.#openingKeys.size >= this.#settings.openingKeysMax) {
-      const [oldest, oldestDerived] = this.#openingKeys.entries().next().value!;
-      wipeDerived(oldestDerived);
+      const [oldest, { gcm }] = this.#openingKeys.entries().next().value!;
+      gcm.close();
       this.#openingKeys.delete(oldest);
     }
     this.#openingKeys.set(saltStart, derived);
@@ -176,14 +180,8 @@ function isSalt(header: Uint8Array, bytes: Uint8Array, offset: number): boolean 
   return true;
 }
 
-/** Byte by byte: a view of a small secret would leave a copy behind (`allocateSecret`). */
 function copy(from: Uint8Array, fromOffset: number, to: Uint8Array, toOffset: number, length: number): void {
   for (let index = 0; index < length; index++) to[toOffset + index] = from[fromOffset + index]!;
-}
-
-function wipeDerived({ key, gcm }: DerivedKey): void {
-  gcm.close();
-  wipe(key);
 }
 
 function decryptionFailed(): CryptoEdgeError {

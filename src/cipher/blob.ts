@@ -52,10 +52,14 @@ export interface WrappedKey extends ServiceKeyIdentity {
   readonly tagOffset: number;
 }
 
+export function identityLength({ tenant, service }: ServiceKeyIdentity): number {
+  return TENANT_OFFSET + tenant.length + 1 + service.length;
+}
+
 /** Encodes `identity`: every byte from the magic to the end of the service. The names must be valid (`isName`). */
 export function encodeIdentity(identity: ServiceKeyIdentity): Uint8Array {
   const { tenant, service, version } = identity;
-  const bytes = new Uint8Array(TENANT_OFFSET + tenant.length + 1 + service.length);
+  const bytes = new Uint8Array(identityLength(identity));
   bytes[0] = MAGIC_0;
   bytes[1] = MAGIC_1;
   bytes[2] = FORMAT;

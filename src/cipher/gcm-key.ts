@@ -9,6 +9,7 @@ import { type Cipheriv, createCipheriv } from "node:crypto";
 import { wipe } from "../wipe.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "./blob.ts";
 import { Ghash } from "./ghash.ts";
+import { WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 
 const BLOCK_LENGTH = 16;
 const MESSAGE_BLOCKS_MAX = 4;
@@ -27,8 +28,14 @@ const owners: (GcmKey | undefined)[] = [];
 const freeSlots: number[] = [];
 let nextVictim = 0;
 
+/** Where a key comes from that is not ready: nobody keeps its bytes. */
+export interface KeyDeriver {
+  /** The key of blobs with this header, maybe with more behind it, in a buffer (`allocateSecret`) that is then the taker's to wipe. */
+  deriveFor(header: Uint8Array): Uint8Array;
+}
+
 export class GcmKey {
-  readonly #key: Uint8Array;
+  readonly #deriver: KeyDeriver;
   readonly #header: Uint8Array;
   readonly #nonceOffset: number;
   #aes: Cipheriv | undefined;
@@ -37,11 +44,11 @@ export class GcmKey {
   #bases: (Uint8Array | undefined)[] = [];
 
   /**
-   * `key` and `header` stay the caller's, who changes neither while this is in use; the nonce's place in the header, at
+   * `header` stays the caller's, who does not change it while this is in use; the nonce's place in the header, at
    * `nonceOffset`, holds zeros and at most 40 bytes of the header come after it.
    */
-  constructor(key: Uint8Array, header: Uint8Array, nonceOffset: number) {
-    this.#key = key;
+  constructor(deriver: KeyDeriver, header: Uint8Array, nonceOffset: number) {
+    this.#deriver = deriver;
     this.#header = header;
     this.#nonceOffset = nonceOffset;
   }
@@ -83,7 +90,7 @@ export class GcmKey {
     return plaintext;
   }
 
-  /** Gives up what is ready. The key can be used again as long as its bytes are there. */
+  /** Gives up what is ready, and wipes it. */
   close(): void {
     if (this.#aes === undefined) return;
     // The library wipes and frees the expanded key.
@@ -98,7 +105,7 @@ export class GcmKey {
 
   /** The key stream, of which the first block is for the tag; and GHASH of all but the message, whose blocks count as zeros. */
   #begin(blob: Uint8Array, context: Uint8Array, length: number): Uint8Array {
-    const aes = this.#aes ?? this.#open();
+    const aes = this.#aes ?? this.open(this.#deriver.deriveFor(this.#header));
     const nonceOffset = this.#nonceOffset;
     const count = length / BLOCK_LENGTH;
     for (let index = 0; index < NONCE_LENGTH; index++) {
@@ -136,7 +143,8 @@ export class GcmKey {
     return base;
   }
 
-  #open(): Cipheriv {
+  /** Makes ready. The key is the first 32 bytes; all of `derived` is wiped. */
+  open(derived: Uint8Array): Cipheriv {
     ghash ??= new Ghash(READY_KEYS_MAX);
     let slot = freeSlots.pop();
     if (slot === undefined && owners.length < READY_KEYS_MAX) slot = owners.length;
@@ -147,7 +155,8 @@ export class GcmKey {
     }
     owners[slot] = this;
     this.#slot = slot;
-    const aes = createCipheriv("aes-256-ecb", this.#key, null).setAutoPadding(false);
+    const aes = createCipheriv("aes-256-ecb", derived.subarray(0, WRAPPING_KEY_LENGTH), null).setAutoPadding(false);
+    wipe(derived);
     this.#aes = aes;
     const hashKey = aes.update(new Uint8Array(BLOCK_LENGTH));
     ghash.enter(slot, hashKey);

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { GcmKey, READY_KEYS_MAX } from "../../src/cipher/gcm-key.ts";
+import { GcmKey, type KeyDeriver, READY_KEYS_MAX } from "../../src/cipher/gcm-key.ts";
 
+const deriver = (key: Uint8Array): KeyDeriver => ({ deriveFor: () => new Uint8Array(key) });
 const NO_CONTEXT = new Uint8Array(0);
 
 /** A blob as GcmKey makes it, its header ending `afterNonce` bytes after the nonce. */
@@ -36,7 +37,7 @@ test("what it encrypts, the library's own AES-256-GCM opens, wherever the nonce 
     const header = new Uint8Array(nonceOffset + 12 + 32);
     header.set(randomBytes(nonceOffset));
     header.set(randomBytes(32), nonceOffset + 12);
-    const gcm = new GcmKey(key, header, nonceOffset);
+    const gcm = new GcmKey(deriver(key), header, nonceOffset);
     for (const length of [32, 16, 64, 32]) {
       for (const context of [NO_CONTEXT, randomBytes(1 + round)]) {
         const plaintext = randomBytes(length);
@@ -56,7 +57,7 @@ test("it opens what the library's own AES-256-GCM encrypts, and nothing with one
   begin.set(nonce, 41);
   const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(begin);
   const blob = Buffer.concat([begin, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  const gcm = new GcmKey(key, header, 41);
+  const gcm = new GcmKey(deriver(key), header, 41);
   expect(gcm.decrypt(blob, NO_CONTEXT, 85)).toEqual(new Uint8Array(plaintext));
   // The header before and after the nonce is compared by the session, from which the key has it.
   for (let bit = 41 * 8; bit < blob.length * 8; bit++) {
@@ -70,7 +71,7 @@ test("it opens what the library's own AES-256-GCM encrypts, and nothing with one
 test("more keys than are kept ready still encrypt right, each time they are used", () => {
   const header = new Uint8Array(85);
   const keys = Array.from({ length: READY_KEYS_MAX + 100 }, () => randomBytes(32));
-  const made = keys.map((key) => new GcmKey(key, header, 41));
+  const made = keys.map((key) => new GcmKey(deriver(key), header, 41));
   for (const place of [...keys.keys(), 0, 1, READY_KEYS_MAX, 50]) {
     const blob = encrypt(made[place]!, header, 41, NO_CONTEXT, new Uint8Array(32));
     if (place % 50 === 0 || place < 2) {
