@@ -2,15 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createClient } from "../../src/client/client.ts";
-import { createAdminClient } from "../../src/core/admin-client.ts";
+import { type AdminClient, createAdminClient } from "../../src/core/admin-client.ts";
 import { startNatsServer } from "../integration/support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "../integration/support/rabbitmq-server.ts";
 import { until } from "./support/binary.ts";
 import { layCable } from "./support/cable.ts";
 import { Deployment } from "./support/deployment.ts";
 
-const AMQP_PLUGIN = resolve(import.meta.dir, "../../plugins/amqp");
-const NATS_PLUGIN = resolve(import.meta.dir, "../../plugins/nats");
 const TENANT = "tenant-a";
 const SERVICE = "billing";
 
@@ -47,8 +45,52 @@ async function startDeployment(deployment: Deployment, edgeExtra = ""): Promise<
   return wrapped;
 }
 
+interface BrokerUse {
+  readonly plugin: string;
+  readonly use: string;
+}
+
+const natsAt = (port: number): BrokerUse => ({
+  plugin: resolve(import.meta.dir, "../../plugins/nats"),
+  use: `{ use: nats, nats: { servers: ["nats://127.0.0.1:${port}"] } }`,
+});
+
+/** The same, where events go over a broker as well; the edge listens to it alone, but for what is named before it. */
+function startWithBroker(
+  deployment: Deployment,
+  { plugin, use }: BrokerUse,
+  transportsBefore = "",
+  revocationExtra = "",
+): Promise<Uint8Array> {
+  deployment.coreExtra = `plugins: [${plugin}]\npublishers: [${use}]\n`;
+  const revocation = `{ transports: [${transportsBefore}${use}]${revocationExtra} }`;
+  return startDeployment(deployment, `plugins: [${plugin}]\nrevocation: ${revocation}\n`);
+}
+
 const decrypts = (deployment: Deployment, wrapped: Uint8Array): Promise<string> =>
   outcomeOf(createClient({ url: deployment.edgeUrl }).decryptKey({ wrapped }));
+
+/** Waits until opening the key ends so. */
+async function untilDecrypts(deployment: Deployment, wrapped: Uint8Array, outcome: string): Promise<void> {
+  await until(async () => (await decrypts(deployment, wrapped)) === outcome);
+}
+
+/** Waits until the edge says this of its revocations. */
+async function untilRevocation(
+  deployment: Deployment,
+  holds: (revocation: Readiness["revocation"]) => boolean | undefined,
+): Promise<void> {
+  await until(async () => holds((await readiness(deployment)).revocation));
+}
+
+/** The Core's administration, without the command line, whose start would block this process. */
+function adminOf(deployment: Deployment): AdminClient {
+  const read = (name: string): string => readFileSync(deployment.file(`pki/${name}`), "utf8");
+  return createAdminClient({
+    url: `https://127.0.0.1:${deployment.corePort}`,
+    certificates: { ca: read("ca.pem"), cert: read("core-admin.pem"), key: read("core-admin.key") },
+  });
+}
 
 /** When the edge's log says that it had applied a revocation: the acknowledgement. */
 function acknowledgedMs(deployment: Deployment, index = 0): number | undefined {
@@ -76,12 +118,7 @@ describe("a revocation, with real processes", () => {
       }
     });
     await until(() => calls.length > 500 || undefined);
-    // Not the command line, whose start would block the generator: what it calls.
-    const read = (name: string): string => readFileSync(deployment.file(`pki/${name}`), "utf8");
-    const admin = createAdminClient({
-      url: `https://127.0.0.1:${deployment.corePort}`,
-      certificates: { ca: read("ca.pem"), cert: read("core-admin.pem"), key: read("core-admin.key") },
-    });
+    const admin = adminOf(deployment);
     await admin.call("POST", "revoke", { tenant: TENANT, service: SERVICE, reason: "test" });
     admin.close();
     const ackMs = await until(() => acknowledgedMs(deployment));
@@ -106,7 +143,7 @@ describe("a revocation, with real processes", () => {
     expect(await decrypts(deployment, wrapped)).toBe("ok");
     await deployment.startCore();
     cable.heal();
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
     await cable.close();
   }, 120_000);
@@ -118,12 +155,12 @@ describe("a revocation, with real processes", () => {
     const wrapped = await startDeployment(deployment, "revocation: { max_silence: 5s }\n");
     cable.cut();
     deployment.admin("revoke", TENANT, SERVICE);
-    await until(async () => ((await readiness(deployment)).revocation.silent ? true : undefined));
+    await untilRevocation(deployment, ({ silent }) => silent);
     expect((await readiness(deployment)).revocation.transports).toMatchObject([{ name: "core", connected: false }]);
     expect(await decrypts(deployment, wrapped)).toBe("ok");
     cable.heal();
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
-    await until(async () => ((await readiness(deployment)).revocation.silent ? undefined : true));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
+    await untilRevocation(deployment, ({ silent }) => !silent);
     await cable.close();
   }, 120_000);
 
@@ -133,10 +170,10 @@ describe("a revocation, with real processes", () => {
     deployment.portForEdge = cable.port;
     const wrapped = await startDeployment(deployment, "revocation: { max_silence: 2s, on_silence: fail_closed }\n");
     cable.cut();
-    await until(async () => ((await decrypts(deployment, wrapped)) === "lease_unavailable" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "lease_unavailable");
     expect((await readiness(deployment)).ready).toBe(false);
     cable.heal();
-    await until(async () => ((await decrypts(deployment, wrapped)) === "ok" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "ok");
     await cable.close();
   }, 120_000);
 
@@ -146,18 +183,14 @@ describe("a revocation, with real processes", () => {
     deployment.admin("service", "create", TENANT, "noise");
     const before = (await readiness(deployment)).revocation.seq;
     deployment.edge!.process.kill("SIGSTOP");
-    const read = (name: string): string => readFileSync(deployment.file(`pki/${name}`), "utf8");
-    const admin = createAdminClient({
-      url: `https://127.0.0.1:${deployment.corePort}`,
-      certificates: { ca: read("ca.pem"), cert: read("core-admin.pem"), key: read("core-admin.key") },
-    });
+    const admin = adminOf(deployment);
     const noise = { tenant: TENANT, service: "noise" };
     for (let index = 0; index < 9_999; index++) await admin.call("POST", "rotate", noise);
     await admin.call("POST", "revoke", { tenant: TENANT, service: SERVICE, reason: "test" });
     admin.close();
     deployment.edge!.process.kill("SIGCONT");
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
-    await until(async () => ((await readiness(deployment)).revocation.seq === before + 10_000 ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
+    await untilRevocation(deployment, ({ seq }) => seq === before + 10_000);
   }, 240_000);
 });
 
@@ -165,55 +198,40 @@ describe("a revocation over NATS, with real processes", () => {
   test("reaches the edge; the broker's death is seen, leaves the other transport, and its return too", async () => {
     await using broker = await startNatsServer();
     await using deployment = new Deployment();
-    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
-    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
-    const wrapped = await startDeployment(
-      deployment,
-      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [{ use: core }, ${nats}] }\n`,
-    );
-    const connected = async (): Promise<string> =>
-      (await readiness(deployment)).revocation.transports
-        .filter((transport) => transport.connected)
-        .map(({ name }) => name)
-        .join();
-    await until(async () => ((await connected()) === "core,nats" ? true : undefined));
+    const wrapped = await startWithBroker(deployment, natsAt(broker.port), "{ use: core }, ");
+    const untilConnected = (names: string): Promise<void> =>
+      untilRevocation(deployment, ({ transports }) => {
+        const connected = transports.filter((transport) => transport.connected);
+        return connected.map(({ name }) => name).join() === names;
+      });
+    await untilConnected("core,nats");
     await broker.kill();
-    await until(async () => ((await connected()) === "core" ? true : undefined));
+    await untilConnected("core");
     deployment.admin("revoke", TENANT, SERVICE);
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
     await broker.start();
-    await until(async () => ((await connected()) === "core,nats" ? true : undefined));
+    await untilConnected("core,nats");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 120_000);
 
   test("by the broker alone, with the Core's direct stream not even configured", async () => {
     await using broker = await startNatsServer();
     await using deployment = new Deployment();
-    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
-    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
-    const wrapped = await startDeployment(
-      deployment,
-      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [${nats}] }\n`,
-    );
-    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    const wrapped = await startWithBroker(deployment, natsAt(broker.port));
+    await untilRevocation(deployment, ({ transports }) => transports[0]?.connected);
     deployment.admin("revoke", TENANT, SERVICE);
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 120_000);
 
   test("is found by asking, within max_silence, when the only broker is dead", async () => {
     await using broker = await startNatsServer();
     await using deployment = new Deployment();
-    const nats = `{ use: nats, nats: { servers: ["nats://127.0.0.1:${broker.port}"] } }`;
-    deployment.coreExtra = `plugins: [${NATS_PLUGIN}]\npublishers: [${nats}]\n`;
-    const wrapped = await startDeployment(
-      deployment,
-      `plugins: [${NATS_PLUGIN}]\nrevocation: { transports: [${nats}], max_silence: 2s }\n`,
-    );
-    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    const wrapped = await startWithBroker(deployment, natsAt(broker.port), "", ", max_silence: 2s");
+    await untilRevocation(deployment, ({ transports }) => transports[0]?.connected);
     await broker.kill();
     deployment.admin("revoke", TENANT, SERVICE);
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
   }, 120_000);
 });
 
@@ -222,15 +240,13 @@ describe("a revocation over RabbitMQ, with real processes", () => {
     await using broker = await startRabbitServer();
     await using deployment = new Deployment();
     const { user, password } = RABBIT_USER;
-    const amqp = `{ use: amqp, amqp: { servers: ["amqp://127.0.0.1:${broker.port}"], user: ${user}, password: ${password} } }`;
-    deployment.coreExtra = `plugins: [${AMQP_PLUGIN}]\npublishers: [${amqp}]\n`;
-    const wrapped = await startDeployment(
-      deployment,
-      `plugins: [${AMQP_PLUGIN}]\nrevocation: { transports: [${amqp}] }\n`,
-    );
-    await until(async () => ((await readiness(deployment)).revocation.transports[0]?.connected ? true : undefined));
+    const wrapped = await startWithBroker(deployment, {
+      plugin: resolve(import.meta.dir, "../../plugins/amqp"),
+      use: `{ use: amqp, amqp: { servers: ["amqp://127.0.0.1:${broker.port}"], user: ${user}, password: ${password} } }`,
+    });
+    await untilRevocation(deployment, ({ transports }) => transports[0]?.connected);
     deployment.admin("revoke", TENANT, SERVICE);
-    await until(async () => ((await decrypts(deployment, wrapped)) === "key_revoked" ? true : undefined));
+    await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 120_000);
 });
