@@ -51,7 +51,7 @@ async function aDay(deployment: Deployment): Promise<ClientCreatedKey[]> {
   }
   expect(await failing(() => client.createKey({ tenant: "tenant-unknown", service: "billing" }))).toBe("key_not_found");
   deployment.admin("revoke", "tenant-a", "billing", "--reason", "drill");
-  await until(async () => ((await failing(() => client.createKey(KEY))) === "key_revoked" ? true : undefined));
+  await until(async () => (await failing(() => client.createKey(KEY))) === "key_revoked");
   return made;
 }
 
@@ -107,7 +107,7 @@ describe("an edge in operation", () => {
     expect(await metric(watch!, "crypto_edge_lease_revoked_versions_total")).toBe(1);
     expect((await fetch(`${watch}/v1/keys/create`, { method: "POST", body: "{}" })).status).toBe(404);
     expect((await fetch(`${watch}/livez`)).status).toBe(200);
-    await until(async () => ((await metric(watch!, "crypto_edge_usage_waiting_records")) === 0 ? true : undefined));
+    await until(async () => (await metric(watch!, "crypto_edge_usage_waiting_records")) === 0);
 
     expect(await deployment.edge!.stop()).toBe(0);
 
@@ -218,7 +218,7 @@ describe("an edge in operation", () => {
         }
       }
     })();
-    await until(async () => (denied > 200 ? true : undefined));
+    await until(() => denied > 200);
     await deployment.edge!.stop("SIGKILL");
     stop = true;
     await caller;
@@ -243,10 +243,10 @@ describe("an edge in operation", () => {
     await deployment.client.createKey(KEY);
     await deployment.core!.stop("SIGKILL");
     for (let index = 0; index < 50; index++) await deployment.client.createKey(KEY);
-    await until(async () => ((await metric(watch!, "crypto_edge_usage_retries_total"))! > 0 ? true : undefined));
+    await until(async () => (await metric(watch!, "crypto_edge_usage_retries_total"))! > 0);
     await deployment.startCore();
     const before = (await metric(watch!, "crypto_edge_usage_batches_total"))!;
-    await until(async () => ((await metric(watch!, "crypto_edge_usage_batches_total"))! > before ? true : undefined));
+    await until(async () => (await metric(watch!, "crypto_edge_usage_batches_total"))! > before);
     expect(await deployment.edge!.stop()).toBe(0);
     expect(await deployment.core!.stop()).toBe(0);
     using database = new Database(deployment.file("core.sqlite"));
@@ -268,7 +268,7 @@ describe("an edge in operation", () => {
     expect([code, stderr]).toEqual([0, ""]);
     const before = edge.output().length;
     edge.process.kill("SIGHUP");
-    await until(() => (edge.output().slice(before).includes('"msg":"reloaded"') ? true : undefined));
+    await until(() => edge.output().slice(before).includes('"msg":"reloaded"'));
     expect(edge.output().slice(before)).not.toContain("no good");
     deployment.admin("service", "create", "tenant-b", "billing");
     await deployment.client.createKey({ ...KEY, tenant: "tenant-b" });
@@ -293,7 +293,7 @@ describe("an edge in operation", () => {
       const told = (what: string): Promise<unknown> =>
         until(async () => {
           messages.push(...socket.messages());
-          return messages.some((message) => message.startsWith(what)) ? true : undefined;
+          return messages.some((message) => message.startsWith(what));
         });
       process.env.NOTIFY_SOCKET = deployment.file("notify");
       process.env.WATCHDOG_USEC = "200000";

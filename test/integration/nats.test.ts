@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { jetstream } from "@nats-io/jetstream";
 import { createUser } from "@nats-io/nkeys";
@@ -7,10 +7,9 @@ import { createNatsPublisher } from "../../plugins/nats/publisher.ts";
 import type { NatsConfiguration } from "../../plugins/nats/settings.ts";
 import { consumerName, createNatsTransport } from "../../plugins/nats/transport.ts";
 import { createThrowAwayPki } from "../../src/pki/throw-away.ts";
-import { SectionError } from "../../src/plugin/plugin.ts";
-import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
+import { type PluginContext, SectionError } from "../../src/plugin/plugin.ts";
 import { type Broker, eventually } from "./support/broker.ts";
-import { contextOf, keepsThePromises, startTestEdge } from "./support/broker-promises.ts";
+import { clientFiles, contextOf, keepsOthersOut, keepsThePromises } from "./support/broker-promises.ts";
 import { startNatsServer } from "./support/nats-server.ts";
 
 function configurationOf(broker: Broker, more: Partial<NatsConfiguration> = {}): NatsConfiguration {
@@ -35,25 +34,16 @@ keepsThePromises("NATS JetStream", {
   },
 });
 
-describe("NATS with TLS and credentials", () => {
-  let broker: Broker;
-  let world: CoreWorld;
-  let tls: NonNullable<NatsConfiguration["tls"]>;
-  const user = { user: "edge", password: "edge-password" };
-
-  beforeAll(async () => {
-    const pki = await createThrowAwayPki("example.org");
-    const client = await pki.edge("one");
-    broker = await startNatsServer({
-      files: {
-        "ca.pem": pki.authority.certificate,
-        "server.pem": pki.core.cert,
-        "server.key": pki.core.key,
-        "client.pem": client.cert,
-        "client.key": client.key,
-        "other-ca.pem": (await createThrowAwayPki("example.org")).authority.certificate,
-      },
-      configuration: `
+keepsOthersOut("NATS", async () => {
+  const pki = await createThrowAwayPki("example.org");
+  const broker = await startNatsServer({
+    files: {
+      "ca.pem": pki.authority.certificate,
+      "server.pem": pki.core.cert,
+      "server.key": pki.core.key,
+      ...(await clientFiles(pki)),
+    },
+    configuration: `
         tls { cert_file: "FOLDER/server.pem", key_file: "FOLDER/server.key", ca_file: "FOLDER/ca.pem", verify: true }
         authorization { users: [
           { user: core, password: core-password }
@@ -65,52 +55,23 @@ describe("NATS with TLS and credentials", () => {
             subscribe: [ "_INBOX.>", "crypto-edge.revocations.heartbeats" ]
           } }
         ] }`,
-    });
-    const file = (name: string): string => join(broker.folder, name);
-    tls = { ca: file("ca.pem"), cert: file("client.pem"), key: file("client.key") };
-    world = await startCoreWorld({
-      heartbeatMs: 100,
-      publishers: [
-        createNatsPublisher(
-          configurationOf(broker, { tls, user: "core", password: "core-password" }),
-          contextOf("core"),
-        ),
-      ],
-    });
   });
-
-  afterAll(async () => {
-    await world?.[Symbol.asyncDispose]();
-    await broker?.[Symbol.asyncDispose]();
-  });
-
-  test("a revocation travels under both, to an edge that may publish nothing", async () => {
-    const edge = await startTestEdge(world, "one", (context) =>
-      createNatsTransport(configurationOf(broker, { tls, ...user }), context),
-    );
-    await eventually(() => edge.connected() && edge.guard.status().log !== undefined, "the place");
-    world.core.admin.createService("t", "s");
-    world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
-    await eventually(() => edge.guard.isBlocked("t", "s", 1), "the block");
-    await edge.close();
-  });
-
-  test("a wrong password, a server of another CA, or no client certificate connects to nothing, and says why", async () => {
-    const wrong: Partial<NatsConfiguration>[] = [
-      { tls, user: "edge", password: "wrong" },
-      { tls: { ...tls, ca: join(broker.folder, "other-ca.pem") }, ...user },
-      { tls: { ca: tls.ca! }, ...user },
-    ];
-    for (const configuration of wrong) {
-      const edge = await startTestEdge(world, "two", (context) =>
-        createNatsTransport(configurationOf(broker, configuration), context),
-      );
-      await eventually(() => edge.lines.some((line) => line.includes("a revocation transport is down")), "the reason");
-      expect(edge.connected()).toBe(false);
-      expect(edge.lines.join("\n")).not.toContain('wrong"');
-      await edge.close();
-    }
-  });
+  const file = (name: string): string => join(broker.folder, name);
+  const tls = { ca: file("ca.pem"), cert: file("client.pem"), key: file("client.key") };
+  const edge = { tls, user: "edge", password: "edge-password" };
+  const transportOf = (more: Partial<NatsConfiguration>) => (context: PluginContext) =>
+    createNatsTransport(configurationOf(broker, { ...edge, ...more }), context);
+  return {
+    broker,
+    createPublisher: (context) =>
+      createNatsPublisher(configurationOf(broker, { tls, user: "core", password: "core-password" }), context),
+    createTransport: transportOf({}),
+    wrongTransports: [
+      transportOf({ password: "not-the-password" }),
+      transportOf({ tls: { ...tls, ca: file("other-ca.pem") } }),
+      transportOf({ tls: { ca: tls.ca } }),
+    ],
+  };
 });
 
 describe("NATS with a credentials file", () => {

@@ -111,7 +111,7 @@ export function temporaryFolder(): Disposable & { readonly path: string; file(na
   };
 }
 
-/** Asks again every `everyMs` until `probe` gives something, for at most `timeoutMs`. */
+/** Asks again every `everyMs` until `probe` gives something other than false, for at most `timeoutMs`. */
 export async function until<T>(
   probe: () => Promise<T | undefined> | T | undefined,
   { timeoutMs = 30_000, everyMs = 20 } = {},

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "../../../src/clock/system-clock.ts";
 import type { EventPublisher } from "../../../src/core/event-publisher.ts";
+import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/pki/throw-away.ts";
 import type { PluginContext } from "../../../src/plugin/plugin.ts";
 import { createCoreEvents } from "../../../src/revocation/core-events.ts";
 import { createEventVerifier } from "../../../src/revocation/event-verifier.ts";
@@ -215,5 +216,61 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       await eventually(() => edge.connected() && edge.guard.isOpen(), "the connection");
       expect(edge.control.count("dropAll")).toBe(0);
     }, 180_000);
+  });
+}
+
+/** A broker with TLS, client certificates and passwords, where an edge may publish nothing. */
+export interface SecuredBroker {
+  readonly broker: Broker;
+  createPublisher(context: PluginContext): EventPublisher;
+  createTransport(context: PluginContext): RevocationTransport;
+  /** Transports that must not get in: a wrong password (`not-the-password`), a server of another CA, no client certificate. */
+  readonly wrongTransports: readonly ((context: PluginContext) => RevocationTransport)[];
+}
+
+/** A client's files for a secured broker; one CA of them has signed nothing there. */
+export async function clientFiles(pki: ThrowAwayPki): Promise<Record<string, string>> {
+  const { cert, key } = await pki.edge("one");
+  const { authority } = await createThrowAwayPki("example.org");
+  return { "client.pem": cert, "client.key": key, "other-ca.pem": authority.certificate };
+}
+
+export function keepsOthersOut(title: string, open: () => Promise<SecuredBroker>): void {
+  describe(`${title} with TLS and credentials`, () => {
+    let secured: SecuredBroker;
+    let world: CoreWorld;
+
+    beforeAll(async () => {
+      secured = await open();
+      world = await startCoreWorld({ heartbeatMs: 100, publishers: [secured.createPublisher(contextOf("core"))] });
+    }, 120_000);
+
+    afterAll(async () => {
+      await world?.[Symbol.asyncDispose]();
+      await secured?.broker[Symbol.asyncDispose]();
+    });
+
+    test("a revocation travels under both, to an edge that may publish nothing", async () => {
+      const edge = await startTestEdge(world, "one", secured.createTransport);
+      await eventually(() => edge.connected() && edge.guard.status().log !== undefined, "the place");
+      world.core.admin.createService("t", "s");
+      world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
+      await eventually(() => edge.guard.isBlocked("t", "s", 1), "the block");
+      await edge.close();
+    });
+
+    test("a wrong password, a server of another CA, or no client certificate connects to nothing, and says why", async () => {
+      expect(secured.wrongTransports).toHaveLength(3);
+      for (const createTransport of secured.wrongTransports) {
+        const edge = await startTestEdge(world, "two", createTransport);
+        await eventually(
+          () => edge.lines.some((line) => line.includes("a revocation transport is down")),
+          "the reason",
+        );
+        expect(edge.connected()).toBe(false);
+        expect(edge.lines.join("\n")).not.toContain("not-the-password");
+        await edge.close();
+      }
+    });
   });
 }
