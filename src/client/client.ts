@@ -9,8 +9,9 @@
  */
 import { fromBase64url, toBase64url } from "../base64url.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
-import { CryptoEdgeError, type ErrorCode, HTTP_STATUS, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { Created, CreatedBatch, Decrypted, DecryptedBatch, Rewrapped } from "../server/schemas.ts";
+import { CryptoEdgeError } from "./edge-error.ts";
 
 export interface ClientOptions {
   /** `http://127.0.0.1:7402`, `https://…`, or `unix:/run/crypto-edge/billing.sock` (Bun only). */
@@ -56,7 +57,10 @@ export interface ClientOpenedKey {
   readonly version: number;
 }
 
-/** Every call throws {CryptoEdgeError} with the edge's code, or `lease_unavailable` when no edge answers. */
+/**
+ * Every call throws {CryptoEdgeError} with the edge's code, or `lease_unavailable` when no edge answers. No call is repeated
+ * here: `mayPass` tells when that can help, and how long to go on is the caller's to say.
+ */
 export interface Client {
   createKey(options: CreateKeyOptions): Promise<ClientCreatedKey>;
   createKeys(options: CreateKeyOptions, count: number): Promise<ClientCreatedKey[]>;
@@ -70,7 +74,11 @@ export function createClient(options: ClientOptions): Client {
   const socket = options.url.startsWith("unix:") ? options.url.slice(5) : undefined;
   const base = socket === undefined ? options.url.replace(/\/$/, "") : "http://localhost";
 
-  async function call<Answer>(operation: string, body: unknown): Promise<Answer> {
+  async function call<Answer, Result>(
+    operation: string,
+    body: unknown,
+    read: (answer: Answer) => Result,
+  ): Promise<Result> {
     let response: Response;
     let answer: unknown;
     try {
@@ -93,23 +101,27 @@ export function createClient(options: ClientOptions): Client {
         { cause },
       );
     }
-    if (response.ok && answer !== undefined) return answer as Answer;
-    throw errorFrom(answer, response.headers.get("retry-after"), response.status);
+    if (!response.ok) throw errorFrom(answer, response.headers.get("retry-after"), response.status);
+    try {
+      return read(answer as Answer);
+    } catch {
+      throw new CryptoEdgeError("unexpected_answer", `What answers at ${options.url} is no edge. Check the address.`, {
+        status: response.status,
+      });
+    }
   }
 
   return {
-    createKey: async (create) => readCreated(await call<Created>("create", create)),
-    createKeys: async (create, count) =>
-      (await call<CreatedBatch>("create-batch", { ...create, count })).keys.map(readCreated),
-    decryptKey: async (item) => readOpened(await call<Decrypted>("decrypt", wrappedBody(item))),
-    decryptKeys: async (items) =>
-      (await call<DecryptedBatch>("decrypt-batch", { items: items.map(wrappedBody) })).results.map((result) =>
-        "error" in result ? errorFrom(result.error, null) : readOpened(result),
+    createKey: (create) => call("create", create, readCreated),
+    createKeys: (create, count) =>
+      call("create-batch", { ...create, count }, ({ keys }: CreatedBatch) => keys.map(readCreated)),
+    decryptKey: (item) => call("decrypt", wrappedBody(item), readOpened),
+    decryptKeys: (items) =>
+      call("decrypt-batch", { items: items.map(wrappedBody) }, ({ results }: DecryptedBatch) =>
+        results.map((result) => ("error" in result ? errorFrom(result.error, null) : readOpened(result))),
       ),
-    async rewrapKey(item) {
-      const { wrapped, version } = await call<Rewrapped>("rewrap", wrappedBody(item));
-      return { wrapped: bytesOf(wrapped), version };
-    },
+    rewrapKey: (item) =>
+      call("rewrap", wrappedBody(item), ({ wrapped, version }: Rewrapped) => ({ wrapped: bytesOf(wrapped), version })),
   };
 }
 
@@ -127,8 +139,7 @@ function readOpened({ plaintext, tenant, service, version }: Decrypted): ClientO
 
 function bytesOf(text: string): Uint8Array {
   const bytes = fromBase64url(text);
-  if (bytes === undefined)
-    throw new CryptoEdgeError("invalid_request", "The edge answered what is not base64url. Is it one?");
+  if (bytes === undefined) throw new TypeError("This is not base64url.");
   return bytes;
 }
 
@@ -141,18 +152,24 @@ function parseJson(text: string): unknown {
   }
 }
 
-function errorFrom(answer: unknown, retryAfter: string | null, status?: number): CryptoEdgeError {
-  const { code, detail } = (answer ?? {}) as { code?: string; detail?: string };
-  const known =
-    code !== undefined && Object.hasOwn(HTTP_STATUS, code)
-      ? (code as ErrorCode)
-      : status === 413
-        ? "too_large"
-        : "lease_unavailable";
+/** What a proxy, or the runtime below the edge, answers without an explanation. */
+const UNEXPLAINED: Readonly<Record<number, string>> = {
+  413: "too_large",
+  429: "rate_limited",
+  502: "lease_unavailable",
+  503: "lease_unavailable",
+  504: "lease_unavailable",
+};
+
+function errorFrom(answer: unknown, retryAfter: string | null, answered?: number): CryptoEdgeError {
+  const told = (answer ?? {}) as { code?: unknown; detail?: unknown; status?: unknown };
+  const status = answered ?? (typeof told.status === "number" ? told.status : undefined);
+  const code = typeof told.code === "string" ? told.code : (UNEXPLAINED[status ?? 0] ?? "unexpected_answer");
+  const sentence =
+    typeof told.detail === "string" ? told.detail : `An answer with the status ${status} that explains nothing.`;
   const retryAfterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
-  return new CryptoEdgeError(
-    known,
-    detail ?? "The edge answered with an error that it did not explain.",
-    Number.isFinite(retryAfterMs) ? { retryAfterMs } : {},
-  );
+  return new CryptoEdgeError(code, sentence, {
+    status,
+    retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : undefined,
+  });
 }

@@ -1,3 +1,4 @@
 /** `crypto-edge/client` */
-export { CryptoEdgeError, type ErrorCode } from "../errors.ts";
+export type { ErrorCode } from "../errors.ts";
 export * from "./client.ts";
+export { CryptoEdgeError, type EdgeErrorCode } from "./edge-error.ts";
