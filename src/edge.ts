@@ -185,7 +185,8 @@ export async function startEdge(
     if (metrics !== undefined) {
       const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
       const { host, port } = metrics.listen;
-      listeners.push(listenOnPort(host, port, handler, listenerLimits(limits, sharesPort)));
+      const plain = { principal: undefined, handler, limits: listenerLimits(limits, sharesPort), log };
+      listeners.push(await listenOnPort(host, port, plain));
     }
   } catch (error) {
     await edge.close();

@@ -6,6 +6,7 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
+import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../http/connections.ts";
 import { type Peer, readPeerCertificate } from "./peer.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
@@ -51,14 +52,10 @@ export interface TlsServerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-export interface TlsServerLimits {
+export interface TlsServerLimits extends TimeLimits {
   readonly maxConnections: number;
   /** From the TCP connection to the end of the TLS handshake. */
   readonly handshakeTimeoutMs: number;
-  /** How long a connection may be open without a request in flight, or take to send a request's head. */
-  readonly idleTimeoutMs: number;
-  /** From a request's head to the end of its body. */
-  readonly bodyTimeoutMs: number;
   readonly maxHeaderBytes: number;
   /** HTTP/2 streams at once, on one connection. */
   readonly maxConcurrentStreams: number;
@@ -85,42 +82,19 @@ export interface TlsServer {
   close(graceMs?: number): Promise<void>;
 }
 
-/** What whoever speaks HTTP/1.1 on a connection tells of it, so that the server's time limits hold there too. */
-export interface ConnectionActivity {
-  requestBegan(): void;
-  /** The body has not come with the head. */
-  bodyAwaited(): void;
-  requestEnded(): void;
-  /** The server is closing: the answer in the making is the connection's last. */
-  readonly closing: boolean;
-}
-
-/** What is known of one open connection; the sweep reads it. */
-interface Connection {
-  readonly socket: TLSSocket;
-  readonly peer: Peer;
-  inFlight: number;
-  /** When it last became idle; meaningless while a request is in flight. */
-  idleSinceMs: number;
-  /** Requests whose body has not ended: when each began. */
-  readonly bodies: Map<{ readonly complete: boolean }, number>;
-}
-
 const CONNECTION = Symbol("crypto-edge connection");
-const SWEEP_MS = 500;
 
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   const limits: TlsServerLimits = { ...DEFAULT_TLS_LIMITS, ...options.limits };
-  const connections = new Set<Connection>();
-  let closing = false;
+  // A certificate may end while its connection lives on: a stream ends with it.
+  const hasExpired = ({ certificate }: Peer): boolean => certificate !== undefined && certificate.notAfterMs < Date.now();
+  const connections = new Connections<Peer>(limits, hasExpired);
 
   const handle = (request: TlsRequest, response: TlsResponse): void => {
     const connection = connectionOf(request);
     if (connection === undefined) return void request.socket?.destroy();
-    // A certificate may end while its connection lives on.
-    const certificate = connection.peer.certificate;
-    if (certificate !== undefined && certificate.notAfterMs < Date.now()) return void connection.socket.destroy();
+    if (hasExpired(connection.peer)) return void connection.socket.destroy();
     connection.inFlight++;
     if (hasBody(request)) connection.bodies.set(request, performance.now());
     const bodyEnded = (): void => void connection.bodies.delete(request);
@@ -137,7 +111,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     response.once("close", finish);
     request.on("error", () => finish());
     response.on("error", () => finish());
-    if (closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (connections.closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const failed = (error: unknown): void => {
       options.onError?.(error);
       connection.socket.destroy();
@@ -149,19 +123,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       failed(error);
     }
   };
-
-  const activityOf = (connection: Connection, body = { complete: false }): ConnectionActivity => ({
-    requestBegan: () => void connection.inFlight++,
-    bodyAwaited: () => void connection.bodies.set(body, performance.now()),
-    requestEnded() {
-      connection.bodies.delete(body);
-      connection.inFlight--;
-      connection.idleSinceMs = performance.now();
-    },
-    get closing() {
-      return closing;
-    },
-  });
 
   // Both get their sockets from the TLS server below, so their own timeouts are off: the sweep does that work.
   const http1 = createHttpServer(
@@ -175,7 +136,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   );
   http2.on("session", (session) => {
     // The session's own socket is a proxy that must not be touched.
-    const real = (session.socket as { [CONNECTION]?: Connection } | undefined)?.[CONNECTION]?.socket;
+    const real = (session.socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION]?.socket;
     session.on("error", () => real?.destroy());
     session.once("close", () => real?.destroy());
   });
@@ -199,7 +160,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       options.onRefused?.({ remoteAddress, code, reason });
       socket.destroy();
     };
-    if (closing) return void socket.destroy();
+    if (connections.closing) return void socket.destroy();
     if (connections.size >= limits.maxConnections) return refuse("too_many_connections", "too many connections");
     let peer: Peer;
     try {
@@ -214,22 +175,15 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     }
     const reason = options.admit?.(peer);
     if (reason !== undefined) return refuse("not_admitted", reason);
-    const connection: Connection = {
-      socket,
-      peer,
-      inFlight: 0,
-      idleSinceMs: performance.now(),
-      bodies: new Map(),
-    };
+    const connection = connections.add(socket, peer);
     Object.defineProperty(socket, CONNECTION, { value: connection });
-    connections.add(connection);
     socket.once("close", () => {
       connections.delete(connection);
       options.onClosed?.(peer);
     });
     socket.setNoDelay(true);
     if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
-    else if (options.onHttp1 !== undefined) options.onHttp1(socket, peer, activityOf(connection));
+    else if (options.onHttp1 !== undefined) options.onHttp1(socket, peer, connections.activityOf(connection));
     else http1.emit("connection", socket);
   });
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {
@@ -255,21 +209,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : options.port;
 
-  const sweep = setInterval(() => {
-    const nowMs = performance.now();
-    for (const connection of connections) {
-      const idle = connection.inFlight === 0 && nowMs - connection.idleSinceMs > limits.idleTimeoutMs;
-      let slow = false;
-      for (const [request, beganMs] of connection.bodies) {
-        slow ||= !request.complete && nowMs - beganMs > limits.bodyTimeoutMs;
-      }
-      // A certificate may end while its connection lives on: a stream ends with it.
-      const over = connection.peer.certificate !== undefined && connection.peer.certificate.notAfterMs < Date.now();
-      if (idle || slow || over || (closing && connection.inFlight === 0)) connection.socket.destroy();
-    }
-  }, SWEEP_MS);
-  sweep.unref();
-
   let closed: Promise<void> | undefined;
   return {
     port,
@@ -278,21 +217,12 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     },
     reload: (certificates) => server.setSecureContext(secureOptions(certificates)),
     recheck() {
-      for (const { peer, socket } of connections) if (options.admit?.(peer) !== undefined) socket.destroy();
+      connections.destroyWhere((peer) => options.admit?.(peer) !== undefined);
     },
     close(graceMs = 0) {
       closed ??= (async () => {
-        closing = true;
         const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
-        const deadlineMs = performance.now() + graceMs;
-        for (;;) {
-          const busy = [...connections].filter((connection) => connection.inFlight > 0);
-          for (const connection of connections) if (connection.inFlight === 0) connection.socket.destroy();
-          if (busy.length === 0 || performance.now() >= deadlineMs) break;
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-        for (const connection of connections) connection.socket.destroy();
-        clearInterval(sweep);
+        await connections.close(graceMs);
         // A socket in its handshake may hold the server open: what matters is done.
         await Promise.race([stopped, new Promise<void>((resolve) => setTimeout(resolve, 500).unref())]);
       })();
@@ -314,9 +244,9 @@ function certificateOf(socket: TLSSocket): Peer["certificate"] {
   return raw === undefined || raw.length === 0 ? undefined : readPeerCertificate(raw);
 }
 
-function connectionOf(request: TlsRequest): Connection | undefined {
+function connectionOf(request: TlsRequest): Connection<Peer> | undefined {
   // In HTTP/2 the request's socket is a proxy that not every runtime lets us read through; the session's is the real one.
   const session = "stream" in request ? request.stream?.session : undefined;
   const socket = session?.socket ?? request.socket;
-  return (socket as { [CONNECTION]?: Connection } | undefined)?.[CONNECTION];
+  return (socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION];
 }

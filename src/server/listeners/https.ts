@@ -12,20 +12,15 @@ import { principalId } from "../../access/principal-id.ts";
 import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../access/revocation-list.ts";
 import type { Clock } from "../../clock/clock.ts";
 import { CryptoEdgeError, messageOf } from "../../errors.ts";
-import { type Http1Answer, type Http1Request, type Http1Socket, serveHttp1 } from "../../tls/http1.ts";
+import type { ConnectionActivity } from "../../http/connections.ts";
+import type { Http1Socket } from "../../http/http1.ts";
 import type { Peer } from "../../tls/peer.ts";
-import {
-  type ConnectionActivity,
-  type ServerCertificates,
-  startTlsServer,
-  type TlsRequest,
-  type TlsResponse,
-} from "../../tls/server.ts";
+import { type ServerCertificates, startTlsServer, type TlsRequest, type TlsResponse } from "../../tls/server.ts";
 import { webHandler } from "../../tls/web-handler.ts";
-import { JSON_TYPE, type QuickAnswer } from "../hot-path.ts";
-import { type Problem, problem, problemOf, problemResponse } from "../problem.ts";
-import { type Handler, type HandlerFactory, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
-import { type Admission, answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "./request-gate.ts";
+import { problemOf, problemResponse } from "../problem.ts";
+import { type Handler, type HandlerFactory, type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
+import { answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "./request-gate.ts";
+import { problemAnswer, speakHttp1 } from "./speak-http1.ts";
 import { watchFiles } from "./watch-files.ts";
 
 export interface HttpsListenerOptions {
@@ -46,13 +41,6 @@ export interface HttpsListenerOptions {
   readonly limits: ListenerLimits;
   readonly clock: Clock;
   readonly log: ListenerLog;
-}
-
-/** The part of the log that a listener writes to. */
-export interface ListenerLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
 }
 
 /** What is known of one connection's other end. */
@@ -152,7 +140,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
 
   async function answer(request: Request, peer: Peer): Promise<Response> {
     const caller = callers.get(peer);
-    if (caller === undefined) return unauthenticated("This connection is not known.");
+    if (caller === undefined) return problemResponse(badCertificate("the connection is not known"));
     const { principal = await tokenPrincipal(request, peer) } = caller;
     if (principal instanceof Response) return principal;
     if (principal !== undefined) principals.set(request, principal);
@@ -184,8 +172,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     const caller = callers.get(peer);
     const refused = caller === undefined ? "the connection is not known" : refusalOf(caller, peer);
     if (caller === undefined || refused !== undefined) {
-      const sentence = `The client certificate is refused: ${refused}. Use another one.`;
-      return answerAtOnce(unauthenticated(sentence), request, response);
+      return answerAtOnce(problemResponse(badCertificate(refused ?? "")), request, response);
     }
     const hasBody = request.method !== "GET" && request.method !== "HEAD";
     const length = request.headers["content-length"];
@@ -199,76 +186,24 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     }
   }
 
-  /** Speaks HTTP/1.1 with one caller. */
   function onHttp1(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
     const caller = callers.get(peer);
     if (caller === undefined) return void socket.destroy();
-    let admission: Admission | undefined;
-    const leave = (): void => {
-      admission?.leave();
-      admission = undefined;
-      activity.requestEnded();
-    };
-    serveHttp1(socket as unknown as Http1Socket, {
-      maxHeaderBytes: limits.headerBytesMax,
-      maxBodyBytes: limits.bodyBytesMax,
-      admit(head) {
+    speakHttp1(socket as unknown as Http1Socket, {
+      scheme: "https",
+      principal: caller.principal,
+      load: caller.load,
+      refusalOf() {
         const refused = refusalOf(caller, peer) ?? expiry(peer, clock);
-        if (refused !== undefined) {
-          const sentence = `The client certificate is refused: ${refused}. Use another one.`;
-          return problemAnswer(problemOf(new CryptoEdgeError("unauthenticated", sentence)));
-        }
-        const hasBody = head.chunked || (head.contentLength ?? 0) > 0;
-        const entered = gate.enter(caller.load, head.chunked ? undefined : head.contentLength, hasBody);
-        if ("details" in entered) return problemAnswer(entered.details, entered.retryAfterMs);
-        admission = entered;
-        activity.requestBegan();
-        return undefined;
+        return refused === undefined ? undefined : problemAnswer(problemOf(badCertificate(refused)));
       },
-      answer(request) {
-        const answer = answerHttp1(request, caller, peer);
-        if (!(answer instanceof Promise)) return activity.closing ? { ...answer, close: true } : answer;
-        return answer.then(
-          (later) => (activity.closing ? { ...later, close: true } : later),
-          (error: unknown) => {
-            onError(error);
-            return { ...problemAnswer(problemOf(error)), close: true };
-          },
-        );
-      },
-      refuse(status, reason) {
-        if (status === 413) return problemAnswer(TOO_LARGE.details);
-        return problemAnswer(
-          problem(status, "invalid_request", `This is not a request that is taken here: ${reason}.`),
-        );
-      },
-      bodyAwaited: activity.bodyAwaited,
-      answered: leave,
-      abandoned: leave,
-      failed: onError,
+      answer: (request) => answer(request, peer),
+      quick: handler.quick,
+      gate,
+      limits,
+      activity,
+      onError,
     });
-  }
-
-  function answerHttp1(request: Http1Request, caller: Caller, peer: Peer): Http1Answer | Promise<Http1Answer> {
-    const { method, target, headers, body } = request;
-    const webHeaders = (): Headers => new Headers([...headers.fields]);
-    if (method === "POST" && caller.principal !== undefined && handler.quick !== undefined) {
-      const quick = handler.quick(target, textOf(body), caller.principal, webHeaders);
-      if (quick instanceof Promise) return quick.then(fromQuick);
-      if (quick !== undefined) return fromQuick(quick);
-    }
-    let web: Request;
-    try {
-      const bodyless = method === "GET" || method === "HEAD";
-      web = new Request(`https://${headers.fields.get("host") ?? "localhost"}${target}`, {
-        method,
-        headers: webHeaders(),
-        ...(bodyless ? {} : { body: Uint8Array.from(body) }),
-      });
-    } catch {
-      return problemAnswer(problem(400, "invalid_request", "This is not a request that is taken here."));
-    }
-    return answer(web, peer).then(fromResponse);
   }
 
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
@@ -377,29 +312,6 @@ function expiry({ certificate }: Peer, clock: Clock): string | undefined {
   return certificate !== undefined && certificate.notAfterMs < clock.wallMs() ? "it has expired" : undefined;
 }
 
-function textOf(body: Uint8Array): string {
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
-}
-
-const JSON_HEADERS = { "content-type": JSON_TYPE };
-
-function fromQuick(answer: QuickAnswer | Response): Http1Answer | Promise<Http1Answer> {
-  if (answer instanceof Response) return fromResponse(answer);
-  return { status: answer.status, headers: JSON_HEADERS, body: answer.body };
-}
-
-async function fromResponse(response: Response): Promise<Http1Answer> {
-  const body = new Uint8Array(await response.arrayBuffer());
-  return { status: response.status, headers: Object.fromEntries(response.headers), body };
-}
-
-/** Refuses and ends the connection: what comes after on it is not read as a request. */
-function problemAnswer(details: Problem, retryAfterMs?: number): Http1Answer {
-  const headers: Record<string, string> = { "content-type": "application/problem+json" };
-  if (retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-  return { status: details.status, headers, body: JSON.stringify(details), close: true };
-}
-
-function unauthenticated(sentence: string): Response {
-  return problemResponse(new CryptoEdgeError("unauthenticated", sentence));
+function badCertificate(reason: string): CryptoEdgeError {
+  return new CryptoEdgeError("unauthenticated", `The client certificate is refused: ${reason}. Use another one.`);
 }

@@ -59,6 +59,13 @@ export interface ListenerLimits {
   readonly sharesPort?: boolean;
 }
 
+/** The part of the log that a listener writes to. */
+export interface ListenerLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
 /** A listener that cannot be opened: the sentence says which and what to do. */
 export class ListenerError extends Error {
   override readonly name = "ListenerError";

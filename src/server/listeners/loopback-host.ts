@@ -1,4 +1,6 @@
-import { answerProblem, problem } from "../problem.ts";
+import type { Http1Answer, Http1Head } from "../../http/http1.ts";
+import { problem } from "../problem.ts";
+import { problemAnswer } from "./speak-http1.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
@@ -10,28 +12,16 @@ export function isLoopback(host: string): boolean {
  * For a listener on loopback: refuses requests that name another host. A browser on this machine can be led to send those
  * by a page whose own name was made to point at 127.0.0.1 (DNS rebinding); it could then read the answers.
  */
-export function createHostCheck(): (url: string) => Response | undefined {
-  let seen = "";
-  return (url) => {
+export function createHostCheck(): (head: Http1Head) => Http1Answer | undefined {
+  let seen: string | undefined;
+  return ({ headers }) => {
+    const host = headers.fields.get("host");
     // One client writes the same name each time.
-    if (seen !== "" && url.startsWith(seen)) return undefined;
-    const authority = /^https?:\/\/([^/?#]*)/.exec(url)?.[1];
-    if (authority !== undefined && LOOPBACK.test(authority)) {
-      seen = `http://${authority}/`;
+    if (host !== undefined && (host === seen || LOOPBACK.test(host))) {
+      seen = host;
       return undefined;
     }
-    return answerProblem(
-      problem(
-        421,
-        "misdirected_request",
-        "This listener is for this machine: call it as localhost, 127.0.0.1 or [::1].",
-      ),
-    );
+    const sentence = "This listener is for this machine: call it as localhost, 127.0.0.1 or [::1].";
+    return problemAnswer(problem(421, "misdirected_request", sentence));
   };
-}
-
-/** For a Unix socket, where the host is anything. */
-export function checkTarget(url: string): Response | undefined {
-  if (url.startsWith("http://")) return undefined;
-  return answerProblem(problem(400, "invalid_request", "The request's target is not a path."));
 }

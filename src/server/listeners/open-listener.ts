@@ -2,8 +2,8 @@
 import type { Principal } from "../../access/principal.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../../config/schema.ts";
-import { type ListenerLog, listenOnHttps } from "./https.ts";
-import type { HandlerFactory, Listener, ListenerLimits } from "./listener.ts";
+import { listenOnHttps } from "./https.ts";
+import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "./listener.ts";
 import { listenOnPort, listenOnUnixSocket } from "./plain-http.ts";
 
 export interface ListenerParts {
@@ -40,10 +40,11 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   }
   const principal: Principal = { kind: "listener", name: configuration.principal };
   const handler = createHandler({ identify: () => principal, administration: configuration.status });
-  if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, handler, limits);
+  const plain = { principal, handler, limits, log };
+  if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, plain);
   const { unix, mode, owner } = configuration;
   const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
-  return listenOnUnixSocket(unix, socket, handler, limits);
+  return listenOnUnixSocket(unix, socket, plain);
 }
 
 export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean): ListenerLimits {

@@ -1,27 +1,40 @@
 /** Plain HTTP on a loopback port or a Unix socket. */
 import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import type { Principal } from "../../access/principal.ts";
 import { messageOf } from "../../errors.ts";
-import { problemResponse } from "../problem.ts";
-import { type Handler, type Listener, ListenerError, type ListenerLimits } from "./listener.ts";
-import { checkTarget, createHostCheck, isLoopback } from "./loopback-host.ts";
-import { answerRefusal, overloaded, RequestGate, SMALL_BODY_BYTES } from "./request-gate.ts";
-import { type HttpServer, serveHttp } from "./serve-http.ts";
+import { Connections } from "../../http/connections.ts";
+import type { Http1Answer } from "../../http/http1.ts";
+import { type Handler, type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
+import { createHostCheck, isLoopback } from "./loopback-host.ts";
+import { acceptPlain, type PlainAddress } from "./plain-sockets.ts";
+import { overloaded, RequestGate } from "./request-gate.ts";
+import { type Http1Caller, problemAnswer, speakHttp1 } from "./speak-http1.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
-export function listenOnPort(host: string, port: number, handler: Handler, limits: ListenerLimits): Listener {
-  let server: HttpServer;
-  const idleTimeout = Math.min(255, Math.ceil(limits.idleTimeoutMs / 1000));
+export async function listenOnPort(
+  host: string,
+  port: number,
+  options: PlainListenerOptions,
+): Promise<Listener> {
+  const address = { hostname: host, port, reusePort: options.limits.sharesPort ?? false };
+  const refusalOf = isLoopback(host) ? createHostCheck() : () => undefined;
   try {
-    const checkUrl = isLoopback(host) ? createHostCheck() : checkTarget;
-    const shared = { reusePort: limits.sharesPort ?? false };
-    server = serveHttp({ ...common(handler, limits, checkUrl), ...shared, hostname: host, port, idleTimeout });
+    const server = await serve(address, refusalOf, options);
+    return { ...server, address: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}` };
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)
       : new ListenerError(`Cannot listen on ${host}:${port}: ${messageOf(error)}.`);
   }
-  return listener(server, `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`);
+}
+
+export interface PlainListenerOptions {
+  /** All callers of such a listener are one. Undefined where the handler asks nobody's name. */
+  readonly principal: Principal | undefined;
+  readonly handler: Handler;
+  readonly limits: ListenerLimits;
+  readonly log: ListenerLog;
 }
 
 export interface UnixSocketOptions {
@@ -38,8 +51,7 @@ export interface UnixSocketOptions {
 export async function listenOnUnixSocket(
   path: string,
   { mode, owner }: UnixSocketOptions,
-  handler: Handler,
-  limits: ListenerLimits,
+  options: PlainListenerOptions,
 ): Promise<Listener> {
   if (await isLive(path)) {
     throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
@@ -52,10 +64,10 @@ export async function listenOnUnixSocket(
     // Nobody can connect between the socket's creation and its chmod.
     const before = process.umask(0o777);
     try {
-      const server = serveHttp({ ...common(handler, limits, checkTarget), unix: path });
+      const server = await serve({ unix: path }, () => undefined, options);
       if (owner !== undefined) chownSync(path, owner.user, owner.group);
       chmodSync(path, mode);
-      return listener(server, `unix:${path}`);
+      return { ...server, address: `unix:${path}` };
     } finally {
       process.umask(before);
     }
@@ -66,50 +78,49 @@ export async function listenOnUnixSocket(
   }
 }
 
-type TargetCheck = (url: string) => Response | undefined;
-
-function common(handler: Handler, limits: ListenerLimits, checkUrl: TargetCheck) {
-  return {
-    fetch: gated(handler, limits, checkUrl),
-    error: problemResponse,
-    maxRequestBodySize: limits.bodyBytesMax,
-  } as const;
-}
-
-/**
- * Bounds what is in flight. All callers of such a listener are one principal. Small requests, which are nearly all, pay for
- * a look at two numbers; the gate counts only those whose body could weigh.
- */
-function gated(handler: Handler, limits: ListenerLimits, checkUrl: TargetCheck) {
+async function serve(
+  address: PlainAddress,
+  refusalOf: Http1Caller["refusalOf"],
+  { principal, handler, limits, log }: PlainListenerOptions,
+): Promise<Omit<Listener, "address"> & { readonly port: number | undefined }> {
+  const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
+  const connections = new Connections<undefined>(times, () => false);
+  const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
   const load = { requests: 0 };
-  const requestsMax = Math.min(limits.requestsMax, limits.requestsPerCallerMax);
-  return (request: Request, server: HttpServer): Response | Promise<Response> => {
-    if (server.pendingRequests > requestsMax)
-      return answerRefusal(overloaded("This edge has too many requests in flight"));
-    const misdirected = checkUrl(request.url);
-    if (misdirected !== undefined) return misdirected;
-    const length = request.headers.get("content-length");
-    if (length !== null && Number(length) <= SMALL_BODY_BYTES) return handler(request);
-    // Asked last: looking at `body` makes a stream of it.
-    if (request.body === null) return handler(request);
-    const admission = gate.enter(load, length === null ? undefined : Number(length), true);
-    if ("details" in admission) return answerRefusal(admission);
-    const answer = handler(request);
-    if (answer instanceof Promise) return answer.finally(() => admission.leave());
-    admission.leave();
-    return answer;
+  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
+  const refuse = (): Http1Answer => {
+    const { details, retryAfterMs } = overloaded("This listener has too many connections");
+    return problemAnswer(details, retryAfterMs);
   };
-}
 
-function listener(server: HttpServer, address: string): Listener {
+  const server = await acceptPlain(address, (socket) => {
+    if (connections.closing || connections.size >= 2 * connectionsMax) return socket.destroy();
+    const isTooMany = connections.size >= connectionsMax;
+    if (connections.size === connectionsMax) log.warn({ connectionsMax }, "a listener refuses connections: too many");
+    const connection = connections.add(socket, undefined);
+    socket.on("close", () => connections.delete(connection));
+    const activity = connections.activityOf(connection);
+    // It has a moment to ask, and to be told.
+    if (isTooMany) activity.lastAnswered();
+    speakHttp1(socket, {
+      scheme: "http",
+      principal,
+      load,
+      refusalOf: isTooMany ? refuse : refusalOf,
+      answer: handler,
+      quick: handler.quick,
+      gate,
+      limits,
+      activity,
+      onError,
+    });
+  });
   return {
-    address,
+    port: server.port,
     async close(timeoutMs) {
-      const finished = server.stop(false);
-      const cut = setTimeout(() => server.stop(true), timeoutMs);
-      await finished;
-      clearTimeout(cut);
+      server.stop();
+      await connections.close(timeoutMs);
     },
   };
 }

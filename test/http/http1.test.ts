@@ -6,7 +6,7 @@ import {
   type Http1Request,
   type Http1Socket,
   serveHttp1,
-} from "../../src/tls/http1.ts";
+} from "../../src/http/http1.ts";
 
 /** A socket that a test feeds. */
 class FakeSocket implements Http1Socket {
@@ -75,6 +75,7 @@ function serve(
     bodyAwaited() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
+    ended() {},
     failed(error) {
       throw error;
     },

@@ -7,6 +7,8 @@
  * no trailers, no upgrade.
  */
 
+import { REASON_PHRASES } from "./reason-phrases.ts";
+
 export interface Http1Request {
   readonly method: string;
   /** In origin form: begins with a slash. */
@@ -44,6 +46,8 @@ export interface Http1Options {
   readonly answered: () => void;
   /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
   readonly abandoned: () => void;
+  /** This side has ended the connection. */
+  readonly ended: () => void;
   /** A defect; the connection is cut. */
   readonly failed: (error: unknown) => void;
 }
@@ -60,13 +64,14 @@ export interface Http1Head {
 
 /** The part of a socket that is used here. */
 export interface Http1Socket {
+  /** Takes all of it, text in ASCII; false: the other side reads slower than this, wait for `drain` before the next. */
   write(data: string | Uint8Array, encoding?: BufferEncoding): boolean;
   end(): void;
   destroy(): void;
   pause(): void;
   resume(): void;
   on(event: "data", listener: (bytes: Buffer) => void): unknown;
-  on(event: "close" | "end", listener: () => void): unknown;
+  on(event: "close" | "end" | "drain", listener: () => void): unknown;
   readonly destroyed: boolean;
 }
 
@@ -77,27 +82,6 @@ const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 const BAD_TARGET = /[^\x21-\x7e]/;
 const CHUNK_SIZE = /^[0-9A-Fa-f]{1,8}$/;
 const EMPTY = Buffer.alloc(0);
-const REASONS: Readonly<Record<number, string>> = {
-  200: "OK",
-  201: "Created",
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  410: "Gone",
-  413: "Content Too Large",
-  415: "Unsupported Media Type",
-  417: "Expectation Failed",
-  422: "Unprocessable Content",
-  429: "Too Many Requests",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  501: "Not Implemented",
-  503: "Service Unavailable",
-  505: "HTTP Version Not Supported",
-};
-
 /** What is wrong with a head; caught where it is answered. */
 class Refusal extends Error {
   readonly status: 400 | 413 | 417 | 431 | 501 | 505;
@@ -117,6 +101,10 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   /** What has come of a body that has a length, where it did not come whole. */
   let pieces: GrowingBuffer | undefined;
   let answering = false;
+  /** Answers wait for a caller who does not read them: no more of its requests are taken. */
+  let draining = false;
+  /** The other side sends no more. */
+  let halfClosed = false;
   let ended = false;
   let lastHeadText = "";
   let lastHead: Http1Head | undefined;
@@ -124,7 +112,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   socket.on("data", (bytes) => {
     if (ended) return;
     received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
-    if (answering) {
+    if (answering || draining) {
       // Requests sent ahead wait in the kernel, not here.
       if (received.length > options.maxHeaderBytes) socket.pause();
       return;
@@ -132,9 +120,13 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     advance();
   });
   socket.on("end", () => {
-    // Half closed: what was asked in whole is answered, then that is all.
-    if (!answering) stop();
-    else ended = true;
+    halfClosed = true;
+    if (!answering && !draining) stop();
+  });
+  socket.on("drain", () => {
+    if (!draining) return;
+    draining = false;
+    goOn();
   });
   socket.on("close", stop);
 
@@ -144,13 +136,19 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     head = undefined;
     received = EMPTY;
     if (awaited) options.abandoned();
-    if (!socket.destroyed) socket.end();
+    if (!socket.destroyed) close();
+  }
+
+  function advance(): void {
+    takeRequests();
+    // What was asked in whole has been answered.
+    if (halfClosed && !answering && !draining && !ended) stop();
   }
 
   /** Takes as many requests as are there in whole, while their answers are made at once. */
-  function advance(): void {
+  function takeRequests(): void {
     try {
-      while (!answering && !ended) {
+      while (!answering && !draining && !ended) {
         if (head === undefined && !takeHead()) return;
         const body = takeBody(head!);
         if (body === undefined) return;
@@ -162,10 +160,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
         if (answer instanceof Promise) {
           void answer.then((later) => {
             finish(later, keepAlive, asHead);
-            if (!ended) {
-              socket.resume();
-              advance();
-            }
+            goOn();
           });
           return;
         }
@@ -182,25 +177,34 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     }
   }
 
+  function goOn(): void {
+    if (ended || draining) return;
+    socket.resume();
+    advance();
+  }
+
   function finish(answer: Http1Answer, keepAlive: boolean, asHead: boolean): void {
     head = undefined;
     chunks = undefined;
     pieces = undefined;
     answering = false;
     const last = !keepAlive || answer.close === true || ended;
-    if (!socket.destroyed) writeAnswer(socket, answer, !last, asHead);
+    if (!socket.destroyed) draining = !writeAnswer(socket, answer, !last, asHead);
     options.answered();
-    if (last) {
-      ended = true;
-      received = EMPTY;
-      socket.end();
-    }
+    if (last) close();
   }
 
   function end(answer: Http1Answer): void {
+    if (!socket.destroyed) writeAnswer(socket, answer, false, false);
+    close();
+  }
+
+  function close(): void {
     ended = true;
     received = EMPTY;
-    if (!socket.destroyed) writeAnswer(socket, answer, false, false);
+    options.ended();
+    // What still comes is thrown away, so that the answer gets through.
+    socket.resume();
     socket.end();
   }
 
@@ -401,19 +405,19 @@ function currentDateLine(): string {
   return dateLine;
 }
 
-function writeAnswer(socket: Http1Socket, answer: Http1Answer, keepAlive: boolean, asHead: boolean): void {
+/** False: the socket is to drain first. */
+function writeAnswer(socket: Http1Socket, answer: Http1Answer, keepAlive: boolean, asHead: boolean): boolean {
   const { status, headers, body } = answer;
-  let text = `HTTP/1.1 ${status} ${REASONS[status] ?? "Status"}\r\n${currentDateLine()}`;
+  let text = `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? "Status"}\r\n${currentDateLine()}`;
   for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
   if (!keepAlive) text += "connection: close\r\n";
   if (typeof body === "string") {
     const isAscii = Buffer.byteLength(body) === body.length;
     if (isAscii) {
-      socket.write(`${text}content-length: ${body.length}\r\n\r\n${asHead ? "" : body}`, "latin1");
-      return;
+      return socket.write(`${text}content-length: ${body.length}\r\n\r\n${asHead ? "" : body}`, "latin1");
     }
   }
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
-  socket.write(`${text}content-length: ${bytes.length}\r\n\r\n`, "latin1");
-  if (!asHead && bytes.length > 0) socket.write(bytes);
+  const flowing = socket.write(`${text}content-length: ${bytes.length}\r\n\r\n`, "latin1");
+  return asHead || bytes.length === 0 ? flowing : socket.write(bytes);
 }

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Listener, ListenerLimits } from "../../src/server/listeners/listener.ts";
+import type { Handler, Listener, ListenerLimits, ListenerLog } from "../../src/server/listeners/listener.ts";
 import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../src/server/listeners/plain-http.ts";
 
 const LIMITS: ListenerLimits = {
@@ -16,6 +16,14 @@ const LIMITS: ListenerLimits = {
   requestTimeoutMs: 30_000,
   idleTimeoutMs: 60_000,
 };
+
+const log: ListenerLog = { info() {}, warn() {}, error() {} };
+const plain = (handler: Handler, changes: Partial<ListenerLimits> = {}) => ({
+  principal: undefined,
+  handler,
+  limits: { ...LIMITS, ...changes },
+  log,
+});
 
 const open: Listener[] = [];
 const folders: string[] = [];
@@ -31,7 +39,7 @@ function socketPath(): string {
 }
 
 async function listen(path: string, socket: UnixSocketOptions = { mode: 0o660 }, answer = "here"): Promise<Listener> {
-  const listener = await listenOnUnixSocket(path, socket, () => new Response(answer), LIMITS);
+  const listener = await listenOnUnixSocket(path, socket, plain(() => new Response(answer)));
   open.push(listener);
   return listener;
 }
@@ -87,14 +95,13 @@ test("requests beyond those in flight are turned away at once, with Retry-After"
   const released = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const listener = listenOnPort(
+  const listener = await listenOnPort(
     "127.0.0.1",
     0,
-    async () => {
+    plain(async () => {
       await released;
       return new Response("done");
-    },
-    LIMITS,
+    }),
   );
   open.push(listener);
   const held = Array.from({ length: 4 }, () => fetch(listener.address));
@@ -110,12 +117,10 @@ test("requests beyond those in flight are turned away at once, with Retry-After"
 });
 
 test("large bodies in flight are bounded together", async () => {
-  const limits = { ...LIMITS, bodiesBytesMax: 100_000 };
-  const listener = listenOnPort(
+  const listener = await listenOnPort(
     "127.0.0.1",
     0,
-    async (request) => new Response(String((await request.text()).length)),
-    limits,
+    plain(async (request) => new Response(String((await request.text()).length)), { bodiesBytesMax: 100_000 }),
   );
   open.push(listener);
   const body = "x".repeat(60_000);
@@ -126,7 +131,7 @@ test("large bodies in flight are bounded together", async () => {
 });
 
 test("a listener on loopback answers no request that names another host, as a browser would send it", async () => {
-  const listener = listenOnPort("127.0.0.1", 0, () => new Response("here"), LIMITS);
+  const listener = await listenOnPort("127.0.0.1", 0, plain(() => new Response("here")));
   open.push(listener);
   const { port } = new URL(listener.address);
   for (const host of ["localhost", `localhost:${port}`, `127.0.0.1:${port}`, `[::1]:${port}`]) {

@@ -1,0 +1,130 @@
+/** The open connections of a server: which of them idle or dawdle, and how they end when the server stops. */
+
+/** What whoever speaks HTTP on a connection tells of it, so that the server's time limits hold. */
+export interface ConnectionActivity {
+  requestBegan(): void;
+  /** The body has not come with the head. */
+  bodyAwaited(): void;
+  /** Answered or given up. */
+  requestEnded(): void;
+  /** Nothing more will be read or answered: the other side has a moment to take what was written. */
+  lastAnswered(): void;
+  /** The server is closing: the answer in the making is the connection's last. */
+  readonly closing: boolean;
+}
+
+export interface TimeLimits {
+  /** How long a connection may be open without a request in flight, or take to send a request's head. */
+  readonly idleTimeoutMs: number;
+  /** From a request's head to the end of its body. */
+  readonly bodyTimeoutMs: number;
+}
+
+/** One open connection; the sweep reads it. */
+export interface Connection<Peer> {
+  readonly socket: { destroy(): void };
+  readonly peer: Peer;
+  inFlight: number;
+  /** When it last became idle; meaningless while a request is in flight. */
+  idleSinceMs: number;
+  /** When this side ended it. */
+  endedAtMs: number | undefined;
+  /** Requests whose body has not ended: when each began. */
+  readonly bodies: Map<{ readonly complete: boolean }, number>;
+}
+
+const SWEEP_MS = 500;
+/** A socket that is destroyed while bytes come in is reset, and its peer may lose the last answer (RFC 9112, 9.6). */
+const LINGER_MS = 2_000;
+const GRACE_STEP_MS = 20;
+
+export class Connections<Peer> {
+  readonly #open = new Set<Connection<Peer>>();
+  readonly #limits: TimeLimits;
+  readonly #isOver: (peer: Peer) => boolean;
+  #sweep: ReturnType<typeof setInterval> | undefined;
+  #closing = false;
+
+  /** `isOver`: a peer that may stay no longer. */
+  constructor(limits: TimeLimits, isOver: (peer: Peer) => boolean) {
+    this.#limits = limits;
+    this.#isOver = isOver;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  add(socket: { destroy(): void }, peer: Peer): Connection<Peer> {
+    const connection: Connection<Peer> = {
+      socket,
+      peer,
+      inFlight: 0,
+      idleSinceMs: performance.now(),
+      endedAtMs: undefined,
+      bodies: new Map(),
+    };
+    this.#open.add(connection);
+    this.#sweep ??= setInterval(() => this.#endOverdue(), SWEEP_MS).unref();
+    return connection;
+  }
+
+  delete(connection: Connection<Peer>): void {
+    this.#open.delete(connection);
+  }
+
+  /** For one who answers requests one after another. */
+  activityOf(connection: Connection<Peer>, body = { complete: false }): ConnectionActivity {
+    const isClosing = (): boolean => this.#closing;
+    return {
+      requestBegan: () => void connection.inFlight++,
+      bodyAwaited: () => void connection.bodies.set(body, performance.now()),
+      requestEnded() {
+        if (connection.bodies.size > 0) connection.bodies.delete(body);
+        connection.inFlight--;
+        connection.idleSinceMs = performance.now();
+      },
+      lastAnswered: () => void (connection.endedAtMs ??= performance.now()),
+      get closing() {
+        return isClosing();
+      },
+    };
+  }
+
+  /** Ends the connections whose peer may stay no longer. */
+  destroyWhere(isOver: (peer: Peer) => boolean): void {
+    for (const { peer, socket } of this.#open) if (isOver(peer)) socket.destroy();
+  }
+
+  /** Waits for requests in flight up to `graceMs`, then cuts what is left. The caller accepts no more before. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const deadlineMs = performance.now() + graceMs;
+    for (;;) {
+      let busy = false;
+      for (const { inFlight, socket } of this.#open) {
+        if (inFlight === 0) socket.destroy();
+        else busy = true;
+      }
+      if (!busy || performance.now() >= deadlineMs) break;
+      await new Promise((resolve) => setTimeout(resolve, GRACE_STEP_MS));
+    }
+    for (const { socket } of this.#open) socket.destroy();
+    clearInterval(this.#sweep);
+  }
+
+  #endOverdue(): void {
+    const nowMs = performance.now();
+    const { idleTimeoutMs, bodyTimeoutMs } = this.#limits;
+    for (const { socket, peer, inFlight, idleSinceMs, endedAtMs, bodies } of this.#open) {
+      let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
+      overdue ||= endedAtMs !== undefined && nowMs - endedAtMs > LINGER_MS;
+      for (const [request, beganMs] of bodies) overdue ||= !request.complete && nowMs - beganMs > bodyTimeoutMs;
+      if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0)) socket.destroy();
+    }
+  }
+}

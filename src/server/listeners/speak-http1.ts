@@ -1,0 +1,117 @@
+/** HTTP/1.1 with one caller of a listener: admission, the hot path, and everything else by way of a `Request`. */
+import type { Principal } from "../../access/principal.ts";
+import type { ConnectionActivity } from "../../http/connections.ts";
+import { type Http1Answer, type Http1Head, type Http1Request, type Http1Socket, serveHttp1 } from "../../http/http1.ts";
+import { JSON_TYPE, type QuickAnswer } from "../hot-path.ts";
+import { type Problem, problem, problemOf, retryAfterOf } from "../problem.ts";
+import type { ListenerLimits, QuickHandler } from "./listener.ts";
+import { type Admission, type CallerLoad, type RequestGate, TOO_LARGE } from "./request-gate.ts";
+
+export interface Http1Caller {
+  readonly scheme: "http" | "https";
+  /** Undefined: each request brings its own proof of who sends it. */
+  readonly principal: Principal | undefined;
+  readonly load: CallerLoad;
+  /** An answer turns a request away by its head, and ends the connection. */
+  readonly refusalOf: (head: Http1Head) => Http1Answer | undefined;
+  readonly answer: (request: Request) => Response | Promise<Response>;
+  readonly quick: QuickHandler | undefined;
+  readonly gate: RequestGate;
+  readonly limits: Pick<ListenerLimits, "headerBytesMax" | "bodyBytesMax">;
+  readonly activity: ConnectionActivity;
+  readonly onError: (error: unknown) => void;
+}
+
+export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
+  const { scheme, principal, load, refusalOf, quick, gate, limits, activity, onError } = caller;
+  let admission: Admission | undefined;
+  const leave = (): void => {
+    admission?.leave();
+    admission = undefined;
+    activity.requestEnded();
+  };
+
+  function answer(request: Http1Request): Http1Answer | Promise<Http1Answer> {
+    const { method, target, headers, body } = request;
+    const webHeaders = (): Headers => new Headers([...headers.fields]);
+    if (method === "POST" && principal !== undefined && quick !== undefined) {
+      const answer = quick(target, textOf(body), principal, webHeaders);
+      if (answer instanceof Promise) return answer.then(fromQuick);
+      if (answer !== undefined) return fromQuick(answer);
+    }
+    let web: Request;
+    try {
+      const bodyless = method === "GET" || method === "HEAD";
+      web = new Request(`${scheme}://${headers.fields.get("host") ?? "localhost"}${target}`, {
+        method,
+        headers: webHeaders(),
+        ...(bodyless ? {} : { body: Uint8Array.from(body) }),
+      });
+    } catch {
+      return problemAnswer(problem(400, "invalid_request", "This is not a request that is taken here."));
+    }
+    const response = caller.answer(web);
+    return response instanceof Promise ? response.then(fromResponse) : fromResponse(response);
+  }
+
+  const last = (answer: Http1Answer): Http1Answer => (activity.closing ? { ...answer, close: true } : answer);
+  const failed = (error: unknown): Http1Answer => {
+    onError(error);
+    return problemAnswer(problemOf(error));
+  };
+
+  serveHttp1(socket, {
+    maxHeaderBytes: limits.headerBytesMax,
+    maxBodyBytes: limits.bodyBytesMax,
+    admit(head) {
+      const refused = refusalOf(head);
+      if (refused !== undefined) return refused;
+      const hasBody = head.chunked || (head.contentLength ?? 0) > 0;
+      const entered = gate.enter(load, head.chunked ? undefined : head.contentLength, hasBody);
+      if ("details" in entered) return problemAnswer(entered.details, entered.retryAfterMs);
+      admission = entered;
+      activity.requestBegan();
+      return undefined;
+    },
+    answer(request) {
+      try {
+        const made = answer(request);
+        return made instanceof Promise ? made.then(last, failed) : last(made);
+      } catch (error) {
+        return failed(error);
+      }
+    },
+    refuse(status, reason) {
+      if (status === 413) return problemAnswer(TOO_LARGE.details);
+      return problemAnswer(problem(status, "invalid_request", `This is not a request that is taken here: ${reason}.`));
+    },
+    bodyAwaited: activity.bodyAwaited,
+    answered: leave,
+    abandoned: leave,
+    ended: activity.lastAnswered,
+    failed: onError,
+  });
+}
+
+/** Refuses and ends the connection: what comes after on it is not read as a request. */
+export function problemAnswer(details: Problem, retryAfterMs?: number): Http1Answer {
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
+  return { status: details.status, headers, body: JSON.stringify(details), close: true };
+}
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
+}
+
+const JSON_HEADERS = { "content-type": JSON_TYPE };
+
+function fromQuick(answer: QuickAnswer | Response): Http1Answer | Promise<Http1Answer> {
+  if (answer instanceof Response) return fromResponse(answer);
+  return { status: answer.status, headers: JSON_HEADERS, body: answer.body };
+}
+
+async function fromResponse(response: Response): Promise<Http1Answer> {
+  const body = new Uint8Array(await response.arrayBuffer());
+  return { status: response.status, headers: Object.fromEntries(response.headers), body };
+}
