@@ -88,7 +88,9 @@ export class Connections<Peer> {
         connection.inFlight--;
         connection.idleSinceMs = performance.now();
       },
-      lastAnswered: () => void (connection.endedAtMs ??= performance.now()),
+      lastAnswered() {
+        connection.endedAtMs ??= performance.now();
+      },
       get closing() {
         return isClosing();
       },

@@ -15,7 +15,7 @@ export interface Http1Request {
   readonly target: string;
   readonly headers: Http1Headers;
   /** Whole; a view of what was received, good until the answer is made. */
-  readonly body: Uint8Array;
+  readonly body: Buffer;
 }
 
 export interface Http1Headers {
@@ -106,7 +106,8 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   /** The other side sends no more. */
   let halfClosed = false;
   let ended = false;
-  let lastHeadText = "";
+  /** With its end. */
+  let lastHeadBytes: Buffer | undefined;
   let lastHead: Http1Head | undefined;
 
   socket.on("data", (bytes) => {
@@ -213,19 +214,14 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     // A line break before a request is let pass (RFC 9112, 2.2).
     while (received.length >= 2 && received[0] === 13 && received[1] === 10) received = received.subarray(2);
     if (received.length === 0) return false;
-    const length = received.indexOf("\r\n\r\n", 0, "latin1");
-    if (length < 0 || length > options.maxHeaderBytes) {
-      if (received.length > options.maxHeaderBytes) throw new Refusal(431, "the head of the request is too long");
+    const length = lastHeadBytes?.length ?? 0;
+    // The same client sends the same head again and again.
+    if (lastHead !== undefined && lastHeadBytes!.compare(received, 0, Math.min(length, received.length)) === 0) {
+      received = received.subarray(length);
+    } else if (!parseReceived()) {
       return false;
     }
-    const text = received.toString("latin1", 0, length);
-    received = received.subarray(length + 4);
-    // The same client sends the same head again and again.
-    if (lastHead === undefined || text !== lastHeadText) {
-      lastHead = parseHead(text);
-      lastHeadText = text;
-    }
-    const parsed = lastHead;
+    const parsed = lastHead!;
     if ((parsed.contentLength ?? 0) > options.maxBodyBytes) throw new Refusal(413, "the body is too long");
     const refused = options.admit(parsed);
     if (refused !== undefined) {
@@ -240,17 +236,34 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     return true;
   }
 
+  /** False: not there yet. */
+  function parseReceived(): boolean {
+    const length = received.indexOf("\r\n\r\n", 0, "latin1");
+    if (length < 0 || length > options.maxHeaderBytes) {
+      if (received.length > options.maxHeaderBytes) throw new Refusal(431, "the head of the request is too long");
+      return false;
+    }
+    lastHead = parseHead(received.toString("latin1", 0, length));
+    lastHeadBytes = Buffer.from(received.subarray(0, length + 4));
+    received = received.subarray(length + 4);
+    return true;
+  }
+
   /** Undefined: not there yet. */
-  function takeBody({ contentLength = 0 }: Http1Head): Uint8Array | undefined {
+  function takeBody({ contentLength = 0 }: Http1Head): Buffer | undefined {
     if (chunks !== undefined) {
       received = chunks.take(received);
       return chunks.body;
     }
     if (pieces === undefined) {
       if (received.length >= contentLength) {
-        const body = received.subarray(0, contentLength);
-        received = received.length === contentLength ? EMPTY : received.subarray(contentLength);
-        return body;
+        const all = received;
+        if (all.length === contentLength) {
+          received = EMPTY;
+          return all;
+        }
+        received = all.subarray(contentLength);
+        return all.subarray(0, contentLength);
       }
       pieces = new GrowingBuffer();
     }
@@ -350,7 +363,7 @@ class ChunkReader {
   }
 
   /** The whole body once it is there. */
-  get body(): Uint8Array | undefined {
+  get body(): Buffer | undefined {
     return this.#ended ? this.#body.bytes : undefined;
   }
 

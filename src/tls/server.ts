@@ -88,7 +88,8 @@ const CONNECTION = Symbol("crypto-edge connection");
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   const limits: TlsServerLimits = { ...DEFAULT_TLS_LIMITS, ...options.limits };
   // A certificate may end while its connection lives on: a stream ends with it.
-  const hasExpired = ({ certificate }: Peer): boolean => certificate !== undefined && certificate.notAfterMs < Date.now();
+  const hasExpired = ({ certificate }: Peer): boolean =>
+    certificate !== undefined && certificate.notAfterMs < Date.now();
   const connections = new Connections<Peer>(limits, hasExpired);
 
   const handle = (request: TlsRequest, response: TlsResponse): void => {

@@ -39,7 +39,11 @@ function socketPath(): string {
 }
 
 async function listen(path: string, socket: UnixSocketOptions = { mode: 0o660 }, answer = "here"): Promise<Listener> {
-  const listener = await listenOnUnixSocket(path, socket, plain(() => new Response(answer)));
+  const listener = await listenOnUnixSocket(
+    path,
+    socket,
+    plain(() => new Response(answer)),
+  );
   open.push(listener);
   return listener;
 }
@@ -131,7 +135,11 @@ test("large bodies in flight are bounded together", async () => {
 });
 
 test("a listener on loopback answers no request that names another host, as a browser would send it", async () => {
-  const listener = await listenOnPort("127.0.0.1", 0, plain(() => new Response("here")));
+  const listener = await listenOnPort(
+    "127.0.0.1",
+    0,
+    plain(() => new Response("here")),
+  );
   open.push(listener);
   const { port } = new URL(listener.address);
   for (const host of ["localhost", `localhost:${port}`, `127.0.0.1:${port}`, `[::1]:${port}`]) {

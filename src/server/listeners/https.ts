@@ -18,7 +18,14 @@ import type { Peer } from "../../tls/peer.ts";
 import { type ServerCertificates, startTlsServer, type TlsRequest, type TlsResponse } from "../../tls/server.ts";
 import { webHandler } from "../../tls/web-handler.ts";
 import { problemOf, problemResponse } from "../problem.ts";
-import { type Handler, type HandlerFactory, type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
+import {
+  type Handler,
+  type HandlerFactory,
+  type Listener,
+  ListenerError,
+  type ListenerLimits,
+  type ListenerLog,
+} from "./listener.ts";
 import { answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "./request-gate.ts";
 import { problemAnswer, speakHttp1 } from "./speak-http1.ts";
 import { watchFiles } from "./watch-files.ts";
@@ -176,13 +183,19 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     }
     const hasBody = request.method !== "GET" && request.method !== "HEAD";
     const length = request.headers["content-length"];
-    const admission = gate.enter(caller.load, length === undefined ? undefined : Number(length), hasBody);
-    if ("details" in admission) return answerAtOnce(answerRefusal(admission), request, response);
-    response.once("close", () => admission.leave());
+    const weight = gate.weightOf(length === undefined ? undefined : Number(length), hasBody);
+    const turnedAway = gate.enter(caller.load, weight);
+    if (turnedAway !== undefined) return answerAtOnce(answerRefusal(turnedAway), request, response);
+    let left = false;
+    const leave = (): void => {
+      if (!left) gate.leave(caller.load, weight);
+      left = true;
+    };
+    response.once("close", leave);
     try {
       await answerWeb(request, response, peer);
     } finally {
-      admission.leave();
+      leave();
     }
   }
 

@@ -12,11 +12,7 @@ import { overloaded, RequestGate } from "./request-gate.ts";
 import { type Http1Caller, problemAnswer, speakHttp1 } from "./speak-http1.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
-export async function listenOnPort(
-  host: string,
-  port: number,
-  options: PlainListenerOptions,
-): Promise<Listener> {
+export async function listenOnPort(host: string, port: number, options: PlainListenerOptions): Promise<Listener> {
   const address = { hostname: host, port, reusePort: options.limits.sharesPort ?? false };
   const refusalOf = isLoopback(host) ? createHostCheck() : () => undefined;
   try {

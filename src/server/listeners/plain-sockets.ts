@@ -116,10 +116,7 @@ class BunSocket implements Http1Socket {
 
 function ignore(): void {}
 
-async function acceptByNode(
-  address: PlainAddress,
-  onConnection: (socket: Http1Socket) => void,
-): Promise<PlainServer> {
+async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());
     onConnection(socket as unknown as Http1Socket);

@@ -23,14 +23,9 @@ export interface GateRefusal {
   readonly retryAfterMs?: number;
 }
 
-/** A request that is let in; `leave` is called once, when its answer has been made. */
-export interface Admission {
-  leave(): void;
-}
-
 const RETRY_AFTER_MS = 1_000;
 /** Bodies up to this are not counted: the bound on requests bounds them too. */
-export const SMALL_BODY_BYTES = 16_384;
+const SMALL_BODY_BYTES = 16_384;
 
 export class RequestGate {
   readonly #limits: GateLimits;
@@ -41,33 +36,35 @@ export class RequestGate {
     this.#limits = limits;
   }
 
-  /** A body without a length counts as the largest. */
-  enter(caller: CallerLoad, contentLength: number | undefined, hasBody: boolean): Admission | GateRefusal {
+  /** What a body counts for, in bytes: one without a length as the largest. */
+  weightOf(contentLength: number | undefined, hasBody: boolean): number {
+    return hasBody ? (contentLength ?? this.#limits.bodyBytesMax) : 0;
+  }
+
+  /** Undefined: let in. Then `leave` is called once with the same two, when its answer has been made. */
+  enter(caller: CallerLoad, weight: number): GateRefusal | undefined {
     const limits = this.#limits;
     if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
     if (caller.requests >= limits.requestsPerCallerMax) {
       const sentence = "This principal has too many requests in flight. Ask again a little later.";
       return { details: problem(429, "rate_limited", sentence), retryAfterMs: RETRY_AFTER_MS };
     }
-    const bodyBytes = hasBody ? (contentLength ?? limits.bodyBytesMax) : 0;
-    if (!(bodyBytes <= limits.bodyBytesMax)) return TOO_LARGE;
-    const counted = bodyBytes > SMALL_BODY_BYTES ? bodyBytes : 0;
-    if (this.#bodiesBytes + counted > limits.bodiesBytesMax) {
-      return overloaded("This edge is reading too many large requests");
+    if (!(weight <= limits.bodyBytesMax)) return TOO_LARGE;
+    if (weight > SMALL_BODY_BYTES) {
+      if (this.#bodiesBytes + weight > limits.bodiesBytesMax) {
+        return overloaded("This edge is reading too many large requests");
+      }
+      this.#bodiesBytes += weight;
     }
     this.#requests++;
-    this.#bodiesBytes += counted;
     caller.requests++;
-    let left = false;
-    return {
-      leave: () => {
-        if (left) return;
-        left = true;
-        this.#requests--;
-        this.#bodiesBytes -= counted;
-        caller.requests--;
-      },
-    };
+    return undefined;
+  }
+
+  leave(caller: CallerLoad, weight: number): void {
+    this.#requests--;
+    caller.requests--;
+    if (weight > SMALL_BODY_BYTES) this.#bodiesBytes -= weight;
   }
 
   get requests(): number {

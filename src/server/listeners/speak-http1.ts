@@ -5,7 +5,7 @@ import { type Http1Answer, type Http1Head, type Http1Request, type Http1Socket, 
 import { JSON_TYPE, type QuickAnswer } from "../hot-path.ts";
 import { type Problem, problem, problemOf, retryAfterOf } from "../problem.ts";
 import type { ListenerLimits, QuickHandler } from "./listener.ts";
-import { type Admission, type CallerLoad, type RequestGate, TOO_LARGE } from "./request-gate.ts";
+import { type CallerLoad, type RequestGate, TOO_LARGE } from "./request-gate.ts";
 
 export interface Http1Caller {
   readonly scheme: "http" | "https";
@@ -24,10 +24,10 @@ export interface Http1Caller {
 
 export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
   const { scheme, principal, load, refusalOf, quick, gate, limits, activity, onError } = caller;
-  let admission: Admission | undefined;
+  /** Of the request that has been let in: one at a time. */
+  let weight = 0;
   const leave = (): void => {
-    admission?.leave();
-    admission = undefined;
+    gate.leave(load, weight);
     activity.requestEnded();
   };
 
@@ -35,7 +35,7 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
     const { method, target, headers, body } = request;
     const webHeaders = (): Headers => new Headers([...headers.fields]);
     if (method === "POST" && principal !== undefined && quick !== undefined) {
-      const answer = quick(target, textOf(body), principal, webHeaders);
+      const answer = quick(target, body.toString("utf8"), principal, webHeaders);
       if (answer instanceof Promise) return answer.then(fromQuick);
       if (answer !== undefined) return fromQuick(answer);
     }
@@ -67,9 +67,9 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
       const refused = refusalOf(head);
       if (refused !== undefined) return refused;
       const hasBody = head.chunked || (head.contentLength ?? 0) > 0;
-      const entered = gate.enter(load, head.chunked ? undefined : head.contentLength, hasBody);
-      if ("details" in entered) return problemAnswer(entered.details, entered.retryAfterMs);
-      admission = entered;
+      weight = gate.weightOf(head.contentLength, hasBody);
+      const turnedAway = gate.enter(load, weight);
+      if (turnedAway !== undefined) return problemAnswer(turnedAway.details, turnedAway.retryAfterMs);
       activity.requestBegan();
       return undefined;
     },
@@ -98,10 +98,6 @@ export function problemAnswer(details: Problem, retryAfterMs?: number): Http1Ans
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
   if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
   return { status: details.status, headers, body: JSON.stringify(details), close: true };
-}
-
-function textOf(body: Uint8Array): string {
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
 }
 
 const JSON_HEADERS = { "content-type": JSON_TYPE };
