@@ -256,12 +256,12 @@ const LimitsSection = Section(
     max_connections: Type.Integer({
       default: 10_000,
       minimum: 1,
-      description: "Connections of each HTTPS listener; further ones are closed.",
+      description: "Connections of each listener; further ones are closed, without TLS with an answer.",
     }),
     max_connections_per_principal: Type.Integer({
       default: 1_000,
       minimum: 1,
-      description: "HTTPS connections of one principal.",
+      description: "Connections of one principal to one listener; all callers of a unix or http listener are one.",
     }),
     max_requests: Type.Integer({
       default: 2_048,

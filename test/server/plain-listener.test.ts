@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Handler, Listener, ListenerLimits, ListenerLog } from "../../src/server/listeners/listener.ts";
@@ -150,4 +152,157 @@ test("a listener on loopback answers no request that names another host, as a br
     expect(response.status).toBe(421);
     expect(await response.json()).toMatchObject({ code: "misdirected_request" });
   }
+});
+
+/** What a raw client gets until the listener ends the connection. */
+function exchange(port: number, send: (socket: Socket) => void): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = "";
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true }, () => send(socket));
+    socket.setEncoding("latin1");
+    socket.on("data", (text) => {
+      received += text;
+    });
+    socket.on("error", reject);
+    socket.on("end", () => {
+      socket.destroy();
+      resolve(received);
+    });
+    socket.on("close", () => resolve(received));
+  });
+}
+
+async function onPort(handler: Handler, changes: Partial<ListenerLimits> = {}): Promise<number> {
+  const listener = await listenOnPort("127.0.0.1", 0, plain(handler, changes));
+  open.push(listener);
+  return Number(new URL(listener.address).port);
+}
+
+const HEAD = "POST /x HTTP/1.1\r\nhost: localhost\r\n";
+const statuses = (received: string): string[] => [...received.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, code]) => code!);
+
+test("connections beyond the limit are told so, and there is room again when one goes", async () => {
+  const port = await onPort(() => new Response("here"), { connectionsPerPrincipalMax: 3 });
+  const held: Socket[] = [];
+  for (let index = 0; index < 3; index++) {
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    held.push(socket);
+  }
+  const ask = () => exchange(port, (socket) => socket.write(`${HEAD}connection: close\r\n\r\n`));
+  const refused = await ask();
+  expect(statuses(refused)).toEqual(["503"]);
+  expect(refused).toContain("retry-after: 1\r\n");
+  expect(refused).toContain('"code":"overloaded"');
+  held.pop()!.destroy();
+  let answer = "";
+  for (let tries = 0; tries < 100 && !answer.endsWith("here"); tries++) {
+    await Bun.sleep(10);
+    answer = await ask();
+  }
+  expect(answer).toEndWith("here");
+  for (const socket of held) socket.destroy();
+});
+
+test("a body that never ends, and a connection that says nothing, are cut", async () => {
+  const port = await onPort(() => new Response("here"), { requestTimeoutMs: 100, idleTimeoutMs: 100 });
+  expect(await exchange(port, (socket) => socket.write(`${HEAD}content-length: 5\r\n\r\nab`))).toBe("");
+  expect(await exchange(port, () => undefined)).toBe("");
+  expect(await exchange(port, (socket) => socket.write(HEAD))).toBe("");
+});
+
+test("a caller that says all it wants and shuts its side gets every answer", async () => {
+  const port = await onPort(async (request) => {
+    await Bun.sleep(5);
+    return new Response(`<${await request.text()}>`);
+  });
+  const received = await exchange(port, (socket) => {
+    for (const body of ["a", "bc", "def"]) socket.write(`${HEAD}content-length: ${body.length}\r\n\r\n${body}`);
+    socket.end();
+  });
+  expect(received.match(/<\w+>/g)).toEqual(["<a>", "<bc>", "<def>"]);
+});
+
+test("a caller that asks and asks and does not read holds no more than its own requests", async () => {
+  const answer = "x".repeat(1 << 20);
+  let made = 0;
+  const port = await onPort(() => {
+    made++;
+    return new Response(answer);
+  });
+  const socket = connect(port, "127.0.0.1");
+  socket.pause();
+  await once(socket, "connect");
+  const request = `${HEAD}content-length: 0\r\n\r\n`;
+  socket.write(request.repeat(500));
+  let before = -1;
+  for (let tries = 0; tries < 100 && made !== before; tries++) {
+    before = made;
+    await Bun.sleep(50);
+  }
+  expect(made).toBeGreaterThan(0);
+  // What the kernel takes for a socket, and one answer that waits.
+  expect(made).toBeLessThan(30);
+  let received = 0;
+  socket.on("data", (bytes) => {
+    received += bytes.length;
+  });
+  socket.resume();
+  for (let tries = 0; tries < 600 && received < 500 * answer.length; tries++) await Bun.sleep(10);
+  expect(made).toBe(500);
+  expect(received).toBeGreaterThan(500 * answer.length);
+  socket.destroy();
+});
+
+test("a body that is too long is told so, while it is still being sent", async () => {
+  const port = await onPort(() => new Response("here"));
+  const received = await exchange(port, (socket) => {
+    socket.on("error", () => undefined);
+    socket.write(`${HEAD}content-length: 50000000\r\n\r\n`);
+    const chunk = Buffer.alloc(65_536);
+    const send = (): void => {
+      if (socket.destroyed || socket.writableEnded) return;
+      socket.write(chunk, () => setImmediate(send));
+    };
+    send();
+  });
+  expect(statuses(received)).toEqual(["413"]);
+});
+
+test("a request that could be read in two ways is refused, and nothing after it is read", async () => {
+  let asked = 0;
+  const port = await onPort(() => {
+    asked++;
+    return new Response("here");
+  });
+  for (const smuggled of [
+    `${HEAD}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `${HEAD}transfer-encoding: chunked\r\n\r\n0;a=b\r\n\r\n`,
+    `${HEAD}content-length: 1\r\ncontent-length: 2\r\n\r\na`,
+    "GET http://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
+  ]) {
+    const received = await exchange(port, (socket) =>
+      socket.write(`${smuggled}GET /y HTTP/1.1\r\nhost: localhost\r\n\r\n`),
+    );
+    expect(statuses(received)).toEqual(["400"]);
+  }
+  expect(asked).toBe(0);
+});
+
+test("a port that is listened on already is a clear error", async () => {
+  const port = await onPort(() => new Response("here"));
+  await expect(
+    listenOnPort(
+      "127.0.0.1",
+      port,
+      plain(() => new Response("there")),
+    ),
+  ).rejects.toThrow("is in use");
+  const other = Bun.spawnSync([
+    process.execPath,
+    "-e",
+    `try { Bun.listen({ hostname: "127.0.0.1", port: ${port}, socket: { data() {} } }); } catch (error) { console.log(error.code); }
+     process.exit();`,
+  ]);
+  expect(other.stdout.toString().trim()).toBe("EADDRINUSE");
 });

@@ -96,7 +96,7 @@ class BunSocket implements Http1Socket {
   }
 
   destroy(): void {
-    if (!this.destroyed) this.#socket.terminate();
+    if (!this.destroyed) this.#socket.close();
   }
 
   closed(): void {
