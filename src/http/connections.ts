@@ -43,6 +43,7 @@ export class Connections<Peer> {
   readonly #limits: TimeLimits;
   readonly #isOver: (peer: Peer) => boolean;
   #sweep: ReturnType<typeof setInterval> | undefined;
+  #sweptAtMs = 0;
   #closing = false;
 
   /** `isOver`: a peer that may stay no longer. */
@@ -70,6 +71,7 @@ export class Connections<Peer> {
     };
     this.#open.add(connection);
     this.#sweep ??= setInterval(() => this.#endOverdue(), SWEEP_MS).unref();
+    if (this.#sweptAtMs === 0) this.#sweptAtMs = connection.idleSinceMs;
     return connection;
   }
 
@@ -121,6 +123,10 @@ export class Connections<Peer> {
 
   #endOverdue(): void {
     const nowMs = performance.now();
+    const isLate = nowMs - this.#sweptAtMs > 2 * SWEEP_MS;
+    this.#sweptAtMs = nowMs;
+    // The process itself was held up: what seems overdue may lie in the kernel, not yet read.
+    if (isLate) return;
     const { idleTimeoutMs, bodyTimeoutMs } = this.#limits;
     for (const { socket, peer, inFlight, idleSinceMs, endedAtMs, bodies } of this.#open) {
       let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
