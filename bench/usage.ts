@@ -6,6 +6,7 @@ import { OperationLatency } from "../src/telemetry/operation-latency.ts";
 import { AuditLog } from "../src/usage/audit-log.ts";
 import { Usage } from "../src/usage/usage.ts";
 import { UsageCounters } from "../src/usage/usage-counters.ts";
+import type { OperationCall } from "../src/usage/usage-recorder.ts";
 import { UsageShipper } from "../src/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { interleave, median, spread } from "./harness/rounds.ts";
@@ -48,16 +49,24 @@ export async function run(context: BenchContext): Promise<Row[]> {
   const auditing = usageOf("all");
   context.cleanUp(() => Promise.all([counting.close(1000), auditing.close(1000)]));
 
-  const principal: Principal = { kind: "listener", name: "billing" };
+  const call: OperationCall = {
+    principal: { kind: "listener", name: "billing" },
+    operation: "create",
+    tenant: "tenant-a",
+    service: "billing",
+    version: 0,
+    count: 1,
+    requestId: "r-1",
+  };
   const principals = Array.from(
     { length: 8 },
     (_, index): Principal => ({ kind: "spiffe", name: `spiffe://example.org/billing/${index}`, peer: "10.0.0.1" }),
   );
   // Strings of their own for each request, as a parser of JSON makes them; made before the clock runs.
-  const requests = Array.from(
-    { length: TENANTS },
-    (_, index) => JSON.parse(`{"tenant":"tenant-${index}","service":"billing"}`) as { tenant: string; service: string },
-  );
+  const requests = Array.from({ length: TENANTS }, (_, index): OperationCall => {
+    const names = JSON.parse(`{"tenant":"tenant-${index}","service":"billing"}`) as { tenant: string; service: string };
+    return { ...call, ...names, principal: principals[index & 7]!, operation: "decrypt" };
+  });
   const latency = new OperationLatency();
   const histogram = new Histogram({
     name: "operation_seconds",
@@ -74,16 +83,14 @@ export async function run(context: BenchContext): Promise<Row[]> {
 
   const samples = await interleave(
     {
-      one: () =>
-        nanoseconds(() => counting.record(principal, "create", "ok", "tenant-a", "billing", 3, 1), context.sampleMs),
+      one: () => nanoseconds(() => counting.record(call, "ok", 3), context.sampleMs),
       many: () =>
         nanoseconds(() => {
-          const { tenant, service } = next();
-          counting.record(principals[index & 7]!, "decrypt", "ok", tenant, service, 3, 1);
+          counting.record(next(), "ok", 3);
         }, context.sampleMs),
       audit: () =>
         nanoseconds(
-          () => auditing.record(principal, "create", "ok", "tenant-a", "billing", 3, 1, undefined, "r-1"),
+          () => auditing.record(call, "ok", 3),
           context.sampleMs,
           () => auditLog.flush(),
         ),

@@ -11,7 +11,7 @@ import { type DataKeyLength, parseBlob, type WrappedKey } from "./cipher/blob.ts
 import { type EncryptionContext, encodeContext } from "./cipher/context.ts";
 import { CryptoEdgeError, messageOf } from "./errors.ts";
 import { othersTurn, TURN_KEYS } from "./turns.ts";
-import { outcomeOf, type RequestId, type UsageRecorder } from "./usage/usage-recorder.ts";
+import { type OperationCall, outcomeOf, type RequestId, type UsageRecorder } from "./usage/usage-recorder.ts";
 import { wipe } from "./wipe.ts";
 
 /** A value at once when the lease is held, else a promise of it. */
@@ -85,18 +85,6 @@ export interface OrchestratorParts {
   readonly usage: UsageRecorder;
 }
 
-/** One call in progress: what the usage recorder is told at its end. */
-interface Call {
-  readonly principal: Principal;
-  readonly operation: Operation;
-  readonly tenant: string;
-  readonly service: string;
-  /** 0 until one is known. */
-  readonly version: number;
-  readonly count: number;
-  readonly requestId: RequestId | undefined;
-}
-
 interface CreatedBatch {
   readonly version: number;
   readonly keys: CreatedKey[];
@@ -105,9 +93,9 @@ interface CreatedBatch {
 export function createOrchestrator({ access, leases, usage }: OrchestratorParts): Orchestrator {
   /** Runs one operation and records how it ended, whether it ends now or later. On a hit it makes no closure. */
   function recorded<Request, Result extends { version: number }>(
-    call: Call,
+    call: OperationCall,
     request: Request,
-    run: (call: Call, request: Request) => MaybePromise<Result>,
+    run: (call: OperationCall, request: Request) => MaybePromise<Result>,
   ): MaybePromise<Result> {
     try {
       const result = run(call, request);
@@ -121,19 +109,17 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     }
   }
 
-  function ended<Result extends { version: number }>(call: Call, result: Result): Result {
-    const { principal, operation, tenant, service, count, requestId } = call;
-    usage.record(principal, operation, "ok", tenant, service, result.version, count, undefined, requestId);
+  function ended<Result extends { version: number }>(call: OperationCall, result: Result): Result {
+    usage.record(call, "ok", result.version);
     return result;
   }
 
-  function failed({ principal, operation, tenant, service, version, count, requestId }: Call, error: unknown): never {
-    const reason = messageOf(error);
-    usage.record(principal, operation, outcomeOf(error), tenant, service, version, count, reason, requestId);
+  function failed(call: OperationCall, error: unknown): never {
+    usage.record(call, outcomeOf(error), call.version, messageOf(error));
     throw error;
   }
 
-  function create(call: Call, request: CreateKeyRequest): MaybePromise<CreatedKey> {
+  function create(call: OperationCall, request: CreateKeyRequest): MaybePromise<CreatedKey> {
     access.authorize(call.principal, "create", call.tenant, call.service);
     const context = encodeContext(request.context);
     const leased = leases.active(call.tenant, call.service);
@@ -142,7 +128,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       : makeKey(leased, request, context);
   }
 
-  function createMany(call: Call, request: CreateKeyRequest): MaybePromise<CreatedBatch> {
+  function createMany(call: OperationCall, request: CreateKeyRequest): MaybePromise<CreatedBatch> {
     access.authorize(call.principal, "create", call.tenant, call.service, call.count);
     const context = encodeContext(request.context);
     const make = (leased: LeasedVersion): MaybePromise<CreatedBatch> =>
@@ -155,7 +141,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
 
   /** All under the version of the first turn, and none when its lease ends before the last. */
   async function makeInTurns(
-    { tenant, service, count }: Call,
+    { tenant, service, count }: OperationCall,
     request: CreateKeyRequest,
     first: LeasedVersion,
     context: Uint8Array,
@@ -210,7 +196,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     return keys;
   }
 
-  function decrypt(call: Call, opening: Opening): MaybePromise<DecryptedKey> {
+  function decrypt(call: OperationCall, opening: Opening): MaybePromise<DecryptedKey> {
     const context = encodeContext(opening.context);
     const leased = versionFor(call, opening.wrapped);
     return leased instanceof Promise
@@ -219,7 +205,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
   }
 
   /** The version to open a blob under, once it is known that the principal may. */
-  function versionFor(call: Call, wrapped: WrappedKey): MaybePromise<LeasedVersion> {
+  function versionFor(call: OperationCall, wrapped: WrappedKey): MaybePromise<LeasedVersion> {
     access.authorize(call.principal, call.operation, wrapped.tenant, wrapped.service);
     return leases.version(wrapped.tenant, wrapped.service, wrapped.version);
   }
@@ -229,7 +215,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     return { plaintext, tenant: wrapped.tenant, service: wrapped.service, version: wrapped.version };
   }
 
-  function rewrap(call: Call, opening: Opening): MaybePromise<RewrappedKey> {
+  function rewrap(call: OperationCall, opening: Opening): MaybePromise<RewrappedKey> {
     const context = encodeContext(opening.context);
     const leased = versionFor(call, opening.wrapped);
     return leased instanceof Promise
@@ -278,7 +264,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     operation: Operation,
     wrapped: WrappedKey,
     requestId: RequestId | undefined,
-  ): Call {
+  ): OperationCall {
     const { tenant, service, version } = wrapped;
     return { principal, operation, tenant, service, version, count: 1, requestId };
   }

@@ -55,7 +55,7 @@ function orchestratorOn(leases: LeaseCache) {
     access: { authorize: (_principal, _operation, _tenant, _service, count = 1) => void authorized.push(count) },
     leases,
     usage: {
-      record: (_principal, operation, outcome, _tenant, _service, version, count) =>
+      record: ({ operation, count }, outcome, version) =>
         void recorded.push(`${operation} ${outcome} v${version} x${count}`),
     },
   });

@@ -17,7 +17,7 @@ import {
   type OrchestratorParts,
   type RewrappedKey,
 } from "../orchestrator.ts";
-import { outcomeOf, type RequestId } from "../usage/usage-recorder.ts";
+import { type OperationCall, outcomeOf, type RequestId } from "../usage/usage-recorder.ts";
 import { wipe } from "../wipe.ts";
 import type { HookPoint, HookRefusal, HookRunner } from "./hook-runner.ts";
 import type { CreatedEvent, CreateEvent, DecryptEvent } from "./hooks.ts";
@@ -33,16 +33,8 @@ const OPERATION_POINTS: readonly HookPoint[] = [
 /** The hooks are asked after the policy, so that who may not do a thing learns nothing from a hook either. */
 const DECIDED_BEFORE: AccessPolicy = { authorize() {} };
 
-/** One call in progress: who wants what, and what the hooks are told. */
-interface Call<Request, Event> {
-  readonly principal: Principal;
-  readonly operation: Operation;
-  readonly tenant: string;
-  readonly service: string;
-  /** 0 until one is known. */
-  readonly version: number;
-  readonly count: number;
-  readonly requestId: RequestId | undefined;
+/** One call in progress, and what the hooks are told of it. */
+interface Call<Request, Event> extends OperationCall {
   readonly request: Request;
   /** Frozen. */
   readonly event: Event;
@@ -141,17 +133,17 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
 
   function ended<Request, Event, Result>(
     { versionOf }: Kind<Request, Event, Result>,
-    { principal, operation, tenant, service, count, requestId }: Call<Request, Event>,
+    call: Call<Request, Event>,
     result: Result,
   ): Result {
-    usage.record(principal, operation, "ok", tenant, service, versionOf(result), count, undefined, requestId);
+    usage.record(call, "ok", versionOf(result));
     return result;
   }
 
-  function failed(call: Omit<Call<unknown, unknown>, "request" | "event">, error: unknown): never {
-    const { principal, operation, tenant, service, version, count, requestId } = call;
+  function failed(call: OperationCall, error: unknown): never {
+    const { principal, operation, tenant, service } = call;
     const outcome = outcomeOf(error);
-    usage.record(principal, operation, outcome, tenant, service, version, count, messageOf(error), requestId);
+    usage.record(call, outcome, call.version, messageOf(error));
     if (outcome === "access_denied" || outcome === "rate_limited" || outcome === "refused_by_hook") {
       const event = { principal: observed(principal), operation, tenant, service, code: outcome } as const;
       hooks.tell("onDenied", Object.freeze(event));

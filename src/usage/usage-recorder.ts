@@ -16,22 +16,25 @@ export interface RequestId {
   toString(): string;
 }
 
+/** One call in progress: who wants what. */
+export interface OperationCall {
+  readonly principal: Principal;
+  readonly operation: Operation;
+  /** Tenant and service are empty for a blob that can't be read, and else whatever the caller said: bound what is kept. */
+  readonly tenant: string;
+  readonly service: string;
+  /** 0 until one is known. */
+  readonly version: number;
+  /** How many keys: more than one for a batch under one key. */
+  readonly count: number;
+  /** The listener's name for the request, for audit. */
+  readonly requestId: RequestId | undefined;
+}
+
 export interface UsageRecorder {
   /**
-   * Counts one finished operation (`count` of them for a batch under one key). Synchronous, cheap, never throws.
-   * `version` is 0 where none was reached; tenant and service are empty for a blob that can't be read, and else whatever the
-   * caller said, so bound what is kept.
-   * `reason` is the message of the error that ended it, `requestId` the listener's name for the request: both for audit.
+   * Counts one call that has ended. Synchronous, cheap, never throws; keeps nothing of `call`. `version` is the one that was
+   * used, 0 where none was reached; `reason` is the message of the error that ended the call, for audit.
    */
-  record(
-    principal: Principal,
-    operation: Operation,
-    outcome: Outcome,
-    tenant: string,
-    service: string,
-    version: number,
-    count: number,
-    reason?: string,
-    requestId?: RequestId,
-  ): void;
+  record(call: OperationCall, outcome: Outcome, version: number, reason?: string): void;
 }

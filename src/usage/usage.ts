@@ -1,12 +1,10 @@
 /** The usage recorder of the edge: counts and audit events, to the Core and to the audit log. */
-import type { Operation } from "../access/access-policy.ts";
-import type { Principal } from "../access/principal.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
 import { type AuditEvent, bounded } from "./audit-sink.ts";
 import type { SinkSender, SinkStatus } from "./sink-sender.ts";
 import type { UsageCounters } from "./usage-counters.ts";
-import type { Outcome, RequestId, UsageRecorder } from "./usage-recorder.ts";
+import type { OperationCall, Outcome, UsageRecorder } from "./usage-recorder.ts";
 import type { UsageShipper, UsageShipperStatus } from "./usage-shipper.ts";
 
 /** Which operations are audited one by one. What the edge does itself (leases, revocations, start and stop) always is. */
@@ -58,17 +56,8 @@ export class Usage implements UsageRecorder {
     this.#counts = parts.shipper !== undefined;
   }
 
-  record(
-    principal: Principal,
-    operation: Operation,
-    outcome: Outcome,
-    tenant: string,
-    service: string,
-    version: number,
-    count: number,
-    reason?: string,
-    requestId?: RequestId,
-  ): void {
+  record(call: OperationCall, outcome: Outcome, version: number, reason?: string): void {
+    const { principal, operation, tenant, service, count, requestId } = call;
     if (this.#counts) this.#parts.counters.add(principal, operation, outcome, tenant, service, version, count);
     if (outcome === "ok" ? !this.#auditsSuccess : !this.#auditsFailure) return;
     this.#append({

@@ -11,6 +11,7 @@ import { withLeaseHooks, withRevocationHooks } from "../../src/plugin/hooked-lea
 import { createHookedOrchestrator } from "../../src/plugin/hooked-orchestrator.ts";
 import { type Hooks, refuse } from "../../src/plugin/hooks.ts";
 import type { PluginLog } from "../../src/plugin/plugin.ts";
+import type { OperationCall } from "../../src/usage/usage-recorder.ts";
 import { settle, VirtualClock } from "../support/virtual-clock.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "billing" };
@@ -57,7 +58,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     access,
     leases,
     usage: {
-      record: (_principal: Principal, operation: string, outcome: string, _t: string, _s: string, version: number) =>
+      record: ({ operation }: OperationCall, outcome: string, version: number) =>
         void records.push(`${operation} ${outcome} ${version}`),
     },
   };

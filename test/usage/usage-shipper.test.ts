@@ -4,6 +4,7 @@ import type { Principal } from "../../src/access/principal.ts";
 import { AuditLog } from "../../src/usage/audit-log.ts";
 import { Usage } from "../../src/usage/usage.ts";
 import { UsageCounters } from "../../src/usage/usage-counters.ts";
+import type { OperationCall } from "../../src/usage/usage-recorder.ts";
 import { lineSink, type UsageBatch, UsageSendError, UsageShipper } from "../../src/usage/usage-shipper.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -65,10 +66,18 @@ function setUp(options: { maxRecords?: number; maxLines?: number; maxRows?: numb
     maxQueued: 10_000,
   });
   const usage = new Usage({ clock, edgeId: "edge-1", audited: "failures", counters, shipper, auditLog });
-  const ok = (tenant = "tenant-a", count = 1): void =>
-    usage.record(caller, "create", "ok", tenant, "billing", 1, count, undefined, "r-1");
+  const callOf = (tenant: string, count: number, requestId: string): OperationCall => ({
+    principal: caller,
+    operation: "create",
+    tenant,
+    service: "billing",
+    version: 0,
+    count,
+    requestId,
+  });
+  const ok = (tenant = "tenant-a", count = 1): void => usage.record(callOf(tenant, count, "r-1"), "ok", 1);
   const denied = (tenant = "tenant-b"): void =>
-    usage.record(caller, "create", "access_denied", tenant, "billing", 0, 1, "You may not.", "r-2");
+    usage.record(callOf(tenant, 1, "r-2"), "access_denied", 0, "You may not.");
   /** Virtual time, with real turns in between: gzip runs on another thread. */
   const pass = async (ms: number, stepMs = 1000): Promise<void> => {
     for (let passed = 0; passed < ms; passed += stepMs) {
