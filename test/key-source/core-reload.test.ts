@@ -1,4 +1,4 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,7 +52,13 @@ key_memory: { dumpable: true }
     expect(seen()).toEqual(["edge-before", "edge-after"]);
 
     writeFileSync(join(directory, "edge.pem"), "nonsense");
+    // Told in the log, which stays out of the output of the tests.
+    const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
     await edge.reload((await load()).configuration);
+    expect(told.mock.calls).toEqual([
+      [{ address: "the Core", reason: expect.stringContaining("not a PEM certificate") }, expect.any(String)],
+    ]);
+    told.mockRestore();
     await client.createKey({ tenant: "tenant-c", service: "billing" });
     expect(seen()).toEqual(["edge-before", "edge-after"]);
   } finally {
