@@ -44,13 +44,6 @@ export function createAesGcmCipher(options: AesGcmOptions = {}): Cipher {
   };
 }
 
-/** What a wrapping key K, derived for one salt, is used by; K itself is not kept. */
-interface DerivedKey {
-  /** Everything of a blob before its ciphertext, the nonce's place being zeros: identity, salt and commitment. */
-  readonly header: Uint8Array;
-  readonly gcm: GcmKey;
-}
-
 /** Nothing here waits, so one nonce in work serves every session; it is no secret. */
 const NONCE = new Uint8Array(NONCE_LENGTH);
 
@@ -64,9 +57,9 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
    * By the first four bytes of the salt, so that a look-up makes no string; the rest is compared. Salts are random: two
    * that begin alike only cost a derivation.
    */
-  #openingKeys: Map<number, DerivedKey> | undefined;
+  #openingKeys: Map<number, GcmKey> | undefined;
   /** Undefined until the first wrap, and once wiped. */
-  #wrapping: DerivedKey | undefined;
+  #wrapping: GcmKey | undefined;
   #wrapped = 0;
   #isWiped = false;
 
@@ -80,13 +73,14 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
 
   wrap(dataKey: Uint8Array, context: Uint8Array): Uint8Array {
     if (this.#wrapping === undefined || this.#wrapped === this.#settings.blobsPerSalt) this.#drawSalt();
-    const { header, gcm } = this.#wrapping!;
+    const wrapping = this.#wrapping!;
+    const { header } = wrapping;
     this.#wrapped++;
     const blob = new Uint8Array(header.length + dataKey.length + TAG_LENGTH);
     blob.set(header);
     this.#settings.fillRandom(NONCE);
     blob.set(NONCE, this.#nonceOffset);
-    gcm.encrypt(blob, context, dataKey, header.length);
+    wrapping.encrypt(blob, context, dataKey, header.length);
     return blob;
   }
 
@@ -105,28 +99,28 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
       this.#keepForOpening(saltStart, derived);
       return dataKey;
     } catch (error) {
-      derived.gcm.close();
+      derived.close();
       throw error;
     }
   }
 
-  #open(derived: DerivedKey, wrapped: WrappedKey, context: Uint8Array): Uint8Array {
+  #open(derived: GcmKey, wrapped: WrappedKey, context: Uint8Array): Uint8Array {
     const { bytes, nonceOffset, commitmentOffset, ciphertextOffset } = wrapped;
     const { header } = derived;
     let difference = header.length ^ ciphertextOffset;
     for (let index = 0; index < nonceOffset; index++) difference |= header[index]! ^ bytes[index]!;
     for (let index = commitmentOffset; index < ciphertextOffset; index++) difference |= header[index]! ^ bytes[index]!;
     if (difference !== 0) throw decryptionFailed();
-    const dataKey = derived.gcm.decrypt(bytes, context, ciphertextOffset);
+    const dataKey = derived.decrypt(bytes, context, ciphertextOffset);
     if (dataKey === undefined) throw decryptionFailed();
     return dataKey;
   }
 
   wipe(): void {
     this.#isWiped = true;
-    for (const { gcm } of this.#openingKeys?.values() ?? []) gcm.close();
+    for (const opening of this.#openingKeys?.values() ?? []) opening.close();
     this.#openingKeys = undefined;
-    this.#wrapping?.gcm.close();
+    this.#wrapping?.close();
     this.#wrapping = undefined;
     this.#settings.onWiped();
   }
@@ -135,12 +129,12 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
     const salt = new Uint8Array(SALT_LENGTH);
     this.#settings.fillRandom(salt);
-    this.#wrapping?.gcm.close();
+    this.#wrapping?.close();
     this.#wrapping = this.#derive(salt);
     this.#wrapped = 0;
   }
 
-  #derive(salt: Uint8Array): DerivedKey {
+  #derive(salt: Uint8Array): GcmKey {
     const header = new Uint8Array(this.#nonceOffset + NONCE_LENGTH + COMMITMENT_LENGTH);
     header.set(encodeIdentity(this.#identity));
     header.set(salt, this.#saltOffset);
@@ -148,7 +142,7 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
     copy(derived, WRAPPING_KEY_LENGTH, header, this.#nonceOffset + NONCE_LENGTH, COMMITMENT_LENGTH);
     const gcm = new GcmKey(this, header, this.#nonceOffset);
     gcm.open(derived);
-    return { header, gcm };
+    return gcm;
   }
 
   /** K, and the commitment behind it, for the salt in `header`. */
@@ -157,14 +151,14 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
     return this.#serviceKey.use((serviceKey) => deriveWrappingKey(serviceKey, salt, identity));
   }
 
-  #keepForOpening(saltStart: number, derived: DerivedKey): void {
+  #keepForOpening(saltStart: number, derived: GcmKey): void {
     this.#openingKeys ??= new Map();
     const alike = this.#openingKeys.get(saltStart);
     if (alike !== undefined) {
-      alike.gcm.close();
+      alike.close();
     } else if (this.#openingKeys.size >= this.#settings.openingKeysMax) {
-      const [oldest, { gcm }] = this.#openingKeys.entries().next().value!;
-      gcm.close();
+      const [oldest, opening] = this.#openingKeys.entries().next().value!;
+      opening.close();
       this.#openingKeys.delete(oldest);
     }
     this.#openingKeys.set(saltStart, derived);

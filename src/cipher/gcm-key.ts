@@ -14,7 +14,7 @@ import { WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 const BLOCK_LENGTH = 16;
 const MESSAGE_BLOCKS_MAX = 4;
 /** Keys that are ready at a time, in the whole process; the one made first gives way, and is made again when it is used. */
-export const READY_KEYS_MAX = 16_384;
+export const READY_KEYS_MAX = 8_192;
 
 /** The first counter blocks of a message, which only the nonce is missing from; by the number of its blocks. */
 const COUNTERS = new Uint8Array(BLOCK_LENGTH * (1 + MESSAGE_BLOCKS_MAX));
@@ -36,12 +36,13 @@ export interface KeyDeriver {
 
 export class GcmKey {
   readonly #deriver: KeyDeriver;
-  readonly #header: Uint8Array;
+  /** Every message's beginning, the nonce's place being zeros. */
+  readonly header: Uint8Array;
   readonly #nonceOffset: number;
   #aes: Cipheriv | undefined;
   #slot = 0;
   /** GHASH of the header and as many zero blocks as its place in the list says. */
-  #bases: (Uint8Array | undefined)[] = [];
+  #bases: (Uint8Array | undefined)[] | undefined;
 
   /**
    * `header` stays the caller's, who does not change it while this is in use; the nonce's place in the header, at
@@ -49,7 +50,7 @@ export class GcmKey {
    */
   constructor(deriver: KeyDeriver, header: Uint8Array, nonceOffset: number) {
     this.#deriver = deriver;
-    this.#header = header;
+    this.header = header;
     this.#nonceOffset = nonceOffset;
   }
 
@@ -99,13 +100,13 @@ export class GcmKey {
     ghash!.wipe(this.#slot);
     owners[this.#slot] = undefined;
     freeSlots.push(this.#slot);
-    for (const base of this.#bases) if (base !== undefined) wipe(base);
-    this.#bases = [];
+    for (const base of this.#bases ?? []) if (base !== undefined) wipe(base);
+    this.#bases = undefined;
   }
 
   /** The key stream, of which the first block is for the tag; and GHASH of all but the message, whose blocks count as zeros. */
   #begin(blob: Uint8Array, context: Uint8Array, length: number): Uint8Array {
-    const aes = this.#aes ?? this.open(this.#deriver.deriveFor(this.#header));
+    const aes = this.#aes ?? this.open(this.#deriver.deriveFor(this.header));
     const nonceOffset = this.#nonceOffset;
     const count = length / BLOCK_LENGTH;
     for (let index = 0; index < NONCE_LENGTH; index++) {
@@ -113,20 +114,19 @@ export class GcmKey {
       for (let at = index; at <= length + index; at += BLOCK_LENGTH) COUNTERS[at] = byte;
     }
     if (context.length > 0) {
-      const additionalData = new Uint8Array(this.#header.length + context.length);
-      additionalData.set(blob.subarray(0, this.#header.length));
-      additionalData.set(context, this.#header.length);
+      const additionalData = new Uint8Array(this.header.length + context.length);
+      additionalData.set(blob.subarray(0, this.header.length));
+      additionalData.set(context, this.header.length);
       ghash!.digest(this.#slot, authenticated(additionalData, length));
       return aes.update(COUNTERS_OF[count]!);
     }
     const { blocks, result } = ghash!;
-    result.set(this.#bases[count] ?? this.#sumBase(length));
+    result.set(this.#bases?.[count] ?? this.#sumBase(length));
     const place = nonceOffset % BLOCK_LENGTH;
     const nonceBlocks = place + NONCE_LENGTH > BLOCK_LENGTH ? 2 : 1;
     blocks.fill(0, 0, nonceBlocks * BLOCK_LENGTH);
     for (let index = 0; index < NONCE_LENGTH; index++) blocks[place + index] = COUNTERS[index]!;
-    const blocksToEnd =
-      Math.ceil(this.#header.length / BLOCK_LENGTH) - (nonceOffset - place) / BLOCK_LENGTH + count + 1;
+    const blocksToEnd = Math.ceil(this.header.length / BLOCK_LENGTH) - (nonceOffset - place) / BLOCK_LENGTH + count + 1;
     ghash!.add(this.#slot, blocksToEnd, nonceBlocks);
     return aes.update(COUNTERS_OF[count]!);
   }
@@ -137,8 +137,9 @@ export class GcmKey {
   }
 
   #sumBase(length: number): Uint8Array {
-    ghash!.digest(this.#slot, authenticated(this.#header, length));
+    ghash!.digest(this.#slot, authenticated(this.header, length));
     const base = ghash!.result.slice();
+    this.#bases ??= [];
     this.#bases[length / BLOCK_LENGTH] = base;
     return base;
   }
