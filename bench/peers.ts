@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createOrchestrator, type DecryptedKey } from "../src/orchestrator.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
-import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
+import { compare, interleave, median, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
 export const about =
@@ -21,9 +21,17 @@ const NOT_DRIVEN = [
   ["Asherah for Node", "https://github.com/godaddy/asherah-node; its package was not in the registry that was reached"],
 ] as const;
 
+interface Figures {
+  /** Operations per second of processor time. */
+  readonly perSecond: number;
+  /** Of single operations by the clock, in microseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
 interface Rates {
-  readonly create: number;
-  readonly decrypt: number;
+  readonly create: Figures;
+  readonly decrypt: Figures;
 }
 
 export async function run(context: BenchContext): Promise<Row[]> {
@@ -39,12 +47,16 @@ export async function run(context: BenchContext): Promise<Row[]> {
   const blob = edge.createKey(PRINCIPAL, request) as { wrapped: Uint8Array };
   const run = (script: string) => (): Rates =>
     JSON.parse(execFileSync(node, [script, String(context.sampleMs)], { encoding: "utf8" })) as Rates;
+  const figures = (operation: () => void): Figures => ({
+    perSecond: ratePerCpuSecond(operation, context.sampleMs),
+    ...percentiles(operation),
+  });
   const own = (): Rates => ({
-    create: ratePerCpuSecond(() => void edge.createKey(PRINCIPAL, request), context.sampleMs),
-    decrypt: ratePerCpuSecond(() => {
+    create: figures(() => void edge.createKey(PRINCIPAL, request)),
+    decrypt: figures(() => {
       const { plaintext } = edge.decryptKey(PRINCIPAL, blob) as DecryptedKey;
       plaintext.fill(0);
-    }, context.sampleMs),
+    }),
   });
   const byHand = join(context.root, "bench/peers/node-by-hand.mjs");
   const peers: Record<string, () => Rates> = { "node:crypto by hand, on Node": run(byHand) };
@@ -55,23 +67,38 @@ export async function run(context: BenchContext): Promise<Row[]> {
   const sample = (name: string, measure: () => Rates) => () => {
     const found = measure();
     rates.set(name, [...(rates.get(name) ?? []), found]);
-    return found.create;
+    return found.create.perSecond;
   };
   const candidates = { own: sample("own", own), ...mapEntries(peers, sample) };
   await interleave(candidates, Math.min(context.rounds, 5));
+  const figuresOf = (name: string, operation: keyof Rates, figure: keyof Figures): number[] =>
+    rates.get(name)!.map((found) => found[operation][figure]);
+  const times = (name: string, operation: keyof Rates): string =>
+    (["p50", "p99"] as const)
+      .map((figure) => `${figure} ${median(figuresOf(name, operation, figure)).toFixed(1)} µs`)
+      .join(", ");
   return Object.keys(peers).flatMap((name) =>
     (["create", "decrypt"] as const).map((operation) =>
       row({
         name: `peers: ${operation}, crypto-edge in process against ${name}`,
-        ...compare(
-          rates.get("own")!.map((found) => found[operation]),
-          rates.get(name)!.map((found) => found[operation]),
-        ),
+        ...compare(figuresOf("own", operation, "perSecond"), figuresOf(name, operation, "perSecond")),
         baselineName: name,
         unit: "ops/s of one core",
+        note: `${times("own", operation)}; ${name}: ${times(name, operation)}`,
       }),
     ),
   );
+}
+
+function percentiles(operation: () => void): Pick<Figures, "p50" | "p99"> {
+  const took = new Float64Array(20_000);
+  for (let index = 0; index < took.length; index++) {
+    const started = performance.now();
+    operation();
+    took[index] = (performance.now() - started) * 1000;
+  }
+  took.sort();
+  return { p50: took[10_000]!, p99: took[19_800]! };
 }
 
 function mapEntries<T, U>(record: Record<string, T>, map: (name: string, value: T) => U): Record<string, U> {

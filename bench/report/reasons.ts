@@ -27,11 +27,11 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ["start:", "an absolute figure, on a shared machine: the note beside it says what the quickest start took."],
   [
     "memory: 100,000",
-    "with its wrapping session a lease has a header, a salt, a commitment and a derived key in arrays of their own, the key in memory outside the collected heap so that it can be wiped. Packing the derived keys of all sessions into shared memory, as the service keys are, is what would bring it down.",
+    "a lease takes 1.1 kB; its first use another 0.8 kB for the wrapping session, its header and, for the 8,192 keys that are ready, the crypto library's context of AES, 2 kB each.",
   ],
   [
     "cost:",
-    "in process a CreateKey takes little more than a microsecond, and two readings of the clock for the latency histogram alone are a tenth of it. Over HTTP the same is about one part in a hundred.",
+    "in process a CreateKey takes less than a microsecond, so that 5 % are 40 ns: about one reading of the clock. One operation in sixteen is timed; the rest is counting and the calls between. Over HTTP the same is less than one part in a hundred.",
   ],
   ["usage: one count", "an absolute figure, of this machine with its neighbours."],
   ["leases:", "an absolute figure, of this machine with its neighbours."],
