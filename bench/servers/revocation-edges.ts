@@ -3,8 +3,8 @@
  * key memory, and connections to Core and brokers under its own certificate. Only the leases' keys are made here, since a
  * million calls to a Core is not what is measured.
  *
- * Options, in the file named: { edges: [{ id, cert, key }], ca, coreUrl, leases, transports, plugins }. Speaks lines of JSON: `ready`; then for
- * each line `{ service }` on standard input, `watching`, and a `result` when every edge has refused.
+ * Options, in the file named: `EdgesOptions`. Speaks lines of JSON: `ready`; then for each line `{ service }` on standard input,
+ * `watching`, and a `result` when every edge has refused.
  */
 import "reflect-metadata";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,6 +18,9 @@ import type { KeySource } from "../../src/key-source/key-source.ts";
 import type { Orchestrator } from "../../src/orchestrator.ts";
 import { contribution } from "../../src/plugin/plugin.ts";
 import type { RevocationGuard } from "../../src/revocation/guard.ts";
+import type { RevocationSink } from "../../src/revocation/revocation-transport.ts";
+import { machineMs } from "../harness/machine-clock.ts";
+import { residentBytesOf } from "../harness/processes.ts";
 
 export interface EdgesOptions {
   readonly edges: readonly { readonly id: string; readonly cert: string; readonly key: string }[];
@@ -27,12 +30,12 @@ export interface EdgesOptions {
   readonly leases: number;
   readonly transports: readonly Readonly<Record<string, unknown>>[];
   readonly plugins: readonly string[];
-  /** Between two requests of an edge. */
-  readonly pauseMs: number;
+  /** The load on each edge. */
+  readonly requestsPerSecond: number;
 }
 
-/** For each edge, milliseconds since 1970. */
 export interface EdgesResult {
+  /** For each edge, by the machine's clock. */
   readonly refusedAtMs: readonly number[];
   /** Requests that succeeded although the edge had applied the revocation. */
   readonly servedAfter: number;
@@ -53,6 +56,7 @@ interface Edge {
   readonly orchestrator: Orchestrator;
   readonly guard: RevocationGuard;
   wrapped: Uint8Array;
+  /** 0 until then. */
   refusedAtMs: number;
 }
 
@@ -82,6 +86,10 @@ async function startEdge({ id, cert, key: keyPem }: EdgesOptions["edges"][number
       policies: [{ principals: [PRINCIPAL.name], tenants: ["*"], services: ["*"], operations: ["create", "decrypt"] }],
       plugins: [resolve(import.meta.dirname, "../../plugins/static"), ...options.plugins],
       log: { level: "error" },
+      // What the Core, on this same machine, would else be busy with: the audit of a million leases and of each refusal, and
+      // what was used, from each edge six times a minute.
+      usage: { max_audit_lines: 100, send_after: "60s" },
+      audit: { operations: "none" },
     }),
   );
   const loaded = await loadConfiguration(file);
@@ -111,16 +119,35 @@ async function startEdge({ id, cert, key: keyPem }: EdgesOptions["edges"][number
   );
   guard = container.resolve(TOKENS.revocationGuard);
   const orchestrator = container.resolve(TOKENS.orchestrator);
-  for (const transport of container.resolve(TOKENS.revocationTransports)) {
-    await transport.start(guard.sink(transport.name));
-  }
-  guard.start();
-  return {
+  const edge: Edge = {
     leases: container.resolve(TOKENS.leaseCache),
     orchestrator,
     guard,
     wrapped: new Uint8Array(),
     refusedAtMs: 0,
+  };
+  for (const transport of container.resolve(TOKENS.revocationTransports)) {
+    await transport.start(watched(edge, guard.sink(transport.name)));
+  }
+  guard.start();
+  return edge;
+}
+
+/**
+ * A request the moment an event has been handed over: what is measured is the edge's way to its first refusal, not how seldom
+ * the load asks.
+ */
+function watched(edge: Edge, sink: RevocationSink): RevocationSink {
+  return {
+    ...sink,
+    deliver(event) {
+      sink.deliver(event);
+      if (event.type === "revoke") ask(edge);
+    },
+    async deliverSigned(jws) {
+      await sink.deliverSigned(jws);
+      if (watching !== undefined && edge.refusedAtMs === 0 && edge.guard.isBlocked(TENANT, watching.service)) ask(edge);
+    },
   };
 }
 
@@ -136,30 +163,72 @@ function say(line: unknown): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-const nowMs = (): number => performance.timeOrigin + performance.now();
+interface Watching {
+  readonly service: string;
+  left: number;
+  requests: number;
+  servedAfter: number;
+  readonly done: () => void;
+}
 
-/** Load on every edge until each has refused. */
-async function watch(service: string): Promise<EdgesResult> {
-  let requests = 0;
-  let servedAfter = 0;
-  let left = edges.length;
-  for (const edge of edges) edge.refusedAtMs = 0;
-  // Each goes on asking after its first refusal too: a success then is what must never be.
-  while (left > 0) {
-    for (const edge of edges) {
-      const isRevoked = edge.guard.isBlocked(TENANT, service);
-      requests++;
-      try {
-        await edge.orchestrator.decryptKey(PRINCIPAL, { wrapped: edge.wrapped });
-        if (isRevoked || edge.refusedAtMs > 0) servedAfter++;
-      } catch {
-        if (edge.refusedAtMs > 0) continue;
-        edge.refusedAtMs = nowMs();
-        left--;
-      }
-    }
-    await (options.pauseMs > 0 ? Bun.sleep(options.pauseMs) : new Promise(setImmediate));
+let watching: Watching | undefined;
+
+/** One request to an edge: answered at once, but by one that has dropped its leases for want of an event, which asks anew. */
+function ask(edge: Edge): void {
+  const round = watching;
+  if (round === undefined) return;
+  const isRevoked = edge.refusedAtMs > 0 || edge.guard.isBlocked(TENANT, round.service);
+  const served = (): void => {
+    if (isRevoked) round.servedAfter++;
+  };
+  const refused = (error: unknown): void => {
+    const { code } = error as { code?: string };
+    if (code === "lease_unavailable") return;
+    if (code !== "key_revoked") fail(error);
+    if (edge.refusedAtMs > 0) return;
+    edge.refusedAtMs = machineMs();
+    if (--round.left === 0) round.done();
+  };
+  round.requests++;
+  try {
+    const answer = edge.orchestrator.decryptKey(PRINCIPAL, { wrapped: edge.wrapped });
+    if (answer instanceof Promise) answer.then(served, refused);
+    else served();
+  } catch (error) {
+    refused(error);
   }
+}
+
+function fail(error: unknown): never {
+  console.error(error);
+  process.exit(1);
+}
+
+/** How often the load has its turn; each time as many edges are asked as are due, one after the other. */
+const TURN_MS = 2;
+const MISSED_MAX = 20;
+/** How long the load goes on when every edge has refused: a success then is what must never be. */
+const AFTERWARDS_MS = 60;
+
+/** Load on every edge until each has refused, and a little longer. */
+async function watch(service: string): Promise<EdgesResult> {
+  for (const edge of edges) edge.refusedAtMs = 0;
+  const refused = new Promise<void>((done) => {
+    watching = { service, left: edges.length, requests: 0, servedAfter: 0, done };
+  });
+  const beganMs = machineMs();
+  let asked = 0;
+  const load = setInterval(() => {
+    const due = Math.floor(((machineMs() - beganMs) / 1_000) * options.requestsPerSecond * edges.length);
+    // What a busy machine made it miss is not made up for in one turn.
+    asked = Math.max(asked, due - Math.max(edges.length, MISSED_MAX));
+    for (; asked < due; asked++) ask(edges[asked % edges.length]!);
+  }, TURN_MS);
+  await refused;
+  await Bun.sleep(AFTERWARDS_MS);
+  clearInterval(load);
+  const { requests, servedAfter } = watching!;
+  watching = undefined;
   return { refusedAtMs: edges.map(({ refusedAtMs }) => refusedAtMs), servedAfter, requests };
 }
 
@@ -189,7 +258,7 @@ for (const { leases } of edges) {
   }
 }
 await settled();
-say({ ready: true });
+say({ ready: { residentBytes: residentBytesOf(process.pid) } });
 for await (const line of createInterface({ input: process.stdin })) {
   const { service } = JSON.parse(line) as { service: string };
   for (const edge of edges) {

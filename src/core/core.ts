@@ -154,29 +154,27 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     heartbeatMs: options.heartbeatMs ?? 1_000,
     onHeartbeat: (event) => publish(event),
   });
-  // One after the other, so that publishers get events in the log's order.
-  let publishing: Promise<void> = Promise.resolve();
   const publish = (event: CoreEvent): void => {
     if (publishers.length === 0) return;
-    publishing = publishing.then(async () => {
-      const jws = await signingKeys.sign(event).catch((error: unknown) => {
+    let jws: string;
+    try {
+      jws = signingKeys.sign(event);
+    } catch (error) {
+      counters.publishFailures++;
+      log("error", "an event could not be signed", { reason: messageOf(error) });
+      return;
+    }
+    for (const publisher of publishers) {
+      const failed = (error: unknown): void => {
         counters.publishFailures++;
-        log("error", "an event could not be signed", { reason: messageOf(error) });
-        return undefined;
-      });
-      if (jws === undefined) return;
-      for (const publisher of publishers) {
-        const failed = (error: unknown): void => {
-          counters.publishFailures++;
-          log("warn", "an event could not be published", { publisher: publisher.name, reason: messageOf(error) });
-        };
-        try {
-          void Promise.resolve(publisher.publish(event, jws)).catch(failed);
-        } catch (error) {
-          failed(error);
-        }
+        log("warn", "an event could not be published", { publisher: publisher.name, reason: messageOf(error) });
+      };
+      try {
+        void Promise.resolve(publisher.publish(event, jws)).catch(failed);
+      } catch (error) {
+        failed(error);
       }
-    });
+    }
   };
 
   const desk = createLeaseDesk(store, {
@@ -338,7 +336,6 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         closing = true;
         stream.close();
         await server.close(CLOSE_GRACE_MS);
-        await publishing;
         for (const publisher of publishers) await publisher.close?.().catch(() => undefined);
         store.close();
       })();

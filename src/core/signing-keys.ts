@@ -4,8 +4,8 @@
  * Rollover: the new key signs from now on; the old one stays in the set for as long as an event that it signed may be
  * on its way.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { CompactSign, calculateJwkThumbprint, type JSONWebKeySet, type JWK } from "jose";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from "jose";
 import { wipe } from "../wipe.ts";
 import type { CoreEvent } from "./events.ts";
 import type { KeyStore } from "./key-store.ts";
@@ -53,11 +53,15 @@ export class SigningKeys {
     return this.#jwks;
   }
 
-  /** The JWS compact serialization (EdDSA) of an event's JSON. */
-  sign(event: CoreEvent): Promise<string> {
-    return new CompactSign(new TextEncoder().encode(JSON.stringify(event)))
-      .setProtectedHeader({ alg: "EdDSA", kid: this.#current.kid, typ: EVENT_JWS_TYPE })
-      .sign(this.#current.privateKey);
+  /**
+   * The JWS compact serialization (RFC 7515, section 7.1; EdDSA) of an event's JSON. In the call that committed the event, where a
+   * library's promise would come back behind whatever else the Core is being asked.
+   */
+  sign(event: CoreEvent): string {
+    const { kid, privateKey } = this.#current;
+    const header = base64url(JSON.stringify({ alg: "EdDSA", kid, typ: EVENT_JWS_TYPE }));
+    const signed = `${header}.${base64url(JSON.stringify(event))}`;
+    return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
   }
 
   /** A new key signs from now on. Returns its id. */
@@ -77,6 +81,10 @@ export class SigningKeys {
       .all();
     return { keys: rows.map((row) => publicJwk(row.kid, row.public_key)) };
   }
+}
+
+function base64url(text: string): string {
+  return Buffer.from(text).toString("base64url");
 }
 
 async function makeKey(store: KeyStore, nowMs: number): Promise<Current> {
