@@ -14,10 +14,8 @@ export const about =
 /** Installed into a folder of its own for the run, not into the project. */
 const AWS_ENCRYPTION_SDK = "@aws-crypto/client-node@5.0.2";
 
-/** Peers that are servers; none of them could be had where this was written, so their drivers are not. */
+/** Could not be had where this was written, so their drivers are not. Peers that are servers: peer-servers.ts. */
 const NOT_DRIVEN = [
-  ["MinIO KES", "https://github.com/minio/kes (go install, or its releases)"],
-  ["OpenBao Transit", "https://openbao.org (its releases or packages)"],
   ["Asherah for Node", "https://github.com/godaddy/asherah-node; its package was not in the registry that was reached"],
 ] as const;
 

@@ -108,9 +108,7 @@ async function connect(): Promise<Socket<unknown>> {
   const ready = Promise.withResolvers<void>();
   const socket = await Bun.connect({
     ...(target.unix === undefined ? { hostname: "127.0.0.1", port: target.port! } : { unix: target.unix }),
-    ...(target.tls === undefined
-      ? {}
-      : { tls: { ca: target.tls.ca, cert: target.tls.cert, key: target.tls.key, serverName: target.tls.serverName } }),
+    ...(target.tls === undefined ? {} : { tls: { ...target.tls } }),
     socket: {
       open: () => {
         open++;
@@ -202,6 +200,7 @@ function encodeRequest(request: LoadRequest): Buffer {
   const head = [
     `${request.method} ${request.path} HTTP/1.1`,
     "Host: localhost",
+    ...(request.headers ?? []),
     ...(request.method === "POST"
       ? [`Content-Type: ${request.contentType ?? "application/json"}`, `Content-Length: ${body.length}`]
       : []),

@@ -11,14 +11,16 @@ export interface Target {
   /** A loopback port, or the path of a Unix socket. */
   readonly port?: number;
   readonly unix?: string;
-  /** PEM texts, for HTTPS with a client certificate. */
-  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly serverName: string };
+  /** PEM texts, for HTTPS; `cert` and `key` where the server asks for them. */
+  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string; readonly serverName: string };
 }
 
 export interface LoadRequest {
   readonly method: "GET" | "POST";
   readonly path: string;
   readonly contentType?: string;
+  /** Further header lines, such as `X-Vault-Token: root`. */
+  readonly headers?: readonly string[];
   readonly body?: string;
   /** Where the body is bytes: base64. */
   readonly bodyBase64?: string;
