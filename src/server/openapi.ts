@@ -52,7 +52,6 @@ export const REFUSALS: readonly Refusal[] = [
   { status: 429, code: "rate_limited", when: "more than the caller's share", at: "everywhere" },
   { status: 431, code: "invalid_request", when: "the head of the request is too long", at: "everywhere" },
   { status: 500, code: "internal_error", when: "a defect of the edge", at: "everywhere" },
-  { status: 501, code: "invalid_request", when: "a transfer coding that is not taken", at: "everywhere" },
   { status: 503, code: "overloaded", when: "the listener has too much in flight", at: "everywhere" },
   { status: 503, code: "lease_unavailable", when: "no valid lease, and none to be had now", at: "operations" },
   { status: 505, code: "invalid_request", when: "another version of HTTP", at: "everywhere" },
