@@ -5,6 +5,8 @@ export interface ConnectionActivity {
   requestBegan(): void;
   /** The body has not come with the head. */
   bodyAwaited(): void;
+  /** It has come whole. */
+  bodyTaken(): void;
   /** Answered or given up. */
   requestEnded(): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
@@ -85,6 +87,7 @@ export class Connections<Peer> {
     return {
       requestBegan: () => void connection.inFlight++,
       bodyAwaited: () => void connection.bodies.set(body, performance.now()),
+      bodyTaken: () => void connection.bodies.delete(body),
       requestEnded() {
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;

@@ -42,6 +42,8 @@ export interface Http1Options {
   readonly refuse: (status: 400 | 413 | 417 | 431 | 501 | 505, reason: string) => Http1Answer;
   /** A head has come whose body has not: for whoever bounds the time that takes. */
   readonly bodyAwaited: () => void;
+  /** That body is there: its time is over, that of the answer begins. */
+  readonly bodyTaken: () => void;
   /** The answer has been handed to the socket. */
   readonly answered: () => void;
   /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
@@ -103,6 +105,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   let answering = false;
   /** Answers wait for a caller who does not read them: no more of its requests are taken. */
   let draining = false;
+  let bodyAwaited = false;
   /** The other side sends no more. */
   let halfClosed = false;
   let ended = false;
@@ -153,6 +156,10 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
         if (head === undefined && !takeHead()) return;
         const body = takeBody(head!);
         if (body === undefined) return;
+        if (bodyAwaited) {
+          bodyAwaited = false;
+          options.bodyTaken();
+        }
         const request: Http1Request = { method: head!.method, target: head!.target, headers: head!.headers, body };
         const { keepAlive } = head!;
         const asHead = head!.method === "HEAD";
@@ -231,6 +238,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     head = parsed;
     if (parsed.chunked) chunks = new ChunkReader(options.maxBodyBytes);
     if (!parsed.chunked && (parsed.contentLength ?? 0) <= received.length) return true;
+    bodyAwaited = true;
     options.bodyAwaited();
     if (parsed.expectsContinue) socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
     return true;

@@ -73,6 +73,7 @@ function serve(
     },
     refuse: (status, reason) => ({ status, headers: {}, body: reason }),
     bodyAwaited() {},
+    bodyTaken() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
     ended() {},

@@ -211,6 +211,20 @@ test("a body that never ends, and a connection that says nothing, are cut", asyn
   expect(await exchange(port, (socket) => socket.write(HEAD))).toBe("");
 });
 
+test("an answer that takes longer than a body may is given all the same", async () => {
+  const port = await onPort(
+    async (request) => {
+      await request.text();
+      await new Promise((resolve) => setTimeout(resolve, 1_600));
+      return new Response("at last");
+    },
+    { requestTimeoutMs: 100 },
+  );
+  // So long a body does not come with its head.
+  const response = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: "x".repeat(300_000) });
+  expect(await response.text()).toBe("at last");
+});
+
 test("a caller that says all it wants and shuts its side gets every answer", async () => {
   const port = await onPort(async (request) => {
     await Bun.sleep(5);

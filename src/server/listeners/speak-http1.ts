@@ -86,6 +86,7 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
       return problemAnswer(problem(status, "invalid_request", `This is not a request that is taken here: ${reason}.`));
     },
     bodyAwaited: activity.bodyAwaited,
+    bodyTaken: activity.bodyTaken,
     answered: leave,
     abandoned: leave,
     ended: activity.lastAnswered,
