@@ -63,9 +63,11 @@ export class GcmKey {
       blocks[index] = blob[offset + index] = plaintext[index]! ^ stream[BLOCK_LENGTH + index]!;
     }
     this.#addMessage(length);
-    for (let index = 0; index < TAG_LENGTH; index++) blob[offset + length + index] = result[index]! ^ stream[index]!;
+    for (let index = 0; index < TAG_LENGTH; index++) {
+      blob[offset + length + index] = result[index]! ^ stream[index]!;
+      result[index] = 0;
+    }
     wipe(stream);
-    wipe(result);
   }
 
   /** The plaintext in a new buffer, the caller's to wipe; undefined when the tag, which ends the blob, does not fit. */
@@ -78,6 +80,7 @@ export class GcmKey {
     let difference = 0;
     for (let index = 0; index < TAG_LENGTH; index++) {
       difference |= blob[offset + length + index]! ^ result[index]! ^ stream[index]!;
+      result[index] = 0;
     }
     let plaintext: Uint8Array | undefined;
     if (difference === 0) {
@@ -87,7 +90,6 @@ export class GcmKey {
       }
     }
     wipe(stream);
-    wipe(result);
     return plaintext;
   }
 
@@ -121,10 +123,12 @@ export class GcmKey {
       return aes.update(COUNTERS_OF[count]!);
     }
     const { blocks, result } = ghash!;
-    result.set(this.#bases?.[count] ?? this.#sumBase(length));
+    const base = this.#bases?.[count] ?? this.#sumBase(length);
+    // Loops here: calls of `set` and `fill` take longer for so few bytes.
+    for (let index = 0; index < BLOCK_LENGTH; index++) result[index] = base[index]!;
     const place = nonceOffset % BLOCK_LENGTH;
     const nonceBlocks = place + NONCE_LENGTH > BLOCK_LENGTH ? 2 : 1;
-    blocks.fill(0, 0, nonceBlocks * BLOCK_LENGTH);
+    for (let index = 0; index < 2 * BLOCK_LENGTH; index++) blocks[index] = 0;
     for (let index = 0; index < NONCE_LENGTH; index++) blocks[place + index] = COUNTERS[index]!;
     const blocksToEnd = Math.ceil(this.header.length / BLOCK_LENGTH) - (nonceOffset - place) / BLOCK_LENGTH + count + 1;
     ghash!.add(this.#slot, blocksToEnd, nonceBlocks);
