@@ -45,7 +45,7 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
       web = new Request(`${scheme}://${headers.fields.get("host") ?? "localhost"}${target}`, {
         method,
         headers: webHeaders(),
-        ...(bodyless ? {} : { body: Uint8Array.from(body) }),
+        ...(bodyless ? {} : { body: new Uint8Array(body) }),
       });
     } catch {
       return problemAnswer(problem(400, "invalid_request", "This is not a request that is taken here."));
