@@ -35,6 +35,8 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Requests a second, due at even distances; without it every connection asks again as soon as it was answered. */
   readonly rate?: number;
+  /** Sends what is due once a millisecond and leaves its core alone between: for a load that is not itself measured. */
+  readonly sleeps?: boolean;
   /** Not measured, before the seconds that are. */
   readonly warmUpSeconds?: number;
 }
