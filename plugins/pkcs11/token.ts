@@ -191,7 +191,8 @@ export class Token {
       const text = `the PKCS#11 library ${module} can't be loaded: ${describe(error)}. Correct "module".`;
       throw new TokenError(text, { cause: error });
     }
-    library.C_Initialize();
+    // Without this flag a library may take it that one thread calls it (PKCS#11 2.40, section 5.4), and keep no lock of its own.
+    library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
     this.#library = library;
     return library;
   }
