@@ -18,7 +18,7 @@ import {
   writeDecryptBatch,
 } from "./octet-stream.ts";
 import { openApiDocument } from "./openapi.ts";
-import { answerProblem, problem, problemResponse } from "./problem.ts";
+import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } from "./problem.ts";
 import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
 import { decryptInSlices } from "./slices.ts";
 import { metricsResponse } from "./watch.ts";
@@ -54,10 +54,11 @@ export function createApp(parts: AppParts): App {
   const { orchestrator, identify } = parts;
   const api = createApi(orchestrator);
   const document = openApiDocument();
-  const answerError = (error: unknown, trace: RequestTrace): Response => {
+  const tellError = (error: unknown, trace: RequestTrace): WrittenAnswer => {
     parts.onFailure(error, trace);
-    return problemResponse(error, trace);
+    return writeError(error, trace);
   };
+  const answerError = (error: unknown, trace: RequestTrace): Response => responseOf(tellError(error, trace));
 
   const app = new Elysia({ normalize: false })
     .onError(({ code, error, request }) => {
@@ -128,7 +129,7 @@ export function createApp(parts: AppParts): App {
   post("/v1/keys/decrypt-batch", DecryptBatchBody, 200, api.decryptBatch);
   app.compile();
 
-  const hot = hotPath({ api, identify, answerError, handOn: app.handle });
+  const hot = hotPath({ api, identify, answerError: tellError, handOn: app.handle });
   const octetStream = octetStreamRoutes(orchestrator);
   return {
     handle(request) {
@@ -192,8 +193,8 @@ function answerNotFound(request: Request, trace: RequestTrace): Response {
   const sentence = `There is no ${request.method} here. /openapi.json lists the operations.`;
   // A path of the document that this listener does not serve is as if it were not there.
   if (allow === undefined || allow.split(", ").includes(request.method))
-    return answerProblem(problem(404, "not_found", sentence), undefined, trace);
-  const answer = answerProblem(problem(405, "method_not_allowed", sentence), undefined, trace);
+    return responseOf(writeProblem(problem(404, "not_found", sentence), undefined, trace));
+  const answer = responseOf(writeProblem(problem(405, "method_not_allowed", sentence), undefined, trace));
   answer.headers.set("allow", allow);
   return answer;
 }

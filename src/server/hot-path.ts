@@ -9,36 +9,31 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Principal } from "../access/principal.ts";
 import type { MaybePromise } from "../orchestrator.ts";
-import { RequestTrace } from "../telemetry/trace-context.ts";
+import { type HeaderFields, RequestTrace } from "../telemetry/trace-context.ts";
 import type { RequestId } from "../usage/usage-recorder.ts";
 import type { Api } from "./api.ts";
+import { responseOf, type WrittenAnswer } from "./problem.ts";
 import { CreateBody, type Created, type Decrypted, type Rewrapped, WrappedBody } from "./schemas.ts";
 
 export interface HotPathParts {
   readonly api: Api;
   readonly identify: (request: Request) => Principal;
   /** The answer to an error that an operation threw. */
-  readonly answerError: (error: unknown, trace: RequestTrace) => Response;
+  readonly answerError: (error: unknown, trace: RequestTrace) => WrittenAnswer;
   /** The generic way, for everything that the hot path does not take. */
   readonly handOn: (request: Request) => MaybePromise<Response>;
 }
 
 /** As this runtime has it, so that no caller sees a difference. */
-export const JSON_TYPE = Response.json(null).headers.get("content-type")!;
+const JSON_HEADERS = { "content-type": Response.json(null).headers.get("content-type")! };
 
 export interface Route {
   take(request: Request): Promise<Response>;
   /**
-   * For a listener that has no `Request`: from a body's text to an answer's, or to the answer to an error. Undefined for
-   * what is not well-formed: then the listener makes a request of it and hands it on.
+   * For a listener that has no `Request`: from a body's text to an answer's. Undefined for what is not well-formed: then the
+   * listener makes a request of it and hands it on.
    */
-  quick(text: string, principal: Principal, headers: () => Headers): MaybePromise<QuickAnswer | Response> | undefined;
-}
-
-/** A success, as JSON. */
-export interface QuickAnswer {
-  readonly status: 200 | 201;
-  readonly body: string;
+  quick(text: string, principal: Principal, headers: HeaderFields): MaybePromise<WrittenAnswer> | undefined;
 }
 
 /** The routes by path. Each takes POST requests alone. */
@@ -65,18 +60,14 @@ function route<Schema extends TSchema, Answer>(
   write: (answer: Answer) => string,
 ): Route {
   const check = TypeCompiler.Compile(schema);
-  const init = { status, headers: { "content-type": JSON_TYPE } };
+  const succeed = (answer: Answer): WrittenAnswer => ({ status, headers: JSON_HEADERS, body: write(answer) });
+  const init = { status, headers: JSON_HEADERS };
   const respond = (answer: Answer): Response => new Response(write(answer), init);
 
   const quick: Route["quick"] = (text, principal, headers) => {
     const body = parse(text);
     if (!check.Check(body)) return undefined;
-    const trace = new RequestTrace({
-      get headers() {
-        return headers();
-      },
-    });
-    const succeed = (answer: Answer): QuickAnswer => ({ status, body: write(answer) });
+    const trace = new RequestTrace({ headers });
     try {
       const answer = run(principal, body, trace);
       if (!(answer instanceof Promise)) return succeed(answer);
@@ -93,9 +84,9 @@ function route<Schema extends TSchema, Answer>(
       try {
         const answer = run(identify(request), body, trace);
         if (!(answer instanceof Promise)) return respond(answer);
-        return answer.then(respond, (error: unknown) => answerError(error, trace));
+        return answer.then(respond, (error: unknown) => responseOf(answerError(error, trace)));
       } catch (error) {
-        return answerError(error, trace);
+        return responseOf(answerError(error, trace));
       }
     });
   return { take, quick };

@@ -27,16 +27,26 @@ export function problemOf(error: unknown): Problem {
   return problem(500, "internal_error", "The edge failed at this request. Its log tells more under the request id.");
 }
 
-export function problemResponse(error: unknown, trace?: RequestTrace): Response {
-  const retryAfterMs = error instanceof CryptoEdgeError ? error.retryAfterMs : undefined;
-  return answerProblem(problemOf(error), retryAfterMs, trace);
+/** An answer as a listener writes it, and a `Response` is made of it where one is needed. */
+export interface WrittenAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
-export function answerProblem(details: Problem, retryAfterMs?: number, trace?: RequestTrace): Response {
+export function writeProblem(details: Problem, retryAfterMs?: number, trace?: RequestTrace): WrittenAnswer {
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
   if (trace !== undefined) headers["x-request-id"] = trace.requestId;
   if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
-  return new Response(JSON.stringify({ ...details, ...trace?.fields }), { status: details.status, headers });
+  return { status: details.status, headers, body: JSON.stringify({ ...details, ...trace?.fields }) };
+}
+
+export function writeError(error: unknown, trace?: RequestTrace): WrittenAnswer {
+  return writeProblem(problemOf(error), error instanceof CryptoEdgeError ? error.retryAfterMs : undefined, trace);
+}
+
+export function responseOf({ body, ...init }: WrittenAnswer): Response {
+  return new Response(body, init);
 }
 
 /** In whole seconds, as the header has it (RFC 9110, 10.2.3). */

@@ -2,7 +2,7 @@
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Readiness } from "./app.ts";
 import type { Handler } from "./listeners/listener.ts";
-import { answerProblem, problem } from "./problem.ts";
+import { problem, responseOf, writeProblem } from "./problem.ts";
 
 export interface WatchParts {
   readonly readiness: () => Readiness;
@@ -17,7 +17,9 @@ export function createWatchHandler({ readiness, metrics }: WatchParts): Handler 
       if (pathname === "/livez") return Response.json({ status: "live" });
       if (pathname === "/readyz") return readinessResponse(readiness());
     }
-    return answerProblem(problem(404, "not_found", "Here are /metrics, /livez and /readyz, and nothing else."));
+    return responseOf(
+      writeProblem(problem(404, "not_found", "Here are /metrics, /livez and /readyz, and nothing else.")),
+    );
   };
 }
 

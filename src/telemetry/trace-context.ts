@@ -11,30 +11,35 @@ export function newRequestId(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex");
 }
 
+/** A request's headers, by their names in lower case. */
+export interface HeaderFields {
+  get(name: string): string | null | undefined;
+}
+
 /**
  * The names of one request, looked for when they are needed: that is when something is logged, audited or refused, and looking at
  * a request's headers costs more than making a key. The caller's own ids are taken over where they are well-formed; what is not is
  * as if it were not there.
  */
 export class RequestTrace implements RequestId {
-  readonly #request: { readonly headers: Headers };
+  readonly #request: { readonly headers: HeaderFields };
   #requestId: string | undefined;
 
-  constructor(request: { readonly headers: Headers }) {
+  constructor(request: { readonly headers: HeaderFields }) {
     this.#request = request;
   }
 
   get requestId(): string {
     if (this.#requestId === undefined) {
-      const given = this.#request.headers.get("x-request-id");
-      this.#requestId = given !== null && REQUEST_ID.test(given) ? given : newRequestId();
+      const given = this.#request.headers.get("x-request-id") ?? "";
+      this.#requestId = REQUEST_ID.test(given) ? given : newRequestId();
     }
     return this.#requestId;
   }
 
   /** 32 hex digits; undefined when the caller is not part of a trace. */
   get traceId(): string | undefined {
-    return traceIdOf(this.#request.headers.get("traceparent"));
+    return traceIdOf(this.#request.headers.get("traceparent") ?? undefined);
   }
 
   /** For a log line, or the members of a problem. */
@@ -48,8 +53,8 @@ export class RequestTrace implements RequestId {
   }
 }
 
-export function traceIdOf(traceparent: string | null): string | undefined {
-  if (traceparent === null) return undefined;
+export function traceIdOf(traceparent: string | undefined): string | undefined {
+  if (traceparent === undefined) return undefined;
   const match = TRACEPARENT.exec(traceparent);
   if (match === null || NO_ID.test(match[1]!) || NO_ID.test(match[2]!)) return undefined;
   // Version 00 has nothing after the flags.

@@ -8,7 +8,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { systemClock } from "../../src/clock/system-clock.ts";
 import { type HttpsListenerOptions, listenOnHttps } from "../../src/server/listeners/https.ts";
 import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "../../src/server/listeners/listener.ts";
-import { problemResponse } from "../../src/server/problem.ts";
+import { responseOf, writeError } from "../../src/server/problem.ts";
 import { makeAuthority, type TestCertificate } from "../support/certificates.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -48,7 +48,7 @@ const echo: HandlerFactory =
       const { kind, name } = identify(request);
       return Response.json({ kind, name, method: request.method, body: await request.text() });
     } catch (error) {
-      return problemResponse(error);
+      return responseOf(writeError(error));
     }
   };
 

@@ -17,7 +17,7 @@ import type { Http1Socket } from "../../http/http1.ts";
 import type { Peer } from "../../tls/peer.ts";
 import { type ServerCertificates, startTlsServer, type TlsRequest, type TlsResponse } from "../../tls/server.ts";
 import { webHandler } from "../../tls/web-handler.ts";
-import { problemOf, problemResponse } from "../problem.ts";
+import { problemOf, responseOf, writeError } from "../problem.ts";
 import {
   type Handler,
   type HandlerFactory,
@@ -147,7 +147,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
 
   async function answer(request: Request, peer: Peer): Promise<Response> {
     const caller = callers.get(peer);
-    if (caller === undefined) return problemResponse(badCertificate("the connection is not known"));
+    if (caller === undefined) return responseOf(writeError(badCertificate("the connection is not known")));
     const { principal = await tokenPrincipal(request, peer) } = caller;
     if (principal instanceof Response) return principal;
     if (principal !== undefined) principals.set(request, principal);
@@ -163,7 +163,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     } catch (error) {
       if (!(error instanceof CryptoEdgeError)) throw error;
       log.warn({ remoteAddress: peer.remoteAddress, reason: error.message }, "a bearer token is refused");
-      return problemResponse(error);
+      return responseOf(writeError(error));
     }
   }
 
@@ -179,7 +179,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     const caller = callers.get(peer);
     const refused = caller === undefined ? "the connection is not known" : refusalOf(caller, peer);
     if (caller === undefined || refused !== undefined) {
-      return answerAtOnce(problemResponse(badCertificate(refused ?? "")), request, response);
+      return answerAtOnce(responseOf(writeError(badCertificate(refused ?? ""))), request, response);
     }
     const hasBody = request.method !== "GET" && request.method !== "HEAD";
     const length = request.headers["content-length"];

@@ -1,7 +1,8 @@
 /** Where requests come in: the port of the listeners. */
 import type { Principal } from "../../access/principal.ts";
 import type { MaybePromise } from "../../orchestrator.ts";
-import type { QuickAnswer } from "../hot-path.ts";
+import type { HeaderFields } from "../../telemetry/trace-context.ts";
+import type { WrittenAnswer } from "../problem.ts";
 
 export interface Listener {
   /** What is served, as shown to a person: `http://127.0.0.1:7402`, `unix:/run/crypto-edge/billing.sock`. */
@@ -29,8 +30,8 @@ export type QuickHandler = (
   path: string,
   text: string,
   principal: Principal,
-  headers: () => Headers,
-) => MaybePromise<QuickAnswer | Response> | undefined;
+  headers: HeaderFields,
+) => MaybePromise<WrittenAnswer> | undefined;
 
 /** What a listener knows of its requests. */
 export interface HandlerOptions {

@@ -2,7 +2,7 @@
  * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
  * in stays quick. One gate for each listener.
  */
-import { answerProblem, type Problem, problem } from "../problem.ts";
+import { type Problem, problem, responseOf, writeProblem } from "../problem.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;
@@ -82,5 +82,5 @@ export function overloaded(what: string): GateRefusal {
 }
 
 export function answerRefusal({ details, retryAfterMs }: GateRefusal): Response {
-  return answerProblem(details, retryAfterMs);
+  return responseOf(writeProblem(details, retryAfterMs));
 }

@@ -2,8 +2,7 @@
 import type { Principal } from "../../access/principal.ts";
 import type { ConnectionActivity } from "../../http/connections.ts";
 import { type Http1Answer, type Http1Head, type Http1Request, type Http1Socket, serveHttp1 } from "../../http/http1.ts";
-import { JSON_TYPE, type QuickAnswer } from "../hot-path.ts";
-import { type Problem, problem, problemOf, retryAfterOf } from "../problem.ts";
+import { type Problem, problem, problemOf, writeProblem } from "../problem.ts";
 import type { ListenerLimits, QuickHandler } from "./listener.ts";
 import { type CallerLoad, type RequestGate, TOO_LARGE } from "./request-gate.ts";
 
@@ -33,18 +32,16 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
 
   function answer(request: Http1Request): Http1Answer | Promise<Http1Answer> {
     const { method, target, headers, body } = request;
-    const webHeaders = (): Headers => new Headers([...headers.fields]);
     if (method === "POST" && principal !== undefined && quick !== undefined) {
-      const answer = quick(target, body.toString("utf8"), principal, webHeaders);
-      if (answer instanceof Promise) return answer.then(fromQuick);
-      if (answer !== undefined) return fromQuick(answer);
+      const answer = quick(target, body.toString("utf8"), principal, headers.fields);
+      if (answer !== undefined) return answer;
     }
     let web: Request;
     try {
       const bodyless = method === "GET" || method === "HEAD";
       web = new Request(`${scheme}://${headers.fields.get("host") ?? "localhost"}${target}`, {
         method,
-        headers: webHeaders(),
+        headers: [...headers.fields],
         ...(bodyless ? {} : { body: new Uint8Array(body) }),
       });
     } catch {
@@ -96,16 +93,7 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
 
 /** Refuses and ends the connection: what comes after on it is not read as a request. */
 export function problemAnswer(details: Problem, retryAfterMs?: number): Http1Answer {
-  const headers: Record<string, string> = { "content-type": "application/problem+json" };
-  if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
-  return { status: details.status, headers, body: JSON.stringify(details), close: true };
-}
-
-const JSON_HEADERS = { "content-type": JSON_TYPE };
-
-function fromQuick(answer: QuickAnswer | Response): Http1Answer | Promise<Http1Answer> {
-  if (answer instanceof Response) return fromResponse(answer);
-  return { status: answer.status, headers: JSON_HEADERS, body: answer.body };
+  return { ...writeProblem(details, retryAfterMs), close: true };
 }
 
 async function fromResponse(response: Response): Promise<Http1Answer> {
