@@ -1,8 +1,8 @@
 /** What one caller's flood does to another's latency: each has a listener and a tenant of its own, on one edge. */
-import { connect, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad, type LoadRequest } from "./harness/generator.ts";
-import { startServer } from "./harness/processes.ts";
+import { onCore, startServer } from "./harness/processes.ts";
 import { median } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -66,11 +66,14 @@ export async function run(context: BenchContext): Promise<Row[]> {
     "1,000 made-up tenants": flooded(Array.from({ length: 1_000 }, (_, index) => create(`made-up-${index}`))),
     "bad blobs": flooded(Array.from({ length: 1_000 }, badBlob)),
     "slow bodies": async () => {
-      const end = openSlowBodies(malloryPort);
+      const script = fileURLToPath(new URL("./harness/slow-bodies.ts", import.meta.url));
+      const senders = Bun.spawn(onCore("client", [process.execPath, script, String(malloryPort), String(SLOW_BODIES)]));
+      await Bun.sleep(500);
       try {
         return await p99();
       } finally {
-        end();
+        senders.kill();
+        await senders.exited;
       }
     },
   };
@@ -106,24 +109,4 @@ function create(tenant: string): LoadRequest {
 function badBlob(): LoadRequest {
   const wrapped = Buffer.from(crypto.getRandomValues(new Uint8Array(133))).toString("base64url");
   return { method: "POST", path: "/v1/keys/decrypt", body: JSON.stringify({ wrapped }) };
-}
-
-/** Connections that send a request's body a byte at a time; returns what ends them. */
-function openSlowBodies(port: number): () => void {
-  const head =
-    "POST /v1/keys/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n";
-  const sockets: Socket[] = Array.from({ length: SLOW_BODIES }, () => {
-    const socket = connect(port, "127.0.0.1");
-    socket.on("error", () => undefined);
-    socket.on("data", () => undefined);
-    socket.write(head);
-    return socket;
-  });
-  const drip = setInterval(() => {
-    for (const socket of sockets) if (socket.writable) socket.write(" ");
-  }, 20);
-  return () => {
-    clearInterval(drip);
-    for (const socket of sockets) socket.destroy();
-  };
 }
