@@ -8,6 +8,7 @@
  */
 import "reflect-metadata";
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { createAmqpPublisher } from "../plugins/amqp/publisher.ts";
@@ -36,10 +37,10 @@ const P99_OF_A_THOUSAND_MS = 50;
 const REQUESTS_PER_SECOND_OF_AN_EDGE = 1_000;
 const REQUESTS_PER_SECOND = 5_000;
 /** Unmeasured but for the very first: a program that was just started compiles what it runs. */
-const WARM_UP_ROUNDS = 5;
+const WARM_UP_ROUNDS = 20;
 /** For one number of edges by one transport. */
 const LIMIT_MS = 150_000;
-/** Edges in processes of their own; more share as many. */
+/** Edges in processes of their own; more share as many as there are cores. */
 const PROCESSES_MAX = 4;
 
 interface Transport {
@@ -168,7 +169,7 @@ async function measure(
   hosts: Host[],
 ): Promise<Row[]> {
   const rounds = context.isGuard ? 5 : Math.max(20, Math.ceil(200 / edges));
-  const processes = Math.min(edges, PROCESSES_MAX);
+  const processes = edges <= PROCESSES_MAX ? edges : Math.min(PROCESSES_MAX, availableParallelism());
   const requestsPerSecond = Math.min(REQUESTS_PER_SECOND_OF_AN_EDGE, REQUESTS_PER_SECOND / edges);
   await Promise.all(
     Array.from({ length: processes }, (_, index) => {
