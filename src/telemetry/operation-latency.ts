@@ -33,44 +33,56 @@ export class OperationLatency {
   /** Keys made or opened, in the cell of the same operation and outcome. */
   readonly #keys = new Float64Array(TIMED_OPERATIONS.length * OUTCOMES.length);
 
-  /** Of each operation's successes, the one timed last: its cell and its duration. */
-  readonly #lastCell = new Uint32Array(TIMED_OPERATIONS.length);
+  /** Of each operation's calls that ended at once, the one timed last. */
+  readonly #lastBucket = new Uint32Array(TIMED_OPERATIONS.length);
   readonly #lastMs = new Float64Array(TIMED_OPERATIONS.length);
-  /** How many successes, each of one key, came since: they count as that one. -1 before the first. */
-  readonly #since = new Int32Array(TIMED_OPERATIONS.length).fill(-1);
+  /** How many successes, each of one key, came since: they count as that one. */
+  readonly #since = new Float64Array(TIMED_OPERATIONS.length);
+  readonly #calls = new Int32Array(TIMED_OPERATIONS.length);
 
-  /** Whether the next of these is to be timed: the first, and then one in sixteen. */
+  /** Whether this call, of one key, is to be timed: the first, and then one in sixteen. */
   isDue(operation: TimedOperation): boolean {
-    return ((this.#since[OPERATION_INDEX[operation]]! + 1) & 15) === 0;
+    return (this.#calls[OPERATION_INDEX[operation]]!++ & 15) === 0;
   }
 
-  /** Counts a success of one key that was not timed. */
-  repeat(operation: TimedOperation): void {
-    this.#since[OPERATION_INDEX[operation]]! += 1;
+  /** Counts a call of one key that ended at once and was not timed. */
+  repeat(operation: TimedOperation, outcome: Outcome): void {
+    const index = OPERATION_INDEX[operation];
+    if (outcome === "ok") {
+      this.#since[index]! += 1;
+    } else {
+      this.observe(operation, outcome, this.#lastMs[index]!);
+      this.countKeys(operation, outcome, 1);
+    }
+  }
+
+  /** A call of one key that ended at once and was timed: those that come after count as it does. */
+  observeAtOnce(operation: TimedOperation, outcome: Outcome, durationMs: number): void {
+    const index = OPERATION_INDEX[operation];
+    this.#settle(index);
+    this.#lastBucket[index] = this.observe(operation, outcome, durationMs);
+    this.#lastMs[index] = durationMs;
+    this.countKeys(operation, outcome, 1);
   }
 
   #settle(index: number): void {
     const count = this.#since[index]!;
-    if (count <= 0) return;
+    if (count === 0) return;
     const base = index * OPERATION_CELLS;
-    this.#cells[base + this.#lastCell[index]!]! += count;
+    this.#cells[base + this.#lastBucket[index]!]! += count;
     this.#cells[base + SUM]! += this.#lastMs[index]! * count;
     this.#keys[base / CELLS]! += count;
     this.#since[index] = 0;
   }
 
-  observe(operation: TimedOperation, outcome: Outcome, durationMs: number): void {
+  /** Returns the bucket that it went to. */
+  observe(operation: TimedOperation, outcome: Outcome, durationMs: number): number {
     const base = OPERATION_INDEX[operation] * OPERATION_CELLS + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
     let bucket = 0;
     while (bucket < BUCKETS_MS.length && durationMs > BUCKETS_MS[bucket]!) bucket++;
     this.#cells[base + bucket]! += 1;
     this.#cells[base + SUM]! += durationMs;
-    if (outcome !== "ok") return;
-    const index = OPERATION_INDEX[operation];
-    this.#settle(index);
-    this.#lastCell[index] = bucket;
-    this.#lastMs[index] = durationMs;
-    this.#since[index] = 0;
+    return bucket;
   }
 
   countKeys(operation: TimedOperation, outcome: Outcome, count: number): void {

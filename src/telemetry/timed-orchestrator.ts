@@ -8,22 +8,51 @@ import type { OperationLatency, TimedOperation } from "./operation-latency.ts";
 const NOT_TIMED = -1;
 
 export function timed(orchestrator: Orchestrator, latency: OperationLatency): Orchestrator {
-  function failed(operation: TimedOperation, startMs: number, keys: number, error: unknown): never {
+  /** Of one key: the hit path, so nothing is made here but where something is waited for. */
+  function after<Result>(
+    operation: TimedOperation,
+    startMs: number,
+    result: MaybePromise<Result>,
+  ): MaybePromise<Result> {
+    // What waits is timed always, from here if not before: what came until now took microseconds.
+    if (result instanceof Promise)
+      return waited(operation, startMs === NOT_TIMED ? performance.now() : startMs, 1, result);
+    if (startMs === NOT_TIMED) latency.repeat(operation, "ok");
+    else latency.observeAtOnce(operation, "ok", performance.now() - startMs);
+    return result;
+  }
+
+  function failed(operation: TimedOperation, startMs: number, error: unknown): never {
     const outcome = outcomeOf(error);
-    latency.observe(operation, outcome, startMs === NOT_TIMED ? 0 : performance.now() - startMs);
-    latency.countKeys(operation, outcome, keys);
+    if (startMs === NOT_TIMED) latency.repeat(operation, outcome);
+    else latency.observeAtOnce(operation, outcome, performance.now() - startMs);
     throw error;
   }
 
+  function waited<Result>(
+    operation: TimedOperation,
+    startMs: number,
+    keys: number,
+    result: Promise<Result>,
+  ): Promise<Result> {
+    return result.then(
+      (value) => ended(operation, startMs, keys, value),
+      (error: unknown) => failedLater(operation, startMs, keys, error),
+    );
+  }
+
   function ended<Result>(operation: TimedOperation, startMs: number, keys: number, result: Result): Result {
-    if (startMs === NOT_TIMED) {
-      latency.repeat(operation);
-      return result;
-    }
     latency.observe(operation, "ok", performance.now() - startMs);
     if (operation === "decrypt_batch") countEach(result as readonly unknown[]);
     else latency.countKeys(operation, "ok", keys);
     return result;
+  }
+
+  function failedLater(operation: TimedOperation, startMs: number, keys: number, error: unknown): never {
+    const outcome = outcomeOf(error);
+    latency.observe(operation, outcome, performance.now() - startMs);
+    latency.countKeys(operation, outcome, keys);
+    throw error;
   }
 
   /** Each item of a decrypt-batch ends in its own way. */
@@ -36,30 +65,19 @@ export function timed(orchestrator: Orchestrator, latency: OperationLatency): Or
     latency.countKeys("decrypt_batch", "ok" satisfies Outcome, opened);
   }
 
-  function after<Result>(
+  function batch<Result>(
     operation: TimedOperation,
-    startMs: number,
     keys: number,
-    result: MaybePromise<Result>,
+    run: () => MaybePromise<Result>,
   ): MaybePromise<Result> {
-    return result instanceof Promise
-      ? later(operation, startMs, keys, result)
-      : ended(operation, startMs, keys, result);
-  }
-
-  /** Apart from `after`, which without a closure in it makes nothing on a hit. */
-  function later<Result>(
-    operation: TimedOperation,
-    startMs: number,
-    keys: number,
-    result: Promise<Result>,
-  ): Promise<Result> {
-    // What waits is timed always, from here if not before: what came until now took microseconds.
-    const sinceMs = startMs === NOT_TIMED ? performance.now() : startMs;
-    return result.then(
-      (value) => ended(operation, sinceMs, keys, value),
-      (error: unknown) => failed(operation, sinceMs, keys, error),
-    );
+    const startMs = performance.now();
+    try {
+      const result = run();
+      if (result instanceof Promise) return waited(operation, startMs, keys, result);
+      return ended(operation, startMs, keys, result);
+    } catch (error) {
+      return failedLater(operation, startMs, keys, error);
+    }
   }
 
   return {
@@ -69,49 +87,33 @@ export function timed(orchestrator: Orchestrator, latency: OperationLatency): Or
       try {
         result = orchestrator.createKey(principal, request, requestId);
       } catch (error) {
-        return failed("create", startMs, 1, error);
+        return failed("create", startMs, error);
       }
-      return after("create", startMs, 1, result);
+      return after("create", startMs, result);
     },
-    createKeys(principal, request, count, requestId) {
-      const startMs = performance.now();
-      let result: ReturnType<Orchestrator["createKeys"]>;
-      try {
-        result = orchestrator.createKeys(principal, request, count, requestId);
-      } catch (error) {
-        return failed("create_batch", startMs, count, error);
-      }
-      return after("create_batch", startMs, count, result);
-    },
+    createKeys: (principal, request, count, requestId) =>
+      batch("create_batch", count, () => orchestrator.createKeys(principal, request, count, requestId)),
     decryptKey(principal, request, requestId) {
       const startMs = latency.isDue("decrypt") ? performance.now() : NOT_TIMED;
       let result: ReturnType<Orchestrator["decryptKey"]>;
       try {
         result = orchestrator.decryptKey(principal, request, requestId);
       } catch (error) {
-        return failed("decrypt", startMs, 1, error);
+        return failed("decrypt", startMs, error);
       }
-      return after("decrypt", startMs, 1, result);
+      return after("decrypt", startMs, result);
     },
-    decryptKeys(principal, requests, requestId) {
-      const startMs = performance.now();
-      let result: ReturnType<Orchestrator["decryptKeys"]>;
-      try {
-        result = orchestrator.decryptKeys(principal, requests, requestId);
-      } catch (error) {
-        return failed("decrypt_batch", startMs, requests.length, error);
-      }
-      return after("decrypt_batch", startMs, requests.length, result);
-    },
+    decryptKeys: (principal, requests, requestId) =>
+      batch("decrypt_batch", requests.length, () => orchestrator.decryptKeys(principal, requests, requestId)),
     rewrapKey(principal, request, requestId) {
       const startMs = latency.isDue("rewrap") ? performance.now() : NOT_TIMED;
       let result: ReturnType<Orchestrator["rewrapKey"]>;
       try {
         result = orchestrator.rewrapKey(principal, request, requestId);
       } catch (error) {
-        return failed("rewrap", startMs, 1, error);
+        return failed("rewrap", startMs, error);
       }
-      return after("rewrap", startMs, 1, result);
+      return after("rewrap", startMs, result);
     },
   };
 }

@@ -147,6 +147,33 @@ test("every operation counts, timed or not", async () => {
   }
 });
 
+test("a call that is not timed counts as the one timed last, whatever its outcome, and none as one that waited", async () => {
+  const latency = new OperationLatency();
+  let answer: () => unknown = () => ({ wrapped: new Uint8Array(1), version: 2, plaintext: undefined });
+  const edge = timed({ createKey: () => answer() } as unknown as Orchestrator, latency);
+  const create = (): unknown => edge.createKey(principal, { tenant: "tenant-a", service: "billing" });
+  const atOnce = answer;
+  create();
+  answer = () => Bun.sleep(15).then(atOnce);
+  await create();
+  answer = atOnce;
+  for (let done = 0; done < 10; done++) create();
+  answer = () => {
+    throw new CryptoEdgeError("key_revoked", "gone");
+  };
+  for (let done = 0; done < 100; done++) expect(create).toThrow("gone");
+  const metrics = new Metrics();
+  metrics.add(...latency.definitions());
+  const series = parse(await metrics.text());
+  const of = (what: string, outcome: string, more = ""): number | undefined =>
+    series.get(`crypto_edge_operation_duration_seconds_${what}{operation="create",outcome="${outcome}"${more}}`);
+  expect([of("count", "ok"), of("bucket", "ok", ',le="0.005"')]).toEqual([12, 11]);
+  expect(of("count", "key_revoked")).toBe(100);
+  expect(series.get('crypto_edge_keys_total{operation="create",outcome="key_revoked"}')).toBe(100);
+  expect(of("sum", "key_revoked")).toBeGreaterThan(0);
+  expect(of("sum", "key_revoked")).toBeLessThan(0.1);
+});
+
 describe("/metrics", () => {
   test("tells leases, source, revocation, usage, key memory and the process from where they are kept", async () => {
     const telemetry = createTelemetry(new VirtualClock());
