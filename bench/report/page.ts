@@ -47,7 +47,7 @@ ${formatMachine(run.machine)}.
 Every figure is a median of rounds that take turns with their baseline, and the ratio is the median of the rounds' own
 ratios. Rates are per second of the processor time that the server used, so that neighbours on the machine count for
 little; latencies have no such protection: on a machine with other work they are the neighbours' as well. The machine of
-this run was shared. Compare ratios, not times.
+this run is a virtual one, whose cores other guests use too. Compare ratios, not times.
 
 ${[...charts.keys()].map((name) => `![${charts.get(name)!.match(/aria-label="([^"]+)"/)![1]}](${name})`).join("\n\n")}
 
@@ -58,6 +58,15 @@ ${rows.map(tableLine).join("\n")}
 ## Where a goal is not reached, and why
 
 ${below.length === 0 ? "None in this run." : below.map((row) => `- **${row.name}** (${found(row)}): ${reasonFor(row.name)}`).join("\n")}
+
+## What was tried and left out
+
+- **A native AES-GCM by FFI.** The runtime's binary exports none of its crypto library's functions, so it would be a second crypto
+  library beside the binary, found and loaded at run time: no longer one file to copy, one more thing to keep patched, and
+  keys that pass through memory of its own. What it could gain is bounded by \`openssl speed\` in the rows "wrap": a factor of two.
+- **Random bytes from a pool.** One call of \`crypto.getRandomValues\` for a key takes some 25 ns, a thirtieth of a wrap: not worth
+  keeping future keys in memory.
+- **Other settings of the garbage collector.** The longest pauses are its; none of the runtime's options made them shorter.
 
 ## What stands beside the figures
 

@@ -10,7 +10,7 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ],
   [
     "mtls:",
-    "the runtime's own HTTPS server does not show the caller's certificate to the handler, so the listener is `node:tls` with `node:http` on its sockets, and that server is written in JavaScript: in the profile a quarter of the time is its writes, the rest its parser, streams and events; the edge's own code is under a tenth. When the runtime shows peer certificates, the fast listener takes this one's place.",
+    "the runtime's own HTTPS server does not show the caller's certificate to the handler, so the listener is `node:tls` with an HTTP/1.1 reader of the edge's own on its sockets: in the profile most of the difference is `node:tls`, whose streams and events are JavaScript.",
   ],
   [
     "batch: keys",
