@@ -57,6 +57,22 @@ async function reasonOf(verifier: EventVerifier, jws: string): Promise<string> {
 }
 
 describe("a signed event", () => {
+  test("that comes by two transports is verified once; one that was dropped is judged anew", async () => {
+    const { clock, core, verifier } = createCore(first);
+    const jws = await sign({ ...revoke(1, V3), at: new Date(clock.wallMs()).toISOString() }, first);
+    const [one, two] = await Promise.all([verifier.verify(jws), verifier.verify(jws)]);
+    expect(two).toBe(one);
+    expect(await verifier.verify(jws)).toBe(one);
+    const unknown = await sign({ ...revoke(2, V3), at: new Date(clock.wallMs()).toISOString() }, second);
+    expect(await reasonOf(verifier, unknown)).toBe("no_key");
+    core.keys.push(second);
+    await clock.advance(60_000);
+    expect(await reasonOf(verifier, unknown)).toBe("believed");
+    // What was verified ages like everything else.
+    await clock.advance(7 * 86_400_000);
+    expect(await reasonOf(verifier, jws)).toBe("too_old");
+  });
+
   test("of the Core is believed, with one fetch of its keys for all", async () => {
     const { core, verifier } = createCore(first);
     const event = revoke(1, V3);
