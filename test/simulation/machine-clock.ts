@@ -8,6 +8,12 @@ export function utcOf(trueMs: number): number {
   return EPOCH_MS + trueMs;
 }
 
+/**
+ * No machine's timer takes no time. Here one for less than a number of this size can hold would, and who then looks how
+ * long is left, and waits for that, would wait for ever (seed 92254).
+ */
+const LEAST_DELAY_MS = 0.001;
+
 /** The two clocks of one machine, which sleeps and whose wall clock is set by hand. */
 export class MachineClock implements Clock {
   readonly #scheduler: Scheduler;
@@ -31,7 +37,7 @@ export class MachineClock implements Clock {
   }
 
   schedule(delayMs: number, callback: () => void): Timer {
-    const dueMs = this.monotonicMs() + Math.max(0, delayMs);
+    const dueMs = this.monotonicMs() + Math.max(LEAST_DELAY_MS, delayMs);
     let step: Timer;
     const arm = (): void => {
       const wakeMs = this.asleep ? this.#awakeAtMs : this.#scheduler.nowMs;
