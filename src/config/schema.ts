@@ -277,7 +277,8 @@ const LimitsSection = Section(
     max_body: Size({ default: "16MiB", description: "The longest body of a request; a longer one is answered 413." }),
     max_bodies: Size({
       default: "256MiB",
-      description: "All bodies in flight on each listener together; a request beyond is answered 503.",
+      description:
+        "All bodies in flight on each listener together, with answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
     }),
     request_timeout: Duration({
       default: "30s",
@@ -287,7 +288,7 @@ const LimitsSection = Section(
     idle_timeout: Duration({
       default: "60s",
       minimumMs: 1_000,
-      description: "How long a connection may stay open without a request.",
+      description: "How long a connection may stay open without a request, or take to read an answer.",
     }),
   },
   { default: {}, description: "What callers may use up." },

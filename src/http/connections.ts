@@ -7,6 +7,8 @@ export interface ConnectionActivity {
   bodyAwaited(): void;
   /** It has come whole. */
   bodyTaken(): void;
+  /** The answer is there, and the peer does not read it. */
+  answerWaits(): void;
   /** Answered or given up. */
   requestEnded(): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
@@ -16,7 +18,7 @@ export interface ConnectionActivity {
 }
 
 export interface TimeLimits {
-  /** How long a connection may be open without a request in flight, or take to send a request's head. */
+  /** How long a connection may be open without a request in flight, take to send a request's head, or to read an answer. */
   readonly idleTimeoutMs: number;
   /** From a request's head to the end of its body. */
   readonly bodyTimeoutMs: number;
@@ -29,6 +31,8 @@ export interface Connection<Peer> {
   inFlight: number;
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
+  /** Since when an answer waits to be read. */
+  waitsSinceMs: number | undefined;
   /** When this side ended it. */
   endedAtMs: number | undefined;
   /** Requests whose body has not ended: when each began. */
@@ -68,6 +72,7 @@ export class Connections<Peer> {
       peer,
       inFlight: 0,
       idleSinceMs: performance.now(),
+      waitsSinceMs: undefined,
       endedAtMs: undefined,
       bodies: new Map(),
     };
@@ -88,7 +93,11 @@ export class Connections<Peer> {
       requestBegan: () => void connection.inFlight++,
       bodyAwaited: () => void connection.bodies.set(body, performance.now()),
       bodyTaken: () => void connection.bodies.delete(body),
+      answerWaits() {
+        connection.waitsSinceMs = performance.now();
+      },
       requestEnded() {
+        connection.waitsSinceMs = undefined;
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;
         connection.idleSinceMs = performance.now();
@@ -131,8 +140,9 @@ export class Connections<Peer> {
     // The process itself was held up: what seems overdue may lie in the kernel, not yet read.
     if (isLate) return;
     const { idleTimeoutMs, bodyTimeoutMs } = this.#limits;
-    for (const { socket, peer, inFlight, idleSinceMs, endedAtMs, bodies } of this.#open) {
+    for (const { socket, peer, inFlight, idleSinceMs, waitsSinceMs, endedAtMs, bodies } of this.#open) {
       let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
+      overdue ||= waitsSinceMs !== undefined && nowMs - waitsSinceMs > idleTimeoutMs;
       overdue ||= endedAtMs !== undefined && nowMs - endedAtMs > LINGER_MS;
       for (const [request, beganMs] of bodies) overdue ||= !request.complete && nowMs - beganMs > bodyTimeoutMs;
       if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0)) socket.destroy();

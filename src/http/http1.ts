@@ -42,9 +42,13 @@ export interface Http1Options {
   readonly refuse: (status: 400 | 413 | 417 | 431 | 501 | 505, reason: string) => Http1Answer;
   /** A head has come whose body has not: for whoever bounds the time that takes. */
   readonly bodyAwaited: () => void;
+  /** So much has come of a body whose length nobody said: an answer turns it away. */
+  readonly bodyGrew: (bytes: number) => Http1Answer | undefined;
   /** That body is there: its time is over, that of the answer begins. */
   readonly bodyTaken: () => void;
-  /** The answer has been handed to the socket. */
+  /** An answer of this length waits for a caller who does not read it. */
+  readonly answerWaits: (bytes: number) => void;
+  /** The answer has been handed to the system whole, or its caller has gone. */
   readonly answered: () => void;
   /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
   readonly abandoned: () => void;
@@ -82,6 +86,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the point is to find them
 const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 const BAD_TARGET = /[^\x21-\x7e]/;
+/** A name, an address or nothing, with a port or not (RFC 9110, 7.2). */
+const HOST = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]*)(:\d{0,5})?$/;
 const CHUNK_SIZE = /^[0-9A-Fa-f]{1,8}$/;
 const EMPTY = Buffer.alloc(0);
 /** What is wrong with a head; caught where it is answered. */
@@ -103,8 +109,10 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   /** What has come of a body that has a length, where it did not come whole. */
   let pieces: GrowingBuffer | undefined;
   let answering = false;
-  /** Answers wait for a caller who does not read them: no more of its requests are taken. */
+  /** An answer waits for a caller who does not read it: no more of its requests are taken. */
   let draining = false;
+  /** That answer is the connection's last. */
+  let closesThen = false;
   let bodyAwaited = false;
   /** The other side sends no more. */
   let halfClosed = false;
@@ -130,6 +138,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   socket.on("drain", () => {
     if (!draining) return;
     draining = false;
+    answered(closesThen);
     goOn();
   });
   socket.on("close", stop);
@@ -140,6 +149,10 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     head = undefined;
     received = EMPTY;
     if (awaited) options.abandoned();
+    if (draining) {
+      draining = false;
+      options.answered();
+    }
     if (!socket.destroyed) close();
   }
 
@@ -197,13 +210,22 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     pieces = undefined;
     answering = false;
     const last = !keepAlive || answer.close === true || ended;
-    if (!socket.destroyed) draining = !writeAnswer(socket, answer, !last, asHead);
+    if (socket.destroyed || writeAnswer(socket, answer, !last, asHead)) {
+      answered(last);
+      return;
+    }
+    options.answerWaits(answer.body.length);
+    draining = true;
+    closesThen = last;
+  }
+
+  function answered(last: boolean): void {
     options.answered();
     if (last) close();
   }
 
-  function end(answer: Http1Answer): void {
-    if (!socket.destroyed) writeAnswer(socket, answer, false, false);
+  function end(answer: Http1Answer, asHead = false): void {
+    if (!socket.destroyed) writeAnswer(socket, answer, false, asHead);
     close();
   }
 
@@ -232,7 +254,7 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
     if ((parsed.contentLength ?? 0) > options.maxBodyBytes) throw new Refusal(413, "the body is too long");
     const refused = options.admit(parsed);
     if (refused !== undefined) {
-      end(refused);
+      end(refused, parsed.method === "HEAD");
       return false;
     }
     head = parsed;
@@ -261,7 +283,12 @@ export function serveHttp1(socket: Http1Socket, options: Http1Options): void {
   function takeBody({ contentLength = 0 }: Http1Head): Buffer | undefined {
     if (chunks !== undefined) {
       received = chunks.take(received);
-      return chunks.body;
+      const refused = options.bodyGrew(chunks.length);
+      if (refused === undefined) return chunks.body;
+      options.abandoned();
+      head = undefined;
+      end(refused);
+      return undefined;
     }
     if (pieces === undefined) {
       if (received.length >= contentLength) {
@@ -335,7 +362,9 @@ function parseHead(text: string): Http1Head {
     fields.set(name, before === undefined ? value : `${before}, ${value}`);
   }
   const isLatest = version === "HTTP/1.1";
-  if (isLatest && !fields.has("host")) throw new Refusal(400, "the header host is missing");
+  const host = fields.get("host");
+  if (isLatest && host === undefined) throw new Refusal(400, "the header host is missing");
+  if (host !== undefined && !HOST.test(host)) throw new Refusal(400, "the header host is no host");
 
   const length = fields.get("content-length");
   const coding = fields.get("transfer-encoding");
@@ -368,6 +397,11 @@ class ChunkReader {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+  }
+
+  /** Of what has come of the body. */
+  get length(): number {
+    return this.#body.length;
   }
 
   /** The whole body once it is there. */
@@ -430,8 +464,11 @@ function currentDateLine(): string {
 function writeAnswer(socket: Http1Socket, answer: Http1Answer, keepAlive: boolean, asHead: boolean): boolean {
   const { status, headers, body } = answer;
   let text = `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? "Status"}\r\n${currentDateLine()}`;
-  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
+  for (const name in headers) if (name !== "content-length") text += `${name}: ${headers[name]}\r\n`;
   if (!keepAlive) text += "connection: close\r\n";
+  // What a GET would be answered with may be known without its body.
+  const length = asHead ? headers["content-length"] : undefined;
+  if (length !== undefined) return socket.write(`${text}content-length: ${length}\r\n\r\n`, "latin1");
   if (typeof body === "string") {
     const isAscii = Buffer.byteLength(body) === body.length;
     if (isAscii) {

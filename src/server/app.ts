@@ -51,7 +51,10 @@ export interface App {
 }
 
 export function createApp(parts: AppParts): App {
-  const { orchestrator, identify } = parts;
+  const { orchestrator } = parts;
+  /** Requests made anew from one whose body has been read: a listener knows who sent that one. */
+  const firsts = new WeakMap<Request, Request>();
+  const identify = (request: Request): Principal => parts.identify(firsts.get(request) ?? request);
   const api = createApi(orchestrator);
   const document = openApiDocument();
   const tellError = (error: unknown, trace: RequestTrace): WrittenAnswer => {
@@ -129,7 +132,12 @@ export function createApp(parts: AppParts): App {
   post("/v1/keys/decrypt-batch", DecryptBatchBody, 200, api.decryptBatch);
   app.compile();
 
-  const hot = hotPath({ api, identify, answerError: tellError, handOn: app.handle });
+  const handOn = (request: Request, text: string): MaybePromise<Response> => {
+    const again = new Request(request.url, { method: "POST", headers: request.headers, body: text });
+    firsts.set(again, request);
+    return app.handle(again);
+  };
+  const hot = hotPath({ api, identify, answerError: tellError, handOn });
   const octetStream = octetStreamRoutes(orchestrator);
   return {
     handle(request) {

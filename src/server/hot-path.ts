@@ -20,8 +20,8 @@ export interface HotPathParts {
   readonly identify: (request: Request) => Principal;
   /** The answer to an error that an operation threw. */
   readonly answerError: (error: unknown, trace: RequestTrace) => WrittenAnswer;
-  /** The generic way, for everything that the hot path does not take. */
-  readonly handOn: (request: Request) => MaybePromise<Response>;
+  /** The generic way, for a request that the hot path does not take, with the text of its body. */
+  readonly handOn: (request: Request, text: string) => MaybePromise<Response>;
 }
 
 /** As this runtime has it, so that no caller sees a difference. */
@@ -79,7 +79,7 @@ function route<Schema extends TSchema, Answer>(
   const take: Route["take"] = (request) =>
     request.text().then((text) => {
       const body = parse(text);
-      if (!check.Check(body)) return handOn(again(request, text));
+      if (!check.Check(body)) return handOn(request, text);
       const trace = new RequestTrace(request);
       try {
         const answer = run(identify(request), body, trace);
@@ -99,11 +99,6 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** The request as it came, its body not yet read. */
-function again(request: Request, text: string): Request {
-  return new Request(request.url, { method: "POST", headers: request.headers, body: text });
 }
 
 // Names and base64url hold nothing that JSON escapes.

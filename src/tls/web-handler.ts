@@ -1,9 +1,12 @@
-import { BodyTooLarge, RequestBrokenOff, readBody } from "./body.ts";
+import { BodyRefused, BodyTooLarge, RequestBrokenOff, readBody } from "./body.ts";
 import type { Peer } from "./peer.ts";
 import type { TlsRequest, TlsResponse } from "./server.ts";
 
 /** The one kind of answer that has no end: it is streamed. Any other is in memory whole, and is sent so. */
 const EVENT_STREAM = "text/event-stream";
+
+/** Told how much of a body has come; an answer turns the rest of it away. */
+export type BodyGrew = (bytes: number) => Response | undefined;
 
 /** An application that speaks the web's `Request` and `Response`, told who calls. */
 export type WebHandler = (request: Request, peer: Peer) => Response | Promise<Response>;
@@ -15,18 +18,19 @@ export type WebHandler = (request: Request, peer: Peer) => Response | Promise<Re
 export function webHandler(
   handler: WebHandler,
   options: { readonly maxBodyBytes: number; readonly tooLarge: () => Response },
-): (request: TlsRequest, response: TlsResponse, peer: Peer) => Promise<void> {
-  return async (request, response, peer) => {
+): (request: TlsRequest, response: TlsResponse, peer: Peer, grew?: BodyGrew) => Promise<void> {
+  return async (request, response, peer, grew) => {
     const method = request.method ?? "GET";
     let answer: Response;
     try {
       const bodyless = method === "GET" || method === "HEAD";
-      const body = bodyless ? undefined : await readBody(request, options.maxBodyBytes);
+      const body = bodyless ? undefined : await readBody(request, options.maxBodyBytes, grew);
       answer = await handler(toWebRequest(request, method, body), peer);
     } catch (error) {
       if (error instanceof RequestBrokenOff) return void response.destroy();
-      if (!(error instanceof BodyTooLarge)) throw error;
-      answer = options.tooLarge();
+      if (error instanceof BodyRefused) answer = error.answer;
+      else if (error instanceof BodyTooLarge) answer = options.tooLarge();
+      else throw error;
     }
     await send(answer, response, method === "HEAD");
   };

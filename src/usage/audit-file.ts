@@ -62,7 +62,10 @@ export class AuditFile implements LineSink {
   readonly #options: AuditFileOptions;
   #descriptor: number;
   #sizeBytes: number;
+  /** Of the last line in the file. */
   #headSeq: number;
+  /** Of the last line that was given to be written. */
+  #pendingSeq: number;
   /** Not yet written; its first bytes may be the rest of a line whose beginning is on the disk. */
   #pending: Buffer[] = [];
   #pendingBytes = 0;
@@ -70,6 +73,7 @@ export class AuditFile implements LineSink {
   #unsynced = false;
   #lastSyncMs: number;
   #failing = false;
+  #toldOfAside = false;
   #closed = false;
   errors = 0;
   dropped = 0;
@@ -79,7 +83,7 @@ export class AuditFile implements LineSink {
     this.#options = options;
     mkdirSync(dirname(options.path), { recursive: true });
     this.start = findStart(options.path, options.warn);
-    this.#headSeq = this.start.head.seq;
+    this.#headSeq = this.#pendingSeq = this.start.head.seq;
     this.#descriptor = openSync(options.path, "a", 0o640);
     this.#sizeBytes = fstatSync(this.#descriptor).size;
     this.#lastSyncMs = options.clock.monotonicMs();
@@ -93,14 +97,15 @@ export class AuditFile implements LineSink {
     } else {
       this.#pending.push(chunk);
       this.#pendingBytes += chunk.length;
+      this.#pendingSeq = head.seq;
     }
-    this.#writePending(head.seq);
+    this.#writePending();
   }
 
   /** Tries again what could not be written, and syncs when it is time. */
   tick(): void {
     if (this.#closed) return;
-    if (this.#pendingBytes > 0) this.#writePending(this.#headSeq);
+    if (this.#pendingBytes > 0) this.#writePending();
     this.#syncIfDue(false);
   }
 
@@ -110,14 +115,14 @@ export class AuditFile implements LineSink {
     this.#closed = true;
     try {
       fdatasyncSync(this.#descriptor);
+      closeSync(this.#descriptor);
     } catch {
       this.errors++;
     }
-    closeSync(this.#descriptor);
     this.#options.lock?.release();
   }
 
-  #writePending(headSeq: number): void {
+  #writePending(): void {
     try {
       const wholeLines = !this.#failing;
       if (wholeLines && this.#sizeBytes > 0 && this.#sizeBytes + this.#pendingBytes > this.#options.maxBytes) {
@@ -131,7 +136,7 @@ export class AuditFile implements LineSink {
         if (written < chunk.length) this.#pending[0] = chunk.subarray(written);
         else this.#pending.shift();
       }
-      this.#headSeq = headSeq;
+      this.#headSeq = this.#pendingSeq;
       this.#unsynced = true;
       if (this.#failing) this.#options.warn("The audit file can be written again.");
       this.#failing = false;
@@ -142,11 +147,28 @@ export class AuditFile implements LineSink {
   }
 
   #rotate(): void {
-    const { path, keepFiles } = this.#options;
+    const { path, keepFiles, warn } = this.#options;
+    const aside = `${path}.${String(this.#headSeq).padStart(12, "0")}`;
+    if (existsSync(aside)) {
+      // Of another chain, which a damaged file ended: never overwritten.
+      if (!this.#toldOfAside) warn(`${aside} exists: the audit file grows beyond its size until that is moved away.`);
+      this.#toldOfAside = true;
+      return;
+    }
     fdatasyncSync(this.#descriptor);
-    renameSync(path, `${path}.${String(this.#headSeq).padStart(12, "0")}`);
+    const isThere = existsSync(path);
+    if (isThere) renameSync(path, aside);
+    let next: number;
+    try {
+      next = openSync(path, "a", 0o640);
+    } catch (error) {
+      if (isThere) renameSync(aside, path);
+      throw error;
+    }
+    // Not before: the number of a descriptor that was closed is soon that of another file.
     closeSync(this.#descriptor);
-    this.#descriptor = openSync(path, "a", 0o640);
+    this.#descriptor = next;
+    this.#toldOfAside = false;
     this.#sizeBytes = 0;
     this.#unsynced = false;
     if (keepFiles > 0) for (const old of rotatedFiles(path).slice(0, -keepFiles)) rmSync(old, { force: true });

@@ -3,6 +3,7 @@
  * chained and written a moment later.
  */
 import type { Clock, Timer } from "../clock/clock.ts";
+import { messageOf } from "../errors.ts";
 import { CHAIN_START, type ChainHead, chainLine } from "./audit-chain.ts";
 import type { AuditFileStart } from "./audit-file.ts";
 import { type AuditEvent, auditRecord } from "./audit-sink.ts";
@@ -140,11 +141,20 @@ const MOST_UNREAD_BYTES = 8 * 1024 * 1024;
 /** Lines on standard output: the chain begins anew with each start. */
 export class AuditStdout implements LineSink {
   readonly name = "stdout";
-  readonly errors = 0;
+  errors = 0;
   dropped = 0;
+  #gone = false;
+
+  constructor(warn: (message: string) => void) {
+    process.stdout.on("error", (error) => {
+      this.errors++;
+      if (!this.#gone) warn(`Standard output takes no audit any more: ${messageOf(error)}.`);
+      this.#gone = true;
+    });
+  }
 
   write(lines: readonly string[]): void {
-    if (process.stdout.writableLength > MOST_UNREAD_BYTES) this.dropped += lines.length;
+    if (this.#gone || process.stdout.writableLength > MOST_UNREAD_BYTES) this.dropped += lines.length;
     else process.stdout.write(`${lines.join("\n")}\n`);
   }
 

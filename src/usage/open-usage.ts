@@ -42,7 +42,7 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
 
   const lineSinks: LineSink[] = [];
   if (file !== undefined) lineSinks.push(file);
-  if (audit.stdout) lineSinks.push(new AuditStdout());
+  if (audit.stdout) lineSinks.push(new AuditStdout(warn));
   if (shipper !== undefined) lineSinks.push(lineSink(shipper));
   const auditLog =
     lineSinks.length === 0

@@ -42,8 +42,14 @@ export class SinkSender {
       return;
     }
     this.#queue.push(event);
+    this.#start();
+  }
+
+  #start(): void {
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined;
+      // One that came in the very moment when the last was taken.
+      if (this.#queue.length > 0 && !this.#stop.signal.aborted) this.#start();
     });
   }
 

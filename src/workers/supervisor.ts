@@ -78,8 +78,15 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
           if (worker.isReady) replace(worker, startedMs, code, signal);
           else reject(new WorkerError(`Worker ${index} ended before it served (exit code ${code ?? signal}).`));
         });
+        child.on("error", (error) => {
+          // One that was never there does not exit either.
+          if (child.pid === undefined) {
+            done();
+            if (workers.get(index) === worker) workers.delete(index);
+          }
+          reject(new WorkerError(`Worker ${index} cannot be started: ${error.message}.`));
+        });
       });
-      child.once("error", (error) => reject(new WorkerError(`Worker ${index} cannot be started: ${error.message}.`)));
       const worker: RunningWorker = { index, child, exited, isReady: false };
       workers.set(index, worker);
       child.on("message", (message: ToSupervisor) => {

@@ -38,7 +38,7 @@ class FakeSocket implements Http1Socket {
   feed(text: string): void {
     this.#listeners.get("data")?.(Buffer.from(text, "latin1"));
   }
-  emit(event: "close" | "end"): void {
+  emit(event: "close" | "end" | "drain"): void {
     this.#listeners.get(event)?.(Buffer.alloc(0));
   }
 }
@@ -73,7 +73,9 @@ function serve(
     },
     refuse: (status, reason) => ({ status, headers: {}, body: reason }),
     bodyAwaited() {},
+    bodyGrew: () => undefined,
     bodyTaken() {},
+    answerWaits() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
     ended() {},
@@ -263,6 +265,64 @@ describe("a caller that goes", () => {
     expect(statuses()).toEqual(["200"]);
     expect(socket.ended).toBe(true);
   });
+});
+
+test("HEAD has one length: that of the answer to a GET where it is known", () => {
+  const known = serve(() => ({ status: 200, headers: { "content-length": "17" }, body: "" }));
+  known.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(known.socket.written.match(/content-length: \d+/g)).toEqual(["content-length: 17"]);
+  const made = serve(() => ({ status: 200, headers: { "content-length": "99" }, body: "four" }));
+  made.socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(made.socket.written.match(/content-length: \d+/g)).toEqual(["content-length: 4"]);
+  const refused = serve(ok, { admit: () => ({ status: 503, headers: {}, body: "busy", close: true }) });
+  refused.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(refused.socket.written).toEndWith("content-length: 4\r\n\r\n");
+});
+
+test("a Host is a name or an address, with a port or not", () => {
+  for (const host of ["", "localhost", "edge.example:8443", "[::1]:7402", "127.0.0.1"]) {
+    const { socket, statuses } = serve();
+    socket.feed(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect([host, statuses()]).toEqual([host, ["200"]]);
+  }
+  for (const host of ["a/b", "a?b", "a#b", "user@host", "a b", "host:port", "[::1"]) {
+    const { socket, statuses } = serve();
+    socket.feed(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect([host, statuses()]).toEqual([host, ["400"]]);
+  }
+});
+
+test("an answer counts until it has been read, and a connection that closes after it is ended then", () => {
+  const { socket, counts } = serve();
+  const waits: number[] = [];
+  const slow = serve(() => ({ status: 200, headers: {}, body: "x".repeat(100), close: true }), {
+    answerWaits: (bytes) => void waits.push(bytes),
+  });
+  slow.socket.write = () => false;
+  slow.socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect([slow.counts.answered, slow.socket.ended, waits]).toEqual([0, false, [100]]);
+  slow.socket.emit("drain");
+  expect([slow.counts.answered, slow.socket.ended]).toEqual([1, true]);
+  // A caller that goes without having read it.
+  socket.write = () => false;
+  socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(counts.answered).toBe(0);
+  socket.emit("close");
+  expect(counts).toEqual({ answered: 1, abandoned: 0, admitted: 1 });
+});
+
+test("a body whose length nobody said is turned away when it has grown too much", () => {
+  const grown: number[] = [];
+  const { socket, statuses, counts } = serve(ok, {
+    bodyGrew: (bytes) => {
+      grown.push(bytes);
+      return bytes > 4 ? { status: 429, headers: {}, body: "too much", close: true } : undefined;
+    },
+  });
+  socket.feed(`POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`);
+  socket.feed("3\r\ndef\r\n");
+  expect([grown.at(-1), statuses(), socket.ended]).toEqual([6, ["429"], true]);
+  expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
 });
 
 test("random bytes never throw, and never count wrong", () => {

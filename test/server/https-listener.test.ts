@@ -1,11 +1,14 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { allowAll, heldLeases, ignoreUsage } from "../../bench/harness/edge-in-process.ts";
 import { systemClock } from "../../src/clock/system-clock.ts";
+import { createOrchestrator } from "../../src/orchestrator.ts";
+import { createApp } from "../../src/server/app.ts";
 import { type HttpsListenerOptions, listenOnHttps } from "../../src/server/listeners/https.ts";
 import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "../../src/server/listeners/listener.ts";
 import { responseOf, writeError } from "../../src/server/problem.ts";
@@ -456,3 +459,88 @@ test("a listener that cannot start says what to do", async () => {
   const { port } = await start();
   await expect(start({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is in use`);
 });
+
+describe("the operations over HTTPS", () => {
+  const application: HandlerFactory = ({ identify }) => {
+    const app = createApp({
+      orchestrator: createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage }),
+      identify,
+      readiness: () => ({ ready: true }),
+      status: undefined,
+      metrics: undefined,
+      onFailure() {},
+    });
+    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
+  };
+  const KEY = { tenant: "tenant-a", service: "billing" };
+
+  test("tell a caller whose body is not as expected what is wrong with it, not that it is unknown", async () => {
+    const { url, port } = await start({}, application);
+    for (const path of ["/v1/keys/create", "/v1/keys/decrypt", "/v1/keys/rewrap", "/v1/keys/create-batch"]) {
+      const init = { method: "POST", body: '{"tenant":5}', headers: { "content-type": "application/json" } };
+      const response = await ask(url + path, billing, init);
+      expect([path, response.status]).toEqual([path, 400]);
+      expect(await response.json()).toMatchObject({ code: "invalid_request" });
+    }
+    const session = http2(port, billing);
+    const answers = await Promise.all([
+      post(session, "/v1/keys/create", '{"tenant":5}'),
+      // Without a length, as Node's client sends them: many small ones at once are no large bodies.
+      ...Array.from({ length: 18 }, () => post(session, "/v1/keys/create", JSON.stringify(KEY))),
+    ]);
+    expect(answers).toEqual([400, ...Array.from({ length: 18 }, () => 201)]);
+    session.destroy();
+  });
+
+  test("that are reset in HTTP/2 count until their work has ended", async () => {
+    let working = 0;
+    let most = 0;
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { port } = await start({ limits: { ...LIMITS, requestsPerCallerMax: 5 } }, () => async () => {
+      most = Math.max(most, ++working);
+      await released;
+      working--;
+      return new Response("done");
+    });
+    const session = http2(port, billing);
+    for (let asked = 0; asked < 40; asked++) {
+      const stream = session.request({ ":path": "/", ":method": "POST" });
+      stream.on("error", () => undefined);
+      stream.end("{}");
+      await Bun.sleep(5);
+      stream.close(8);
+    }
+    expect(most).toBe(5);
+    release();
+    await until(() => working === 0);
+    expect(await post(session, "/", "{}")).toBe(200);
+    session.destroy();
+  });
+});
+
+function http2(port: number, client: TestCertificate): ClientHttp2Session {
+  const session = connectHttp2(`https://127.0.0.1:${port}`, {
+    ca: authority.certificate,
+    cert: client.certificate,
+    key: client.key,
+  });
+  session.on("error", () => undefined);
+  return session;
+}
+
+function post(session: ClientHttp2Session, path: string, body: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({ ":path": path, ":method": "POST", "content-type": "application/json" });
+    let status = 0;
+    stream.on("response", (headers) => {
+      status = Number(headers[":status"]);
+    });
+    stream.on("error", reject);
+    stream.on("end", () => resolve(status));
+    stream.resume();
+    stream.end(body);
+  });
+}

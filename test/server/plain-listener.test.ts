@@ -136,6 +136,69 @@ test("large bodies in flight are bounded together", async () => {
   expect(await (await fetch(listener.address, { method: "POST", body })).text()).toBe("60000");
 });
 
+/** More than the system keeps of it on the way. */
+const LARGE = 16_000_000;
+const large: Handler = () => new Response("x".repeat(LARGE));
+
+/** A caller that asks and does not read until it is told to. */
+async function unread(port: number, more = ""): Promise<{ read(): Promise<number>; end(): void }> {
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  let came = 0;
+  socket.on("data", (bytes) => {
+    came += bytes.length;
+  });
+  socket.pause();
+  socket.write(`GET / HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`);
+  await Bun.sleep(100);
+  return {
+    async read() {
+      const closed = once(socket, "close");
+      socket.resume();
+      await closed;
+      return came;
+    },
+    end: () => socket.destroy(),
+  };
+}
+
+test("an answer that is still being read when the listener closes is read to its end", async () => {
+  const listener = await listenOnPort("127.0.0.1", 0, plain(large));
+  const caller = await unread(Number(new URL(listener.address).port));
+  const closed = listener.close(10_000);
+  await Bun.sleep(100);
+  expect(await caller.read()).toBeGreaterThan(LARGE);
+  await closed;
+});
+
+test("a slow reader gets a connection's last answer whole", async () => {
+  const caller = await unread(await onPort(large), "Connection: close\r\n");
+  await Bun.sleep(3_000);
+  expect(await caller.read()).toBeGreaterThan(LARGE);
+});
+
+test("an answer that nobody reads is in flight, and is cut when that takes too long", async () => {
+  const port = await onPort(large, { requestsMax: 2, idleTimeoutMs: 1_500, bodiesBytesMax: 1e9 });
+  const callers = [await unread(port), await unread(port)];
+  const refused = await fetch(`http://127.0.0.1:${port}/`);
+  expect(refused.status).toBe(503);
+  await refused.text();
+  await Bun.sleep(3_000);
+  expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toHaveLength(LARGE);
+  for (const caller of callers) caller.end();
+});
+
+test("one caller's unread answers use up no more than its share of what may be in flight", async () => {
+  const port = await onPort(large, { bodyBytesMax: 1_000_000, bodiesBytesMax: 16_000_000 });
+  const callers = [await unread(port), await unread(port)];
+  const refused = await fetch(`http://127.0.0.1:${port}/`);
+  expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
+  await refused.text();
+  for (const caller of callers) caller.end();
+  await Bun.sleep(100);
+  expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toHaveLength(LARGE);
+});
+
 test("a listener on loopback answers no request that names another host, as a browser would send it", async () => {
   const listener = await listenOnPort(
     "127.0.0.1",

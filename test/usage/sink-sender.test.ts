@@ -100,3 +100,39 @@ describe("a plugin's audit sink", () => {
     expect(clock.pending).toBe(0);
   });
 });
+
+test("an event that comes in the moment when the one before was taken is sent too", async () => {
+  for (let turns = 0; turns < 8; turns++) {
+    const clock = new VirtualClock();
+    let taken = 0;
+    let take = (): void => undefined;
+    const sender = new SinkSender({
+      clock,
+      sink: {
+        name: "ledger",
+        write: (events) =>
+          new Promise<void>((resolve) => {
+            take = () => {
+              taken += events.length;
+              resolve();
+            };
+          }),
+        close: async () => {},
+      },
+      maxQueued: 10,
+      maxBatch: 10,
+      sendAfterMs: 1,
+      warn() {},
+    });
+    sender.append(event("first"));
+    await clock.advance(1);
+    take();
+    for (let turn = 0; turn < turns; turn++) await null;
+    sender.append(event("second"));
+    await clock.advance(10);
+    take();
+    await clock.advance(10);
+    expect([turns, taken, sender.status().queued]).toEqual([turns, 2, 0]);
+    await sender.close(0);
+  }
+});

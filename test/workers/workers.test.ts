@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { systemClock } from "../../src/clock/system-clock.ts";
+import { superviseWorkers } from "../../src/workers/supervisor.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const undos: (() => unknown)[] = [];
@@ -144,4 +146,15 @@ describe("workers", () => {
     expect(await child.exited).toBe(1);
     expect(await new Response(child.stderr).text()).toContain(`Port ${taken.port} on 127.0.0.1 is in use.`);
   }, 30_000);
+});
+
+test("a worker whose program is not there is an error, and nothing is waited for", async () => {
+  const silent = { info() {}, warn() {}, error() {} };
+  const started = superviseWorkers({
+    count: 2,
+    command: () => ["/nowhere/crypto-edge"],
+    clock: systemClock,
+    log: silent,
+  });
+  await expect(started).rejects.toThrow("cannot be started");
 });

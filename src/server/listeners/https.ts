@@ -98,7 +98,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
   function loadOf(id: string): PrincipalLoad {
     let load = loads.get(id);
     if (load === undefined) {
-      load = { id, requests: 0, connections: 0 };
+      load = { id, requests: 0, bytes: 0, connections: 0 };
       loads.set(id, load);
     }
     return load;
@@ -181,21 +181,20 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     if (caller === undefined || refused !== undefined) {
       return answerAtOnce(responseOf(writeError(badCertificate(refused ?? ""))), request, response);
     }
-    const hasBody = request.method !== "GET" && request.method !== "HEAD";
-    const length = request.headers["content-length"];
-    const weight = gate.weightOf(length === undefined ? undefined : Number(length), hasBody);
+    let weight = Number(request.headers["content-length"] ?? 0);
     const turnedAway = gate.enter(caller.load, weight);
     if (turnedAway !== undefined) return answerAtOnce(answerRefusal(turnedAway), request, response);
-    let left = false;
-    const leave = (): void => {
-      if (!left) gate.leave(caller.load, weight);
-      left = true;
+    const grew = (bytes: number): Response | undefined => {
+      const refused = gate.grow(caller.load, weight, bytes);
+      if (refused !== undefined) return answerRefusal(refused);
+      weight = Math.max(weight, bytes);
+      return undefined;
     };
-    response.once("close", leave);
+    // A caller that resets its stream has not taken back the work: it counts until that has ended.
     try {
-      await answerWeb(request, response, peer);
+      await answerWeb(request, response, peer, grew);
     } finally {
-      leave();
+      gate.leave(caller.load, weight);
     }
   }
 

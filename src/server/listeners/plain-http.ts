@@ -83,7 +83,7 @@ async function serve(
   const connections = new Connections<undefined>(times, () => false);
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
-  const load = { requests: 0 };
+  const load = { requests: 0, bytes: 0 };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const refuse = (): Http1Answer => {
     const { details, retryAfterMs } = overloaded("This listener has too many connections");

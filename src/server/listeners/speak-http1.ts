@@ -39,7 +39,7 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
     let web: Request;
     try {
       const bodyless = method === "GET" || method === "HEAD";
-      web = new Request(`${scheme}://${headers.fields.get("host") ?? "localhost"}${target}`, {
+      web = new Request(`${scheme}://${headers.fields.get("host") || "localhost"}${target}`, {
         method,
         headers: [...headers.fields],
         ...(bodyless ? {} : { body: new Uint8Array(body) }),
@@ -63,12 +63,22 @@ export function speakHttp1(socket: Http1Socket, caller: Http1Caller): void {
     admit(head) {
       const refused = refusalOf(head);
       if (refused !== undefined) return refused;
-      const hasBody = head.chunked || (head.contentLength ?? 0) > 0;
-      weight = gate.weightOf(head.contentLength, hasBody);
+      weight = head.contentLength ?? 0;
       const turnedAway = gate.enter(load, weight);
       if (turnedAway !== undefined) return problemAnswer(turnedAway.details, turnedAway.retryAfterMs);
       activity.requestBegan();
       return undefined;
+    },
+    bodyGrew(bytes) {
+      const turnedAway = gate.grow(load, weight, bytes);
+      if (turnedAway !== undefined) return problemAnswer(turnedAway.details, turnedAway.retryAfterMs);
+      weight = bytes;
+      return undefined;
+    },
+    answerWaits(bytes) {
+      gate.charge(load, weight, weight + bytes);
+      weight += bytes;
+      activity.answerWaits();
     },
     answer(request) {
       try {
