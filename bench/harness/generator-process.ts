@@ -169,7 +169,7 @@ if (rate === undefined) {
       nextDueMs += intervalMs;
     }
     if (nowMs >= endMs) finish();
-    else if (options.sleeps) setTimeout(turn, 1);
+    else if (options.beside) setTimeout(turn, 1);
     else setImmediate(turn);
   };
   turn();

@@ -35,8 +35,8 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Requests a second, due at even distances; without it every connection asks again as soon as it was answered. */
   readonly rate?: number;
-  /** Sends what is due once a millisecond and leaves its core alone between: for a load that is not itself measured. */
-  readonly sleeps?: boolean;
+  /** A load that is not itself measured: sends what is due once a millisecond, sleeps between, and yields to the server. */
+  readonly beside?: boolean;
   /** Not measured, before the seconds that are. */
   readonly warmUpSeconds?: number;
 }
@@ -56,7 +56,7 @@ export interface LoadResult {
 /** Runs the generator and waits for its result. */
 export async function generateLoad(options: LoadOptions): Promise<LoadResult> {
   const script = fileURLToPath(new URL("./generator-process.ts", import.meta.url));
-  const child = Bun.spawn(onCore("client", [process.execPath, script]), {
+  const child = Bun.spawn(onCore(options.beside ? "beside" : "client", [process.execPath, script]), {
     stdin: new Blob([JSON.stringify(options)]),
     stdout: "pipe",
     stderr: "inherit",

@@ -30,13 +30,19 @@ export async function machineCpuSeconds(): Promise<{ busy: number; total: number
 }
 
 /**
- * The command bound to a core, so that server and client don't share one: the server on the first, clients on the
- * last. On one core, or without `taskset`, the command as it is.
+ * Where a process of the bench runs: the server on the first core, the client that measures on the last. A load that is
+ * not itself measured ("beside") shares the server's core, in the time that the server leaves idle: on the client's core
+ * it would make the client late, which counts as the server's latency.
  */
-export function onCore(side: "server" | "client", command: readonly string[]): string[] {
+export type Side = "server" | "client" | "beside";
+
+/** The command bound to its core. On one core, or without `taskset` and `chrt`, the command as it is. */
+export function onCore(side: Side, command: readonly string[]): string[] {
   const cores = availableParallelism();
   if (cores < 2 || Bun.which("taskset") === null) return [...command];
-  return ["taskset", "-c", side === "server" ? "0" : String(cores - 1), ...command];
+  const core = side === "client" ? String(cores - 1) : "0";
+  const idle = side === "beside" && Bun.which("chrt") !== null ? ["chrt", "--idle", "0"] : [];
+  return ["taskset", "-c", core, ...idle, ...command];
 }
 
 export interface ServerProcess {

@@ -1,4 +1,4 @@
-/** Connections that send a request's body a byte each 20 ms, at even distances: `slow-bodies.ts PORT CONNECTIONS`, until killed. */
+/** Connections that send a request's body a byte each 20 ms, at even distances: `slow-bodies.ts PORT CONNECTIONS`. Ended by SIGTERM, it prints the bytes sent a second. */
 import { connect, type Socket } from "node:net";
 
 const [port = 0, count = 0] = process.argv.slice(2).map(Number);
@@ -23,3 +23,7 @@ setInterval(() => {
     if (socket?.writable === true) socket.write(" ");
   }
 }, 1);
+
+process.once("SIGTERM", () => {
+  process.stdout.write(String((sent / (performance.now() - startedMs)) * 1000), () => process.exit(0));
+});
