@@ -24,6 +24,10 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
     "latency: p99 during",
     "a p99 over windows of some seconds on a machine with two cores, one of which runs both the generator and the Core: what the Core does in the disturbance takes time from the generator, and is counted as the edge's.",
   ],
+  [
+    "isolation:",
+    "one thread serves all callers in turns: who asks during a burst of the flood waits for the refused requests before it, some 17 µs each. The p99 of the quiet caller is a few tenths of a millisecond, most of which is the machine's scheduling; edge, flood and measuring client share two cores.",
+  ],
   ["start:", "an absolute figure, on a shared machine: the note beside it says what the quickest start took."],
   [
     "memory: 100,000",
