@@ -10,6 +10,8 @@ const BLOCKS = 65_536;
 /** As many as are taken at one go, in about a millisecond: requests come between. */
 const BLOCKS_AT_ONCE = 4096;
 const PAUSE_MS = 1;
+/** From the first session wiped to the overwriting: what a revocation has to do first comes before it. */
+const DELAY_MS = 250;
 /** From one overwriting to the next, when sessions end one after another. */
 const INTERVAL_MS = 2000;
 
@@ -24,8 +26,8 @@ export function overwriteFreedKeys(): number {
 }
 
 /**
- * Answers a function to call when a session has been wiped. The overwriting then begins at once, or `INTERVAL_MS` after it
- * last began, and is done in steps.
+ * Answers a function to call when a session has been wiped. The overwriting then begins `DELAY_MS` later, or `INTERVAL_MS`
+ * after it last began if that is later, and is done in steps.
  */
 export function createFreedKeyOverwriter(clock: Clock): () => void {
   let overwriter = overwriters.get(clock);
@@ -58,6 +60,6 @@ function makeOverwriter(clock: Clock): () => void {
   return () => {
     if (scheduled) return;
     scheduled = true;
-    clock.schedule(Math.max(0, beganMs + INTERVAL_MS - clock.monotonicMs()), begin);
+    clock.schedule(Math.max(DELAY_MS, beganMs + INTERVAL_MS - clock.monotonicMs()), begin);
   };
 }
