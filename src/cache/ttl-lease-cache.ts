@@ -147,6 +147,7 @@ class LeaseTable implements TtlLeaseCache {
   #timerAtMs = Number.POSITIVE_INFINITY;
   /** Grows with each `dropAll`: an answer to a question from before is thrown away. */
   #epoch = 0;
+  #closed = false;
   readonly #closing = new AbortController();
 
   constructor(options: TtlLeaseCacheOptions) {
@@ -268,23 +269,18 @@ class LeaseTable implements TtlLeaseCache {
     return refused;
   }
 
-  revoke(scope: RevocationScope): number {
-    const { tenant, service, version } = scope;
-    let versions = 0;
+  revoke({ tenant, service, version }: RevocationScope): number {
     const services = this.#tenants.get(tenant);
-    if (services !== undefined) {
-      const leases = service === undefined ? [...services.values()] : [services.get(service)];
-      for (const lease of leases) {
-        if (lease === undefined) continue;
-        for (const each of [lease, ...(lease.alone?.values() ?? [])]) {
-          if (!each.held) continue;
-          versions += version === undefined ? each.wipe() : Number(each.wipeVersion(version));
-          if (!each.held) this.#end(each);
-        }
-      }
+    if (services === undefined) return 0;
+    let wiped = 0;
+    if (service === undefined) {
+      for (const lease of [...services.values()]) wiped += this.#revoke(lease, version);
+    } else {
+      const lease = services.get(service);
+      if (lease !== undefined) wiped = this.#revoke(lease, version);
     }
-    this.counters.revokedVersions += versions;
-    return versions;
+    this.counters.revokedVersions += wiped;
+    return wiped;
   }
 
   forget(scope: RevocationScope): void {
@@ -325,14 +321,11 @@ class LeaseTable implements TtlLeaseCache {
 
   close(): void {
     if (this.#closed) return;
+    this.#closed = true;
     this.#closing.abort();
     this.#calls.close();
     for (const lease of [...this.#order]) this.#end(lease);
     this.#timer?.cancel();
-  }
-
-  get #closed(): boolean {
-    return this.#closing.signal.aborted;
   }
 
   // Misses
@@ -646,6 +639,16 @@ class LeaseTable implements TtlLeaseCache {
   }
 
   // Ends
+
+  /** Wipes one version, or each, of a lease on a service and of what is held alone beside it. Answers how many. */
+  #revoke(lease: Lease, version: number | undefined): number {
+    let wiped = 0;
+    if (lease.alone !== undefined) for (const alone of [...lease.alone.values()]) wiped += this.#revoke(alone, version);
+    if (!lease.held) return wiped;
+    wiped += version === undefined ? lease.wipe() : Number(lease.wipeVersion(version));
+    if (!lease.held) this.#end(lease);
+    return wiped;
+  }
 
   #isOver(lease: Lease): boolean {
     return this.#time.read() >= lease.hardMs || this.#time.wallMs >= lease.hardWallMs;

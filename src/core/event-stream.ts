@@ -80,6 +80,11 @@ export class EventStream {
     response.statusCode = 200;
     response.setHeader("content-type", "text/event-stream");
     response.setHeader("cache-control", "no-store");
+    if (response instanceof ServerResponse) {
+      // It ends with its connection (RFC 9112, 6.3): an event is one write then, where chunks are three.
+      response.setHeader("connection", "close");
+      response.removeHeader("transfer-encoding");
+    }
     const { log } = this.#options;
     const stream: Stream = { edge, response, seq: log.lastSeq, live: false, stuckSinceMs: undefined };
     const place = lastEventId === undefined ? undefined : parseEventId(lastEventId);
@@ -182,13 +187,7 @@ export class EventStream {
   }
 
   #write({ response }: Stream, frame: Buffer): boolean {
-    if (!(response instanceof ServerResponse)) return response.write(frame);
-    // A chunk's length, the chunk and its end: one TLS record and one call to the system instead of two.
-    const { socket } = response;
-    socket?.cork();
-    const flowing = response.write(frame);
-    socket?.uncork();
-    return flowing;
+    return (response as { write(frame: Buffer): boolean }).write(frame);
   }
 
   #beat(): void {

@@ -1,4 +1,3 @@
-import { wipe } from "../wipe.ts";
 import {
   KEY_BYTES,
   type KeyMemory,
@@ -168,7 +167,7 @@ class SlotRegion {
   }
 
   release(slot: number): void {
-    wipe(this.view(slot));
+    this.#region.bytes.fill(0, slot * KEY_BYTES, (slot + 1) * KEY_BYTES);
     this.#free[this.#freeCount] = slot;
     this.#freeCount++;
   }

@@ -30,7 +30,8 @@ interface Mark {
 
 interface ServiceMarks {
   mark: Mark | undefined;
-  readonly versions: Map<number, Mark>;
+  /** Of versions by themselves; made with the first. */
+  versions: Map<number, Mark> | undefined;
   /** The newest revocation of the service or any version of it. */
   barrier: number;
 }
@@ -147,29 +148,28 @@ export class Blocks {
     const serviceMarks = tenantMarks.services.get(service);
     if (serviceMarks === undefined) return verdict;
     verdict = stronger(verdict, serviceMarks.mark);
-    return version === undefined ? verdict : stronger(verdict, serviceMarks.versions.get(version));
+    return version === undefined ? verdict : stronger(verdict, serviceMarks.versions?.get(version));
   }
 
   #find({ tenant, service, version }: RevocationScope): Mark | undefined {
     const tenantMarks = this.#tenants.get(tenant);
     if (service === undefined) return tenantMarks?.mark;
     const serviceMarks = tenantMarks?.services.get(service);
-    return version === undefined ? serviceMarks?.mark : serviceMarks?.versions.get(version);
+    return version === undefined ? serviceMarks?.mark : serviceMarks?.versions?.get(version);
   }
 
   /** Every mark about a part of the scope, not about itself. */
-  *#inside({ tenant, service, version }: RevocationScope): Generator<Mark> {
-    if (version !== undefined) return;
+  #inside({ tenant, service, version }: RevocationScope): readonly Mark[] {
+    if (version !== undefined) return NONE;
     const tenantMarks = this.#tenants.get(tenant);
-    if (tenantMarks === undefined) return;
-    if (service !== undefined) {
-      yield* [...(tenantMarks.services.get(service)?.versions.values() ?? [])];
-      return;
+    if (tenantMarks === undefined) return NONE;
+    if (service !== undefined) return versionMarks(tenantMarks.services.get(service));
+    const inside: Mark[] = [];
+    for (const serviceMarks of tenantMarks.services.values()) {
+      inside.push(...versionMarks(serviceMarks));
+      if (serviceMarks.mark !== undefined) inside.push(serviceMarks.mark);
     }
-    for (const serviceMarks of [...tenantMarks.services.values()]) {
-      yield* [...serviceMarks.versions.values()];
-      if (serviceMarks.mark !== undefined) yield serviceMarks.mark;
-    }
+    return inside;
   }
 
   #put(mark: Mark): void {
@@ -182,7 +182,7 @@ export class Blocks {
     else {
       const serviceMarks = this.#serviceMarks(tenantMarks, service);
       if (version === undefined) serviceMarks.mark = mark;
-      else serviceMarks.versions.set(version, mark);
+      else (serviceMarks.versions ??= new Map()).set(version, mark);
     }
   }
 
@@ -208,8 +208,8 @@ export class Blocks {
       const serviceMarks = tenantMarks.services.get(service);
       if (serviceMarks === undefined) return;
       if (version === undefined) serviceMarks.mark = undefined;
-      else serviceMarks.versions.delete(version);
-      if (serviceMarks.mark === undefined && serviceMarks.versions.size === 0) {
+      else serviceMarks.versions?.delete(version);
+      if (serviceMarks.mark === undefined && (serviceMarks.versions?.size ?? 0) === 0) {
         // Its barrier goes with it, up to the tenant: wider, never lower.
         tenantMarks.barrier = Math.max(tenantMarks.barrier, serviceMarks.barrier);
         tenantMarks.services.delete(service);
@@ -242,11 +242,17 @@ export class Blocks {
   #serviceMarks(tenantMarks: TenantMarks, service: string): ServiceMarks {
     let marks = tenantMarks.services.get(service);
     if (marks === undefined) {
-      marks = { mark: undefined, versions: new Map(), barrier: 0 };
+      marks = { mark: undefined, versions: undefined, barrier: 0 };
       tenantMarks.services.set(service, marks);
     }
     return marks;
   }
+}
+
+const NONE: readonly Mark[] = [];
+
+function versionMarks(marks: ServiceMarks | undefined): readonly Mark[] {
+  return marks?.versions === undefined ? NONE : [...marks.versions.values()];
 }
 
 /** Which of two marks decides; `narrower` is about a part of what `wider` is about. */
