@@ -87,6 +87,11 @@ class AesGcmSession implements WrappingSession, KeyDeriver {
   unwrap(wrapped: WrappedKey, context: Uint8Array): Uint8Array {
     if (this.#isWiped) throw new Error("This wrapping session was wiped.");
     const { bytes, saltOffset } = wrapped;
+    // What this session wrapped itself, under the salt that it still wraps under.
+    const wrapping = this.#wrapping;
+    if (wrapping !== undefined && isSalt(wrapping.header, bytes, saltOffset)) {
+      return this.#open(wrapping, wrapped, context);
+    }
     const saltStart = startOfSalt(bytes, saltOffset);
     const candidate = this.#openingKeys?.get(saltStart);
     if (candidate !== undefined && isSalt(candidate.header, bytes, saltOffset)) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
-import { parseBlob, type ServiceKeyIdentity } from "../../src/cipher/blob.ts";
+import { parseBlob, type ServiceKeyIdentity, type WrappedKey } from "../../src/cipher/blob.ts";
 import { decodeContext, encodeContext } from "../../src/cipher/context.ts";
 import { CryptoEdgeError } from "../../src/errors.ts";
 
@@ -57,16 +57,19 @@ describe("the blob", () => {
     const serviceKey = new Uint8Array(32).fill(7);
     const cipher = createAesGcmCipher();
     const of = { tenant: "tenant-a", service: "billing", version: 3 };
-    const blob = cipher.begin(of, reader(serviceKey)).wrap(new Uint8Array(32).fill(9), encodeContext({ a: "b" }));
+    const writer = cipher.begin(of, reader(serviceKey));
+    const blob = writer.wrap(new Uint8Array(32).fill(9), encodeContext({ a: "b" }));
     const outcomes = new Set<string>();
     for (let bit = 0; bit < blob.length * 8; bit++) {
       const changed = blob.slice();
       changed[bit >> 3]! ^= 1 << (bit & 7);
-      const outcome = codeOf(() => {
-        const wrapped = parseBlob(changed);
-        cipher.begin(wrapped, reader(serviceKey)).unwrap(wrapped, encodeContext({ a: "b" }));
-      });
-      outcomes.add(outcome);
+      for (const session of [undefined, writer]) {
+        const outcome = codeOf(() => {
+          const wrapped = parseBlob(changed);
+          (session ?? cipher.begin(wrapped, reader(serviceKey))).unwrap(wrapped, encodeContext({ a: "b" }));
+        });
+        outcomes.add(outcome);
+      }
     }
     expect([...outcomes].sort()).toEqual(["decryption_failed", "invalid_blob"]);
   });
@@ -192,23 +195,48 @@ describe("a wrapping session", () => {
     for (const blob of [...blobs, ...blobs]) expect(session.unwrap(blob, new Uint8Array(0))).toHaveLength(16);
   });
 
-  test("derives nothing again for a salt that it has opened, and keeps nothing of one that failed", () => {
-    let reads = 0;
-    const counting = {
-      use<T>(read: (key: Uint8Array) => T): T {
-        reads++;
-        return read(new Uint8Array(32));
-      },
+  describe("reads the service key only to derive", () => {
+    const serviceKey = new Uint8Array(32).fill(7);
+    const of = { tenant: "a", service: "b", version: 1 };
+    const begin = (blobsPerSalt?: number) => {
+      const reads = { count: 0 };
+      const counting = {
+        use<T>(read: (key: Uint8Array) => T): T {
+          reads.count++;
+          return read(serviceKey);
+        },
+      };
+      const session = createAesGcmCipher(blobsPerSalt === undefined ? {} : { blobsPerSalt }).begin(of, counting);
+      const wrap = () => parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
+      const unwrap = (blob: WrappedKey) => session.unwrap(blob, new Uint8Array(0));
+      return { reads, wrap, unwrap };
     };
-    const session = createAesGcmCipher().begin({ tenant: "a", service: "b", version: 1 }, counting);
-    const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
-    reads = 0;
-    for (let time = 0; time < 5; time++) session.unwrap(blob, new Uint8Array(0));
-    expect(reads).toBe(1);
-    const forged = blob.bytes.slice();
-    forged[blob.saltOffset]! ^= 1;
-    for (let time = 0; time < 5; time++) codeOf(() => session.unwrap(parseBlob(forged), new Uint8Array(0)));
-    expect(reads).toBe(6);
+
+    test("derives nothing again for a salt that it has opened, and keeps nothing of one that failed", () => {
+      const blob = begin().wrap();
+      const { reads, unwrap } = begin();
+      for (let time = 0; time < 5; time++) unwrap(blob);
+      expect(reads.count).toBe(1);
+      const forged = blob.bytes.slice();
+      forged[blob.saltOffset]! ^= 1;
+      for (let time = 0; time < 5; time++) codeOf(() => unwrap(parseBlob(forged)));
+      expect(reads.count).toBe(6);
+    });
+
+    test("derives nothing for what it wrapped itself, until it draws the next salt", () => {
+      const { reads, wrap, unwrap } = begin(2);
+      const [first, second] = [wrap(), wrap()];
+      for (const blob of [first, second]) unwrap(blob);
+      expect(reads.count).toBe(1);
+      const third = wrap();
+      expect(reads.count).toBe(2);
+      for (const blob of [first, second, third]) expect(unwrap(blob)).toHaveLength(16);
+      expect(reads.count).toBe(3);
+      const forged = third.bytes.slice();
+      forged[forged.length - 1]! ^= 1;
+      expect(codeOf(() => unwrap(parseBlob(forged)))).toBe("decryption_failed");
+      expect(reads.count).toBe(3);
+    });
   });
 
   test("does nothing more once wiped", () => {
