@@ -182,7 +182,10 @@ export class Blocks {
     else {
       const serviceMarks = this.#serviceMarks(tenantMarks, service);
       if (version === undefined) serviceMarks.mark = mark;
-      else (serviceMarks.versions ??= new Map()).set(version, mark);
+      else {
+        serviceMarks.versions ??= new Map();
+        serviceMarks.versions.set(version, mark);
+      }
     }
   }
 

@@ -63,7 +63,6 @@ function limited(logger: pino.Logger, suppressed: { count: number }, bound: Read
   const seen = new Map<string, number>();
 
   const write = (level: LogLevel, fields: object | string, message = ""): void => {
-    if (!logger.isLevelEnabled(level)) return;
     const text = typeof fields === "string" ? fields : message;
     const nowMs = performance.now();
     if (nowMs - windowStartMs > WINDOW_MS) {
@@ -84,11 +83,15 @@ function limited(logger: pino.Logger, suppressed: { count: number }, bound: Read
     logger[level]({ ...bound, ...shown }, masked(text));
   };
 
+  // A level that is off costs no more than the call.
+  const at = (level: LogLevel): Log[LogLevel] =>
+    logger.isLevelEnabled(level) ? (fields, message) => write(level, fields, message) : () => {};
+
   return {
-    debug: (fields, message) => write("debug", fields, message),
-    info: (fields, message) => write("info", fields, message),
-    warn: (fields, message) => write("warn", fields, message),
-    error: (fields, message) => write("error", fields, message),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
     child: (fields) => limited(logger, suppressed, { ...bound, ...fields }),
     get suppressed() {
       return suppressed.count;
