@@ -37,104 +37,126 @@ const P99_OF_A_THOUSAND_MS = 50;
 const REQUESTS_PER_SECOND_OF_AN_EDGE = 1_000;
 const REQUESTS_PER_SECOND = 5_000;
 /** Unmeasured but for the very first: a program that was just started compiles what it runs. */
-const WARM_UP_ROUNDS = 20;
+const WARM_UP_ROUNDS = 40;
 /** For one number of edges by one transport. */
-const LIMIT_MS = 150_000;
+const LIMIT_MS = 300_000;
 /** Edges in processes of their own; more share as many as there are cores. */
 const PROCESSES_MAX = 4;
 
+/** A way of events from the Core to edges. */
 interface Transport {
   readonly name: string;
   readonly sections: EdgesOptions["transports"];
   readonly plugins: readonly string[];
+  /** What the Core publishes to. */
+  readonly publishers: readonly EventPublisher[];
 }
+
+const BROKERS = ["nats", "amqp"] as const;
 
 export async function run(context: BenchContext): Promise<Row[]> {
   const pki = await createThrowAwayPki("bench.example");
-  const publishers: EventPublisher[] = [];
-  const brokers = context.isGuard ? [] : await startBrokers(context, publishers);
+  const chosen = process.env.REVOCATION_TRANSPORTS?.split(",");
+  const numbers =
+    process.env.REVOCATION_EDGES?.split(",").map(Number) ?? (context.isGuard ? [1, 10] : [1, 10, 100, 1_000]);
+  const rows: Row[] = [];
+  for (const name of context.isGuard ? ["core"] : ["core", ...BROKERS, "all together"]) {
+    if (chosen?.includes(name) === false) continue;
+    // Each with its own brokers and Core: others that nobody listens to would take of the same cores.
+    await using transport = await openTransport(context, name);
+    if (transport !== undefined) rows.push(...(await measureTransport(context, pki, transport, numbers)));
+  }
+  return rows;
+}
+
+async function measureTransport(
+  context: BenchContext,
+  pki: ThrowAwayPki,
+  transport: Transport,
+  numbers: readonly number[],
+): Promise<Row[]> {
   const core = await startCore({
     listen: { hostname: "127.0.0.1", port: 0 },
     tls: pki.core,
     database: ":memory:",
     masterKey: randomBytes(32),
     allow: ALLOW_EVERY_EDGE,
-    publishers,
+    publishers: transport.publishers,
   });
-  context.cleanUp(() => core.close());
-  const stream: Transport = { name: "core", sections: [{ use: "core" }], plugins: [] };
-  const all: Transport = {
-    name: "all together",
-    sections: [stream, ...brokers].flatMap(({ sections }) => sections),
-    plugins: brokers.flatMap(({ plugins }) => plugins),
-  };
   const rows: Row[] = [];
-  const numbers = process.env.REVOCATION_EDGES?.split(",").map(Number);
-  const names = process.env.REVOCATION_TRANSPORTS?.split(",");
-  const transports = brokers.length === 0 ? [stream] : [stream, ...brokers, all];
-  for (const transport of transports.filter(({ name }) => names?.includes(name) ?? true)) {
-    for (const edges of numbers ?? (context.isGuard ? [1, 10] : [1, 10, 100, 1_000])) {
-      context.say(`${transport.name}, ${edges} edges`);
-      const hosts: Host[] = [];
-      let limit: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<never>((_, reject) => {
-        limit = setTimeout(() => reject(new Error("it took too long")), LIMIT_MS);
-      });
-      try {
-        rows.push(...(await Promise.race([measure(context, core, pki, transport, edges, hosts), late])));
-      } catch (error) {
-        context.say(`${transport.name}, ${edges} edges: no figure: ${(error as Error).message}`);
-        const goal = goalOf(edges);
-        rows.push(row({ name: `${nameOf(transport, edges)}, p99`, value: Number.NaN, unit: "ms", goal }));
-      } finally {
-        clearTimeout(limit);
-        for (const host of hosts) host.kill();
-      }
+  let most = 0;
+  for (const edges of numbers) {
+    context.say(`${transport.name}, ${edges} edges`);
+    const hosts: Host[] = [];
+    let limit: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      limit = setTimeout(() => reject(new Error("it took too long")), LIMIT_MS);
+    });
+    try {
+      const { p99Ms, rows: measured } = await Promise.race([
+        measure(context, core, pki, transport, edges, hosts),
+        late,
+      ]);
+      rows.push(...measured);
+      if (p99Ms <= P99_OF_A_THOUSAND_MS) most = Math.max(most, edges);
+    } catch (error) {
+      context.say(`${transport.name}, ${edges} edges: no figure: ${(error as Error).message}`);
+      const goal = goalOf(edges);
+      rows.push(row({ name: `${nameOf(transport, edges)}, p99`, value: Number.NaN, unit: "ms", goal }));
+    } finally {
+      clearTimeout(limit);
+      for (const host of hosts) host.kill();
     }
-    const within = rows.filter(
-      ({ name, value }) =>
-        name.startsWith(`revocation: ${transport.name}, `) && name.endsWith(", p99") && value <= P99_OF_A_THOUSAND_MS,
-    );
-    const most = Math.max(0, ...within.map(({ name }) => Number(/ ([\d,]+) edges?,/.exec(name)![1]!.replace(",", ""))));
-    const bound = `${P99_OF_A_THOUSAND_MS} ms`;
-    rows.push(
-      row({ name: `revocation: ${transport.name}, most edges with p99 within ${bound}`, value: most, unit: "edges" }),
-    );
   }
+  await core.close();
+  const bound = `${P99_OF_A_THOUSAND_MS} ms`;
+  rows.push(
+    row({ name: `revocation: ${transport.name}, most edges with p99 within ${bound}`, value: most, unit: "edges" }),
+  );
   return rows;
 }
 
-async function startBrokers(context: BenchContext, publishers: EventPublisher[]): Promise<Transport[]> {
-  const found: Transport[] = [];
-  const plugin = (name: string): string => resolve(context.root, "plugins", name);
-  if (Bun.which("nats-server") === null) context.say("nats-server is not installed: left out");
-  else {
-    const broker = await startNatsServer();
-    context.cleanUp(() => broker[Symbol.asyncDispose]());
-    const nats = { servers: [`nats://127.0.0.1:${broker.port}`] };
-    publishers.push(
-      createNatsPublisher(
-        { ...nats, stream: "REVOCATIONS", subject: "crypto-edge.revocations", keep: 3_600_000 },
-        pluginContext(),
-      ),
-    );
-    found.push({ name: "nats", sections: [{ use: "nats", nats }], plugins: [plugin("nats")] });
+/** Starts the brokers of a transport; undefined where one is not installed. They end with it. */
+async function openTransport(context: BenchContext, name: string): Promise<(Transport & AsyncDisposable) | undefined> {
+  const stack = new AsyncDisposableStack();
+  context.cleanUp(() => stack.disposeAsync());
+  const sections: Record<string, unknown>[] = [];
+  const plugins: string[] = [];
+  const publishers: EventPublisher[] = [];
+  if (name === "core" || name === "all together") sections.push({ use: "core" });
+  for (const broker of BROKERS) {
+    if (name !== broker && name !== "all together") continue;
+    if (!(await isInstalled(broker))) {
+      context.say(`${broker}-server is not installed: ${name} is left out`);
+      return undefined;
+    }
+    const section = broker === "nats" ? await startNats(stack, publishers) : await startAmqp(stack, publishers);
+    sections.push({ use: broker, [broker]: section });
+    plugins.push(resolve(context.root, "plugins", broker));
   }
-  if (!(await Bun.file("/usr/lib/rabbitmq/bin/rabbitmq-server").exists())) {
-    context.say("rabbitmq-server is not installed: left out");
-  } else {
-    const broker = await startRabbitServer();
-    context.cleanUp(() => broker[Symbol.asyncDispose]());
-    const amqp = { servers: [`amqp://127.0.0.1:${broker.port}`], ...RABBIT_USER };
-    publishers.push(
-      createAmqpPublisher(
-        { ...amqp, vhost: "/", exchange: "crypto-edge.revocations", keep: 3_600_000 },
-        pluginContext(),
-      ),
-    );
-    found.push({ name: "amqp", sections: [{ use: "amqp", amqp }], plugins: [plugin("amqp")] });
-  }
-  return found;
+  return { name, sections, plugins, publishers, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function isInstalled(broker: (typeof BROKERS)[number]): Promise<boolean> {
+  return broker === "nats"
+    ? Bun.which("nats-server") !== null
+    : await Bun.file("/usr/lib/rabbitmq/bin/rabbitmq-server").exists();
+}
+
+async function startNats(stack: AsyncDisposableStack, publishers: EventPublisher[]): Promise<object> {
+  const broker = stack.use(await startNatsServer());
+  const nats = { servers: [`nats://127.0.0.1:${broker.port}`] };
+  const kept = { stream: "REVOCATIONS", subject: "crypto-edge.revocations", keep: 3_600_000 };
+  publishers.push(createNatsPublisher({ ...nats, ...kept }, pluginContext()));
+  return nats;
+}
+
+async function startAmqp(stack: AsyncDisposableStack, publishers: EventPublisher[]): Promise<object> {
+  const broker = stack.use(await startRabbitServer());
+  const amqp = { servers: [`amqp://127.0.0.1:${broker.port}`], ...RABBIT_USER };
+  const kept = { vhost: "/", exchange: "crypto-edge.revocations", keep: 3_600_000 };
+  publishers.push(createAmqpPublisher({ ...amqp, ...kept }, pluginContext()));
+  return amqp;
 }
 
 function pluginContext(): PluginContext {
@@ -167,7 +189,7 @@ async function measure(
   transport: Transport,
   edges: number,
   hosts: Host[],
-): Promise<Row[]> {
+): Promise<{ p99Ms: number; rows: Row[] }> {
   const rounds = context.isGuard ? 5 : Math.max(20, Math.ceil(200 / edges));
   const processes = edges <= PROCESSES_MAX ? edges : Math.min(PROCESSES_MAX, availableParallelism());
   const requestsPerSecond = Math.min(REQUESTS_PER_SECOND_OF_AN_EDGE, REQUESTS_PER_SECOND / edges);
@@ -206,14 +228,10 @@ async function measure(
     latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]!;
   const name = nameOf(transport, edges);
   const note = `${rounds} revocations, ${processes} ${processes === 1 ? "process" : "processes"}, ${LEASES.toLocaleString("en-US")} leases an edge, ${Math.round((requests / loadMs) * 1_000).toLocaleString("en-US")} requests/s meanwhile, ${Math.round(hosts.reduce((sum, host) => sum + host.residentBytes, 0) / 2 ** 20).toLocaleString("en-US")} MiB; the first of all reached the last edge after ${firstMs.toFixed(1)} ms`;
-  return [
+  const p99Ms = at(0.99);
+  const rows = [
     row({ name: `${name}, p50`, value: at(0.5), unit: "ms", note }),
-    row({
-      name: `${name}, p99`,
-      value: at(0.99),
-      unit: "ms",
-      goal: goalOf(edges),
-    }),
+    row({ name: `${name}, p99`, value: p99Ms, unit: "ms", goal: goalOf(edges) }),
     row({ name: `${name}, max`, value: latencies.at(-1)!, unit: "ms" }),
     row({
       name: `${name}, served after the edge had applied it`,
@@ -222,6 +240,7 @@ async function measure(
       goal: { of: "value", atMost: 0 },
     }),
   ];
+  return { p99Ms, rows };
 }
 
 interface Host {
