@@ -36,8 +36,8 @@ const P99_OF_A_THOUSAND_MS = 50;
 /** The load: on each edge, and on all together, since they share this machine with the Core. */
 const REQUESTS_PER_SECOND_OF_AN_EDGE = 1_000;
 const REQUESTS_PER_SECOND = 5_000;
-/** Unmeasured but for the very first: a program that was just started compiles what it runs. */
-const WARM_UP_ROUNDS = 40;
+/** Unmeasured but for the very first: a program that was just started compiles what it runs, on cores that all need. */
+const WARM_UP_ROUNDS = 80;
 /** For one number of edges by one transport. */
 const LIMIT_MS = 300_000;
 /** Edges in processes of their own; more share as many as there are cores. */
@@ -190,7 +190,7 @@ async function measure(
   edges: number,
   hosts: Host[],
 ): Promise<{ p99Ms: number; rows: Row[] }> {
-  const rounds = context.isGuard ? 5 : Math.max(20, Math.ceil(200 / edges));
+  const rounds = context.isGuard ? 5 : Math.max(40, Math.ceil(200 / edges));
   const processes = edges <= PROCESSES_MAX ? edges : Math.min(PROCESSES_MAX, availableParallelism());
   const requestsPerSecond = Math.min(REQUESTS_PER_SECOND_OF_AN_EDGE, REQUESTS_PER_SECOND / edges);
   await Promise.all(
