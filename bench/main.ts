@@ -122,7 +122,7 @@ const worse = before === undefined ? [] : regressions(before.rows, rows, isGuard
 for (const { name, before: was, now } of worse) {
   say(`worse than the saved run: ${name}: ratio ${now.toFixed(2)}, was ${was.toFixed(2)}`);
 }
-if (options.save !== undefined) saveRun(options.save, { machine, rows });
+if (options.save !== undefined) saveRun(options.save, machine, rows);
 
 const below = rows.filter((row) => row.verdict === "below");
 say(

@@ -4,8 +4,13 @@ import type { Machine } from "./machine.ts";
 import type { Row } from "./row.ts";
 
 export interface SavedRun {
-  readonly machine: Machine;
+  /** Where and when each part ran last: a row's part is its name up to the colon. */
+  readonly machines: Readonly<Record<string, Machine>>;
   readonly rows: readonly Row[];
+}
+
+export function partOf({ name }: Row): string {
+  return name.slice(0, name.indexOf(":"));
 }
 
 /** A ratio that got worse by more than this is a regression; less is the noise of a shared machine. */
@@ -17,12 +22,14 @@ export interface Regression {
   readonly now: number;
 }
 
-/** Writes the run; rows of parts that did not run this time are kept from the file as it was. */
-export function saveRun(file: string, run: SavedRun): void {
-  const names = new Set(run.rows.map((row) => row.name));
-  const kept = (readRun(file)?.rows ?? []).filter((row) => !names.has(row.name));
-  const rows = [...kept, ...run.rows].toSorted((a, b) => a.name.localeCompare(b.name));
-  writeFileSync(file, `${JSON.stringify({ machine: run.machine, rows }, null, 2)}\n`);
+/** Writes the rows of a run; those of parts that did not run this time are kept from the file as it was. */
+export function saveRun(file: string, machine: Machine, rows: readonly Row[]): void {
+  const before = readRun(file);
+  const names = new Set(rows.map((row) => row.name));
+  const kept = (before?.rows ?? []).filter((row) => !names.has(row.name));
+  const all = [...kept, ...rows].toSorted((a, b) => a.name.localeCompare(b.name));
+  const machines = { ...before?.machines, ...Object.fromEntries(rows.map((row) => [partOf(row), machine])) };
+  writeFileSync(file, `${JSON.stringify({ machines, rows: all }, null, 2)}\n`);
 }
 
 export function readRun(file: string): SavedRun | undefined {

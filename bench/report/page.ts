@@ -1,7 +1,7 @@
 /** docs/performance.md and its charts, from a saved run: no figure is written by hand. */
 import { formatMachine, formatNumber } from "../harness/report.ts";
 import { describeGoal, type Row } from "../harness/row.ts";
-import type { SavedRun } from "../harness/saved-run.ts";
+import { partOf, type SavedRun } from "../harness/saved-run.ts";
 import { type Bar, barChart } from "./chart.ts";
 import { reasonFor } from "./reasons.ts";
 
@@ -42,12 +42,12 @@ Made by \`bun run bench --page\` from a saved run; no figure here is written by 
     bun run bench --save FILE      keeps the rows, and compares with what FILE held before
     bun run bench --guard          a minute of it, as CI runs it: ratios against the saved run
 
-${formatMachine(run.machine)}.
+${machinesOf(run)}
 
 Every figure is a median of rounds that take turns with their baseline, and the ratio is the median of the rounds' own
 ratios. Rates are per second of the processor time that the server used, so that neighbours on the machine count for
-little; latencies have no such protection: on a machine with other work they are the neighbours' as well. The machine of
-this run is a virtual one, whose cores other guests use too. Compare ratios, not times.
+little; latencies have no such protection: on a machine with other work they are the neighbours' as well. These machines
+are virtual ones, whose cores other guests use too. Compare ratios, not times.
 
 ${[...charts.keys()].map((name) => `![${charts.get(name)!.match(/aria-label="([^"]+)"/)![1]}](${name})`).join("\n\n")}
 
@@ -76,6 +76,13 @@ ${rows
   .join("\n")}
 `;
   return { markdown, charts };
+}
+
+/** A line for each run: its parts, and the machine. */
+function machinesOf({ machines, rows }: SavedRun): string {
+  const parts = [...new Set(rows.map(partOf))];
+  const byMachine = Map.groupBy(parts, (part) => formatMachine(machines[part]!));
+  return [...byMachine].map(([machine, ran]) => `- ${ran.join(", ")}: ${machine}.`).join("\n");
 }
 
 function bars(rows: readonly Row[], isWanted: (row: Row) => boolean): Bar[] {
