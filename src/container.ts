@@ -76,7 +76,7 @@ export interface Overrides {
 
 /**
  * Binds everything that the configuration asks for. What has to be waited for (key memory, the plugins' contributions) is made
- * here; the rest at the first `resolve`.
+ * here; the rest at the first `resolve`. `workerIndex`: of several processes that serve together, which one this is, from 1.
  *
  * @throws {ConfigurationError} for a plugin's section that can never work
  */
@@ -84,6 +84,7 @@ export async function createContainer(
   loaded: LoadedConfiguration,
   signal: AbortSignal,
   overrides: Overrides = {},
+  workerIndex = 1,
 ): Promise<DependencyContainer> {
   const { configuration } = loaded;
   const container = root.createChildContainer();
@@ -109,7 +110,8 @@ export async function createContainer(
     log: log.child({ plugin }),
     clock,
     metrics: telemetry.metrics.forPlugin(plugin),
-    edgeId: configuration.edge.id,
+    // Workers share an edge's name, but not the queue that a broker keeps by it: each must get every event.
+    edgeId: workerIndex === 1 ? configuration.edge.id : `${configuration.edge.id}.worker-${workerIndex}`,
     directory: loaded.directory,
     signal,
   }));

@@ -37,7 +37,12 @@ export function createNatsTransport(configuration: NatsConfiguration, context: P
         max_ack_pending: IN_FLIGHT,
       });
       const consumer = await jetstream(nats).consumers.get(configuration.stream, durable);
-      const messages = await consumer.consume({ max_messages: IN_FLIGHT, expires: EXPIRES_MS });
+      const messages = await consumer.consume({
+        max_messages: IN_FLIGHT,
+        expires: EXPIRES_MS,
+        // A stream or consumer that was deleted ends this session: the next one makes its consumer again.
+        abort_on_missing_resource: true,
+      });
       nats.subscribe(heartbeats, {
         callback: (error, message) => {
           if (error === null) void sink.deliverSigned(message.string());

@@ -4,6 +4,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import type { Clock } from "../clock/clock.ts";
 import { Path, Secret, Section } from "../config/schema-types.ts";
 import type { EventPublisher } from "../core/event-publisher.ts";
+import { messageOf } from "../errors.ts";
 import { keepConnected } from "../revocation/keep-connected.ts";
 import { Outbox } from "../revocation/outbox.ts";
 import type { RevocationSink, RevocationTransport } from "../revocation/revocation-transport.ts";
@@ -64,13 +65,22 @@ export function connectedPublisher(
   const connected = keepConnected({
     clock,
     async session(signal, up) {
+      // A broker that does not keep an event may go on holding the connection: the event is tried again on a new one.
+      const refused = new AbortController();
       try {
-        await session(signal, (connection) => {
+        await session(AbortSignal.any([signal, refused.signal]), (connection) => {
           live = connection;
-          outbox.open((jws) => connection.keep(jws));
+          outbox.open((jws) =>
+            connection.keep(jws).catch((error: unknown) => {
+              refused.abort(new Error(`an event was not kept: ${messageOf(error)}`));
+              throw error;
+            }),
+          );
           up();
           log.info({ waiting: outbox.size }, `publishing revocations to ${broker}`);
         });
+      } catch (error) {
+        throw refused.signal.aborted ? refused.signal.reason : error;
       } finally {
         live = undefined;
         outbox.shut();

@@ -65,7 +65,7 @@ export interface PluginContext {
   readonly log: PluginLog;
   readonly clock: Clock;
   readonly metrics: PluginMetrics;
-  /** The edge's own id, unique in its fleet: names a durable queue, for example. */
+  /** The edge's own id, unique in its fleet (each worker's, where several serve together): names a durable queue, for example. */
   readonly edgeId: string;
   /** The folder of the configuration file, for paths that are not of the type `Path` (which is absolute already). */
   readonly directory: string;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { jetstream } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { createUser } from "@nats-io/nkeys";
 import { connect } from "@nats-io/transport-node";
 import { createNatsPublisher } from "../../plugins/nats/publisher.ts";
@@ -8,8 +8,9 @@ import type { NatsConfiguration } from "../../plugins/nats/settings.ts";
 import { consumerName, createNatsTransport } from "../../plugins/nats/transport.ts";
 import { createThrowAwayPki } from "../../src/pki/throw-away.ts";
 import { type PluginContext, SectionError } from "../../src/plugin/plugin.ts";
+import { startCoreWorld } from "../support/core-world.ts";
 import { type Broker, eventually } from "./support/broker.ts";
-import { clientFiles, contextOf, keepsOthersOut, keepsThePromises } from "./support/broker-promises.ts";
+import { clientFiles, contextOf, keepsOthersOut, keepsThePromises, startTestEdge } from "./support/broker-promises.ts";
 import { startNatsServer } from "./support/nats-server.ts";
 
 function configurationOf(broker: Broker, more: Partial<NatsConfiguration> = {}): NatsConfiguration {
@@ -72,6 +73,30 @@ keepsOthersOut("NATS", async () => {
       transportOf({ tls: { ca: tls.ca } }),
     ],
   };
+});
+
+describe("NATS whose stream was deleted under living connections", () => {
+  test("the Core makes it again, an edge listens to it again, and what was published meanwhile comes", async () => {
+    await using broker = await startNatsServer();
+    await using world = await startCoreWorld({
+      heartbeatMs: 100,
+      publishers: [createNatsPublisher(configurationOf(broker), contextOf("core"))],
+    });
+    const edge = await startTestEdge(world, "one", (context) => createNatsTransport(configurationOf(broker), context));
+    await eventually(() => edge.connected() && edge.guard.status().log !== undefined, "the place in the log");
+    const nats = await connect({ servers: `127.0.0.1:${broker.port}` });
+    const { streams } = await jetstreamManager(nats);
+    await streams.delete("REVOCATIONS");
+    await eventually(() => edge.guard.status().transports[0]!.disconnections > 0, "the edge's noticing");
+    world.core.admin.createService("t", "s");
+    world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
+    await eventually(() => edge.guard.isBlocked("t", "s", 1), "the block");
+    await eventually(() => edge.connected(), "the edge's connection");
+    expect((await streams.info("REVOCATIONS")).state.messages).toBe(1);
+    expect(edge.control.count("dropAll")).toBe(0);
+    await edge.close();
+    await nats.close();
+  }, 60_000);
 });
 
 describe("NATS with a credentials file", () => {
