@@ -13,7 +13,9 @@ export type DropReason =
   /** An old event, before the edge has its place in the log. */
   | "no_place"
   /** Signed, but never sent by this road. */
-  | "not_an_event";
+  | "not_an_event"
+  /** More at once than are verified: nobody but a forger sends so many. A true one among them shows as a hole. */
+  | "too_many";
 
 export class DroppedEvent extends Error {
   override readonly name = "DroppedEvent";

@@ -40,6 +40,8 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
   let fetchedMs = Number.NEGATIVE_INFINITY;
   let triedMs = Number.NEGATIVE_INFINITY;
   let failure = "not asked yet";
+  /** The last fetch failed: then the next one is made beside the events, and none of them waits for it. */
+  let failing = false;
   let fetching: Promise<void> | undefined;
 
   async function fetchNow(): Promise<void> {
@@ -59,8 +61,11 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
       }
       keys = imported;
       fetchedMs = clock.monotonicMs();
+      failing = false;
     } catch (error) {
       failure = messageOf(error);
+      failing = true;
+      triedMs = clock.monotonicMs();
     } finally {
       timer.cancel();
     }
@@ -77,15 +82,21 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
     return fetching;
   }
 
+  /** Waits for a fetch that can be expected to succeed. */
+  function refreshed(): Promise<void> {
+    const fetched = refresh();
+    return failing ? Promise.resolve() : fetched;
+  }
+
   async function keyFor(kid: string): Promise<CryptoKey> {
     if (clock.monotonicMs() - fetchedMs >= keysMaxAgeMs) {
-      await refresh();
+      await refreshed();
       // The Core may be away: the last set goes on for a while, as leases do, but not for ever.
       if (clock.monotonicMs() - fetchedMs >= maxAgeMs) throw new DroppedEvent("no_key", `no key set: ${failure}`);
     }
     let key = keys.get(kid);
     if (key === undefined) {
-      await refresh();
+      await refreshed();
       key = keys.get(kid);
     }
     if (key === undefined) throw new DroppedEvent("no_key", "the Core's key set lacks the key that the event names");
@@ -141,4 +152,17 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
       return event;
     },
   };
+}
+
+/** The place in a log that a signed event claims, its signature not looked at; undefined for a heartbeat and what can't be read. */
+export function claimOf(jws: string): { readonly log: string; readonly seq: number } | undefined {
+  if (jws.length > JWS_MAX_LENGTH) return undefined;
+  try {
+    const payload = jws.slice(jws.indexOf(".") + 1, jws.lastIndexOf("."));
+    const { type, log, seq } = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+    if (type === "heartbeat" || type === "reset") return undefined;
+    return typeof log === "string" && typeof seq === "number" ? { log, seq } : undefined;
+  } catch {
+    return undefined;
+  }
 }

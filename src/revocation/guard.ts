@@ -14,7 +14,7 @@ import { BurstLog } from "./burst-log.ts";
 import { catchUp } from "./catch-up.ts";
 import type { CoreEvents } from "./core-events.ts";
 import { DroppedEvent, type DropReason } from "./dropped-event.ts";
-import type { EventVerifier } from "./event-verifier.ts";
+import { claimOf, type EventVerifier } from "./event-verifier.ts";
 import type { RestoreEvent, RevocationEvent, RevocationSink } from "./revocation-transport.ts";
 
 export interface RevocationGuard extends LeaseGate {
@@ -123,7 +123,17 @@ interface Link {
   highWater: number;
   /** The place at the last `resumeAfter`. */
   resumedAt: number;
+  /** Fresh heartbeats in a row that are behind what was applied. */
+  behind: number;
+  /** Signed events that are being verified. */
+  verifying: number;
+  /** When an event that came before by another road was last verified all the same. */
+  copyVerifiedMs: number;
 }
+
+const COPY_VERIFIED_EVERY_MS = 10_000;
+/** Signed events of one transport that are verified at once. Its events come one by one, its heartbeats once a second. */
+const VERIFYING_MAX = 64;
 
 /** Logs that were left; an answer from one of them is late, not news. */
 const RETIRED_LOGS_MAX = 16;
@@ -159,6 +169,8 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
 
   let filling = false;
   let fillTimer: Timer | undefined;
+  /** What `fillTimer` waits for is no hole that was seen, but what a lease vouches for. */
+  let isHintPending = false;
   let lastProbeMs = Number.NEGATIVE_INFINITY;
 
   let started = false;
@@ -252,6 +264,9 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
     if (direct) link.highWater = event.seq;
     if (event.seq > newest) newest = event.seq;
     if (event.seq > applied) hole(link);
+    // Once may be a heartbeat that was overtaken; twice, the Core may have gone back.
+    if (event.seq >= applied) link.behind = 0;
+    else if ((direct || isFresh(event)) && ++link.behind >= 2) probe();
   }
 
   function count(link: Link, event: Exclude<RevocationEvent, { type: "heartbeat" | "reset" }>, direct: boolean): void {
@@ -310,6 +325,19 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
     options.onApplied?.(event, link.name);
   }
 
+  /**
+   * Whether a signed event says that it is one which has been applied: then it can change nothing, true or forged, and is not
+   * verified. But for one now and then, so that a forger who names old events shows.
+   */
+  function isAppliedCopy(link: Link, jws: string): boolean {
+    const claim = claimOf(jws);
+    if (claim === undefined || claim.log !== history || (claim.seq > applied && !ahead.has(claim.seq))) return false;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - link.copyVerifiedMs < COPY_VERIFIED_EVERY_MS) return true;
+    link.copyVerifiedMs = nowMs;
+    return false;
+  }
+
   function drop(link: Link, reason: DropReason, detail?: string): void {
     link.drops[reason] = (link.drops[reason] ?? 0) + 1;
     log.warn(`${link.name} ${reason}`, { transport: link.name, reason, detail }, "a revocation event was dropped");
@@ -319,13 +347,14 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
 
   /** An event is missing: another transport may be about to bring it, so a moment is left. */
   function hole(link: Link): void {
-    if (filling || fillTimer !== undefined) return;
+    if (filling || (fillTimer !== undefined && !isHintPending)) return;
     link.gaps++;
     scheduleFill(limits.holeGraceMs);
   }
 
-  function scheduleFill(delayMs: number): void {
+  function scheduleFill(delayMs: number, isHint = false): void {
     if (closing.signal.aborted) return;
+    isHintPending = isHint;
     fillTimer?.cancel();
     fillTimer = clock.schedule(delayMs, () => {
       fillTimer = undefined;
@@ -407,7 +436,7 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
 
   function hear(link: Link, event: RevocationEvent, direct: boolean): void {
     const isNew = event.type === "heartbeat" || event.type === "reset" || event.seq > applied;
-    if (isNew) link.lagMs = Math.max(0, clock.wallMs() - Date.parse(event.at));
+    if (isNew && event.seq >= newest) link.lagMs = Math.max(0, clock.wallMs() - Date.parse(event.at));
     // What a third party repeats or held back for long proves nothing about now.
     if (!direct && !(isNew && isFresh(event))) return;
     link.lastHeardMs = clock.monotonicMs();
@@ -460,6 +489,9 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
       drops: {},
       highWater: 0,
       resumedAt: 0,
+      behind: 0,
+      verifying: 0,
+      copyVerifiedMs: Number.NEGATIVE_INFINITY,
     };
   }
 
@@ -497,13 +529,24 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
             drop(link, "no_key", "no key set to verify it with is configured");
             return;
           }
+          if (isAppliedCopy(link, jws)) {
+            link.duplicates++;
+            return;
+          }
+          if (link.verifying >= VERIFYING_MAX) {
+            drop(link, "too_many");
+            return;
+          }
           let event: RevocationEvent;
+          link.verifying++;
           try {
             event = await verifier.verify(jws);
           } catch (error) {
             if (error instanceof DroppedEvent) drop(link, error.reason, error.message);
             else drop(link, "malformed", messageOf(error));
             return;
+          } finally {
+            link.verifying--;
           }
           if (closing.signal.aborted) return;
           guarded(link, () => accept(link, event, false));
@@ -558,7 +601,7 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
       if (revocationSeq < floor || revocationSeq < blocks.barrier(tenant, service)) return false;
       if (revocationSeq > Math.max(newest, hinted)) {
         hinted = revocationSeq;
-        if (core !== undefined && !filling && fillTimer === undefined) scheduleFill(limits.leaseHintGraceMs);
+        if (core !== undefined && !filling && fillTimer === undefined) scheduleFill(limits.leaseHintGraceMs, true);
       }
       return true;
     },

@@ -20,7 +20,9 @@ function describeExecutable(path: string): string {
 
 test("the build makes an executable for every target, each with the SHA-256 sum of its bytes", () => {
   const built = run(["build.ts", "--all"], { command: process.execPath, cwd: ROOT });
-  expect(built.stderr).toBe("");
+  // On a machine that has not built them yet, Bun fetches the targets' runtimes, and tells how far it is.
+  const complaints = built.stderr.split(/[\r\n]+/).filter((line) => !/^(Downloading \[\d+\])?\s*$/.test(line));
+  expect(complaints).toEqual([]);
   expect(built.code).toBe(0);
   const expected: Record<string, string> = {
     "crypto-edge-linux-x64": "ELF x64 /lib64/ld-linux-x86-64.so.2",

@@ -186,6 +186,31 @@ describe("the Core's keys", () => {
     expect(await fresh()).toBe("no_key");
   });
 
+  test("that can't be had hold up one event, and none after it: what is signed with a known key is believed at once", async () => {
+    const clock = new VirtualClock();
+    let asked = 0;
+    const verifier = createEventVerifier({
+      clock,
+      fetchKeys: async () => (asked++ === 0 ? { keys: [first.jwk] } : await new Promise<never>(() => {})),
+    });
+    const fresh = async (key = first) => {
+      const at = new Date(clock.wallMs()).toISOString();
+      return reasonOf(verifier, await sign({ ...revoke(1, V3), at }, key));
+    };
+    expect(await fresh()).toBe("believed");
+    await clock.advance(300_000);
+    const waiting = reasonOf(verifier, await sign(revoke(2, V3), first));
+    await clock.advance(5_000);
+    expect(await waiting).toBe("believed");
+    // Time stands still: nothing here waits.
+    for (let index = 0; index < 20; index++) expect(await fresh()).toBe("believed");
+    expect(await fresh(second)).toBe("no_key");
+    expect(asked).toBe(2);
+    await clock.advance(5_000);
+    expect(await fresh()).toBe("believed");
+    expect(asked).toBe(3);
+  });
+
   test("that never come don't hold up the caller for ever", async () => {
     const clock = new VirtualClock();
     const verifier = createEventVerifier({ clock, fetchKeys: () => new Promise(() => {}) });
@@ -247,6 +272,25 @@ describe("the guard, with events by a third party", () => {
     expect(control.count("dropAll")).toBe(1);
   });
 
+  test("learns from two heartbeats in a row that the Core's log has gone back, from the Core itself", async () => {
+    const { guard, clock, send, core, control } = await createSignedWorld();
+    core.events = [revoke(1, V3), revoke(2, V3), revoke(3, V3)];
+    for (const event of core.events) await send(event);
+    core.events = core.events.slice(0, 1);
+    await send(heartbeat(1));
+    await send(heartbeat(3));
+    await send(heartbeat(1));
+    await clock.advance(100);
+    expect(core.asked).toEqual([]);
+    await send(heartbeat(1));
+    await clock.advance(100);
+    expect(core.asked).toEqual([`${LOG}:3`]);
+    expect(guard.status()).toMatchObject({ log: LOG, seq: 1 });
+    expect(control.count("dropAll")).toBe(1);
+    await send(revoke(2, { tenant: "u" }));
+    expect(guard.isBlocked("u", "s")).toBe(true);
+  });
+
   test("does not begin with an old event, which may be of a log long gone", async () => {
     const { guard, clock, send, drops } = await createSignedWorld();
     clock.jumpWall(60_000);
@@ -262,6 +306,44 @@ describe("the guard, with events by a third party", () => {
     await send({ type: "reset", log: LOG, seq: 9, at: heartbeat(1).at, reason: "forged" });
     expect(drops()).toEqual({ not_an_event: 1 });
     expect(control.count("dropAll")).toBe(0);
+  });
+
+  test("verifies no copies of what was applied, but for one in ten seconds, so that a forger of them shows", async () => {
+    const { guard, clock, core, sink, send, drops, lines } = await createSignedWorld();
+    core.events = [revoke(1, V3), revoke(2, { tenant: "u" })];
+    const direct = guard.sink("core");
+    for (const event of core.events) direct.deliver(event);
+    const duplicates = () => guard.status().transports[0]!.duplicates;
+    // The first is verified and true, the others are not looked at: these four are forged.
+    await send(revoke(1, V3));
+    for (const seq of [1, 2, 1, 2]) await send(revoke(seq, { tenant: "v" }), second);
+    expect({ duplicates: duplicates(), drops: drops() }).toEqual({ duplicates: 5, drops: {} });
+    await clock.advance(10_000);
+    for (const seq of [1, 2, 1, 2]) await send(revoke(seq, { tenant: "v" }), second);
+    expect({ duplicates: duplicates(), drops: drops() }).toEqual({ duplicates: 8, drops: { no_key: 1 } });
+    expect(lines.filter((line) => line.includes("dropped"))).toHaveLength(1);
+    // What has not been applied is verified each time, whatever place it claims in whatever log.
+    for (const seq of [3, 4]) await send(revoke(seq, { tenant: "v" }), second);
+    await send({ ...revoke(1, { tenant: "v" }), log: "another" }, second);
+    await sink.deliverSigned("a.bnVsbA.b");
+    expect(drops()).toEqual({ no_key: 4, malformed: 1 });
+    expect(guard.isBlocked("v", "s")).toBe(false);
+    expect(guard.status().seq).toBe(2);
+  });
+
+  test("verifies a bounded number at once, and counts what it turns away", async () => {
+    const clock = new VirtualClock();
+    const verifying: (() => void)[] = [];
+    const verifier = { verify: () => new Promise<RevocationEvent>((done) => verifying.push(() => done(heartbeat(1)))) };
+    const { guard } = createWorld({ clock, verifier });
+    const sink = guard.sink("broker");
+    for (let index = 0; index < 1_000; index++) void sink.deliverSigned(`forged.${index}`);
+    expect(verifying).toHaveLength(64);
+    expect(guard.status().transports[0]!.drops).toEqual({ too_many: 936 });
+    for (const done of verifying.splice(0)) done();
+    await clock.advance(1);
+    void sink.deliverSigned("the next");
+    expect(verifying).toHaveLength(1);
   });
 
   test("tells of a burst of drops once", async () => {

@@ -127,6 +127,18 @@ describe("a lease answer", () => {
     expect(guard.isBlocked("t", "s", 3)).toBe(true);
   });
 
+  test("that knows more does not put off the question that a hole asks", async () => {
+    const { guard, core, clock } = createWorld();
+    const sink = guard.sink("nats");
+    sink.deliver(heartbeat(0));
+    core.events = [revoke(1, V3)];
+    expect(guard.admits(answer(1, "u"))).toBe(true);
+    sink.deliver(heartbeat(1));
+    await clock.advance(HOLE_MS);
+    expect(guard.isBlocked("t", "s", 3)).toBe(true);
+    expect(guard.status().transports[0]!.gaps).toBe(1);
+  });
+
   test("of another log drops every lease first, and a late one of the log left is refused", async () => {
     const { guard, control, core } = createWorld();
     core.log = "log-b";
