@@ -349,6 +349,11 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
   function hole(link: Link): void {
     if (filling || (fillTimer !== undefined && !isHintPending)) return;
     link.gaps++;
+    log.warn(
+      `${link.name} gap`,
+      { transport: link.name, after: applied, newest, lagMs: link.lagMs },
+      "revocation events are missing: the Core is asked for them",
+    );
     scheduleFill(limits.holeGraceMs);
   }
 
@@ -553,6 +558,7 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
         },
 
         connected() {
+          if (!link.connected) options.log.info({ transport: link.name }, "a revocation transport is connected");
           link.connected = true;
           link.reason = undefined;
           link.highWater = link.resumedAt;

@@ -130,6 +130,14 @@ describe("a revocation, with real processes", () => {
       new Set(calls.filter(({ sentMs }) => sentMs > ackMs + 1 === after).map(({ outcome }) => outcome));
     expect([...outcomes(true)]).toEqual(["key_revoked"]);
     expect(outcomes(false).has("ok")).toBe(true);
+    // The edge knows it by itself: there is nobody to ask any more.
+    await deployment.core!.stop("SIGKILL");
+    const refused = await fetch(`${deployment.edgeUrl}/v1/keys/decrypt`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ wrapped: Buffer.from(wrapped).toString("base64url") }),
+    });
+    expect(refused.status).toBe(410);
   }, 120_000);
 
   test("that the Core committed just before it was killed is learnt from the log when it is back", async () => {
@@ -191,6 +199,7 @@ describe("a revocation, with real processes", () => {
     deployment.edge!.process.kill("SIGCONT");
     await untilDecrypts(deployment, wrapped, "key_revoked");
     await untilRevocation(deployment, ({ seq }) => seq === before + 10_000);
+    expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
   }, 240_000);
 });
 

@@ -6,7 +6,7 @@ import { settle, VirtualClock } from "../support/virtual-clock.ts";
 import { heartbeat, revoke, V3 } from "./world.ts";
 
 /** A Core whose streams the test holds in its hands, and a sink that takes notes. */
-function createStreamWorld() {
+function createStreamWorld(random: () => number = () => 1) {
   const clock = new VirtualClock();
   const streams: {
     lastEventId: string | undefined;
@@ -29,7 +29,7 @@ function createStreamWorld() {
   };
   const transport = createCoreStream({
     clock,
-    random: () => 1,
+    random,
     core: {
       follow: (lastEventId, onEvent, signal) =>
         new Promise((resolve, reject) => {
@@ -122,6 +122,26 @@ describe("the Core's stream", () => {
     await clock.advance(200);
     expect(streams).toHaveLength(10);
     await transport.close();
+  });
+
+  test("spreads those who back off together over the whole of each wait", async () => {
+    for (const share of [0.25, 0.5]) {
+      const { clock, streams, sink, transport } = createStreamWorld(() => share);
+      await transport.start(sink);
+      const waits: number[] = [];
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const before = streams.length;
+        streams.at(-1)?.fail("connection refused");
+        let waited = 0;
+        while (streams.length === before) {
+          await clock.advance(50);
+          waited += 50;
+        }
+        waits.push(waited);
+      }
+      expect(waits).toEqual([400, 800, 1_600].map((most) => most * share));
+      await transport.close();
+    }
   });
 
   test("delivers nothing after close, leaves no timer, and may be closed twice", async () => {

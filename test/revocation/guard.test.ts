@@ -127,6 +127,30 @@ describe("a lease answer", () => {
     expect(guard.isBlocked("t", "s", 3)).toBe(true);
   });
 
+  test("of a gap and of connections there is a line for each transport, and its lag is of the newest it brought", async () => {
+    const { guard, core, clock, lines } = createWorld();
+    const sink = guard.sink("nats");
+    sink.connected();
+    sink.connected();
+    clock.jumpWall(250);
+    sink.deliver(heartbeat(0));
+    expect(guard.status().transports[0]).toMatchObject({ name: "nats", connected: true, lagMs: 250, gaps: 0 });
+    core.events = [revoke(1, V3), revoke(2, V3)];
+    clock.jumpWall(50);
+    sink.deliver(revoke(2, V3));
+    sink.disconnected("gone");
+    sink.connected();
+    await clock.advance(HOLE_MS);
+    expect(guard.status().transports[0]).toMatchObject({ lagMs: 300, gaps: 1, disconnections: 1, events: 1 });
+    // A number that is older tells nothing new.
+    sink.deliver(revoke(1, V3));
+    expect(guard.status().transports[0]).toMatchObject({ lagMs: 300, duplicates: 1 });
+    const told = (text: string) => lines.filter((line) => line.includes(text) && line.includes('"transport":"nats"'));
+    expect(told("a revocation transport is connected")).toHaveLength(2);
+    expect(told("revocation events are missing")).toHaveLength(1);
+    expect(told("a revocation transport is down")).toHaveLength(1);
+  });
+
   test("that knows more does not put off the question that a hole asks", async () => {
     const { guard, core, clock } = createWorld();
     const sink = guard.sink("nats");

@@ -186,6 +186,19 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       close: () => cache.close(),
     }),
   },
+  {
+    name: "a revocation is taken for a rotation",
+    foundAs: /gone past unapplied/,
+    sink: (sink) => ({
+      ...sink,
+      deliver(event) {
+        if (event.type !== "revoke" || event.service === undefined) return sink.deliver(event);
+        const { log, seq, at, tenant, service, version = 1 } = event;
+        sink.deliver({ type: "rotate", log, seq, at, tenant, service, version });
+      },
+      deliverSigned: async () => {},
+    }),
+  },
 ];
 
 function uncounted(key: Uint8Array): KeySlot {

@@ -20,6 +20,8 @@ export interface Bug {
   front?(cache: TtlLeaseCache, options: TtlLeaseCacheOptions): LeaseCache;
   /** What the guard talks to. */
   control?(cache: TtlLeaseCache): LeaseControl;
+  /** What the transports talk to. */
+  sink?(sink: RevocationSink): RevocationSink;
 }
 
 /** What the invariants want to know of an edge; see invariants.ts. */
@@ -152,8 +154,12 @@ export class SimulatedEdge {
     this.cache = createTtlLeaseCache(options);
     this.front = this.#bug?.front?.(this.cache, options) ?? this.cache;
     guard.attach(this.#bug?.control?.(this.cache) ?? this.cache);
-    const stream = guard.sink("core");
-    this.#brokerSink = guard.sink("broker");
+    const sinkOf = (transport: string): RevocationSink => {
+      const sink = guard.sink(transport);
+      return this.#bug?.sink?.(sink) ?? sink;
+    };
+    const stream = sinkOf("core");
+    this.#brokerSink = sinkOf("broker");
     guard.start();
     this.#connect(stream, life);
   }

@@ -33,6 +33,8 @@ interface EdgeMemory {
   readonly inFlight: Map<string, number>;
   /** Revocations applied, by the Core's own order of them. */
   applied: { order: number; event: RevocationEvent }[];
+  /** Where the edge stood in the event log at the last look. */
+  place: { life: number; log: string | undefined; seq: number; leaseDrops: number } | undefined;
   callTimes: number[];
   checkedChanges: number;
   checkedMs: number;
@@ -47,6 +49,8 @@ export class Invariants implements EdgeObserver {
   #violation: Violation | undefined;
   calls = 0;
   uses = 0;
+  /** Revocations that edges went past in the log, each with its application. */
+  passed = 0;
 
   constructor(scheduler: Scheduler, core: CoreModel) {
     this.#scheduler = scheduler;
@@ -109,6 +113,33 @@ export class Invariants implements EdgeObserver {
   }
 
   // What must hold
+
+  /**
+   * An edge goes past no revocation in the log without having applied it, unless it has dropped every lease meanwhile.
+   * Called now and then for each edge.
+   */
+  placed(edge: SimulatedEdge): void {
+    const memory = this.#memoryOf(edge);
+    const { log, seq, leaseDrops } = edge.guard.status();
+    const before = memory.place;
+    memory.place = { life: edge.life, log, seq, leaseDrops };
+    if (before === undefined || before.log === undefined || before.life !== edge.life) return;
+    if (before.log !== log || before.leaseDrops !== leaseDrops) return;
+    for (const committed of this.#core.committed) {
+      const { event } = committed;
+      if (event.type !== "revoke" || event.log !== log || event.seq <= before.seq || event.seq > seq) continue;
+      this.passed++;
+      if (!memory.applied.includes(committed))
+        this.#fail(edge, `revocation ${log}:${event.seq} was gone past unapplied`);
+    }
+  }
+
+  /** With a live transport for long enough an edge stands where the Core does. */
+  caughtUp(edge: SimulatedEdge): void {
+    const { log, seq } = edge.guard.status();
+    if (log === this.#core.log && seq === this.#core.seq) return;
+    this.#fail(edge, `stands at ${log}:${seq} in the log when the Core is at ${this.#core.log}:${this.#core.seq}`);
+  }
 
   /** A key is about to be used: may it? */
   used(edge: SimulatedEdge, leased: LeasedVersion, operation: "wrap" | "open"): void {
@@ -204,6 +235,7 @@ export class Invariants implements EdgeObserver {
         arrived: new Map(),
         inFlight: new Map(),
         applied: [],
+        place: undefined,
         callTimes: memory?.callTimes ?? [],
         checkedChanges: -1,
         checkedMs: 0,

@@ -21,6 +21,8 @@ const CLOCK_FAULT_GAP_MS = 2_500;
 const HEAL_MS = 45_000;
 const FINAL_MS = 12_000;
 const BLOBS_MAX = 200;
+/** How often the edges' places in the event log are looked at. */
+const PLACE_MS = 500;
 
 export interface Outcome {
   readonly seed: number;
@@ -32,6 +34,8 @@ export interface Outcome {
   readonly uses: number;
   readonly calls: number;
   readonly revocations: number;
+  /** Revocations that edges applied and went past in the log, all edges together. */
+  readonly passed: number;
   /** A digest of the whole history: equal seeds give equal digests. */
   readonly digest: number;
 }
@@ -119,6 +123,7 @@ class World {
       void edge.cache.prewarm(this.#core.services);
       this.#work(edge);
     }
+    this.#watchPlaces();
     await this.#scheduler.run(this.#calmMs, check);
     if (this.#calmMs >= this.#settings.ttlMs) this.#checkSpread();
 
@@ -128,7 +133,13 @@ class World {
     this.#faulty = false;
     this.#heal();
     await this.#scheduler.run(this.#scheduler.nowMs + HEAL_MS, check);
+    for (const edge of this.#edges) this.#invariants.caughtUp(edge);
     await this.#checkEverythingUsable(check);
+  }
+
+  #watchPlaces(): void {
+    for (const edge of this.#edges) this.#invariants.placed(edge);
+    this.#scheduler.after(PLACE_MS, () => this.#watchPlaces());
   }
 
   figures(): Omit<Outcome, "seed" | "violation"> {
@@ -139,6 +150,7 @@ class World {
       uses: this.#invariants.uses,
       calls: this.#invariants.calls,
       revocations: this.#core.committed.length,
+      passed: this.#invariants.passed,
       digest: this.#digest,
     };
   }

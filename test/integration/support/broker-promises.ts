@@ -27,6 +27,8 @@ export interface TestEdge {
   /** How often the Core's stream was asked for missing events. */
   readonly asked: () => number;
   readonly connected: () => boolean;
+  /** How many events the broker brought, heartbeats left out. */
+  readonly brought: () => number;
   readonly drops: () => Readonly<Record<string, number>>;
   /** Closes the transport, as when the process ends; the guard stays. */
   disconnect(): Promise<void>;
@@ -86,6 +88,7 @@ export async function startTestEdge(
     lines,
     asked: () => asked,
     connected: () => link().connected,
+    brought: () => link().events + link().duplicates,
     drops: () => link().drops as Record<string, number>,
     async disconnect() {
       await transport.close();
@@ -153,6 +156,7 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       await eventually(() => one.guard.isBlocked(TENANT, service, 1), "the block at the first edge");
       await eventually(() => two.guard.isBlocked(TENANT, service, 1), "the block at the second edge");
       expect(one.control.calls).toContain(`revoke ${TENANT}/${service}/1`);
+      await eventually(() => one.brought() > 0 && two.brought() > 0, "the event, by the broker itself");
       expect(one.control.count("dropAll")).toBe(0);
     });
 
@@ -160,10 +164,12 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       const services = [newService(), newService(), newService()];
       const edge = await edgeInPlace("sleeper");
       await edge.disconnect();
+      const before = edge.brought();
       for (const service of services) revoke(service);
       // Enough for the Core's heartbeats to show the hole first, if they came by another way than the events.
       await edge.connect();
       await eventually(() => services.every((service) => edge.guard.isBlocked(TENANT, service, 1)), "every block");
+      await eventually(() => edge.brought() >= before + services.length, "every event, by the broker itself");
       expect(edge.control.count("dropAll")).toBe(0);
     });
 
@@ -208,12 +214,14 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       const service = newService();
       await broker.kill();
       await eventually(() => !edge.connected(), "the disconnection");
+      const before = edge.brought();
       revoke(service);
       await eventually(() => !edge.guard.isOpen(), "the silence");
       expect(edge.guard.isBlocked(TENANT, service, 1)).toBe(false);
       await broker.start();
       await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the block");
       await eventually(() => edge.connected() && edge.guard.isOpen(), "the connection");
+      await eventually(() => edge.brought() > before, "the event, by the broker itself");
       expect(edge.control.count("dropAll")).toBe(0);
     }, 180_000);
   });
