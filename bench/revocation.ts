@@ -86,6 +86,8 @@ async function measureTransport(
     allow: ALLOW_EVERY_EDGE,
     publishers: transport.publishers,
   });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => core.close());
   const rows: Row[] = [];
   let most = 0;
   for (const edges of numbers) {
@@ -113,7 +115,6 @@ async function measureTransport(
       for (const host of hosts) host.kill();
     }
   }
-  await core.close();
   const bound = `${P99_OF_A_THOUSAND_MS} ms`;
   rows.push(
     row({ name: `revocation: ${transport.name}, most edges with p99 within ${bound}`, value: most, unit: "edges" }),
