@@ -8,8 +8,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { buildDeb } from "./packaging/deb.ts";
 import { manPage } from "./packaging/man-page.ts";
+import { VERSION } from "./src/base/version.ts";
 import { createProgram } from "./src/cli/program.ts";
-import { VERSION } from "./src/version.ts";
 
 const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
 const OWN_TARGET = `bun-${process.platform}-${process.arch}`;

@@ -1,5 +1,5 @@
 /** create-batch of 1,000 as bytes over HTTP, against the same number of wraps in process. */
-import { createOrchestrator } from "../src/orchestrator.ts";
+import { createOrchestrator } from "../src/edge/operations/orchestrator.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { generateLoad } from "./harness/generator.ts";

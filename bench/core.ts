@@ -2,9 +2,9 @@
 import "reflect-metadata";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { createThrowAwayPki } from "../src/base/pki/throw-away.ts";
 import { KeyStore } from "../src/core/key-store.ts";
 import { createLeaseDesk, DEFAULT_LEASE_TERMS } from "../src/core/leases.ts";
-import { createThrowAwayPki } from "../src/pki/throw-away.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad } from "./harness/generator.ts";
 import { cpuSecondsOf, startServer } from "./harness/processes.ts";

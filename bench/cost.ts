@@ -1,15 +1,16 @@
 /** What policy, usage, metrics and hooks that are absent cost a CreateKey in process, against the path without them. */
-import { Policy } from "../src/access/policy.ts";
-import { systemClock } from "../src/clock/system-clock.ts";
-import { openKeyMemory } from "../src/key-memory/open-key-memory.ts";
-import { createOrchestrator, type Orchestrator } from "../src/orchestrator.ts";
-import { HookRunner } from "../src/plugin/hook-runner.ts";
-import { createHookedOrchestrator } from "../src/plugin/hooked-orchestrator.ts";
-import { OperationLatency } from "../src/telemetry/operation-latency.ts";
-import { timed } from "../src/telemetry/timed-orchestrator.ts";
-import { Usage } from "../src/usage/usage.ts";
-import { UsageCounters } from "../src/usage/usage-counters.ts";
-import { UsageShipper } from "../src/usage/usage-shipper.ts";
+
+import { systemClock } from "../src/base/time/system-clock.ts";
+import { Policy } from "../src/edge/access/policy.ts";
+import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
+import { createHookedOrchestrator } from "../src/edge/operations/hooked-orchestrator.ts";
+import { createOrchestrator, type Orchestrator } from "../src/edge/operations/orchestrator.ts";
+import { timed } from "../src/edge/operations/timed-orchestrator.ts";
+import { HookRunner } from "../src/edge/plugin-host/hook-runner.ts";
+import { OperationLatency } from "../src/edge/telemetry/operation-latency.ts";
+import { Usage } from "../src/edge/usage/usage.ts";
+import { UsageCounters } from "../src/edge/usage/usage-counters.ts";
+import { UsageShipper } from "../src/edge/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";

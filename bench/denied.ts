@@ -3,8 +3,8 @@
  * edge holds, for tenants that exist but are not leased, and for made-up ones, in turns over one connection.
  */
 import { connect, type Socket } from "node:net";
-import { createAesGcmCipher } from "../src/cipher/aes-gcm.ts";
-import { encodeContext } from "../src/cipher/context.ts";
+import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { encodeContext } from "../src/edge/cipher/context.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { startServer } from "./harness/processes.ts";
 import { compare, median } from "./harness/rounds.ts";

@@ -1,9 +1,9 @@
 /** What hooks cost an operation: none registered, ones that answer at once, and ones that answer later. */
-import { systemClock } from "../src/clock/system-clock.ts";
-import { type CreatedKey, createOrchestrator, type Orchestrator } from "../src/orchestrator.ts";
-import { HookRunner } from "../src/plugin/hook-runner.ts";
-import { createHookedOrchestrator } from "../src/plugin/hooked-orchestrator.ts";
-import type { Hooks } from "../src/plugin/hooks.ts";
+import { systemClock } from "../src/base/time/system-clock.ts";
+import { createHookedOrchestrator } from "../src/edge/operations/hooked-orchestrator.ts";
+import { type CreatedKey, createOrchestrator, type Orchestrator } from "../src/edge/operations/orchestrator.ts";
+import { HookRunner } from "../src/edge/plugin-host/hook-runner.ts";
+import type { Hooks } from "../src/edge/plugin-host/hooks.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";

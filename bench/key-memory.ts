@@ -1,9 +1,9 @@
 /** What it costs that service keys live in memory that only this process can read. */
 
-import { createAesGcmCipher } from "../src/cipher/aes-gcm.ts";
-import type { KeyMemoryKind } from "../src/key-memory/key-memory.ts";
-import { openKeyMemory } from "../src/key-memory/open-key-memory.ts";
-import { createOrchestrator } from "../src/orchestrator.ts";
+import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import type { KeyMemoryKind } from "../src/edge/key-memory/key-memory.ts";
+import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
+import { createOrchestrator } from "../src/edge/operations/orchestrator.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";

@@ -1,10 +1,10 @@
 /** What a hit in the lease cache costs with one lease and with 100,000, and what 100,000 leases take of memory. */
 
-import { createTtlLeaseCache, type TtlLeaseCache } from "../src/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../src/cipher/aes-gcm.ts";
-import { systemClock } from "../src/clock/system-clock.ts";
-import { openKeyMemory } from "../src/key-memory/open-key-memory.ts";
-import type { KeySource } from "../src/key-source/key-source.ts";
+import { systemClock } from "../src/base/time/system-clock.ts";
+import { createTtlLeaseCache, type TtlLeaseCache } from "../src/edge/cache/ttl-lease-cache.ts";
+import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
+import type { KeySource } from "../src/edge/key-source/key-source.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { compare, interleave, median, ratePerCpuSecond, spread } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";

@@ -2,7 +2,7 @@
 import "reflect-metadata";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createThrowAwayPki } from "../src/pki/throw-away.ts";
+import { createThrowAwayPki } from "../src/base/pki/throw-away.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad, type Target } from "./harness/generator.ts";
 import { cpuSecondsOf, type ServerProcess, startServer } from "./harness/processes.ts";

@@ -5,7 +5,7 @@
 import "reflect-metadata";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createThrowAwayPki } from "../src/pki/throw-away.ts";
+import { createThrowAwayPki } from "../src/base/pki/throw-away.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad, type LoadRequest, type LoadResult, type Target } from "./harness/generator.ts";
 import { cpuSecondsOf, onCore, startServer } from "./harness/processes.ts";

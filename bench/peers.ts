@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createOrchestrator, type DecryptedKey } from "../src/orchestrator.ts";
+import { createOrchestrator, type DecryptedKey } from "../src/edge/operations/orchestrator.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { compare, interleave, median, ratePerCpuSecond } from "./harness/rounds.ts";

@@ -1,13 +1,13 @@
 /** What counting, auditing and timing an operation cost on the path of a request. */
 import { Histogram, Registry } from "prom-client";
-import type { Principal } from "../src/access/principal.ts";
-import { systemClock } from "../src/clock/system-clock.ts";
-import { OperationLatency } from "../src/telemetry/operation-latency.ts";
-import { AuditLog } from "../src/usage/audit-log.ts";
-import { Usage } from "../src/usage/usage.ts";
-import { UsageCounters } from "../src/usage/usage-counters.ts";
-import type { OperationCall } from "../src/usage/usage-recorder.ts";
-import { UsageShipper } from "../src/usage/usage-shipper.ts";
+import { systemClock } from "../src/base/time/system-clock.ts";
+import type { Principal } from "../src/edge/access/principal.ts";
+import { OperationLatency } from "../src/edge/telemetry/operation-latency.ts";
+import { AuditLog } from "../src/edge/usage/audit-log.ts";
+import { Usage } from "../src/edge/usage/usage.ts";
+import { UsageCounters } from "../src/edge/usage/usage-counters.ts";
+import type { OperationCall } from "../src/edge/usage/usage-recorder.ts";
+import { UsageShipper } from "../src/edge/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { interleave, median, spread } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";

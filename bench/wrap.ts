@@ -1,9 +1,9 @@
 /** CreateKey and DecryptKey in this process, their lease held, against the processor's own speed at AES-256-GCM. */
 
 import { createCipheriv } from "node:crypto";
-import { createAesGcmCipher } from "../src/cipher/aes-gcm.ts";
-import { parseBlob } from "../src/cipher/blob.ts";
-import { createOrchestrator, type DecryptedKey } from "../src/orchestrator.ts";
+import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { parseBlob } from "../src/edge/cipher/blob.ts";
+import { createOrchestrator, type DecryptedKey } from "../src/edge/operations/orchestrator.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
 import { opensslGcmPerSecond } from "./harness/openssl.ts";

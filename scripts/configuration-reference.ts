@@ -5,10 +5,10 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
-import { configurationSchema } from "../src/config/schema.ts";
-import { decodingOf, expectedBy } from "../src/config/schema-types.ts";
+import { decodingOf, expectedBy } from "../src/base/config/schema-types.ts";
 import { coreConfigurationSchema } from "../src/core/core-configuration.ts";
-import { loadPlugins } from "../src/plugin/loader.ts";
+import { configurationSchema } from "../src/edge/config/schema.ts";
+import { loadPlugins } from "../src/edge/plugin-host/loader.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 export const PAGE = "docs/configuration.md";

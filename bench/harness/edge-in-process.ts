@@ -1,13 +1,14 @@
 /** The least around an orchestrator that a bench needs: everything allowed, nothing counted, one lease always held. */
-import type { AccessPolicy } from "../../src/access/access-policy.ts";
-import type { Principal } from "../../src/access/principal.ts";
-import type { LeaseCache, LeasedVersion } from "../../src/cache/lease-cache.ts";
-import { createTtlLeaseCache } from "../../src/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
-import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/cipher/cipher.ts";
-import { systemClock } from "../../src/clock/system-clock.ts";
-import type { KeyMemory } from "../../src/key-memory/key-memory.ts";
-import type { UsageRecorder } from "../../src/usage/usage-recorder.ts";
+
+import { systemClock } from "../../src/base/time/system-clock.ts";
+import type { AccessPolicy } from "../../src/edge/access/access-policy.ts";
+import type { Principal } from "../../src/edge/access/principal.ts";
+import type { LeaseCache, LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
+import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
+import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
+import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/edge/cipher/cipher.ts";
+import type { KeyMemory } from "../../src/edge/key-memory/key-memory.ts";
+import type { UsageRecorder } from "../../src/edge/usage/usage-recorder.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
 

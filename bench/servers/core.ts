@@ -8,9 +8,9 @@ import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { ALLOW_EVERY_EDGE } from "../../src/core/allowance.ts";
 import { startCore } from "../../src/core/core.ts";
-import { createThrowAwayPki } from "../../src/pki/throw-away.ts";
 
 const { directory } = JSON.parse(process.argv[2]!) as { directory: string };
 const pki = await createThrowAwayPki();

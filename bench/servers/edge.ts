@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import "reflect-metadata";
-import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
-import { startEdge } from "../../src/edge.ts";
+import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
+import { startEdge } from "../../src/edge/edge.ts";
 
 const options = JSON.parse(process.argv[2] ?? "{}") as {
   port?: number;

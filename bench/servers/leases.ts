@@ -3,8 +3,8 @@
  * bytes after each step, a JSON line each. Options: { leases, operations, steps }.
  */
 
-import { openKeyMemory } from "../../src/key-memory/open-key-memory.ts";
-import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../src/orchestrator.ts";
+import { openKeyMemory } from "../../src/edge/key-memory/open-key-memory.ts";
+import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../src/edge/operations/orchestrator.ts";
 import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "../harness/edge-in-process.ts";
 import { residentBytesOf } from "../harness/processes.ts";
 

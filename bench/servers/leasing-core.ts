@@ -4,9 +4,9 @@
  */
 import "reflect-metadata";
 import { randomBytes } from "node:crypto";
+import type { ServerCertificates } from "../../src/base/network/tls/server.ts";
 import { ALLOW_EVERY_EDGE } from "../../src/core/allowance.ts";
 import { startCore } from "../../src/core/core.ts";
-import type { ServerCertificates } from "../../src/tls/server.ts";
 
 const options = JSON.parse(process.argv[2] ?? "{}") as { tls: ServerCertificates; database: string };
 const core = await startCore({

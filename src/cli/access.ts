@@ -1,7 +1,7 @@
 /** `crypto-edge access explain`: which rule decides. */
 import type { Command } from "commander";
-import type { Operation } from "../access/access-policy.ts";
-import { isName } from "../names.ts";
+import { isName } from "../base/names.ts";
+import type { Operation } from "../edge/access/access-policy.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
 const OPERATIONS: readonly string[] = ["create", "decrypt", "rewrap"] satisfies Operation[];
@@ -27,11 +27,11 @@ export function registerAccess(program: Command): void {
         if (!isName(name))
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
       }
-      const { Policy } = await import("../access/policy.ts");
-      const { parsePrincipalId } = await import("../access/principal-id.ts");
-      const { systemClock } = await import("../clock/system-clock.ts");
-      const { loadConfiguration } = await import("../config/load-with-plugins.ts");
-      const { policyRules } = await import("../config/policy-rules.ts");
+      const { Policy } = await import("../edge/access/policy.ts");
+      const { parsePrincipalId } = await import("../edge/access/principal-id.ts");
+      const { systemClock } = await import("../base/time/system-clock.ts");
+      const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+      const { policyRules } = await import("../edge/config/policy-rules.ts");
       const { configuration } = await loadConfiguration(options.config);
       const policy = new Policy(policyRules(configuration.policies), systemClock);
       const { allowed, ruleIndex, reasons } = policy.explain(parsePrincipalId(id), operation, tenant, service);

@@ -1,6 +1,6 @@
 /** `crypto-edge audit verify FILE…` */
 import { type Command, InvalidArgumentError } from "commander";
-import type { ChainHead } from "../usage/audit-chain.ts";
+import type { ChainHead } from "../edge/usage/audit-chain.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
 export function registerAudit(program: Command): void {
@@ -14,7 +14,7 @@ export function registerAudit(program: Command): void {
     .option("--json", "as JSON: { ok, lines, head, problems, notes }")
     .addHelpText("after", "\nExample:\n  crypto-edge audit verify /var/log/crypto-edge/audit.jsonl*")
     .action(async (files: string[], options: { head?: ChainHead; json?: boolean }) => {
-      const { verifyAudit } = await import("../usage/audit-verify.ts");
+      const { verifyAudit } = await import("../edge/usage/audit-verify.ts");
       const { problems, notes, lines, head } = await verifyAudit(files, options.head);
       if (problems.length > 0) process.exitCode = EXIT_FAILED;
       if (options.json) {

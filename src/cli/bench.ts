@@ -21,7 +21,7 @@ export function registerBench(program: Command): void {
       const seconds = Number(options.seconds);
       if (!(seconds > 0 && seconds <= 600))
         program.error(`error: --seconds takes a number up to 600, not "${options.seconds}"`);
-      const { measureCipher } = await import("../bench/measure-cipher.ts");
+      const { measureCipher } = await import("./bench/measure-cipher.ts");
       const rows = measureCipher(seconds * 1000);
       const edge = options.edge === undefined ? undefined : await edgeLatency(options.edge, options.tenant, seconds);
       if (options.json) {
@@ -42,6 +42,6 @@ export function registerBench(program: Command): void {
 }
 
 async function edgeLatency(url: string, tenant: string, seconds: number) {
-  const { measureEdge } = await import("../bench/measure-edge.ts");
+  const { measureEdge } = await import("./bench/measure-edge.ts");
   return measureEdge(url, tenant, seconds * 1000);
 }

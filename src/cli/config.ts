@@ -12,8 +12,8 @@ export function registerConfig(program: Command): void {
     .option("--json", "as JSON: { ok, problems }")
     .addHelpText("after", "\nExample:\n  crypto-edge config check edge.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../config/load.ts");
-      const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+      const { ConfigurationError } = await import("../edge/config/load.ts");
+      const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       let problems: readonly string[] = [];
       try {
         await loadConfiguration(file);
@@ -30,7 +30,7 @@ export function registerConfig(program: Command): void {
     .command("schema")
     .description("print the configuration's JSON Schema, for an editor")
     .action(async () => {
-      const { configurationSchema } = await import("../config/schema.ts");
+      const { configurationSchema } = await import("../edge/config/schema.ts");
       console.log(JSON.stringify(configurationSchema(), null, 2));
     });
 }

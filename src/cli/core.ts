@@ -221,7 +221,7 @@ async function administer(
 ): Promise<void> {
   const { join } = await import("node:path");
   const { createAdminClient } = await import("../core/admin-client.ts");
-  const { readCoreCertificates } = await import("../key-source/core/core-certificates.ts");
+  const { readCoreCertificates } = await import("../edge/key-source/core/core-certificates.ts");
   const client = createAdminClient({
     url: options.url,
     certificates: readCoreCertificates({

@@ -18,7 +18,7 @@ export function registerDev(program: Command): void {
     .action(async (options: DevOptions) => {
       const port = portOf(program, "--port", options.port);
       const corePort = portOf(program, "--core-port", options.corePort);
-      const { startDev } = await import("../dev.ts");
+      const { startDev } = await import("./run-dev.ts");
       const { stopSignal } = await import("./stop-signal.ts");
       const stopped = stopSignal();
       const dev = await startDev({ port, corePort, edgeId: EDGE_ID });
@@ -29,7 +29,7 @@ export function registerDev(program: Command): void {
     });
 }
 
-function introduction(dev: import("../dev.ts").Dev, wrapped: string): string {
+function introduction(dev: import("./run-dev.ts").Dev, wrapped: string): string {
   const call = (operation: string, body: object): string =>
     `  curl -sS ${dev.edgeUrl}/v1/keys/${operation} -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   return [

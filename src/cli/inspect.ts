@@ -1,8 +1,8 @@
 /** `crypto-edge inspect`: what a blob or a sealed file says of itself, offline. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import type { Command } from "commander";
-import { fromBase64url } from "../base64url.ts";
-import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
+import { fromBase64url } from "../base/base64url.ts";
+import { parseBlob, type WrappedKey } from "../edge/cipher/blob.ts";
 
 const START_LENGTH = 4096;
 const NOTE = "Nothing of this has been verified: only opening it does that.";
@@ -43,7 +43,7 @@ export function registerInspect(program: Command): void {
 }
 
 async function inspect(argument: string): Promise<Inspected> {
-  const { isSealedFile, readSealedHeader } = await import("../seal/format.ts");
+  const { isSealedFile, readSealedHeader } = await import("../sdk/seal/format.ts");
   const input = argument === "-" ? readFileSync(0) : readIfFile(argument);
   if (input !== undefined && isSealedFile(input)) {
     return { kind: "sealed file", wrapped: parseBlob(readSealedHeader(input).wrapped) };

@@ -1,7 +1,7 @@
 /** `crypto-edge pki …`: a certificate authority of one's own, and certificates for Core, edges and clients. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { CertificateRequest } from "../pki/authority.ts";
-import type { Identity } from "../pki/identity.ts";
+import type { CertificateRequest } from "../base/pki/authority.ts";
+import type { Identity } from "../base/pki/identity.ts";
 
 interface IssueOptions {
   readonly dir: string;
@@ -39,8 +39,8 @@ Examples:
     .option("--json", "as JSON")
     .addHelpText("after", "\nExample:\n  crypto-edge pki init --trust-domain example.org --dir pki")
     .action(async (options: { trustDomain: string; dir: string; days?: number; force?: boolean; json?: boolean }) => {
-      const { createAuthority } = await import("../pki/authority.ts");
-      const { writeCertificateAndKey } = await import("../pki/files.ts");
+      const { createAuthority } = await import("../base/pki/authority.ts");
+      const { writeCertificateAndKey } = await import("../base/pki/files.ts");
       const authority = await createAuthority({
         trustDomain: options.trustDomain,
         ...(options.days === undefined ? {} : { days: options.days }),
@@ -82,8 +82,8 @@ Examples:
     .option("--json", "as JSON")
     .addHelpText("after", "\nExample:\n  crypto-edge pki revoke pki/billing-api.pem")
     .action(async (paths: string[], options: { dir: string; json?: boolean }) => {
-      const { describeCertificate, makeRevocationList } = await import("../pki/authority.ts");
-      const { noteRevoked, readAuthority, readPem, writeRevocationList } = await import("../pki/files.ts");
+      const { describeCertificate, makeRevocationList } = await import("../base/pki/authority.ts");
+      const { noteRevoked, readAuthority, readPem, writeRevocationList } = await import("../base/pki/files.ts");
       const authority = readAuthority(options.dir);
       const certificates = paths.map((path) => readPem(path));
       const serials = certificates.map((certificate) => describeCertificate(certificate).serial);
@@ -110,9 +110,9 @@ function issuing(command: Command, description: string): Command {
 }
 
 async function issue(options: IssueOptions, identity: Identity, name: string): Promise<void> {
-  const { issueCertificate } = await import("../pki/authority.ts");
-  const { spiffeId } = await import("../pki/identity.ts");
-  const { readAuthority, writeCertificateAndKey } = await import("../pki/files.ts");
+  const { issueCertificate } = await import("../base/pki/authority.ts");
+  const { spiffeId } = await import("../base/pki/identity.ts");
+  const { readAuthority, writeCertificateAndKey } = await import("../base/pki/files.ts");
   const authority = readAuthority(options.dir);
   const request: CertificateRequest = {
     identity,
@@ -126,8 +126,8 @@ async function issue(options: IssueOptions, identity: Identity, name: string): P
 }
 
 async function report(id: string, files: { certificate: string; key: string }, json: boolean): Promise<void> {
-  const { describeCertificate } = await import("../pki/authority.ts");
-  const { readPem } = await import("../pki/files.ts");
+  const { describeCertificate } = await import("../base/pki/authority.ts");
+  const { readPem } = await import("../base/pki/files.ts");
   const { serial, notAfter, dns, ip } = describeCertificate(readPem(files.certificate));
   if (json) {
     console.log(JSON.stringify({ id, ...files, serial, notAfter: notAfter.toISOString(), dns, ip }));

@@ -18,8 +18,8 @@ export function registerPlugin(program: Command): void {
       "\nExample:\n  crypto-edge plugin check ./plugins/static --config edge.yaml --key tenant-a/billing",
     )
     .action(async (dir: string, options: { config?: string; away?: string; key?: string; json?: boolean }) => {
-      const { checkPlugin } = await import("../plugin/conformance/check-plugin.ts");
-      const { printReport, totalsOf } = await import("../plugin/conformance/report.ts");
+      const { checkPlugin } = await import("../sdk/conformance/check-plugin.ts");
+      const { printReport, totalsOf } = await import("../sdk/conformance/report.ts");
       const report = await checkPlugin(dir, options);
       const totals = totalsOf(report);
       console.log(options.json ? JSON.stringify({ ...report, totals }, null, 2) : printReport(report));
@@ -41,7 +41,7 @@ export function registerPlugin(program: Command): void {
       "\nExample:\n  crypto-edge plugin new my-kms --kind key-source && crypto-edge plugin check my-kms",
     )
     .action(async (name: string, options: { kind: string; dir?: string }) => {
-      const { writeTemplate } = await import("../plugin/template/write-template.ts");
+      const { writeTemplate } = await import("../sdk/template/write-template.ts");
       const { folder, files } = writeTemplate(name, options.kind as never, options.dir);
       for (const file of files) console.log(`${folder}/${file}`);
       console.log(`\nNext: crypto-edge plugin check ${folder}`);

@@ -1,6 +1,6 @@
 /** The program: its commands, and what a failure of one looks like to a person. */
 import { Command, CommanderError } from "commander";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
 import { registerBench } from "./bench.ts";

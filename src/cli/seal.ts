@@ -1,6 +1,6 @@
 /** `crypto-edge seal FILE`, `crypto-edge open FILE` */
 import type { Command } from "commander";
-import { isName } from "../names.ts";
+import { isName } from "../base/names.ts";
 
 const DEFAULT_EDGE = "http://127.0.0.1:7402";
 const SUFFIX = ".sealed";
@@ -23,7 +23,7 @@ export function registerSeal(program: Command): void {
         if (!isName(name))
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
       }
-      const { sealFile } = await import("../seal/seal-file.ts");
+      const { sealFile } = await import("../sdk/seal/seal-file.ts");
       await run(options, input, options.output ?? input + SUFFIX, (job) => sealFile(job, { tenant, service }));
     });
 
@@ -32,7 +32,7 @@ export function registerSeal(program: Command): void {
     .action(async (input: string, options: FileOptions) => {
       const output = options.output ?? (input.endsWith(SUFFIX) ? input.slice(0, -SUFFIX.length) : undefined);
       if (output === undefined) program.error(`error: ${input} does not end in ${SUFFIX}: name the output with -o`);
-      const { openFile } = await import("../seal/seal-file.ts");
+      const { openFile } = await import("../sdk/seal/seal-file.ts");
       await run(options, input, output, openFile);
     });
 }
@@ -56,9 +56,9 @@ async function run(
   options: FileOptions,
   input: string,
   output: string,
-  work: (job: import("../seal/seal-file.ts").FileJob) => Promise<void>,
+  work: (job: import("../sdk/seal/seal-file.ts").FileJob) => Promise<void>,
 ): Promise<void> {
-  const { createClient } = await import("../client/client.ts");
+  const { createClient } = await import("../sdk/client/client.ts");
   const progress = process.stderr.isTTY && !options.quiet ? progressBar() : undefined;
   try {
     await work({

@@ -1,8 +1,8 @@
 /** `crypto-edge serve --config FILE`: the edge. */
 import { join, parse } from "node:path";
 import type { Command } from "commander";
-import type { Configuration } from "../config/schema.ts";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Configuration } from "../edge/config/schema.ts";
 
 export function registerServe(program: Command): void {
   program
@@ -18,14 +18,14 @@ export function registerServe(program: Command): void {
     )
     .action(async ({ config, worker }: { config: string; worker?: number }) => {
       if (worker !== undefined) return serveAsWorker(config, worker);
-      const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+      const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       const loaded = await loadConfiguration(config);
-      const { workerCount } = await import("../workers/shared-ports.ts");
+      const { workerCount } = await import("../edge/workers/shared-ports.ts");
       const count = workerCount(loaded.configuration);
       if (count > 1) return superviseEdge(config, loaded.configuration, count);
-      const { startEdge } = await import("../edge.ts");
-      const { systemClock } = await import("../clock/system-clock.ts");
-      const { openServiceManager } = await import("../service-manager/service-manager.ts");
+      const { startEdge } = await import("../edge/edge.ts");
+      const { systemClock } = await import("../base/time/system-clock.ts");
+      const { openServiceManager } = await import("../base/service-manager.ts");
       const { onReloadSignal } = await import("./reload-signal.ts");
       const { stopSignal } = await import("./stop-signal.ts");
       // Signals are heard before anybody can know that this process runs: none ends it by default.
@@ -51,8 +51,8 @@ export function registerServe(program: Command): void {
     });
 }
 
-async function reload(edge: import("../edge.ts").Edge, config: string): Promise<void> {
-  const { loadConfiguration } = await import("../config/load-with-plugins.ts");
+async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
+  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
   try {
     await edge.reload((await loadConfiguration(config)).configuration);
   } catch (error) {
@@ -62,11 +62,11 @@ async function reload(edge: import("../edge.ts").Edge, config: string): Promise<
 
 /** The process that starts the workers, replaces one that dies, and answers no request itself. */
 async function superviseEdge(config: string, configuration: Configuration, count: number): Promise<void> {
-  const { systemClock } = await import("../clock/system-clock.ts");
-  const { openServiceManager } = await import("../service-manager/service-manager.ts");
-  const { createLog } = await import("../telemetry/log.ts");
-  const { checkPortsFree } = await import("../workers/shared-ports.ts");
-  const { superviseWorkers } = await import("../workers/supervisor.ts");
+  const { systemClock } = await import("../base/time/system-clock.ts");
+  const { openServiceManager } = await import("../base/service-manager.ts");
+  const { createLog } = await import("../base/log.ts");
+  const { checkPortsFree } = await import("../edge/workers/shared-ports.ts");
+  const { superviseWorkers } = await import("../edge/workers/supervisor.ts");
   const { onReloadSignal } = await import("./reload-signal.ts");
   const { stopSignal } = await import("./stop-signal.ts");
   const log = createLog(configuration.log.level);
@@ -91,9 +91,9 @@ async function superviseEdge(config: string, configuration: Configuration, count
 }
 
 async function serveAsWorker(config: string, index: number): Promise<void> {
-  const { openWorkerChannel } = await import("../workers/worker.ts");
-  const { loadConfiguration } = await import("../config/load-with-plugins.ts");
-  const { startEdge } = await import("../edge.ts");
+  const { openWorkerChannel } = await import("../edge/workers/worker.ts");
+  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+  const { startEdge } = await import("../edge/edge.ts");
   const channel = openWorkerChannel(index);
   const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.

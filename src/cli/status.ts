@@ -1,6 +1,6 @@
 /** `crypto-edge status`: how an edge is, asked of the edge itself. */
 import type { Command } from "commander";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
 const DEFAULT_EDGE = "http://127.0.0.1:7402";

@@ -1,6 +1,6 @@
 /** `crypto-edge version` */
 import type { Command } from "commander";
-import { COMMIT, TARGET, VERSION } from "../version.ts";
+import { COMMIT, TARGET, VERSION } from "../base/version.ts";
 
 export function registerVersion(program: Command): void {
   program

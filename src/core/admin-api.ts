@@ -1,8 +1,8 @@
 /** `/core/v1/admin/…` (docs/core.md): the reference Core's own calls, for administrators' certificates. */
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { RevocationScope } from "../cache/lease-cache.ts";
-import { NAME_PATTERN } from "../names.ts";
+import { NAME_PATTERN } from "../base/names.ts";
+import type { RevocationScope } from "../edge/cache/lease-cache.ts";
 import type { CoreAdmin } from "./admin.ts";
 import { CoreError } from "./core-error.ts";
 

@@ -1,7 +1,7 @@
 /** The administrator's side of `/core/v1/admin/…`: what `crypto-edge core rotate` and its like call. */
-import { systemClock } from "../clock/system-clock.ts";
-import { type CoreCertificates, oneLine } from "../key-source/core/core-certificates.ts";
-import { CoreCallError, CoreConnection } from "../key-source/core/core-connection.ts";
+import { systemClock } from "../base/time/system-clock.ts";
+import { type CoreCertificates, oneLine } from "../edge/key-source/core/core-certificates.ts";
+import { CoreCallError, CoreConnection } from "../edge/key-source/core/core-connection.ts";
 
 export interface AdminClient {
   /** The answer's JSON. @throws CoreCallError with the Core's own sentence */

@@ -1,5 +1,5 @@
 /** What an administrator can do: in-process for `dev` and tests, and behind `/core/v1/admin/…`. */
-import type { RevocationScope } from "../cache/lease-cache.ts";
+import type { RevocationScope } from "../edge/cache/lease-cache.ts";
 import type { LoggedEvent } from "./events.ts";
 import type { KeyStore, ServiceSummary, TenantSummary } from "./key-store.ts";
 import type { UsageTotal } from "./usage-intake.ts";

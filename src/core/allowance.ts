@@ -1,4 +1,4 @@
-import { compileGlobs } from "../access/glob.ts";
+import { compileGlobs } from "../edge/access/glob.ts";
 
 /** Which edges may lease which service keys. Nothing is allowed by default. */
 export interface EdgeAllowance {

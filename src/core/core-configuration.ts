@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { LineCounter, parseDocument } from "yaml";
-import { type ConfigurationProblem, decodeConfiguration, isRecord } from "../config/decode.ts";
-import { ConfigurationError } from "../config/load.ts";
-import { oneOf, optional, PluginEntries } from "../config/schema.ts";
-import { Address, Duration, Path, Section } from "../config/schema-types.ts";
+import { type ConfigurationProblem, decodeConfiguration, isRecord } from "../base/config/decode.ts";
+import { Address, Duration, Path, Section } from "../base/config/schema-types.ts";
+import { ConfigurationError } from "../edge/config/load.ts";
+import { oneOf, optional, PluginEntries } from "../edge/config/schema.ts";
 import { DEFAULT_RETAINED_EVENTS } from "./key-store.ts";
 
 const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });

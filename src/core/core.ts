@@ -6,21 +6,22 @@
  * core.admin.createService("tenant-a", "billing");
  * await core.close();
  */
-import { readRevocationLists } from "../access/revocation-list.ts";
-import type { Clock } from "../clock/clock.ts";
-import { systemClock } from "../clock/system-clock.ts";
-import { messageOf } from "../errors.ts";
-import { describeCertificate } from "../pki/authority.ts";
-import { parseSpiffeId } from "../pki/identity.ts";
-import { BodyTooLarge, readBody } from "../tls/body.ts";
-import type { Peer } from "../tls/peer.ts";
+
+import { messageOf } from "../base/errors.ts";
+import { BodyTooLarge, readBody } from "../base/network/tls/body.ts";
+import type { Peer } from "../base/network/tls/peer.ts";
 import {
   type ServerCertificates,
   startTlsServer,
   type TlsRequest,
   type TlsResponse,
   type TlsServer,
-} from "../tls/server.ts";
+} from "../base/network/tls/server.ts";
+import { describeCertificate } from "../base/pki/authority.ts";
+import { parseSpiffeId } from "../base/pki/identity.ts";
+import { readRevocationLists } from "../base/pki/revocation-list.ts";
+import type { Clock } from "../base/time/clock.ts";
+import { systemClock } from "../base/time/system-clock.ts";
 import { type CoreAdmin, createAdmin, type EdgeState } from "./admin.ts";
 import { adminCall } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";

@@ -5,8 +5,8 @@
  * A stream that reads too slowly is not buffered for: it falls back to reading the log, in pages, at its own pace.
  */
 import { ServerResponse } from "node:http";
-import type { Clock, Timer } from "../clock/clock.ts";
-import type { TlsResponse } from "../tls/server.ts";
+import type { TlsResponse } from "../base/network/tls/server.ts";
+import type { Clock, Timer } from "../base/time/clock.ts";
 import { type CoreEvent, eventFrame, type LoggedEvent, parseEventId } from "./events.ts";
 
 export interface EventLog {

@@ -3,10 +3,10 @@
  *
  * By synchronous `node:crypto` rather than a library: a Core answers thousands of leases a second, and this seals ten
  * to twenty times as fast as the promise-based libraries. Each half is tested against an independent
- * implementation (test/key-source/hpke.test.ts).
+ * implementation (test/edge/key-source/hpke.test.ts).
  */
 import { createCipheriv, createHmac, createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
-import { wipe } from "../wipe.ts";
+import { wipe } from "../base/wipe.ts";
 
 const ascii = (text: string): Buffer => Buffer.from(text, "latin1");
 const EMPTY = Buffer.alloc(0);

@@ -6,10 +6,10 @@
  */
 import { Database, type Statement } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
-import type { RevocationScope } from "../cache/lease-cache.ts";
-import type { LeasableState } from "../key-source/key-source.ts";
-import { isName } from "../names.ts";
-import { wipe } from "../wipe.ts";
+import { isName } from "../base/names.ts";
+import { wipe } from "../base/wipe.ts";
+import type { RevocationScope } from "../edge/cache/lease-cache.ts";
+import type { LeasableState } from "../edge/key-source/key-source.ts";
 import { CoreError } from "./core-error.ts";
 import { unwrapKey, wrapKey } from "./envelope.ts";
 import type { LoggedEvent } from "./events.ts";

@@ -1,8 +1,8 @@
 /** `POST /core/v1/leases` (core-protocol.md, "Leases"). */
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { NAME_PATTERN } from "../names.ts";
-import { wipe } from "../wipe.ts";
+import { NAME_PATTERN } from "../base/names.ts";
+import { wipe } from "../base/wipe.ts";
 import type { AllowsLease } from "./allowance.ts";
 import { CoreError } from "./core-error.ts";
 import { createSealer, X25519_KEY_BYTES } from "./hpke.ts";

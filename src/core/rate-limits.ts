@@ -1,5 +1,5 @@
-import { TokenBucket } from "../access/token-bucket.ts";
-import type { Clock } from "../clock/clock.ts";
+import type { Clock } from "../base/time/clock.ts";
+import { TokenBucket } from "../base/time/token-bucket.ts";
 
 /** Ten seconds' worth at once: an edge that starts asks for all its keys. */
 const BURST_SECONDS = 10;

@@ -1,13 +1,13 @@
 /** The Core as a process: its configuration file, its log, its certificates reloaded at SIGHUP. */
 import { readFileSync } from "node:fs";
+import { messageOf } from "../base/errors.ts";
+import { createLog, type Log } from "../base/log.ts";
+import { systemClock } from "../base/time/system-clock.ts";
+import { wipe } from "../base/wipe.ts";
 import { onReloadSignal } from "../cli/reload-signal.ts";
-import { systemClock } from "../clock/system-clock.ts";
-import { ConfigurationError } from "../config/load.ts";
-import { messageOf } from "../errors.ts";
-import { type LoadedPlugins, loadPlugins } from "../plugin/loader.ts";
-import { SectionError } from "../plugin/plugin.ts";
-import { createLog, type Log } from "../telemetry/log.ts";
-import { wipe } from "../wipe.ts";
+import { ConfigurationError } from "../edge/config/load.ts";
+import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
+import { SectionError } from "../edge/plugin-host/plugin.ts";
 import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";
 import { type CoreConfiguration, readCoreConfiguration } from "./core-configuration.ts";
 import type { EventPublisher } from "./event-publisher.ts";

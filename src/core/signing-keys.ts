@@ -6,7 +6,7 @@
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from "jose";
-import { wipe } from "../wipe.ts";
+import { wipe } from "../base/wipe.ts";
 import type { CoreEvent } from "./events.ts";
 import type { KeyStore } from "./key-store.ts";
 

@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readCoreCertificates } from "../../src/key-source/core/core-certificates.ts";
-import { createCoreClient } from "../../src/key-source/core/core-client.ts";
+import { readCoreCertificates } from "../../src/edge/key-source/core/core-certificates.ts";
+import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

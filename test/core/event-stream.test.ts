@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { EventEmitter } from "node:events";
+import type { TlsResponse } from "../../src/base/network/tls/server.ts";
 import { EventStream } from "../../src/core/event-stream.ts";
 import type { LoggedEvent } from "../../src/core/events.ts";
-import type { TlsResponse } from "../../src/tls/server.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const LOG = "00112233445566778899aabbccddeeff";

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { KeySourceError } from "../../src/key-source/key-source.ts";
+import { KeySourceError } from "../../src/edge/key-source/key-source.ts";
 import { startCoreWorld } from "../support/core-world.ts";
 
 /** For a busy machine. */

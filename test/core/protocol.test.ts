@@ -1,8 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { request as httpsRequest } from "node:https";
-import { createCoreClient } from "../../src/key-source/core/core-client.ts";
-import { type ClientFiles, createThrowAwayPki } from "../../src/pki/throw-away.ts";
+import { type ClientFiles, createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
+import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
 
 /** For a busy machine. */
@@ -169,7 +169,7 @@ describe("core-protocol.md", () => {
   test("a certificate of another trust domain, though of the same CA, is nobody here", async () => {
     await using world = await startCoreWorld({ createOnFirstUse: true });
     const authority = { ...world.pki.authority, trustDomain: "elsewhere.org" };
-    const { issueCertificate } = await import("../../src/pki/authority.ts");
+    const { issueCertificate } = await import("../../src/base/pki/authority.ts");
     for (const identity of [{ kind: "edge", edge: "edge-1" }, { kind: "core-admin" }] as const) {
       const { certificate, key } = await issueCertificate(authority, { identity });
       const files = { ca: authority.certificate, cert: certificate, key };
@@ -247,7 +247,7 @@ describe("core-protocol.md", () => {
 
   test("an edge whose certificate is revoked is let in no more, and its open stream ends, once the lists are read again", async () => {
     await using world = await startCoreWorld({ createOnFirstUse: true, heartbeatMs: 20 });
-    const { makeRevocationList } = await import("../../src/pki/authority.ts");
+    const { makeRevocationList } = await import("../../src/base/pki/authority.ts");
     const [bad, good] = [await world.pki.edge("edge-1"), await world.pki.edge("edge-1")];
     const follow = (certificates: ClientFiles) => {
       const client = createCoreClient({ url: world.core.url, certificates });

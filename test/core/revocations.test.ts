@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { CoreEvent } from "../../src/core/events.ts";
-import type { CoreClient } from "../../src/key-source/core/core-client.ts";
+import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
 
 /** For a busy machine. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { loadConfiguration } from "../../src/config/load-with-plugins.ts";
 import { readCoreConfiguration } from "../../src/core/core-configuration.ts";
+import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { readBlocks } from "../support/pages.ts";
 
 const EXAMPLES = resolve(import.meta.dir, "../../examples");

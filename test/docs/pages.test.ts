@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { configurationReference, PAGE } from "../../scripts/configuration-reference.ts";
-import { HTTP_STATUS } from "../../src/errors.ts";
+import { HTTP_STATUS } from "../../src/base/errors.ts";
 import { ROOT } from "../support/pages.ts";
 
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
@@ -41,7 +41,9 @@ describe("docs/errors.md", () => {
   });
 
   test("tells of no code that there is not", () => {
-    const source = `${read("src/errors.ts")}${(readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[])
+    const source = `${read("src/base/errors.ts")}${(
+      readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[]
+    )
       .filter((name) => name.endsWith(".ts"))
       .map((name) => read(`src/server/${name}`))
       .join("")}`;

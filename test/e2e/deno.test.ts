@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { createClient } from "../../src/client/client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
 import { type Running, start, temporaryFolder } from "./support/binary.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { createClient } from "../../src/client/client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
 import vectors from "../vectors/blob-v1.json" with { type: "json" };
 import { run, start, temporaryFolder } from "./support/binary.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
-import { CryptoEdgeError } from "../../src/client/index.ts";
+import { CryptoEdgeError } from "../../src/sdk/client/index.ts";
 import { run, start, temporaryFolder, until } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 

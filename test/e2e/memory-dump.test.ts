@@ -8,7 +8,7 @@ import { createHmac, hkdfSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { encodeIdentity, parseBlob } from "../../src/cipher/blob.ts";
+import { encodeIdentity, parseBlob } from "../../src/edge/cipher/blob.ts";
 import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
 import { type Found, type Sought, searchProcess } from "../support/key-search.ts";
 import { mappings } from "../support/process-memory.ts";

@@ -12,8 +12,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createClient } from "../../src/client/client.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/base/version.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
 import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";

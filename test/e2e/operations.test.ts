@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import type { ClientCreatedKey } from "../../src/client/client.ts";
-import { rotatedFiles } from "../../src/usage/audit-file.ts";
+import { rotatedFiles } from "../../src/edge/usage/audit-file.ts";
+import type { ClientCreatedKey } from "../../src/sdk/client/client.ts";
 import { DatagramSocket } from "../support/datagram-socket.ts";
 import { run, until } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createClient } from "../../src/client/client.ts";
-import { CryptoEdgeError } from "../../src/client/index.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
+import { CryptoEdgeError } from "../../src/sdk/client/index.ts";
 import { until } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 import { type Fault, FaultyCore } from "./support/faulty-core.ts";

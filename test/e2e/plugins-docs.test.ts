@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, symlinkSync } from "node:fs";
 import { resolve } from "node:path";
-import { keySourceRules } from "../../src/plugin/conformance/key-source.ts";
-import { auditSinkRules, transportRules } from "../../src/plugin/conformance/other-kinds.ts";
+import { keySourceRules } from "../../src/sdk/conformance/key-source.ts";
+import { auditSinkRules, transportRules } from "../../src/sdk/conformance/other-kinds.ts";
 import { BINARY, run, temporaryFolder } from "./support/binary.ts";
 
 const PAGE = readFileSync(resolve(import.meta.dir, "../../docs/plugins.md"), "utf8");
@@ -39,7 +39,7 @@ test("every step of the first plugin does what the page says", () => {
 }, 60_000);
 
 test("the night watch of the page refuses, whatever the hour", async () => {
-  const { createClient } = await import("../../src/client/client.ts");
+  const { createClient } = await import("../../src/sdk/client/client.ts");
   const { start } = await import("./support/binary.ts");
   using folder = temporaryFolder();
   symlinkSync(BINARY, folder.file("crypto-edge"));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { createClient } from "../../src/client/client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
 import { CREDENTIALS, KEY_ARN, REGION, startLocalKms } from "../integration/support/local-kms.ts";
 import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 

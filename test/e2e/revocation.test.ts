@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { createClient } from "../../src/client/client.ts";
 import { type AdminClient, createAdminClient } from "../../src/core/admin-client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
 import { startNatsServer } from "../integration/support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "../integration/support/rabbitmq-server.ts";
 import { until } from "./support/binary.ts";

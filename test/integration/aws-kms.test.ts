@@ -5,10 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createKmsSource } from "../../plugins/aws-kms/plugin.ts";
-import { systemClock } from "../../src/clock/system-clock.ts";
-import type { KeySource, LeaseGrant, LeaseRequest } from "../../src/key-source/key-source.ts";
-import { checkPlugin } from "../../src/plugin/conformance/check-plugin.ts";
-import { printReport, totalsOf } from "../../src/plugin/conformance/report.ts";
+import { systemClock } from "../../src/base/time/system-clock.ts";
+import type { KeySource, LeaseGrant, LeaseRequest } from "../../src/edge/key-source/key-source.ts";
+import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
+import { printReport, totalsOf } from "../../src/sdk/conformance/report.ts";
 import { CREDENTIALS, KEY_ARN, type LocalKms, REGION, startLocalKms } from "./support/local-kms.ts";
 
 const PLUGIN = resolve(import.meta.dir, "../../plugins/aws-kms");

@@ -11,11 +11,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createOpenBaoSource } from "../../plugins/openbao/plugin.ts";
 import { plaintextOf } from "../../plugins/openbao/server.ts";
-import { systemClock } from "../../src/clock/system-clock.ts";
-import type { KeySource, LeaseGrant, LeaseRequest } from "../../src/key-source/key-source.ts";
-import { checkPlugin } from "../../src/plugin/conformance/check-plugin.ts";
-import { printReport, totalsOf } from "../../src/plugin/conformance/report.ts";
-import type { PluginContext } from "../../src/plugin/plugin.ts";
+import { systemClock } from "../../src/base/time/system-clock.ts";
+import type { KeySource, LeaseGrant, LeaseRequest } from "../../src/edge/key-source/key-source.ts";
+import type { PluginContext } from "../../src/edge/plugin-host/plugin.ts";
+import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
+import { printReport, totalsOf } from "../../src/sdk/conformance/report.ts";
 
 const PLUGIN = resolve(import.meta.dir, "../../plugins/openbao");
 const PROGRAM = [process.env.CRYPTO_EDGE_OPENBAO, "bao", "vault"].find(

@@ -3,7 +3,12 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createAuthority, describeCertificate, issueCertificate, makeRevocationList } from "../../src/pki/authority.ts";
+import {
+  createAuthority,
+  describeCertificate,
+  issueCertificate,
+  makeRevocationList,
+} from "../../src/base/pki/authority.ts";
 
 /** `openssl`, an implementation that is not ours, judges what the authority makes. */
 function openssl(...args: string[]): string {

@@ -2,10 +2,15 @@
  * Bugs planted one by one, to show that the simulation bites. Each is an adapter around an honest part, as a mistake in
  * that part would act; nothing of this is in the product.
  */
-import type { LeaseCache } from "../../src/cache/lease-cache.ts";
-import { createTtlLeaseCache, type TtlLeaseCacheOptions } from "../../src/cache/ttl-lease-cache.ts";
-import type { KeySlot } from "../../src/key-memory/key-memory.ts";
-import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../../src/key-source/key-source.ts";
+import type { LeaseCache } from "../../src/edge/cache/lease-cache.ts";
+import { createTtlLeaseCache, type TtlLeaseCacheOptions } from "../../src/edge/cache/ttl-lease-cache.ts";
+import type { KeySlot } from "../../src/edge/key-memory/key-memory.ts";
+import {
+  type KeySource,
+  KeySourceError,
+  type LeaseGrant,
+  type LeaseRequest,
+} from "../../src/edge/key-source/key-source.ts";
 import type { Bug } from "./edge.ts";
 
 export interface PlantedBug extends Bug {

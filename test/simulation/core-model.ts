@@ -3,8 +3,8 @@ import {
   type LeasableState,
   type LeaseGrant,
   type LeaseRequest,
-} from "../../src/key-source/key-source.ts";
-import type { RevocationEvent } from "../../src/revocation/revocation-transport.ts";
+} from "../../src/edge/key-source/key-source.ts";
+import type { RevocationEvent } from "../../src/edge/revocation/revocation-transport.ts";
 import { utcOf } from "./machine-clock.ts";
 import type { Random } from "./random.ts";
 import type { Scheduler } from "./scheduler.ts";

@@ -1,11 +1,20 @@
-import type { LeaseCache, LeaseControl, LeaseGate } from "../../src/cache/lease-cache.ts";
-import { createTtlLeaseCache, type TtlLeaseCache, type TtlLeaseCacheOptions } from "../../src/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/cipher/aes-gcm.ts";
-import type { KeySlot } from "../../src/key-memory/key-memory.ts";
-import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../../src/key-source/key-source.ts";
-import { DroppedEvent } from "../../src/revocation/dropped-event.ts";
-import { createRevocationGuard, type RevocationGuard } from "../../src/revocation/guard.ts";
-import type { RevocationEvent, RevocationSink } from "../../src/revocation/revocation-transport.ts";
+import type { LeaseCache, LeaseControl, LeaseGate } from "../../src/edge/cache/lease-cache.ts";
+import {
+  createTtlLeaseCache,
+  type TtlLeaseCache,
+  type TtlLeaseCacheOptions,
+} from "../../src/edge/cache/ttl-lease-cache.ts";
+import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
+import type { KeySlot } from "../../src/edge/key-memory/key-memory.ts";
+import {
+  type KeySource,
+  KeySourceError,
+  type LeaseGrant,
+  type LeaseRequest,
+} from "../../src/edge/key-source/key-source.ts";
+import { DroppedEvent } from "../../src/edge/revocation/dropped-event.ts";
+import { createRevocationGuard, type RevocationGuard } from "../../src/edge/revocation/guard.ts";
+import type { RevocationEvent, RevocationSink } from "../../src/edge/revocation/revocation-transport.ts";
 import type { CoreModel } from "./core-model.ts";
 import type { MachineClock } from "./machine-clock.ts";
 import type { Road } from "./network.ts";

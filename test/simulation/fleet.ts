@@ -4,11 +4,16 @@
  * dropped together every five minutes and fetched again as they are needed, as caches with one timer for all do.
  */
 import { writeFileSync } from "node:fs";
-import { createTtlLeaseCache } from "../../src/cache/ttl-lease-cache.ts";
-import type { Cipher } from "../../src/cipher/cipher.ts";
-import type { Clock, Timer } from "../../src/clock/clock.ts";
-import type { KeySlot } from "../../src/key-memory/key-memory.ts";
-import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../../src/key-source/key-source.ts";
+import type { Clock, Timer } from "../../src/base/time/clock.ts";
+import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
+import type { Cipher } from "../../src/edge/cipher/cipher.ts";
+import type { KeySlot } from "../../src/edge/key-memory/key-memory.ts";
+import {
+  type KeySource,
+  KeySourceError,
+  type LeaseGrant,
+  type LeaseRequest,
+} from "../../src/edge/key-source/key-source.ts";
 import { plotFleet } from "./fleet-plot.ts";
 import { Random } from "./random.ts";
 

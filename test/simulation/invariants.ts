@@ -1,7 +1,7 @@
-import type { LeasedVersion } from "../../src/cache/lease-cache.ts";
-import { DEFAULT_CALL_LIMITS } from "../../src/cache/source-calls.ts";
-import type { LeaseGrant, LeaseRequest } from "../../src/key-source/key-source.ts";
-import type { RevocationEvent } from "../../src/revocation/revocation-transport.ts";
+import type { LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
+import { DEFAULT_CALL_LIMITS } from "../../src/edge/cache/source-calls.ts";
+import type { LeaseGrant, LeaseRequest } from "../../src/edge/key-source/key-source.ts";
+import type { RevocationEvent } from "../../src/edge/revocation/revocation-transport.ts";
 import { type CoreModel, covers } from "./core-model.ts";
 import type { AskedMoment, EdgeObserver, SimulatedEdge } from "./edge.ts";
 import type { Scheduler } from "./scheduler.ts";

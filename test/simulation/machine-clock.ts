@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../../src/clock/clock.ts";
+import type { Clock, Timer } from "../../src/base/time/clock.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 const EPOCH_MS = Date.UTC(2026, 0, 1);

@@ -3,9 +3,10 @@
  * network and clocks that misbehave, applications that create and open keys, rotations and revocations. After each step
  * the invariants are checked; in the end everything heals, and then everything that may be used must be usable.
  */
-import type { LeasedVersion } from "../../src/cache/lease-cache.ts";
-import { parseBlob } from "../../src/cipher/blob.ts";
-import { CryptoEdgeError } from "../../src/errors.ts";
+
+import { CryptoEdgeError } from "../../src/base/errors.ts";
+import type { LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
+import { parseBlob } from "../../src/edge/cipher/blob.ts";
 import { CoreModel, type ModelService } from "./core-model.ts";
 import { type Bug, type EdgeSettings, SimulatedEdge } from "./edge.ts";
 import { Invariants, Violation } from "./invariants.ts";

@@ -1,4 +1,4 @@
-import { openKeyMemory } from "../../src/key-memory/open-key-memory.ts";
+import { openKeyMemory } from "../../src/edge/key-memory/open-key-memory.ts";
 
 /** Whether this machine has `memfd_secret`: tests about it are skipped where it has not, but never in CI. */
 export const hasSecretMemory: boolean =

@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
-import { type Client, createClient } from "../../src/client/client.ts";
-import { parseConfiguration } from "../../src/config/load.ts";
-import { NO_CONTRIBUTIONS } from "../../src/config/schema.ts";
-import type { Overrides } from "../../src/container.ts";
-import { startEdge } from "../../src/edge.ts";
-import { loadPlugins } from "../../src/plugin/loader.ts";
+import { parseConfiguration } from "../../src/edge/config/load.ts";
+import { NO_CONTRIBUTIONS } from "../../src/edge/config/schema.ts";
+import type { Overrides } from "../../src/edge/container.ts";
+import { startEdge } from "../../src/edge/edge.ts";
+import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
+import { type Client, createClient } from "../../src/sdk/client/client.ts";
 
 /** The L3 of the vectors is version 1 of tenant-a/billing; version 2 is the active one. */
 const VECTOR_L3 = "9aa45e5ecded611b8564db83a039576399ade51fdc9d13c73f93e93872a0d52e";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Client, createClient } from "../../../src/client/client.ts";
+import { type Client, createClient } from "../../../src/sdk/client/client.ts";
 import { BINARY, type Running, run, start } from "./binary.ts";
 import { Secrets } from "./secrets.ts";
 

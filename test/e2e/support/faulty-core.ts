@@ -4,8 +4,8 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { createSealer } from "../../../src/core/hpke.ts";
-import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/pki/throw-away.ts";
 import { type Running, start } from "./binary.ts";
 
 /** What a Core may do wrong, one at a time. */

@@ -1,14 +1,14 @@
 /** What both broker plugins promise, tried with a real broker, a real Core that publishes, and a real guard. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { systemClock } from "../../../src/clock/system-clock.ts";
+import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
+import { systemClock } from "../../../src/base/time/system-clock.ts";
 import type { EventPublisher } from "../../../src/core/event-publisher.ts";
-import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/pki/throw-away.ts";
-import type { PluginContext } from "../../../src/plugin/plugin.ts";
-import { createCoreEvents } from "../../../src/revocation/core-events.ts";
-import { createEventVerifier } from "../../../src/revocation/event-verifier.ts";
-import { createRevocationGuard, type RevocationGuard } from "../../../src/revocation/guard.ts";
-import type { RevocationTransport } from "../../../src/revocation/revocation-transport.ts";
-import { NotingControl, noteTo } from "../../revocation/world.ts";
+import type { PluginContext } from "../../../src/edge/plugin-host/plugin.ts";
+import { createCoreEvents } from "../../../src/edge/revocation/core-events.ts";
+import { createEventVerifier } from "../../../src/edge/revocation/event-verifier.ts";
+import { createRevocationGuard, type RevocationGuard } from "../../../src/edge/revocation/guard.ts";
+import type { RevocationTransport } from "../../../src/edge/revocation/revocation-transport.ts";
+import { NotingControl, noteTo } from "../../edge/revocation/world.ts";
 import { type CoreWorld, startCoreWorld } from "../../support/core-world.ts";
 import { type Broker, eventually } from "./broker.ts";
 

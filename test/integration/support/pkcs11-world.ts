@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import pkcs11 from "pkcs11js";
 import { createPkcs11Source } from "../../../plugins/pkcs11/plugin.ts";
-import type { KeySourceError, LeaseGrant, LeaseRequest } from "../../../src/key-source/key-source.ts";
+import type { KeySourceError, LeaseGrant, LeaseRequest } from "../../../src/edge/key-source/key-source.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 interface Step {

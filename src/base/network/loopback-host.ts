@@ -1,0 +1,27 @@
+import { problem } from "../../edge/doors/native/problem.ts";
+import { problemAnswer } from "../../edge/listeners/speak-http1.ts";
+import type { Http1Answer, Http1Head } from "./http1.ts";
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * For a listener on loopback: refuses requests that name another host. A browser on this machine can be led to send those
+ * by a page whose own name was made to point at 127.0.0.1 (DNS rebinding); it could then read the answers.
+ */
+export function createHostCheck(): (head: Http1Head) => Http1Answer | undefined {
+  let seen: string | undefined;
+  return ({ headers }) => {
+    const host = headers.fields.get("host");
+    // One client writes the same name each time.
+    if (host !== undefined && (host === seen || LOOPBACK.test(host))) {
+      seen = host;
+      return undefined;
+    }
+    const sentence = "This listener is for this machine: call it as localhost, 127.0.0.1 or [::1].";
+    return problemAnswer(problem(421, "misdirected_request", sentence));
+  };
+}

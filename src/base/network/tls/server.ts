@@ -1,0 +1,253 @@
+/**
+ * HTTPS with client certificates, HTTP/1.1 and HTTP/2 on one port, for runtimes whose own HTTPS server doesn't show the
+ * peer's certificate: `node:tls` accepts, and hands each socket to a plain `node:http` or `node:http2` server. Works
+ * alike on Bun, Deno and Node.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
+import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
+import { type Peer, readPeerCertificate } from "./peer.ts";
+
+/** PEM texts. Any of them may be a chain or a bundle. */
+export interface ServerCertificates {
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities whose client certificates are accepted. */
+  readonly clientCa: string;
+}
+
+export type TlsRequest = IncomingMessage | Http2ServerRequest;
+export type TlsResponse = ServerResponse | Http2ServerResponse;
+
+export interface TlsServerOptions {
+  readonly hostname: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Whether other processes listen on the same port (`SO_REUSEPORT`). */
+  readonly sharesPort?: boolean;
+  readonly certificates: ServerCertificates;
+  /** `optional` lets callers without a certificate in (who then authenticate otherwise); a bad one is always refused. */
+  readonly clientCertificate?: "required" | "optional";
+  readonly minVersion?: "TLSv1.3" | "TLSv1.2";
+  readonly limits?: Partial<TlsServerLimits>;
+  /** Answers a request. Never rejects: what it throws ends the connection and goes to `onError`. */
+  readonly onRequest: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
+  /** Speaks HTTP/1.1 on a connection in the place of `node:http`; HTTP/2 still comes to `onRequest`. */
+  readonly onHttp1?: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
+  /**
+   * A last look at a verified peer, once per connection: a reason refuses it (a revoked certificate, too many
+   * connections). Synchronous: it stands on the accepting path.
+   */
+  readonly admit?: (peer: Peer) => string | undefined;
+  /** An admitted connection has ended. */
+  readonly onClosed?: (peer: Peer) => void;
+  /** A connection that was refused before any request: for a log line. Reasons name no secret. */
+  readonly onRefused?: (refusal: {
+    readonly remoteAddress: string;
+    readonly code: string;
+    readonly reason: string;
+  }) => void;
+  /** A fault in a handler or a connection, after admission. */
+  readonly onError?: (error: unknown) => void;
+}
+
+export interface TlsServerLimits extends TimeLimits {
+  readonly maxConnections: number;
+  /** From the TCP connection to the end of the TLS handshake. */
+  readonly handshakeTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+  /** HTTP/2 streams at once, on one connection. */
+  readonly maxConcurrentStreams: number;
+}
+
+export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
+  maxConnections: 10_000,
+  handshakeTimeoutMs: 10_000,
+  idleTimeoutMs: 60_000,
+  bodyTimeoutMs: 30_000,
+  maxHeaderBytes: 16_384,
+  maxConcurrentStreams: 128,
+};
+
+export interface TlsServer {
+  readonly port: number;
+  /** Connections that passed the handshake and are open. */
+  readonly connections: number;
+  /** New connections use these; open ones go on undisturbed. Throws, changing nothing, where they don't fit together. */
+  reload(certificates: ServerCertificates): void;
+  /** Asks `admit` again about every open connection, and ends those it refuses now. */
+  recheck(): void;
+  /** Stops accepting, waits for requests in flight up to `graceMs`, then cuts what is left. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const CONNECTION = Symbol("crypto-edge connection");
+
+/** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
+export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
+  const limits: TlsServerLimits = { ...DEFAULT_TLS_LIMITS, ...options.limits };
+  // A certificate may end while its connection lives on: a stream ends with it.
+  const hasExpired = ({ certificate }: Peer): boolean =>
+    certificate !== undefined && certificate.notAfterMs < Date.now();
+  const connections = new Connections<Peer>(limits, hasExpired);
+
+  const handle = (request: TlsRequest, response: TlsResponse): void => {
+    const connection = connectionOf(request);
+    if (connection === undefined) return void request.socket?.destroy();
+    if (hasExpired(connection.peer)) return void connection.socket.destroy();
+    connection.inFlight++;
+    if (hasBody(request)) connection.bodies.set(request, performance.now());
+    const bodyEnded = (): void => void connection.bodies.delete(request);
+    request.once("end", bodyEnded);
+    let finished = false;
+    const finish = (): void => {
+      if (finished) return;
+      finished = true;
+      bodyEnded();
+      connection.inFlight--;
+      connection.idleSinceMs = performance.now();
+    };
+    response.once("finish", finish);
+    response.once("close", finish);
+    request.on("error", () => finish());
+    response.on("error", () => finish());
+    if (connections.closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const failed = (error: unknown): void => {
+      options.onError?.(error);
+      connection.socket.destroy();
+    };
+    try {
+      const done = options.onRequest(request, response, connection.peer);
+      if (done instanceof Promise) done.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
+
+  // Both get their sockets from the TLS server below, so their own timeouts are off: the sweep does that work.
+  const http1 = createHttpServer(
+    { maxHeaderSize: limits.maxHeaderBytes, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
+    handle,
+  );
+  http1.on("clientError", (_error: Error, socket: { destroy(): void }) => socket.destroy());
+  const http2 = createHttp2Server(
+    { settings: { maxConcurrentStreams: limits.maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes } },
+    handle,
+  );
+  http2.on("session", (session) => {
+    // The session's own socket is a proxy that must not be touched.
+    const real = (session.socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION]?.socket;
+    session.on("error", () => real?.destroy());
+    session.once("close", () => real?.destroy());
+  });
+  http2.on("sessionError", () => undefined);
+
+  const secureOptions = (certificates: ServerCertificates) => ({
+    cert: certificates.cert,
+    key: certificates.key,
+    ca: certificates.clientCa,
+    requestCert: true,
+    rejectUnauthorized: options.clientCertificate !== "optional",
+    minVersion: options.minVersion ?? ("TLSv1.3" as const),
+    ALPNProtocols: ["h2", "http/1.1"],
+    handshakeTimeout: limits.handshakeTimeoutMs,
+  });
+
+  const server: NodeTlsServer = createTlsServer(secureOptions(options.certificates), (socket) => {
+    socket.on("error", () => socket.destroy());
+    const remoteAddress = socket.remoteAddress ?? "";
+    const refuse = (code: string, reason: string): void => {
+      options.onRefused?.({ remoteAddress, code, reason });
+      socket.destroy();
+    };
+    if (connections.closing) return void socket.destroy();
+    if (connections.size >= limits.maxConnections) return refuse("too_many_connections", "too many connections");
+    let peer: Peer;
+    try {
+      peer = { remoteAddress, certificate: certificateOf(socket) };
+    } catch {
+      return refuse("bad_certificate", "the client's certificate can't be read");
+    }
+    if (peer.certificate === undefined) {
+      if (options.clientCertificate !== "optional") return refuse("no_certificate", "no client certificate was given");
+    } else if (!socket.authorized) {
+      return refuse("bad_certificate", String(socket.authorizationError ?? "the client's certificate is not trusted"));
+    }
+    const reason = options.admit?.(peer);
+    if (reason !== undefined) return refuse("not_admitted", reason);
+    const connection = connections.add(socket, peer);
+    Object.defineProperty(socket, CONNECTION, { value: connection });
+    socket.once("close", () => {
+      connections.delete(connection);
+      options.onClosed?.(peer);
+    });
+    socket.setNoDelay(true);
+    if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
+    else if (options.onHttp1 !== undefined) options.onHttp1(socket, peer, connections.activityOf(connection));
+    else http1.emit("connection", socket);
+  });
+  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {
+    options.onRefused?.({
+      remoteAddress: socket?.remoteAddress ?? "",
+      code: error.code ?? "handshake_failed",
+      reason: error.message,
+    });
+    socket?.destroy();
+  });
+  // A flood of connections that never finish their handshake is bounded too.
+  server.maxConnections = limits.maxConnections * 2;
+
+  const address = { port: options.port, host: options.hostname, reusePort: options.sharesPort ?? false };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, () => {
+      server.off("error", reject);
+      server.on("error", (error) => options.onError?.(error));
+      resolve();
+    });
+  });
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : options.port;
+
+  let closed: Promise<void> | undefined;
+  return {
+    port,
+    get connections() {
+      return connections.size;
+    },
+    reload: (certificates) => server.setSecureContext(secureOptions(certificates)),
+    recheck() {
+      connections.destroyWhere((peer) => options.admit?.(peer) !== undefined);
+    },
+    close(graceMs = 0) {
+      closed ??= (async () => {
+        const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+        await connections.close(graceMs);
+        // A socket in its handshake may hold the server open: what matters is done.
+        await Promise.race([stopped, new Promise<void>((resolve) => setTimeout(resolve, 500).unref())]);
+      })();
+      return closed;
+    },
+  };
+}
+
+/** Only a body is waited for with a time limit: nobody may read a request without one to its end. */
+function hasBody(request: TlsRequest): boolean {
+  if (request.httpVersionMajor === 1) {
+    return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  }
+  return request.method !== "GET" && request.method !== "HEAD";
+}
+
+function certificateOf(socket: TLSSocket): Peer["certificate"] {
+  const raw = socket.getPeerCertificate()?.raw;
+  return raw === undefined || raw.length === 0 ? undefined : readPeerCertificate(raw);
+}
+
+function connectionOf(request: TlsRequest): Connection<Peer> | undefined {
+  // In HTTP/2 the request's socket is a proxy that not every runtime lets us read through; the session's is the real one.
+  const session = "stream" in request ? request.stream?.session : undefined;
+  const socket = session?.socket ?? request.socket;
+  return (socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION];
+}

@@ -1,0 +1,88 @@
+/** Certificate revocation lists (RFC 5280, 5): which client certificates are no good although they verify. */
+// `@peculiar/x509` reads metadata when it loads: this import comes first.
+import "reflect-metadata";
+
+import { PemConverter, X509Certificate, X509Crl } from "@peculiar/x509";
+import type { PeerCertificate } from "../network/tls/peer.ts";
+import type { Clock } from "../time/clock.ts";
+
+/** A list that cannot be trusted or read; the sentence says what to do. */
+export class RevocationListError extends Error {
+  override readonly name = "RevocationListError";
+}
+
+export interface RevocationLists {
+  /**
+   * Why a certificate is refused, or undefined. A list that has run out refuses every certificate of its issuer (as
+   * OpenSSL does): without a new list nobody knows what has been revoked since.
+   */
+  refusalOf(certificate: PeerCertificate): string | undefined;
+}
+
+interface IssuerList {
+  readonly serials: ReadonlySet<string>;
+  readonly nextUpdateMs: number;
+}
+
+export const NO_REVOCATION_LISTS: RevocationLists = { refusalOf: () => undefined };
+
+/**
+ * Reads CRLs (PEM, any number of them, or one in DER) and verifies each against the client authorities (PEM).
+ *
+ * @throws {RevocationListError} for one that cannot be read, has run out, or that no authority signed.
+ */
+export async function readRevocationLists(
+  files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+  clientCa: string,
+  clock: Clock,
+): Promise<RevocationLists> {
+  const authorities = PemConverter.decode(clientCa).map((der) => new X509Certificate(der));
+  const byIssuer = new Map<string, IssuerList>();
+  for (const { name, bytes } of files) {
+    for (const list of parseLists(name, bytes)) {
+      const issuer = authorities.filter((authority) => authority.subject === list.issuer);
+      const verified = await Promise.all(issuer.map((authority) => list.verify({ publicKey: authority.publicKey })));
+      if (!verified.includes(true)) {
+        throw new RevocationListError(
+          `${name}: the revocation list of "${list.issuer}" is not signed by any authority of client_ca. Get the list that this authority published.`,
+        );
+      }
+      const nextUpdateMs = list.nextUpdate?.getTime() ?? Number.POSITIVE_INFINITY;
+      if (nextUpdateMs <= clock.wallMs()) {
+        throw new RevocationListError(
+          `${name}: the revocation list of "${list.issuer}" ran out at ${list.nextUpdate?.toISOString()}. Get the newest one.`,
+        );
+      }
+      const serials = new Set(list.entries.map((entry) => normalSerial(entry.serialNumber)));
+      const before = byIssuer.get(list.issuer);
+      byIssuer.set(list.issuer, {
+        serials: before === undefined ? serials : before.serials.union(serials),
+        nextUpdateMs: Math.min(before?.nextUpdateMs ?? nextUpdateMs, nextUpdateMs),
+      });
+    }
+  }
+  return {
+    refusalOf(certificate) {
+      const list = byIssuer.get(certificate.issuer);
+      if (list === undefined) return undefined;
+      if (list.nextUpdateMs <= clock.wallMs()) return "the revocation list of the certificate's issuer has run out";
+      return list.serials.has(normalSerial(certificate.serial)) ? "the certificate has been revoked" : undefined;
+    },
+  };
+}
+
+function parseLists(name: string, bytes: Uint8Array): X509Crl[] {
+  try {
+    const isPem = Buffer.from(bytes.subarray(0, 4096)).includes("-----BEGIN");
+    if (!isPem) return [new X509Crl(Uint8Array.from(bytes).buffer)];
+    const blocks = PemConverter.decodeWithHeaders(Buffer.from(bytes).toString("latin1"));
+    if (blocks.length === 0 || blocks.some(({ type }) => type !== "X509 CRL")) throw new Error("not a list");
+    return blocks.map(({ rawData }) => new X509Crl(rawData));
+  } catch {
+    throw new RevocationListError(`${name}: not a certificate revocation list in PEM (X509 CRL) or DER.`);
+  }
+}
+
+function normalSerial(hexadecimal: string): string {
+  return hexadecimal.toLowerCase().replace(/^0+(?=.)/, "");
+}

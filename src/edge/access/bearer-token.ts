@@ -1,0 +1,164 @@
+/**
+ * Bearer tokens (JWT): for callers without a client certificate, such as SPIFFE JWT-SVIDs or the service account tokens of
+ * Kubernetes. Verified by signature, issuer, audience and time; what was verified is remembered for a while.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from "jose";
+import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import type { Principal } from "./principal.ts";
+
+/** One issuer whose tokens are taken. */
+export interface TokenIssuer {
+  /** The tokens' `iss`, exactly. */
+  readonly issuer: string;
+  /** What a token's `aud` must name: this edge. */
+  readonly audience: string;
+  /** A path of a JWK set, or its URL (https, or http on loopback). */
+  readonly jwks: string;
+  /** The claim that names the caller. By default `sub`. */
+  readonly claim?: string | undefined;
+}
+
+export interface TokenVerifier {
+  /**
+   * The principal of an `Authorization` header: at once if the token was seen lately, else a promise. `undefined` and
+   * any header that is no valid token end in `unauthenticated`, thrown or rejected.
+   */
+  principalOf(authorization: string | undefined, peer: string): Principal | Promise<Principal>;
+  /** Reads the JWK sets of files again; what was remembered is forgotten. @throws where one cannot be read. */
+  reload(): void;
+}
+
+/** Signatures only: a shared secret would let every verifier make tokens. */
+const ALGORITHMS = [
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+];
+const TOKEN_LENGTH_MAX = 16_384;
+const NAME = /^[\x21-\x7e]{1,512}$/;
+/** A token is looked at anew after this long, so that a key taken out of the JWK set counts soon. */
+const REMEMBERED_MS = 60_000;
+const REMEMBERED_MAX = 10_000;
+const CLOCK_TOLERANCE_MS = 5_000;
+
+interface Remembered {
+  readonly name: string;
+  readonly untilMs: number;
+}
+
+/** @throws an error with a sentence, for a JWK set that cannot be read or a URL that is not safe. */
+export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Clock): TokenVerifier {
+  let keySets = loadKeySets(issuers);
+  /** By the digest: a token itself is a secret and is not kept. */
+  const remembered = new Map<string, Remembered>();
+
+  async function verify(token: string, digest: string, peer: string): Promise<Principal> {
+    const issuer = issuers.find((each) => each.issuer === issuerOf(token));
+    const keys = issuer && keySets.get(issuer);
+    if (issuer === undefined || keys === undefined) throw refused("its issuer is not accepted here");
+    const now = clock.wallMs();
+    try {
+      const { payload } = await jwtVerify(token, keys, {
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        algorithms: ALGORITHMS,
+        requiredClaims: ["exp"],
+        clockTolerance: CLOCK_TOLERANCE_MS / 1000,
+        currentDate: new Date(now),
+      });
+      const name = payload[issuer.claim ?? "sub"];
+      if (typeof name !== "string" || !NAME.test(name)) throw refused("the claim that names the caller is not usable");
+      if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+      const untilMs = Math.min((payload.exp ?? 0) * 1000 + CLOCK_TOLERANCE_MS, now + REMEMBERED_MS);
+      remembered.set(digest, { name, untilMs });
+      return { kind: "token", name, peer };
+    } catch (error) {
+      if (error instanceof CryptoEdgeError) throw error;
+      throw refused(reasonOf(error));
+    }
+  }
+
+  return {
+    principalOf(authorization, peer) {
+      const token = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization ?? "")?.[1];
+      if (authorization === undefined) {
+        throw new CryptoEdgeError(
+          "unauthenticated",
+          "Present a client certificate, or a token as Authorization: Bearer.",
+        );
+      }
+      if (token === undefined || token.length > TOKEN_LENGTH_MAX) throw refused("it is not a signed JWT");
+      const digest = createHash("sha256").update(token).digest("base64");
+      const known = remembered.get(digest);
+      if (known !== undefined && known.untilMs > clock.wallMs()) return { kind: "token", name: known.name, peer };
+      remembered.delete(digest);
+      return verify(token, digest, peer);
+    },
+    reload() {
+      keySets = loadKeySets(issuers);
+      remembered.clear();
+    },
+  };
+}
+
+function loadKeySets(issuers: readonly TokenIssuer[]): Map<TokenIssuer, JWTVerifyGetKey> {
+  return new Map(issuers.map((issuer) => [issuer, loadKeySet(issuer.jwks)]));
+}
+
+function loadKeySet(place: string): JWTVerifyGetKey {
+  if (/^https?:\/\//.test(place)) {
+    const url = new URL(place);
+    const loopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d+){3}$/.test(url.hostname);
+    if (url.protocol !== "https:" && !loopback) throw new Error(`${place}: keys come over https only`);
+    return createRemoteJWKSet(url, { timeoutDuration: 5_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 });
+  }
+  try {
+    const set = JSON.parse(readFileSync(place, "utf8")) as JSONWebKeySet;
+    return createLocalJWKSet(set);
+  } catch (error) {
+    throw new Error(`${place}: not a JWK set that can be read: ${messageOf(error)}`);
+  }
+}
+
+/** The unverified issuer, only to choose the keys to verify with. */
+function issuerOf(token: string): unknown {
+  try {
+    const payload: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
+    return (payload as { iss?: unknown } | null)?.iss;
+  } catch {
+    return undefined;
+  }
+}
+
+function refused(reason: string): CryptoEdgeError {
+  return new CryptoEdgeError("unauthenticated", `The bearer token is refused: ${reason}.`);
+}
+
+/** Says what is wrong with a token, never what is in it. */
+function reasonOf(error: unknown): string {
+  if (error instanceof errors.JWTExpired) return "it has expired";
+  if (error instanceof errors.JWTClaimValidationFailed) return `its claim "${error.claim}" does not hold`;
+  if (error instanceof errors.JWKSNoMatchingKey) return "no key of the issuer's JWK set fits it";
+  if (error instanceof errors.JWSSignatureVerificationFailed) return "its signature does not hold";
+  if (error instanceof errors.JOSEAlgNotAllowed) return "its algorithm is not accepted";
+  if (error instanceof errors.JWKSTimeout) return "the issuer's keys could not be fetched in time";
+  return "it cannot be verified";
+}

@@ -1,0 +1,160 @@
+/**
+ * The wrapped L4 blob, format 1: its layout and nothing else. Sections refer to docs/blob-format.md, which this file
+ * follows in order. No key is touched here.
+ */
+import { CryptoEdgeError } from "../../base/errors.ts";
+
+/** "Layout": magic `L4`, format 1, suite 1 (HKDF-SHA-256, AES-256-GCM, committing). */
+const MAGIC_0 = 0x4c;
+const MAGIC_1 = 0x34;
+const FORMAT = 1;
+const SUITE = 1;
+
+export const SALT_LENGTH = 16;
+export const NONCE_LENGTH = 12;
+export const COMMITMENT_LENGTH = 32;
+export const TAG_LENGTH = 16;
+
+/** magic, format, suite, l3_version and tenant_len stand before the tenant. */
+const TENANT_OFFSET = 9;
+const NAME_LENGTH_MAX = 128;
+/** All but the names and the ciphertext: identity's fixed bytes, salt, nonce, commitment, tag. */
+const FIXED_LENGTH = TENANT_OFFSET + 1 + SALT_LENGTH + NONCE_LENGTH + COMMITMENT_LENGTH + TAG_LENGTH;
+
+/** The longest blob: longest names, 64-byte data key. */
+export const BLOB_LENGTH_MAX = FIXED_LENGTH + 2 * NAME_LENGTH_MAX + 64;
+
+/** The lengths a data key may have, in bytes. */
+export type DataKeyLength = 16 | 32 | 64;
+
+export function isDataKeyLength(length: number): length is DataKeyLength {
+  return length === 16 || length === 32 || length === 64;
+}
+
+/** What names an L3 version: part of the derivation and of the additional data ("Why", 4). */
+export interface ServiceKeyIdentity {
+  readonly tenant: string;
+  readonly service: string;
+  /** From 1 to 2^32 - 1. */
+  readonly version: number;
+}
+
+/** A blob that is not malformed: its bytes, what it says of itself, and where its fields stand. Nothing is verified. */
+export interface WrappedKey extends ServiceKeyIdentity {
+  /** The whole blob; not copied, so the caller must not change it while this object is in use. */
+  readonly bytes: Uint8Array;
+  /** Where `identity` ends and the salt starts. */
+  readonly saltOffset: number;
+  readonly nonceOffset: number;
+  readonly commitmentOffset: number;
+  /** Where the additional data's part of the blob ends and the ciphertext starts. */
+  readonly ciphertextOffset: number;
+  readonly tagOffset: number;
+}
+
+export function identityLength({ tenant, service }: ServiceKeyIdentity): number {
+  return TENANT_OFFSET + tenant.length + 1 + service.length;
+}
+
+/** Encodes `identity`: every byte from the magic to the end of the service. The names must be valid (`isName`). */
+export function encodeIdentity(identity: ServiceKeyIdentity): Uint8Array {
+  const { tenant, service, version } = identity;
+  const bytes = new Uint8Array(identityLength(identity));
+  bytes[0] = MAGIC_0;
+  bytes[1] = MAGIC_1;
+  bytes[2] = FORMAT;
+  bytes[3] = SUITE;
+  bytes[4] = version >>> 24;
+  bytes[5] = version >>> 16;
+  bytes[6] = version >>> 8;
+  bytes[7] = version;
+  bytes[8] = tenant.length;
+  putAscii(bytes, TENANT_OFFSET, tenant);
+  bytes[TENANT_OFFSET + tenant.length] = service.length;
+  putAscii(bytes, TENANT_OFFSET + tenant.length + 1, service);
+  return bytes;
+}
+
+/**
+ * Reads a blob ("Rules for a reader": a blob that is not malformed has exactly one reading).
+ *
+ * @throws {CryptoEdgeError} `invalid_blob`, and nothing else, whatever the bytes are.
+ */
+export function parseBlob(bytes: Uint8Array): WrappedKey {
+  if (bytes.length < FIXED_LENGTH + 2 + 16) throw malformed("it is too short");
+  if (bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) throw malformed("it does not start with the bytes 4C 34");
+  if (bytes[2] !== FORMAT) throw malformed("its format is unknown");
+  if (bytes[3] !== SUITE) throw malformed("its suite is unknown");
+  const version = (((bytes[4]! << 24) | (bytes[5]! << 16) | (bytes[6]! << 8) | bytes[7]!) >>> 0) as number;
+  if (version === 0) throw malformed("its key version is 0");
+
+  const tenantLength = bytes[8]!;
+  const serviceLengthOffset = TENANT_OFFSET + tenantLength;
+  const tenant = readName(bytes, TENANT_OFFSET, tenantLength, "tenant");
+  const serviceLength = bytes[serviceLengthOffset] ?? 0;
+  const service = readName(bytes, serviceLengthOffset + 1, serviceLength, "service");
+
+  const saltOffset = serviceLengthOffset + 1 + serviceLength;
+  const nonceOffset = saltOffset + SALT_LENGTH;
+  const commitmentOffset = nonceOffset + NONCE_LENGTH;
+  const ciphertextOffset = commitmentOffset + COMMITMENT_LENGTH;
+  const tagOffset = bytes.length - TAG_LENGTH;
+  if (!isDataKeyLength(tagOffset - ciphertextOffset)) throw malformed("its length is not what its fields add up to");
+  return {
+    bytes,
+    tenant,
+    service,
+    version,
+    saltOffset,
+    nonceOffset,
+    commitmentOffset,
+    ciphertextOffset,
+    tagOffset,
+  };
+}
+
+function readName(bytes: Uint8Array, offset: number, length: number, field: string): string {
+  if (length === 0 || length > NAME_LENGTH_MAX)
+    throw malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`);
+  if (offset + length > bytes.length) throw malformed(`it ends inside its ${field}`);
+  let hash = length;
+  for (let index = offset; index < offset + length; index++) hash = Math.imul(hash, 31) + bytes[index]!;
+  const place = hash & (KNOWN_NAMES.length - 1);
+  const known = KNOWN_NAMES[place]!;
+  if (isAscii(known, bytes, offset, length)) return known;
+  for (let index = offset; index < offset + length; index++) {
+    if (NAME_BYTE[bytes[index]!] === 0) throw malformed(`its ${field} has a character that is not allowed`);
+  }
+  if (NAME_BYTE[bytes[offset]!] !== ALPHANUMERIC) throw malformed(`its ${field} does not start with a letter or digit`);
+  const name = String.fromCharCode(...bytes.subarray(offset, offset + length));
+  KNOWN_NAMES[place] = name;
+  return name;
+}
+
+/** Names read lately, by a hash of their bytes: to make a string anew for each blob would take longer than all else here. */
+const KNOWN_NAMES: string[] = new Array(1024).fill("");
+
+function isAscii(text: string, bytes: Uint8Array, offset: number, length: number): boolean {
+  if (text.length !== length) return false;
+  for (let index = 0; index < length; index++) if (text.charCodeAt(index) !== bytes[offset + index]) return false;
+  return true;
+}
+
+/** 0: not allowed in a name; 1: allowed after the first character; 2: a letter or digit. */
+const ALPHANUMERIC = 2;
+const NAME_BYTE = new Uint8Array(256);
+for (const character of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") {
+  NAME_BYTE[character.charCodeAt(0)] = ALPHANUMERIC;
+}
+for (const character of "._:-") NAME_BYTE[character.charCodeAt(0)] = 1;
+
+function putAscii(target: Uint8Array, offset: number, text: string): void {
+  for (let index = 0; index < text.length; index++) target[offset + index] = text.charCodeAt(index);
+}
+
+function malformed(reason: string): CryptoEdgeError {
+  return new CryptoEdgeError(
+    "invalid_blob",
+    `This is not a wrapped key: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
+  );
+}

@@ -1,0 +1,100 @@
+/** The encryption context and its one encoding (blob-format.md, "Encryption context"). */
+import { CryptoEdgeError } from "../../base/errors.ts";
+
+/** Strings that the caller gives at creation and must give again, equal, at decryption. Authenticated, not stored. */
+export type EncryptionContext = Readonly<Record<string, string>>;
+
+export const CONTEXT_ENTRIES_MAX = 64;
+export const CONTEXT_BYTES_MAX = 8192;
+
+const NO_CONTEXT = new Uint8Array(0);
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Zero bytes for none or an empty map; else the number of entries, then each entry sorted by the bytes of its UTF-8 key.
+ *
+ * @throws {CryptoEdgeError} `invalid_request` for too many entries or bytes, an empty key, or a lone surrogate.
+ */
+export function encodeContext(context: EncryptionContext | undefined): Uint8Array {
+  if (context === undefined) return NO_CONTEXT;
+  const keys = Object.keys(context);
+  if (keys.length === 0) return NO_CONTEXT;
+  if (keys.length > CONTEXT_ENTRIES_MAX) throw invalid(`has more than ${CONTEXT_ENTRIES_MAX} entries`);
+
+  let length = 2;
+  const entries: [key: Uint8Array, value: Uint8Array][] = [];
+  for (const key of keys) {
+    const value = context[key];
+    if (key === "") throw invalid("has an empty key");
+    if (typeof value !== "string") throw invalid("has a value that is not a string");
+    if (!key.isWellFormed() || !value.isWellFormed()) throw invalid("has text with a lone surrogate");
+    // No encoding is shorter than its string: this bounds the work before any is done.
+    length += 4 + key.length + value.length;
+    if (length > CONTEXT_BYTES_MAX) throw invalid(`is longer than ${CONTEXT_BYTES_MAX} bytes when encoded`);
+    entries.push([encoder.encode(key), encoder.encode(value)]);
+  }
+  entries.sort(([a], [b]) => compareBytes(a, b));
+
+  length = entries.reduce((sum, [key, value]) => sum + 4 + key.length + value.length, 2);
+  if (length > CONTEXT_BYTES_MAX) throw invalid(`is longer than ${CONTEXT_BYTES_MAX} bytes when encoded`);
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, entries.length);
+  let offset = 2;
+  for (const entry of entries) {
+    for (const text of entry) {
+      view.setUint16(offset, text.length);
+      bytes.set(text, offset + 2);
+      offset += 2 + text.length;
+    }
+  }
+  return bytes;
+}
+
+/**
+ * The context that `encodeContext` made these bytes from; none for zero bytes.
+ *
+ * @throws {CryptoEdgeError} `invalid_request` for bytes that `encodeContext` never makes.
+ */
+export function decodeContext(bytes: Uint8Array): EncryptionContext {
+  if (bytes.length === 0) return {};
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let offset = 2;
+  const text = (): string => {
+    const start = offset + 2;
+    offset = start + view.getUint16(offset);
+    if (offset > bytes.length) throw new RangeError();
+    return decoder.decode(bytes.subarray(start, offset));
+  };
+  // No prototype: a key may be called `__proto__`.
+  const context: Record<string, string> = Object.create(null);
+  try {
+    for (let left = view.getUint16(0); left > 0; left--) {
+      const key = text();
+      context[key] = text();
+    }
+  } catch {
+    throw invalid("is not encoded as blob-format.md has it");
+  }
+  const again = encodeContext(context);
+  if (again.length !== bytes.length || compareBytes(again, bytes) !== 0)
+    throw invalid("is not encoded as blob-format.md has it");
+  return context;
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index++) {
+    const difference = a[index]! - b[index]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+function invalid(reason: string): CryptoEdgeError {
+  return new CryptoEdgeError(
+    "invalid_request",
+    `The context ${reason}. It is a map of at most ${CONTEXT_ENTRIES_MAX} non-empty keys to strings, ${CONTEXT_BYTES_MAX} bytes in all.`,
+  );
+}

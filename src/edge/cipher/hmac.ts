@@ -1,0 +1,31 @@
+import { hash } from "node:crypto";
+import { allocateSecret, wipe } from "../../base/wipe.ts";
+
+const HASH_BLOCK_LENGTH = 64;
+export const HASH_LENGTH = 32;
+
+/**
+ * HMAC-SHA-256 (RFC 2104) under a secret key of at most 64 bytes. The result is the caller's to wipe.
+ *
+ * Made of plain hashes, because the crypto library copies the key of its HMAC, and of its HKDF, to memory that it frees
+ * without wiping; it does not copy what it hashes (docs/security-model.md, "Key memory").
+ */
+export function hmacSha256(key: Uint8Array, ...message: readonly Uint8Array[]): Uint8Array {
+  const messageLength = message.reduce((length, part) => length + part.length, 0);
+  const inner = allocateSecret(HASH_BLOCK_LENGTH + messageLength).fill(0x36, 0, HASH_BLOCK_LENGTH);
+  const outer = allocateSecret(HASH_BLOCK_LENGTH + HASH_LENGTH).fill(0x5c, 0, HASH_BLOCK_LENGTH);
+  for (let index = 0; index < key.length; index++) {
+    inner[index]! ^= key[index]!;
+    outer[index]! ^= key[index]!;
+  }
+  let offset = HASH_BLOCK_LENGTH;
+  for (const part of message) {
+    inner.set(part, offset);
+    offset += part.length;
+  }
+  const digest = hash("sha256", inner, "buffer");
+  outer.set(digest, HASH_BLOCK_LENGTH);
+  const result = hash("sha256", outer, "buffer");
+  for (const secret of [inner, outer, digest]) wipe(secret);
+  return result;
+}

@@ -1,0 +1,44 @@
+/** The whole way from a file to a checked configuration: the plugins that it names are loaded first, for their sections. */
+import type { TSchema } from "@sinclair/typebox";
+import type { ConfigurationPath } from "../../base/config/decode.ts";
+import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
+import type { PluginLog } from "../plugin-host/plugin.ts";
+import { type ConfigurationError, readConfiguration } from "./load.ts";
+import type { Configuration } from "./schema.ts";
+
+export interface LoadedConfiguration {
+  readonly configuration: Configuration;
+  /** The folder that relative paths start from. */
+  readonly directory: string;
+  readonly plugins: LoadedPlugins;
+  /** The error that says what is wrong at a place of the file. */
+  errorAt(path: ConfigurationPath, message: string): ConfigurationError;
+}
+
+const SILENT: PluginLog = { info() {}, warn() {}, error() {} };
+
+/**
+ * @throws {ConfigurationError} with every mistake
+ * @throws {PluginError} for a plugin that cannot be loaded
+ */
+export async function loadConfiguration(
+  file: string,
+  log: PluginLog = SILENT,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<LoadedConfiguration> {
+  const source = readConfiguration(file, environment);
+  const plugins = await loadPlugins(source.plugins, source.directory, log);
+  const configuration = source.check({
+    keySources: sections(plugins.keySources),
+    revocationTransports: sections(plugins.revocationTransports),
+    auditSinks: sections(plugins.auditSinks),
+    hooks: sections(plugins.hooks),
+  });
+  return { configuration, directory: source.directory, plugins, errorAt: source.errorAt };
+}
+
+function sections(
+  contributions: ReadonlyMap<string, Contributed<{ readonly configuration: TSchema }>>,
+): Record<string, TSchema> {
+  return Object.fromEntries([...contributions].map(([name, { contribution }]) => [name, contribution.configuration]));
+}

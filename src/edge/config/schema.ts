@@ -1,0 +1,469 @@
+/**
+ * The configuration's schema: the one place that says which keys there are, what they mean, and their defaults.
+ * docs/configuration.md is made from it. Plugins add the sections of their contributions.
+ */
+import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
+import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
+
+const MINUTE_MS = 60_000;
+
+const CoreSection = Section(
+  {
+    url: Type.String({ pattern: "^https://", expected: "an https:// URL", description: "The Core's address." }),
+    ca: Path({ description: "The CA certificates (PEM) that the Core's certificate must come from." }),
+    cert: Path({ description: "This edge's client certificate (PEM)." }),
+    key: Path({ description: "The private key (PEM) of that certificate." }),
+    server_name: Type.Optional(
+      Type.String({ description: "The name that the Core's certificate must carry, where it is not the URL's host." }),
+    ),
+    timeout: Duration({ default: "5s", minimumMs: 1, description: "How long one call to the Core may take." }),
+  },
+  { description: "The Core, where `key_source.use` names it." },
+);
+
+const KeyPair = { tenant: Name(), service: Name({ default: "default" }) };
+
+const CacheSection = Section(
+  {
+    ttl: Duration({
+      default: "5m",
+      minimumMs: 100,
+      maximumMs: 60 * MINUTE_MS,
+      description:
+        "The hard deadline of a lease: then the key is wiped. The Core's own limit counts where it is shorter.",
+    }),
+    refresh_after: Duration({
+      default: "4m",
+      minimumMs: 50,
+      description: "When a lease is renewed in the background.",
+    }),
+    max_leases: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "How many leases are held; the least recently used goes first.",
+    }),
+    prewarm: Type.Array(Section(KeyPair), {
+      default: [],
+      description: "Leases to ask for at start, before /readyz says yes.",
+    }),
+  },
+  { default: {}, description: "The leases." },
+);
+
+const ListenerPrincipal = () =>
+  Type.String({
+    pattern: LISTENER_PRINCIPAL_PATTERN,
+    expected: "a name of letters, digits and . _ : / -, which does not begin like another kind of principal's",
+    description: "Who its callers are.",
+  });
+
+const Status = (served: boolean) =>
+  Type.Boolean({
+    default: served,
+    description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
+  });
+
+const HttpListener = Section(
+  {
+    http: Address({ description: "Plain HTTP on this loopback address." }),
+    principal: ListenerPrincipal(),
+    status: Status(true),
+  },
+  { title: "http" },
+);
+
+const TokenIssuerSection = Section(
+  {
+    issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
+    audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
+    jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
+      expected: "the https:// URL of a JWK set, or a path",
+      description: "The issuer's public keys, a JWK set: a URL or a file.",
+    }),
+    claim: Type.String({ default: "sub", minLength: 1, description: "The claim that names the caller." }),
+  },
+  { title: "token issuer" },
+);
+
+const HttpsListener = Section(
+  {
+    https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
+    cert: Path({ description: "The server's certificate and its chain (PEM)." }),
+    key: Path({ description: "The private key (PEM) of that certificate." }),
+    client_ca: Path({ description: "The authorities (PEM) that client certificates must come from." }),
+    client_crl: Type.Array(Path(), {
+      default: [],
+      description: "Revocation lists (PEM or DER) of those authorities.",
+    }),
+    principal_from: Type.Array(
+      Type.Union((["uri", "dns", "common_name"] as const).map((source) => Type.Literal(source))),
+      {
+        default: ["uri", "dns", "common_name"],
+        minItems: 1,
+        description: "Which name of a client certificate is the principal: the first kind that it has.",
+      },
+    ),
+    min_tls: Type.Union(
+      (["1.3", "1.2"] as const).map((version) => Type.Literal(version)),
+      { default: "1.3", expected: '"1.3" or "1.2", in quotes', description: "The oldest TLS version that is spoken." },
+    ),
+    tokens: Type.Array(TokenIssuerSection, {
+      default: [],
+      description:
+        "Issuers whose bearer tokens (JWT) are taken from callers without a certificate. None: a certificate is a must.",
+    }),
+    status: Status(false),
+  },
+  { title: "https" },
+);
+
+const UnixListener = Section(
+  {
+    unix: Path({ description: "The socket's path." }),
+    mode: Type.String({
+      default: "0660",
+      pattern: "^0?[0-7]{3}$",
+      expected: 'a file mode in quotes, such as "0660"',
+      description: "The socket's file mode.",
+    }),
+    owner: Type.Optional(
+      Type.String({
+        pattern: "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
+        expected: 'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
+        description: "The socket's user, user and group, or (with a colon before it) group, by number.",
+      }),
+    ),
+    principal: ListenerPrincipal(),
+    status: Status(false),
+  },
+  { title: "unix" },
+);
+
+export const ListenerSection = Type.Union([HttpListener, UnixListener, HttpsListener], {
+  expected: 'a listener: one of "http: ADDRESS", "unix: PATH" or "https: ADDRESS"',
+});
+
+const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
+
+const PolicySection = Section({
+  name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
+  effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")], {
+    default: "allow",
+    description: "A rule that denies wins over every rule that allows.",
+  }),
+  principals: Type.Array(Type.String(), {
+    minItems: 1,
+    description: "Names of principals; `*` stands for any characters.",
+  }),
+  tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
+  services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
+  operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+  rate_limit: Type.Optional(
+    Section(
+      {
+        per_principal: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Keys a second for each principal; as many at once after a rest." }),
+        ),
+        per_tenant: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Keys a second for each tenant, of all principals together." }),
+        ),
+      },
+      { description: "How much of what this rule allows." },
+    ),
+  ),
+});
+
+const UsageSection = Section(
+  {
+    send_after: Duration({
+      default: "10s",
+      minimumMs: 100,
+      description: "How long usage is gathered before a batch goes to the Core; a kill loses at most that.",
+    }),
+    batch_records: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Records in one batch." }),
+    max_rows: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        "Counts kept apart (principal, tenant, service, version); beyond, the oldest are merged under `*`. None is lost.",
+    }),
+    max_audit_lines: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "Audit lines that wait for the Core or a sink; beyond, they are dropped and counted.",
+    }),
+  },
+  { default: {}, description: "What the Core is told of what was done." },
+);
+
+function auditSection(sinks: Readonly<Record<string, TSchema>>) {
+  return Section(
+    {
+      operations: Type.Union(
+        (["failures", "all", "none"] as const).map((which) => Type.Literal(which)),
+        {
+          default: "failures",
+          description:
+            "Which operations are audited one by one. Leases, revocations, start and stop always are; `all` costs a line for each call.",
+        },
+      ),
+      file: Type.Optional(
+        Section(
+          {
+            path: Path({ description: "The file, JSON lines; `crypto-edge audit verify` checks it." }),
+            max_size: Size({ default: "64MiB", description: "Beyond, the file is put aside and a new one begun." }),
+            keep_files: Type.Integer({
+              default: 0,
+              minimum: 0,
+              description: "How many files put aside are kept; 0 keeps all.",
+            }),
+            fsync: Type.Union(
+              (["write", "second", "rotation"] as const).map((when) => Type.Literal(when)),
+              {
+                default: "second",
+                description:
+                  "When lines are forced to the disk: at each write, once a second, or when the file is full and at the end.",
+              },
+            ),
+          },
+          { description: "An audit file on this machine." },
+        ),
+      ),
+      stdout: Type.Boolean({ default: false, description: "Whether the audit lines go to standard output too." }),
+      write_after: Duration({
+        default: "100ms",
+        minimumMs: 1,
+        description: "How long a line may wait in memory before it is written; a kill loses at most that.",
+      }),
+      sinks: Type.Array(
+        Section({
+          use: oneOf(Object.keys(sinks), { description: "An audit sink of a plugin." }),
+          ...optional(sinks),
+        }),
+        { default: [], description: "Where plugins take the audit." },
+      ),
+    },
+    { default: {}, description: "The audit: who did what." },
+  );
+}
+
+const LimitsSection = Section(
+  {
+    max_connections: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      description: "Connections of each listener; further ones are closed, without TLS with an answer.",
+    }),
+    max_connections_per_principal: Type.Integer({
+      default: 1_000,
+      minimum: 1,
+      description: "Connections of one principal to one listener; all callers of a unix or http listener are one.",
+    }),
+    max_requests: Type.Integer({
+      default: 2_048,
+      minimum: 1,
+      description: "Requests in flight on each listener; further ones are answered 503.",
+    }),
+    max_requests_per_principal: Type.Integer({
+      default: 1_024,
+      minimum: 1,
+      description: "Requests in flight of one principal; further ones are answered 429.",
+    }),
+    max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
+    max_body: Size({ default: "16MiB", description: "The longest body of a request; a longer one is answered 413." }),
+    max_bodies: Size({
+      default: "256MiB",
+      description:
+        "All bodies in flight on each listener together, with answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
+    }),
+    request_timeout: Duration({
+      default: "30s",
+      minimumMs: 100,
+      description: "How long a request may take to arrive.",
+    }),
+    idle_timeout: Duration({
+      default: "60s",
+      minimumMs: 1_000,
+      description: "How long a connection may stay open without a request, or take to read an answer.",
+    }),
+  },
+  { default: {}, description: "What callers may use up." },
+);
+
+function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
+  return Type.Array(
+    Section({
+      use: oneOf(Object.keys(hooks), { description: "A hook of a plugin." }),
+      on_failure: Type.Union([Type.Literal("refuse"), Type.Literal("allow")], {
+        default: "refuse",
+        description: "What becomes of an operation whose hook throws, is late, or has too many calls open.",
+      }),
+      timeout: Duration({
+        default: "100ms",
+        minimumMs: 1,
+        description: "How long a hook may take that does not answer at once.",
+      }),
+      ...optional(hooks),
+    }),
+    { default: [], description: "Plugins' hooks, asked in this order before and after each operation." },
+  );
+}
+
+/** What `plugins` lists, of an edge and of a Core. */
+export const PluginEntries = Type.Array(
+  Type.Union([
+    Path(),
+    Section({
+      path: Path({ description: "The plugin's folder or file." }),
+      sha256: Type.Optional(
+        Type.String({
+          pattern: "^[0-9a-fA-F]{64}$",
+          expected: "64 hex digits, as `crypto-edge plugin check` prints them",
+          description: "The hash of its files: other files do not run.",
+        }),
+      ),
+      owner: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: "A user id that may own the files, besides root and the edge's own.",
+        }),
+      ),
+    }),
+  ]),
+  { default: [], description: "Folders or files of plugins." },
+);
+
+/** The sections of what plugins contribute, by the name that `use` gives. */
+export interface ContributedSections {
+  readonly keySources: Readonly<Record<string, TSchema>>;
+  readonly revocationTransports: Readonly<Record<string, TSchema>>;
+  readonly auditSinks: Readonly<Record<string, TSchema>>;
+  readonly hooks: Readonly<Record<string, TSchema>>;
+}
+
+export const NO_CONTRIBUTIONS: ContributedSections = {
+  keySources: {},
+  revocationTransports: {},
+  auditSinks: {},
+  hooks: {},
+};
+
+/** The whole schema, with the sections of the contributed sources and transports. */
+export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
+  const sourceNames = ["core", ...Object.keys(contributed.keySources)];
+  const transportNames = ["core", ...Object.keys(contributed.revocationTransports)];
+  return Section({
+    edge: Section(
+      { id: Name({ description: "This edge's name, unique in its fleet." }) },
+      { description: "The edge itself." },
+    ),
+    key_source: Section(
+      {
+        use: Type.Union([oneOf(sourceNames), Type.Array(oneOf(sourceNames), { minItems: 1 })], {
+          default: "core",
+          expected: `a key source (${sourceNames.join(", ")}), or a list of them to ask in turn`,
+          description: "Where service keys come from. Of a list, the next is asked when one is unavailable.",
+        }),
+        core: Type.Optional(CoreSection),
+        ...optional(contributed.keySources),
+      },
+      { description: "Where service keys come from." },
+    ),
+    cache: CacheSection,
+    revocation: Section(
+      {
+        transports: Type.Array(
+          Section({
+            use: oneOf(transportNames, { description: "`core`, or a transport of a plugin." }),
+            ...optional(contributed.revocationTransports),
+          }),
+          {
+            default: [],
+            description:
+              "What pushes revocations. The Core's own stream is used when the list is empty and the Core is a source.",
+          },
+        ),
+        max_silence: Duration({
+          default: "30s",
+          minimumMs: 100,
+          description: "How long no transport may be alive before `on_silence` happens.",
+        }),
+        on_silence: Type.Union([Type.Literal("renew_early"), Type.Literal("fail_closed")], {
+          default: "renew_early",
+          description: "Ask the source for every lease again, or refuse to serve.",
+        }),
+      },
+      { default: {}, description: "What cuts leases short." },
+    ),
+    listeners: Type.Array(ListenerSection, { minItems: 1, description: "Where applications call." }),
+    policies: Type.Array(PolicySection, {
+      default: [],
+      description: "Who may do what. Nothing is allowed that no policy allows.",
+    }),
+    limits: LimitsSection,
+    workers: Type.Union([Type.Integer({ minimum: 1, maximum: 256 }), Type.Literal("auto")], {
+      default: 1,
+      expected: 'a number of processes from 1 to 256, or "auto"',
+      description: "How many processes serve, sharing the ports; `auto` takes one for each core.",
+    }),
+    plugins: PluginEntries,
+    key_memory: Section(
+      {
+        kind: Type.Union(
+          (["auto", "secret", "locked", "heap"] as const).map((kind) => Type.Literal(kind)),
+          { default: "auto", description: "Where service keys live; `auto` takes the best that the machine has." },
+        ),
+        dumpable: Type.Boolean({ default: false, description: "Whether the process may be dumped and traced." }),
+      },
+      { default: {}, description: "The memory that service keys live in." },
+    ),
+    usage: UsageSection,
+    audit: auditSection(contributed.auditSinks),
+    hooks: hooksSection(contributed.hooks),
+    metrics: Type.Optional(
+      Section(
+        {
+          listen: Address({
+            description: "Where /metrics, /livez and /readyz are served, over plain HTTP; no operation is.",
+          }),
+        },
+        { description: "A listener for those who watch; other listeners serve /metrics where `status` is true." },
+      ),
+    ),
+    log: Section(
+      {
+        level: Type.Union(
+          (["debug", "info", "warn", "error"] as const).map((level) => Type.Literal(level)),
+          { default: "info", description: "The least that is logged." },
+        ),
+      },
+      { default: {}, description: "The log, JSON lines on standard error." },
+    ),
+    stop_timeout: Duration({
+      default: "10s",
+      description: "How long requests in flight may take to finish after SIGTERM.",
+    }),
+  });
+}
+
+export type Configuration = Static<ReturnType<typeof configurationSchema>>;
+export type ListenerConfiguration = Configuration["listeners"][number];
+export type LimitsConfiguration = Static<typeof LimitsSection>;
+export type PolicyConfiguration = Static<typeof PolicySection>;
+export type CoreConfiguration = Static<typeof CoreSection>;
+
+export function oneOf(names: readonly string[], options: { description?: string } = {}) {
+  const expected = `one of ${names.join(", ")}`;
+  return Type.Union(
+    names.map((name) => Type.Literal(name)),
+    { expected, ...options },
+  ) as unknown as TUnsafe<string>;
+}
+
+export function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]));
+}

@@ -1,0 +1,214 @@
+/** The OpenAPI 3.1 document, made from the same schemas that check the bodies (TypeBox's are JSON Schema already). */
+import type { TSchema } from "@sinclair/typebox";
+import type { ErrorCode } from "../../../base/errors.ts";
+import { VERSION } from "../../../base/version.ts";
+import {
+  CreateBatchBody,
+  CreateBody,
+  Created,
+  CreatedBatch,
+  DecryptBatchBody,
+  Decrypted,
+  DecryptedBatch,
+  ProblemBody,
+  Rewrapped,
+  WrappedBody,
+} from "./schemas.ts";
+
+/** Codes that no operation gives: a listener does, or the routing. */
+type ListenerCode = "not_found" | "method_not_allowed" | "misdirected_request" | "internal_error" | "overloaded";
+
+interface Refusal {
+  readonly status: number;
+  readonly code: ErrorCode | ListenerCode;
+  readonly when: string;
+  /**
+   * Where it may come: at any path; at the key operations; at those that open one wrapped key; at what is served only where
+   * it is configured.
+   */
+  readonly at: "everywhere" | "operations" | "opening" | "configured";
+}
+
+/** Every way in which a request can fail to be answered as asked (docs/errors.md says what to do). */
+export const REFUSALS: readonly Refusal[] = [
+  { status: 400, code: "invalid_request", when: "the request or its body is malformed", at: "everywhere" },
+  { status: 400, code: "invalid_blob", when: "`wrapped` is no wrapped key", at: "opening" },
+  { status: 401, code: "unauthenticated", when: "the caller is not known, or refused", at: "everywhere" },
+  { status: 403, code: "access_denied", when: "the policy does not allow it", at: "operations" },
+  { status: 403, code: "refused_by_hook", when: "a plugin's hook refused", at: "operations" },
+  { status: 404, code: "key_not_found", when: "the key source knows no such key", at: "operations" },
+  { status: 404, code: "not_found", when: "this listener does not serve the path", at: "configured" },
+  { status: 405, code: "method_not_allowed", when: "the path takes another method", at: "everywhere" },
+  { status: 410, code: "key_revoked", when: "the version is compromised or destroyed", at: "operations" },
+  { status: 413, code: "too_large", when: "the body is too long", at: "everywhere" },
+  { status: 417, code: "invalid_request", when: "an expectation that is not met", at: "everywhere" },
+  {
+    status: 421,
+    code: "misdirected_request",
+    when: "a listener on loopback, called by another name",
+    at: "everywhere",
+  },
+  { status: 422, code: "decryption_failed", when: "altered, or another context", at: "opening" },
+  { status: 429, code: "rate_limited", when: "more than the caller's share", at: "everywhere" },
+  { status: 431, code: "invalid_request", when: "the head of the request is too long", at: "everywhere" },
+  { status: 500, code: "internal_error", when: "a defect of the edge", at: "everywhere" },
+  { status: 503, code: "overloaded", when: "the listener has too much in flight", at: "everywhere" },
+  { status: 503, code: "lease_unavailable", when: "no valid lease, and none to be had now", at: "operations" },
+  { status: 505, code: "invalid_request", when: "another version of HTTP", at: "everywhere" },
+];
+
+const json = (schema: TSchema | object) => ({ "application/json": { schema } });
+const bytes = { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
+const PROBLEM = { $ref: "#/components/schemas/Problem" };
+
+const RETRY_AFTER = {
+  "Retry-After": {
+    description: "Seconds after which asking again can help.",
+    schema: { type: "integer", minimum: 1 },
+  },
+};
+const ALLOW = { Allow: { required: true, description: "What the path takes.", schema: { type: "string" } } };
+const HEADERS: Readonly<Record<number, object>> = { 405: ALLOW, 429: RETRY_AFTER, 503: RETRY_AFTER };
+
+type Responses = Record<string, { description: string; content: object; headers?: object }>;
+
+/** The problems that may come at such places, by status. */
+function problems(...places: readonly Refusal["at"][]): Responses {
+  const byStatus = Map.groupBy(
+    REFUSALS.filter(({ at }) => places.includes(at)),
+    ({ status }) => status,
+  );
+  return Object.fromEntries(
+    [...byStatus].map(([status, of]) => {
+      const code = { enum: of.map((refusal) => refusal.code) };
+      const headers = HEADERS[status];
+      return [
+        status,
+        {
+          description: of.map((refusal) => `\`${refusal.code}\`: ${refusal.when}.`).join(" "),
+          ...(headers === undefined ? {} : { headers }),
+          content: {
+            "application/problem+json": {
+              schema: { allOf: [PROBLEM, { type: "object", properties: { code, status: { const: status } } }] },
+            },
+          },
+        },
+      ];
+    }),
+  );
+}
+
+interface OperationFacts {
+  readonly id: string;
+  readonly summary: string;
+  readonly body: TSchema;
+  readonly status: 200 | 201;
+  readonly answer: TSchema;
+  /** Whether it opens one wrapped key: a batch tells each item's problem in its answer. */
+  readonly opens?: boolean;
+  /** Whether request and answer may be bytes too. */
+  readonly asBytes?: boolean;
+}
+
+function operation({ id, summary, body, status, answer, opens = false, asBytes = false }: OperationFacts) {
+  const extra = asBytes ? bytes : {};
+  return {
+    post: {
+      operationId: id,
+      summary,
+      requestBody: { required: true, content: { ...json(body), ...extra } },
+      responses: {
+        [status]: { description: "Done.", content: { ...json(answer), ...extra } },
+        ...problems("everywhere", "operations", ...(opens ? (["opening"] as const) : [])),
+      },
+    },
+  };
+}
+
+const anObject = json({ type: "object" });
+
+/** What is asked with GET. */
+function look(
+  id: string,
+  summary: string,
+  { content = anObject as object, at = [] as readonly Refusal["at"][], more = {} as Responses } = {},
+) {
+  const responses: Responses = { 200: { description: summary, content }, ...problems("everywhere", ...at) };
+  for (const [status, { description, content }] of Object.entries(more)) {
+    const other = responses[status];
+    responses[status] = {
+      ...other,
+      description: [description, other?.description ?? ""].join(" ").trim(),
+      content: { ...other?.content, ...content },
+    };
+  }
+  return { get: { operationId: id, summary, responses } };
+}
+
+export function openApiDocument(): object {
+  const { $id: _, ...problemSchema } = ProblemBody;
+  const document = {
+    openapi: "3.1.0",
+    info: {
+      title: "crypto-edge",
+      version: VERSION,
+      description:
+        "Makes and opens data keys under service keys leased from a Core. Nothing is stored: keep `wrapped` with your data. " +
+        "A path that is not here is answered 404, `not_found`.",
+    },
+    paths: {
+      "/v1/keys/create": operation({
+        id: "createKey",
+        summary: "Make a data key and wrap it",
+        body: CreateBody,
+        status: 201,
+        answer: Created,
+      }),
+      "/v1/keys/decrypt": operation({
+        id: "decryptKey",
+        summary: "Open a wrapped key",
+        body: WrappedBody,
+        status: 200,
+        answer: Decrypted,
+        opens: true,
+      }),
+      "/v1/keys/rewrap": operation({
+        id: "rewrapKey",
+        summary: "Wrap the same data key under the active version",
+        body: WrappedBody,
+        status: 200,
+        answer: Rewrapped,
+        opens: true,
+      }),
+      "/v1/keys/create-batch": operation({
+        id: "createKeys",
+        summary: "Make many data keys",
+        body: CreateBatchBody,
+        status: 201,
+        answer: CreatedBatch,
+        asBytes: true,
+      }),
+      "/v1/keys/decrypt-batch": operation({
+        id: "decryptKeys",
+        summary: "Open many wrapped keys",
+        body: DecryptBatchBody,
+        status: 200,
+        answer: DecryptedBatch,
+        asBytes: true,
+      }),
+      "/livez": look("livez", "Whether the process runs"),
+      "/readyz": look("readyz", "Whether the edge can serve", {
+        more: { 503: { description: "It can't; the answer says why.", content: anObject } },
+      }),
+      "/v1/status": look("status", "What the edge holds and how it is", { at: ["configured"] }),
+      "/metrics": look("metrics", "Figures for Prometheus", {
+        content: { "text/plain": { schema: { type: "string" } } },
+        at: ["configured"],
+      }),
+      "/openapi.json": look("openapi", "This document"),
+    },
+    components: { schemas: { Problem: problemSchema } },
+  };
+  // The problem's schema inside other schemas becomes a reference; the copy drops TypeBox's symbols.
+  return JSON.parse(JSON.stringify(document, (_key, value) => (value === ProblemBody ? PROBLEM : value)));
+}

@@ -1,0 +1,55 @@
+/** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import { REASON_PHRASES } from "../../../base/network/reason-phrases.ts";
+import type { RequestTrace } from "../../../base/network/trace-context.ts";
+
+export interface Problem {
+  readonly type: "about:blank";
+  readonly status: number;
+  readonly title: string;
+  /** Stable: the codes of docs/errors.md. */
+  readonly code: string;
+  /** Says what to do. */
+  readonly detail: string;
+  /** Of the request, in the edge's log and audit too. */
+  readonly request_id?: string;
+  /** Of the caller's trace. */
+  readonly trace_id?: string;
+}
+
+export function problem(status: number, code: string, detail: string): Problem {
+  return { type: "about:blank", status, title: REASON_PHRASES[status] ?? "Error", code, detail };
+}
+
+/** Of an expected error; anything else is a defect, told as such and nothing more. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof CryptoEdgeError) return problem(error.status, error.code, error.message);
+  return problem(500, "internal_error", "The edge failed at this request. Its log tells more under the request id.");
+}
+
+/** An answer as a listener writes it, and a `Response` is made of it where one is needed. */
+export interface WrittenAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export function writeProblem(details: Problem, retryAfterMs?: number, trace?: RequestTrace): WrittenAnswer {
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (trace !== undefined) headers["x-request-id"] = trace.requestId;
+  if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
+  return { status: details.status, headers, body: JSON.stringify({ ...details, ...trace?.fields }) };
+}
+
+export function writeError(error: unknown, trace?: RequestTrace): WrittenAnswer {
+  return writeProblem(problemOf(error), error instanceof CryptoEdgeError ? error.retryAfterMs : undefined, trace);
+}
+
+export function responseOf({ body, ...init }: WrittenAnswer): Response {
+  return new Response(body, init);
+}
+
+/** In whole seconds, as the header has it (RFC 9110, 10.2.3). */
+export function retryAfterOf(retryAfterMs: number): string {
+  return String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
+}

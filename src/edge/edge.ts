@@ -1,0 +1,210 @@
+/** The edge as a whole: started from a configuration, stopped in order. */
+
+import { CryptoEdgeError, messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { RequestTrace } from "../base/network/trace-context.ts";
+import { systemClock } from "../base/time/system-clock.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import { policyRules } from "./config/policy-rules.ts";
+import type { Configuration } from "./config/schema.ts";
+import { createContainer, type Overrides, TOKENS } from "./container.ts";
+import { createApp, type Readiness } from "./doors/native/app.ts";
+import { createWatchHandler } from "./doors/native/watch.ts";
+import { hardenProcess } from "./key-memory/harden-process.ts";
+import { isChain } from "./key-source/chain.ts";
+import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
+import type { HandlerFactory, Listener } from "./listeners/listener.ts";
+import { listenerLimits, openListener } from "./listeners/open-listener.ts";
+import { listenOnPort } from "./listeners/plain-http.ts";
+import { mergeMetrics } from "./workers/merge-metrics.ts";
+import type { Question } from "./workers/messages.ts";
+import type { Worker } from "./workers/worker.ts";
+
+/** How long the last batches may take at the stop. */
+const USAGE_CLOSE_MS = 5_000;
+
+export interface Edge {
+  /** Where it listens, as shown to a person. */
+  readonly addresses: readonly string[];
+  readonly log: Log;
+  readiness(): Readiness;
+  /** What this process alone tells its siblings: the text of its metrics, or its status as JSON. */
+  answer(question: Question): Promise<string>;
+  /**
+   * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
+   * has changed counts from the next start. Never rejects: what is no good is logged, and the old stays in use.
+   */
+  reload(configuration: Configuration): Promise<void>;
+  /** Stops accepting, finishes what is in flight (bounded), wipes every key. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** Starts an edge; resolves once it listens. `worker`: it is one of several processes that serve together. */
+export async function startEdge(
+  loaded: LoadedConfiguration,
+  overrides: Overrides = {},
+  worker?: Worker,
+): Promise<Edge> {
+  const { configuration } = loaded;
+  const stopping = new AbortController();
+  const container = await createContainer(loaded, stopping.signal, overrides, worker?.index);
+  const log = container.resolve(TOKENS.log);
+  const keyMemory = container.resolve(TOKENS.keyMemory);
+  const keySource = container.resolve(TOKENS.keySource);
+  const leases = container.resolve(TOKENS.leaseCache);
+  const guard = container.resolve(TOKENS.revocationGuard);
+  const transports = container.resolve(TOKENS.revocationTransports);
+  const usage = container.resolve(TOKENS.usage);
+  const telemetry = container.resolve(TOKENS.telemetry);
+  const orchestrator = container.resolve(TOKENS.orchestrator);
+  const hooks = container.resolve(TOKENS.hooks);
+  const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
+  for (const warning of hardening.warnings) log.warn(warning);
+
+  const startedMs = systemClock.monotonicMs();
+  let prewarmed = configuration.cache.prewarm.length === 0;
+  const readiness = (): Readiness => {
+    const serving = !stopping.signal.aborted;
+    return {
+      ready: serving && prewarmed && guard.isOpen(),
+      serving,
+      prewarmed,
+
+      revocation: guard.status(),
+      leases: leases.summary(),
+    };
+  };
+  const status = () => ({
+    edge: configuration.edge.id,
+    version: VERSION,
+    commit: COMMIT,
+    uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
+    ...readiness(),
+    source: keySource.name,
+    ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
+    ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
+    ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
+    cipher: container.resolve(TOKENS.cipher).name,
+    keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
+    usage: usage.status(),
+  });
+  /** What a scrape or a look is answered, whichever worker it meets. */
+  const metricsOfAll = async (): Promise<string> =>
+    worker === undefined ? telemetry.metrics.text() : mergeMetrics(await worker.askAll("metrics"));
+  const statusOfAll = async (): Promise<unknown> =>
+    worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
+  const onFailure = (error: unknown, trace: RequestTrace): void => {
+    if (!(error instanceof CryptoEdgeError)) {
+      log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
+    } else if (error.code === "unauthenticated") {
+      log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
+    } else if (error.code === "lease_unavailable") {
+      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+    } else {
+      log.debug({ ...trace.fields, code: error.code }, "a request was refused");
+    }
+  };
+  const createHandler: HandlerFactory = ({ identify, administration }) => {
+    const app = createApp({
+      orchestrator,
+      identify,
+      readiness,
+      status: administration ? statusOfAll : undefined,
+      metrics: administration ? metricsOfAll : undefined,
+      onFailure,
+    });
+    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
+  };
+
+  for (const transport of transports) await transport.start(guard.sink(transport.name));
+  guard.start();
+
+  const listeners: Listener[] = [];
+  let closed: Promise<void> | undefined;
+  const edge: Edge = {
+    get addresses() {
+      return listeners.map((listener) => listener.address);
+    },
+    log,
+    readiness,
+    answer: (question) =>
+      question === "metrics"
+        ? telemetry.metrics.text()
+        : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
+    async reload({ policies, key_source }) {
+      container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
+      const ended = await Promise.allSettled([
+        ...listeners.map((listener) => listener.reload?.()),
+        (async () =>
+          key_source.core && container.resolve(TOKENS.core)?.reload(readCoreCertificates(key_source.core)))(),
+      ]);
+      ended.forEach((result, index) => {
+        if (result.status === "fulfilled") return;
+        const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
+        log.error(details, "these files are no good; the old ones stay in use");
+      });
+      log.info({ policies: policies.length }, "reloaded");
+      const refused = ended.filter(({ status }) => status === "rejected").length;
+      usage.audit("administration", {
+        operation: "reload",
+        outcome: refused === 0 ? "ok" : "failed",
+        ...(refused === 0 ? undefined : { reason: `the files of ${refused} connections or listeners are no good` }),
+      });
+    },
+    close() {
+      closed ??= stop();
+      return closed;
+    },
+  };
+  async function stop(): Promise<void> {
+    stopping.abort();
+    await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
+    for (const transport of transports) await transport.close();
+    guard.close();
+    leases.close();
+    await usage.close(USAGE_CLOSE_MS);
+    telemetry.close();
+    await keySource.close();
+    await hooks.close();
+    keyMemory.close();
+    await container.dispose();
+    log.info("stopped");
+  }
+
+  try {
+    await keySource.start?.();
+    await hooks.start();
+    const { limits } = configuration;
+    const sharesPort = worker !== undefined;
+    for (const listener of configuration.listeners) {
+      // A path can't be listened on twice: the first worker serves it.
+      if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
+      listeners.push(await openListener(listener, { limits, createHandler, clock: systemClock, log, sharesPort }));
+    }
+    const { metrics } = configuration;
+    if (metrics !== undefined) {
+      const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
+      const { host, port } = metrics.listen;
+      const plain = { principal: undefined, handler, limits: listenerLimits(limits, sharesPort), log };
+      listeners.push(await listenOnPort(host, port, plain));
+    }
+  } catch (error) {
+    await edge.close();
+    throw error;
+  }
+  void leases.prewarm(configuration.cache.prewarm).then((refused) => {
+    for (const { tenant, service, error } of refused)
+      log.error({ tenant, service }, `prewarm refused: ${error.message}`);
+    prewarmed = refused.length === 0;
+  });
+  log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
+  return edge;
+}
+
+/** The first worker's own, ready when all are, and every worker's beside it. */
+function statusOfWorkers(answers: ReadonlyMap<number, string>): unknown {
+  const workers = [...answers].map(([worker, text]) => ({ worker, ...(JSON.parse(text) as { ready: boolean }) }));
+  const { worker: _, ...first } = workers[0] ?? { worker: 0, ready: false };
+  return { ...first, ready: workers.length > 0 && workers.every(({ ready }) => ready), workers };
+}

@@ -1,0 +1,100 @@
+/** What the edge presents to the Core and what it trusts, and plain words for what can be wrong with it. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { messageOf } from "../../../base/errors.ts";
+
+/** PEM texts; `cert` may be a chain, `ca` a bundle. */
+export interface CoreCertificates {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Reads the three files. @throws Error naming the file that is wrong, why, and what to do. */
+export function readCoreCertificates(paths: {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}): CoreCertificates {
+  const read = (what: string, path: string): string => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
+      throw new Error(`${what} ${path} can't be read (${code}): check the path and its permissions`);
+    }
+  };
+  const certificates = {
+    ca: read("the CA certificate", paths.ca),
+    cert: read("the edge's certificate", paths.cert),
+    key: read("the edge's private key", paths.key),
+  };
+  checkCoreCertificates(certificates);
+  return certificates;
+}
+
+/** @throws Error where a text is no PEM of its kind, or the key is not the certificate's. */
+export function checkCoreCertificates(certificates: CoreCertificates): void {
+  parse("the CA certificate", certificates.ca);
+  const own = parse("the edge's certificate", certificates.cert);
+  let fits: boolean;
+  try {
+    fits = own.checkPrivateKey(createPrivateKey(certificates.key));
+  } catch {
+    throw new Error("the edge's private key is not a PEM private key: give the .key file made with the certificate");
+  }
+  if (!fits) throw new Error("the edge's private key does not belong to its certificate: give the pair made together");
+}
+
+/** What is wrong with our own side's certificates at `nowMs`; undefined where nothing is seen. */
+export function faultOfOwnCertificates(certificates: CoreCertificates, nowMs: number): string | undefined {
+  const own = new X509Certificate(certificates.cert);
+  const authority = new X509Certificate(certificates.ca);
+  return (
+    faultOfTime("this edge's certificate", own, nowMs, "issue a new one (`crypto-edge pki edge`) and reload") ??
+    faultOfTime("the configured CA certificate", authority, nowMs, "give the CA's current one")
+  );
+}
+
+/** A sentence where the edge's certificate was not issued by the configured CA: often, but not always, a mistake. */
+export function foreignIssuer(certificates: CoreCertificates): string | undefined {
+  const own = new X509Certificate(certificates.cert);
+  const issued = pemBlocks(certificates.ca).some((block) => {
+    try {
+      return own.verify(new X509Certificate(block).publicKey);
+    } catch {
+      return false;
+    }
+  });
+  return issued ? undefined : `it was issued by "${oneLine(own.issuer)}", not by the configured CA`;
+}
+
+function faultOfTime(what: string, certificate: X509Certificate, nowMs: number, remedy: string): string | undefined {
+  const from = Date.parse(certificate.validFrom);
+  const to = Date.parse(certificate.validTo);
+  if (nowMs > to) return `${what} expired on ${iso(to)}: ${remedy}`;
+  if (nowMs < from)
+    return `${what} is not valid before ${iso(from)}: check this machine's clock (${iso(nowMs)}), or ${remedy}`;
+  return undefined;
+}
+
+function parse(what: string, text: string): X509Certificate {
+  try {
+    return new X509Certificate(text);
+  } catch {
+    throw new Error(`${what} is not a PEM certificate: give a file that begins with -----BEGIN CERTIFICATE-----`);
+  }
+}
+
+function pemBlocks(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  return text.replace(/[\x00-\x1f\x7f]+/g, " ").slice(0, 300);
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,258 @@
+/**
+ * HTTPS to the Core with this edge's certificate: TLS 1.3, the Core's certificate and host name always verified,
+ * connections kept alive, every wait bounded. By `node:https`, which does all this alike on Bun, Deno and Node.
+ */
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
+import type { Clock } from "../../../base/time/clock.ts";
+import { type CoreCertificates, checkCoreCertificates } from "./core-certificates.ts";
+import { explainFault } from "./core-fault.ts";
+
+/** Why a call got no usable answer. The message is for a person. */
+export class CoreCallError extends Error {
+  override readonly name = "CoreCallError";
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | undefined;
+  /** The problem document's `code`, where the answer was one. */
+  readonly code: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    options: { status?: number; code?: string; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.status = options.status;
+    this.code = options.code;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  /** Whether the same call may succeed later: no answer, 408, 429 or 5xx. */
+  get retryable(): boolean {
+    return this.status === undefined || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+export interface CoreConnectionOptions {
+  /** `https://host:port` */
+  readonly url: string;
+  readonly certificates: CoreCertificates;
+  /** The name that the Core's certificate must carry, where it is not the URL's host. */
+  readonly serverName?: string | undefined;
+  readonly clock: Clock;
+  /** From a call's beginning to the head of its answer, TLS handshake included; and again to the body's end. */
+  readonly timeoutMs: number;
+  /** Connections for calls; streams have their own. */
+  readonly maxConnections: number;
+}
+
+export interface CoreCall {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+  /** A stream has its own connection, which ends with it. */
+  readonly stream?: boolean;
+}
+
+export interface CoreAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly message: IncomingMessage;
+}
+
+export class CoreConnection {
+  readonly url: URL;
+  readonly #options: CoreConnectionOptions;
+  #certificates: CoreCertificates;
+  #agent: Agent;
+  readonly #inFlight = new Set<() => void>();
+  #closed = false;
+
+  /** @throws Error for a URL or certificates that can never work. */
+  constructor(options: CoreConnectionOptions) {
+    this.url = parseUrl(options.url);
+    this.#options = options;
+    checkCoreCertificates(options.certificates);
+    this.#certificates = options.certificates;
+    this.#agent = this.#makeAgent();
+  }
+
+  /** New connections use these; calls and streams in flight go on. @throws Error, changing nothing, where they are bad. */
+  reload(certificates: CoreCertificates): void {
+    checkCoreCertificates(certificates);
+    this.#certificates = certificates;
+    const old = this.#agent;
+    this.#agent = this.#makeAgent();
+    retire(old);
+  }
+
+  /** The head of an answer, whatever its status. @throws CoreCallError */
+  async send(call: CoreCall): Promise<CoreAnswer> {
+    try {
+      return await this.#attempt(call);
+    } catch (error) {
+      // A kept-alive connection that the Core had closed meanwhile: not this call's fault, so once more, on a new one.
+      if (!(error instanceof StaleConnection)) throw error;
+      return await this.#attempt(call).catch((again: unknown) => {
+        throw again instanceof StaleConnection ? this.#fault(again.error) : again;
+      });
+    }
+  }
+
+  /** A whole body of at most `maxBytes`. @throws CoreCallError */
+  body(answer: CoreAnswer, maxBytes: number, signal?: AbortSignal): Promise<Buffer> {
+    const { message } = answer;
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      const finish = (act: () => void): void => {
+        timer.cancel();
+        signal?.removeEventListener("abort", aborted);
+        this.#inFlight.delete(closed);
+        act();
+      };
+      const fail = (reason: string, cause?: unknown): void =>
+        finish(() => {
+          message.destroy();
+          reject(new CoreCallError(reason, cause === undefined ? {} : { cause }));
+        });
+      const aborted = (): void => fail("the call to the Core was given up");
+      const closed = (): void => fail("the connection to the Core is closed");
+      const timer = this.#options.clock.schedule(this.#options.timeoutMs, () =>
+        fail(`the Core at ${this.url.origin} was too slow to finish its answer`),
+      );
+      if (signal?.aborted) return aborted();
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#inFlight.add(closed);
+      message.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > maxBytes) fail(`the answer of the Core at ${this.url.origin} is too large`);
+        else chunks.push(chunk);
+      });
+      message.on("end", () => finish(() => resolve(Buffer.concat(chunks, length))));
+      message.on("error", (error) => fail(`the Core at ${this.url.origin} broke off its answer`, error));
+      message.on("close", () => fail(`the Core at ${this.url.origin} broke off its answer`));
+    });
+  }
+
+  /** Calls `end` once, when the connection is closed, unless the returned function has been called before. */
+  onClose(end: () => void): () => void {
+    this.#inFlight.add(end);
+    return () => this.#inFlight.delete(end);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const end of [...this.#inFlight]) end();
+    this.#agent.destroy();
+  }
+
+  #attempt(call: CoreCall): Promise<CoreAnswer> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new CoreCallError("the connection to the Core is closed"));
+      if (call.signal?.aborted) return reject(new CoreCallError("the call to the Core was given up"));
+      const agent = call.stream === true ? this.#makeAgent(false) : this.#agent;
+      let settled = false;
+      const request = httpsRequest({
+        agent,
+        host: this.url.hostname.replace(/^\[|\]$/g, ""),
+        port: this.url.port === "" ? 443 : Number(this.url.port),
+        method: call.method,
+        path: call.path,
+        headers: {
+          host: this.url.host,
+          accept: call.stream === true ? "text/event-stream" : "application/json",
+          ...(call.body === undefined ? {} : { "content-length": String(call.body.length) }),
+          ...call.headers,
+        },
+      });
+      const settle = (act: () => void): void => {
+        if (settled) return;
+        settled = true;
+        timer.cancel();
+        call.signal?.removeEventListener("abort", aborted);
+        this.#inFlight.delete(closed);
+        act();
+      };
+      const give = (reason: string): void =>
+        settle(() => {
+          reject(new CoreCallError(reason));
+          request.destroy();
+        });
+      const aborted = (): void => give("the call to the Core was given up");
+      const closed = (): void => give("the connection to the Core is closed");
+      const timer = this.#options.clock.schedule(this.#options.timeoutMs, () =>
+        give(`the Core at ${this.url.origin} did not answer within ${this.#options.timeoutMs} ms`),
+      );
+      call.signal?.addEventListener("abort", aborted, { once: true });
+      this.#inFlight.add(closed);
+      request.on("response", (message: IncomingMessage) =>
+        settle(() => resolve({ status: message.statusCode ?? 0, headers: message.headers, message })),
+      );
+      request.on("error", (error: NodeJS.ErrnoException) =>
+        settle(() => {
+          const stale = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+          reject(stale ? new StaleConnection(error) : this.#fault(error));
+        }),
+      );
+      request.end(call.body);
+    });
+  }
+
+  #fault(error: NodeJS.ErrnoException): CoreCallError {
+    const certificates = this.#certificates;
+    const message = explainFault({
+      error,
+      url: this.url,
+      name: this.#options.serverName ?? this.url.hostname,
+      certificates,
+      nowMs: this.#options.clock.wallMs(),
+    });
+    return new CoreCallError(message, { cause: error });
+  }
+
+  #makeAgent(keepAlive = true): Agent {
+    return new Agent({
+      keepAlive,
+      maxSockets: this.#options.maxConnections,
+      maxFreeSockets: this.#options.maxConnections,
+      ca: this.#certificates.ca,
+      cert: this.#certificates.cert,
+      key: this.#certificates.key,
+      minVersion: "TLSv1.3",
+      rejectUnauthorized: true,
+      ...(this.#options.serverName === undefined ? {} : { servername: this.#options.serverName }),
+    });
+  }
+}
+
+class StaleConnection extends Error {
+  readonly error: NodeJS.ErrnoException;
+
+  constructor(error: NodeJS.ErrnoException) {
+    super("a kept-alive connection had been closed");
+    this.error = error;
+  }
+}
+
+/** Idle connections go at once, busy ones once they are idle. */
+function retire(agent: Agent): void {
+  (agent as Agent & { keepAlive: boolean }).keepAlive = false;
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+}
+
+function parseUrl(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Error(`"${text}" is no URL of a Core: write it like https://core.example:8443`);
+  }
+  if (url.protocol !== "https:") throw new Error(`the Core's URL must begin with https://, not ${url.protocol}//`);
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "" || url.pathname !== "/") {
+    throw new Error("the Core's URL is a host and a port alone, like https://core.example:8443");
+  }
+  return url;
+}

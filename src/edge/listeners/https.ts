@@ -1,0 +1,334 @@
+/**
+ * HTTPS for callers on a network: TLS 1.3 (1.2 if asked for), HTTP/1.1 and HTTP/2. The principal comes from the client's
+ * certificate, or from a bearer token where there is none and the configuration names issuers.
+ */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createSecureContext, type TLSSocket } from "node:tls";
+import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import type { ConnectionActivity } from "../../base/network/connections.ts";
+import type { Http1Socket } from "../../base/network/http1.ts";
+import { answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "../../base/network/request-gate.ts";
+import type { Peer } from "../../base/network/tls/peer.ts";
+import {
+  type ServerCertificates,
+  startTlsServer,
+  type TlsRequest,
+  type TlsResponse,
+} from "../../base/network/tls/server.ts";
+import { webHandler } from "../../base/network/tls/web-handler.ts";
+import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../base/pki/revocation-list.ts";
+import { watchFiles } from "../../base/pki/watch-files.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
+import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";
+import type { Principal } from "../access/principal.ts";
+import { principalId } from "../access/principal-id.ts";
+import { problemOf, responseOf, writeError } from "../doors/native/problem.ts";
+import {
+  type Handler,
+  type HandlerFactory,
+  type Listener,
+  ListenerError,
+  type ListenerLimits,
+  type ListenerLog,
+} from "./listener.ts";
+import { problemAnswer, speakHttp1 } from "./speak-http1.ts";
+
+export interface HttpsListenerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Paths of PEM files. */
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string;
+  /** Paths of revocation lists. */
+  readonly clientCrl: readonly string[];
+  readonly nameSources: readonly NameSource[];
+  readonly minVersion: "TLSv1.3" | "TLSv1.2";
+  /** Without any, a client certificate is a must. */
+  readonly tokens: readonly TokenIssuer[];
+  readonly administration: boolean;
+  readonly limits: ListenerLimits;
+  readonly clock: Clock;
+  readonly log: ListenerLog;
+}
+
+/** What is known of one connection's other end. */
+interface Caller {
+  /** Undefined: without a certificate, so each request brings its token. */
+  principal: Principal | undefined;
+  /** Why its requests are refused: told to the caller, so that it need not guess from a broken connection. */
+  refused: string | undefined;
+  /** The revocation lists that it was checked against. */
+  checkedBy: RevocationLists;
+  readonly load: PrincipalLoad;
+}
+
+/** What one principal uses, over all its connections. */
+interface PrincipalLoad extends CallerLoad {
+  readonly id: string;
+  connections: number;
+}
+
+interface TrustFiles {
+  readonly certificates: ServerCertificates;
+  readonly revocationLists: RevocationLists;
+}
+
+/** @throws {ListenerError} for an address in use, or files that are no good. */
+export async function listenOnHttps(options: HttpsListenerOptions, createHandler: HandlerFactory): Promise<Listener> {
+  const { host, limits, clock, log, nameSources } = options;
+  let trust: TrustFiles;
+  let tokens: TokenVerifier | undefined;
+  try {
+    trust = await readTrust(options);
+    tokens = options.tokens.length === 0 ? undefined : createTokenVerifier(options.tokens, clock);
+  } catch (error) {
+    throw new ListenerError(`The HTTPS listener on ${host}:${options.port} cannot start: ${messageOf(error)}`);
+  }
+
+  const gate = new RequestGate(limits);
+  const callers = new WeakMap<Peer, Caller>();
+  const loads = new Map<string, PrincipalLoad>();
+  const principals = new WeakMap<Request, Principal>();
+  const identify = (request: Request): Principal => {
+    const principal = principals.get(request);
+    if (principal !== undefined) return principal;
+    throw new CryptoEdgeError("unauthenticated", "Present a client certificate, or a token as Authorization: Bearer.");
+  };
+  const handler: Handler = createHandler({ identify, administration: options.administration });
+
+  function loadOf(id: string): PrincipalLoad {
+    let load = loads.get(id);
+    if (load === undefined) {
+      load = { id, requests: 0, bytes: 0, connections: 0 };
+      loads.set(id, load);
+    }
+    return load;
+  }
+
+  /** Once for each connection. Only what must not cost a connection is cut here; the rest is answered, then closed. */
+  function admit(peer: Peer): string | undefined {
+    const { certificate, remoteAddress } = peer;
+    let principal: Principal | undefined;
+    let refused: string | undefined;
+    if (certificate !== undefined) {
+      const identified = principalOfCertificate(certificate, remoteAddress, nameSources);
+      if ("refused" in identified) refused = identified.refused;
+      else principal = identified;
+      refused ??= trust.revocationLists.refusalOf(certificate);
+      if (refused !== undefined) {
+        const { serial, issuer } = certificate;
+        log.warn({ remoteAddress, serial, issuer, reason: refused }, "a client certificate is refused");
+      }
+    }
+    // Callers without a certificate share one count: a token is only known once a request has come.
+    const load = loadOf(principal === undefined ? "" : principalId(principal));
+    if (principal !== undefined && load.connections >= limits.connectionsPerPrincipalMax) {
+      return `too many connections of ${load.id}`;
+    }
+    load.connections++;
+    callers.set(peer, { principal, refused, checkedBy: trust.revocationLists, load });
+    return undefined;
+  }
+
+  function closed(peer: Peer): void {
+    const load = callers.get(peer)?.load;
+    if (load === undefined) return;
+    load.connections--;
+    if (load.connections === 0 && load.requests === 0) loads.delete(load.id);
+  }
+
+  /** The refusal of a connection's certificate, looked at again when there are new revocation lists. */
+  function refusalOf(caller: Caller, peer: Peer): string | undefined {
+    if (caller.checkedBy !== trust.revocationLists && peer.certificate !== undefined) {
+      caller.checkedBy = trust.revocationLists;
+      caller.refused ??= trust.revocationLists.refusalOf(peer.certificate);
+    }
+    return caller.refused;
+  }
+
+  async function answer(request: Request, peer: Peer): Promise<Response> {
+    const caller = callers.get(peer);
+    if (caller === undefined) return responseOf(writeError(badCertificate("the connection is not known")));
+    const { principal = await tokenPrincipal(request, peer) } = caller;
+    if (principal instanceof Response) return principal;
+    if (principal !== undefined) principals.set(request, principal);
+    return handler(request);
+  }
+
+  /** Of a request without a certificate: undefined where it brings no token either, which is enough for a probe. */
+  async function tokenPrincipal(request: Request, peer: Peer): Promise<Principal | Response | undefined> {
+    const authorization = request.headers.get("authorization");
+    if (tokens === undefined || authorization === null) return undefined;
+    try {
+      return await tokens.principalOf(authorization, peer.remoteAddress);
+    } catch (error) {
+      if (!(error instanceof CryptoEdgeError)) throw error;
+      log.warn({ remoteAddress: peer.remoteAddress, reason: error.message }, "a bearer token is refused");
+      return responseOf(writeError(error));
+    }
+  }
+
+  const answerWeb = webHandler(answer, { maxBodyBytes: limits.bodyBytesMax, tooLarge: () => answerRefusal(TOO_LARGE) });
+  const answerAtOnce = (answer: Response, request: TlsRequest, response: TlsResponse): Promise<void> => {
+    response.statusCode = answer.status;
+    for (const [name, value] of answer.headers) response.setHeader(name, value);
+    if (request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    return answer.text().then((text) => void response.end(text));
+  };
+
+  async function onRequest(request: TlsRequest, response: TlsResponse, peer: Peer): Promise<void> {
+    const caller = callers.get(peer);
+    const refused = caller === undefined ? "the connection is not known" : refusalOf(caller, peer);
+    if (caller === undefined || refused !== undefined) {
+      return answerAtOnce(responseOf(writeError(badCertificate(refused ?? ""))), request, response);
+    }
+    let weight = Number(request.headers["content-length"] ?? 0);
+    const turnedAway = gate.enter(caller.load, weight);
+    if (turnedAway !== undefined) return answerAtOnce(answerRefusal(turnedAway), request, response);
+    const grew = (bytes: number): Response | undefined => {
+      const refused = gate.grow(caller.load, weight, bytes);
+      if (refused !== undefined) return answerRefusal(refused);
+      weight = Math.max(weight, bytes);
+      return undefined;
+    };
+    // A caller that resets its stream has not taken back the work: it counts until that has ended.
+    try {
+      await answerWeb(request, response, peer, grew);
+    } finally {
+      gate.leave(caller.load, weight);
+    }
+  }
+
+  function onHttp1(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
+    const caller = callers.get(peer);
+    if (caller === undefined) return void socket.destroy();
+    speakHttp1(socket as unknown as Http1Socket, {
+      scheme: "https",
+      principal: caller.principal,
+      load: caller.load,
+      refusalOf() {
+        const refused = refusalOf(caller, peer) ?? expiry(peer, clock);
+        return refused === undefined ? undefined : problemAnswer(problemOf(badCertificate(refused)));
+      },
+      answer: (request) => answer(request, peer),
+      quick: handler.quick,
+      gate,
+      limits,
+      activity,
+      onError,
+    });
+  }
+
+  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
+  const server = await startTlsServer({
+    hostname: host,
+    port: options.port,
+    sharesPort: limits.sharesPort ?? false,
+    certificates: trust.certificates,
+    clientCertificate: tokens === undefined ? "required" : "optional",
+    minVersion: options.minVersion,
+    limits: {
+      maxConnections: limits.connectionsMax,
+      handshakeTimeoutMs: limits.requestTimeoutMs,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      bodyTimeoutMs: limits.requestTimeoutMs,
+      maxHeaderBytes: limits.headerBytesMax,
+    },
+    admit,
+    onClosed: closed,
+    onRequest,
+    onRefused: ({ remoteAddress, code, reason }) =>
+      log.warn({ remoteAddress, code, reason }, "a connection is refused"),
+    onHttp1,
+    onError,
+  }).catch((error: unknown) => {
+    throw (error as { code?: string }).code === "EADDRINUSE"
+      ? new ListenerError(`Port ${options.port} on ${host} is in use. Stop what listens there, or choose another port.`)
+      : new ListenerError(`Cannot listen on ${host}:${options.port}: ${messageOf(error)}.`);
+  });
+
+  async function reload(): Promise<void> {
+    const renewed = await readTrust(options);
+    server.reload(renewed.certificates);
+    trust = renewed;
+    tokens?.reload();
+  }
+
+  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
+  const watched = [options.cert, options.key, options.clientCa, ...options.clientCrl, ...jwksFiles];
+  const address = `https://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+  const endWatch = watchFiles(watched, clock, () => {
+    reload().then(
+      () => log.info({ address }, "certificates and revocation lists were reloaded"),
+      (error: unknown) =>
+        log.error({ address, reason: messageOf(error) }, "changed files are no good; the old ones stay in use"),
+    );
+  });
+
+  return {
+    address,
+    reload,
+    async close(timeoutMs) {
+      endWatch();
+      await server.close(timeoutMs);
+    },
+  };
+}
+
+async function readTrust(options: HttpsListenerOptions): Promise<TrustFiles> {
+  const read = (path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new Error(`${path} cannot be read: ${messageOf(error)}`);
+    }
+  };
+  const clientCa = read(options.clientCa).toString("latin1");
+  const cert = read(options.cert).toString("latin1");
+  const key = read(options.key).toString("latin1");
+  checkPair(options, cert, key);
+  try {
+    if (!clientCa.includes("-----BEGIN CERTIFICATE-----")) throw new Error("there is none");
+    createSecureContext({ ca: clientCa });
+  } catch (error) {
+    throw new Error(`${options.clientCa} holds no certificates of authorities in PEM: ${messageOf(error)}`);
+  }
+  const lists = options.clientCrl.map((name) => ({ name, bytes: read(name) }));
+  return {
+    certificates: { cert, key, clientCa },
+    revocationLists:
+      lists.length === 0 ? NO_REVOCATION_LISTS : await readRevocationLists(lists, clientCa, options.clock),
+  };
+}
+
+/** The runtime takes a certificate and a key that don't fit together, and fails at the first handshake: so look here. */
+function checkPair(options: HttpsListenerOptions, cert: string, key: string): void {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch {
+    throw new Error(`${options.cert} is not a certificate in PEM`);
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch {
+    throw new Error(`${options.key} is not a private key in PEM`);
+  }
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new Error(`the key in ${options.key} is not that of the certificate in ${options.cert}`);
+  }
+}
+
+/** A certificate may end while its connection lives on. */
+function expiry({ certificate }: Peer, clock: Clock): string | undefined {
+  return certificate !== undefined && certificate.notAfterMs < clock.wallMs() ? "it has expired" : undefined;
+}
+
+function badCertificate(reason: string): CryptoEdgeError {
+  return new CryptoEdgeError("unauthenticated", `The client certificate is refused: ${reason}. Use another one.`);
+}

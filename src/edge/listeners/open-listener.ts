@@ -1,0 +1,70 @@
+/** From an entry of `listeners:` to a listener that is open. */
+
+import type { Clock } from "../../base/time/clock.ts";
+import type { Principal } from "../access/principal.ts";
+import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
+import { listenOnHttps } from "./https.ts";
+import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "./listener.ts";
+import { listenOnPort, listenOnUnixSocket } from "./plain-http.ts";
+
+export interface ListenerParts {
+  readonly limits: LimitsConfiguration;
+  readonly createHandler: HandlerFactory;
+  readonly clock: Clock;
+  readonly log: ListenerLog;
+  readonly sharesPort: boolean;
+}
+
+/** @throws {ListenerError} */
+export async function openListener(configuration: ListenerConfiguration, parts: ListenerParts): Promise<Listener> {
+  const { createHandler, clock, log } = parts;
+  const limits = listenerLimits(parts.limits, parts.sharesPort);
+  if ("https" in configuration) {
+    const { https, cert, key, tokens } = configuration;
+    return listenOnHttps(
+      {
+        ...https,
+        cert,
+        key,
+        tokens,
+        clientCa: configuration.client_ca,
+        clientCrl: configuration.client_crl,
+        nameSources: configuration.principal_from,
+        minVersion: `TLSv${configuration.min_tls}`,
+        administration: configuration.status,
+        limits,
+        clock,
+        log,
+      },
+      createHandler,
+    );
+  }
+  const principal: Principal = { kind: "listener", name: configuration.principal };
+  const handler = createHandler({ identify: () => principal, administration: configuration.status });
+  const plain = { principal, handler, limits, log };
+  if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, plain);
+  const { unix, mode, owner } = configuration;
+  const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
+  return listenOnUnixSocket(unix, socket, plain);
+}
+
+export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean): ListenerLimits {
+  return {
+    connectionsMax: limits.max_connections,
+    connectionsPerPrincipalMax: limits.max_connections_per_principal,
+    requestsMax: limits.max_requests,
+    requestsPerCallerMax: limits.max_requests_per_principal,
+    headerBytesMax: limits.max_header,
+    bodyBytesMax: limits.max_body,
+    bodiesBytesMax: limits.max_bodies,
+    requestTimeoutMs: limits.request_timeout,
+    idleTimeoutMs: limits.idle_timeout,
+    sharesPort,
+  };
+}
+
+/** `user`, `user:group` or `:group`; -1 leaves what is not named as it is. */
+function parseOwner(text: string): { user: number; group: number } {
+  const [user = -1, group = -1] = text.split(":").map((id) => (id === "" ? -1 : Number(id)));
+  return { user, group };
+}

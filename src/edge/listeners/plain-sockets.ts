@@ -1,0 +1,140 @@
+/**
+ * Accepts connections without TLS, on a port or a Unix socket: by `Bun.listen`, whose sockets cost less than those of
+ * `node:net`, or by `node:net` on Deno.
+ */
+import { createServer } from "node:net";
+import type { Http1Socket } from "../../base/network/http1.ts";
+
+export type PlainAddress =
+  /** `reusePort`: whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
+  { readonly hostname: string; readonly port: number; readonly reusePort: boolean } | { readonly unix: string };
+
+export interface PlainServer {
+  /** Undefined on a Unix socket. */
+  readonly port: number | undefined;
+  /** Accepts no more; open connections go on. */
+  stop(): void;
+}
+
+/** @throws an error with `code: "EADDRINUSE"` for an address in use */
+export async function acceptPlain(
+  address: PlainAddress,
+  onConnection: (socket: Http1Socket) => void,
+): Promise<PlainServer> {
+  if (typeof Bun === "undefined") return acceptByNode(address, onConnection);
+  const listener = Bun.listen<BunSocket>({
+    ...(address as { hostname: string; port: number }),
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        socket.data = new BunSocket(socket);
+        onConnection(socket.data);
+      },
+      data: (socket, bytes) => socket.data.onData(bytes),
+      drain: (socket) => socket.data.drain(),
+      end: (socket) => socket.data.onEnd(),
+      close: (socket) => socket.data.closed(),
+      error: (socket) => socket.data.destroy(),
+    },
+  });
+  return { port: "unix" in address ? undefined : listener.port, stop: () => listener.stop() };
+}
+
+/** A socket of Bun's, which takes what fits at once and leaves the rest to the caller. */
+class BunSocket implements Http1Socket {
+  readonly #socket: Bun.Socket<BunSocket>;
+  /** What the kernel has not taken yet. */
+  #waiting: Buffer | undefined;
+  #ending = false;
+  readonly #onClose: (() => void)[] = [];
+  #onDrain: () => void = ignore;
+  onData: (bytes: Buffer) => void = ignore;
+  onEnd: () => void = ignore;
+  destroyed = false;
+
+  constructor(socket: Bun.Socket<BunSocket>) {
+    this.#socket = socket;
+  }
+
+  on(event: "data" | "close" | "end" | "drain", listener: (bytes: Buffer) => void): void {
+    const call = listener as () => void;
+    if (event === "data") this.onData = listener;
+    else if (event === "end") this.onEnd = call;
+    else if (event === "close") this.#onClose.push(call);
+    else this.#onDrain = call;
+  }
+
+  write(data: string | Uint8Array): boolean {
+    if (this.destroyed) return false;
+    if (this.#waiting !== undefined) {
+      this.#waiting = Buffer.concat([this.#waiting, Buffer.from(data as string, "latin1")]);
+      return false;
+    }
+    const written = this.#socket.write(data);
+    if (written === data.length) return true;
+    this.#waiting = Buffer.from(data as string, "latin1").subarray(Math.max(written, 0));
+    return false;
+  }
+
+  drain(): void {
+    if (this.#waiting !== undefined) {
+      const written = this.#socket.write(this.#waiting);
+      if (written < this.#waiting.length) {
+        this.#waiting = this.#waiting.subarray(Math.max(written, 0));
+        return;
+      }
+      this.#waiting = undefined;
+      if (this.#ending) this.#socket.shutdown();
+    }
+    this.#onDrain();
+  }
+
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    if (this.#waiting === undefined) this.#socket.shutdown();
+  }
+
+  destroy(): void {
+    if (!this.destroyed) this.#socket.close();
+  }
+
+  closed(): void {
+    this.destroyed = true;
+    this.#waiting = undefined;
+    for (const call of this.#onClose) call();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+}
+
+function ignore(): void {}
+
+async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    socket.on("error", () => socket.destroy());
+    onConnection(socket as unknown as Http1Socket);
+  });
+  const where =
+    "unix" in address
+      ? { path: address.unix }
+      : { host: address.hostname, port: address.port, reusePort: address.reusePort };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(where, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  return {
+    port: typeof bound === "object" && bound !== null ? bound.port : undefined,
+    stop: () => void server.close(),
+  };
+}

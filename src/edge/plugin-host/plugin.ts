@@ -1,0 +1,115 @@
+/**
+ * What a plugin is: the interface that plugin authors write against, published as `crypto-edge/plugin`.
+ * Nothing of the container, the cache or the server leaks into it. docs/plugins.md is its guide.
+ */
+import type { Static, TSchema } from "@sinclair/typebox";
+import type { Clock } from "../../base/time/clock.ts";
+import type { EventPublisher } from "../../core/event-publisher.ts";
+import type { KeySource } from "../key-source/key-source.ts";
+import type { RevocationTransport } from "../revocation/revocation-transport.ts";
+import type { AuditSink } from "../usage/audit-sink.ts";
+import type { Hooks } from "./hooks.ts";
+
+/** The version of this interface; a plugin for another one is refused with a message that says so. */
+export const PLUGIN_API_VERSION = 1;
+
+/** Give it one kind of contribution at least. */
+export interface Plugin {
+  /** The plugin's own name, for messages and metrics: lower-case letters, digits, `-` and `_`. */
+  readonly name: string;
+  /** `PLUGIN_API_VERSION` as it was when the plugin was written: a number, not the import, which would always match. */
+  readonly apiVersion: number;
+  /** The plugin's own version, for the log. */
+  readonly version?: string;
+  /** By the name that `key_source.use` gives; the section is `key_source.<name>`. */
+  readonly keySources?: Readonly<Record<string, KeySourceContribution>>;
+  /** By the name that a transport's `use` gives; the section is `<name>` beside it. */
+  readonly revocationTransports?: Readonly<Record<string, RevocationTransportContribution>>;
+  /** For a Core: where its events go besides its own stream, by the name that a publisher's `use` gives. */
+  readonly eventPublishers?: Readonly<Record<string, EventPublisherContribution>>;
+  /** By the name that a sink's `use` gives; the section is `<name>` beside it. */
+  readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
+  /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
+  readonly hooks?: Readonly<Record<string, HooksContribution>>;
+}
+
+/**
+ * What a plugin brings: a schema, and a factory. The life of what the factory makes: `create`; then `start` where it has
+ * one; then use, with `health` asked now and then; then `close`, once the context's signal has aborted.
+ */
+export interface Contribution<Schema extends TSchema, Made> {
+  /**
+   * The schema of the contribution's own section of the configuration, made with `Section`. It is checked with
+   * everything else, before `create`: unknown keys, types, patterns.
+   */
+  readonly configuration: Schema;
+  /**
+   * Called once at start with the checked section. What no schema can say is checked here.
+   *
+   * @throws {SectionError} for a section that can never work; the edge then says where in the file, and does not start.
+   */
+  create(configuration: Static<Schema>, context: PluginContext): Made | Promise<Made>;
+}
+
+export type KeySourceContribution<Schema extends TSchema = TSchema> = Contribution<Schema, KeySource>;
+export type RevocationTransportContribution<Schema extends TSchema = TSchema> = Contribution<
+  Schema,
+  RevocationTransport
+>;
+export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
+export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
+export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
+
+/** What the edge lends a plugin. */
+export interface PluginContext {
+  readonly log: PluginLog;
+  readonly clock: Clock;
+  readonly metrics: PluginMetrics;
+  /** The edge's own id, unique in its fleet (each worker's, where several serve together): names a durable queue, for example. */
+  readonly edgeId: string;
+  /** The folder of the configuration file, for paths that are not of the type `Path` (which is absolute already). */
+  readonly directory: string;
+  /** Aborts when the edge stops. */
+  readonly signal: AbortSignal;
+}
+
+/** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */
+export interface PluginLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/**
+ * Metrics of the plugin's own, served at /metrics as `crypto_edge_plugin_<plugin>_<name>`. Asking twice for a name gives
+ * the same one. No labels: a plugin can't make the number of time series grow with its traffic.
+ */
+export interface PluginMetrics {
+  counter(name: string, help: string): { add(amount?: number): void };
+  gauge(name: string, help: string): { set(value: number): void };
+  histogram(name: string, help: string, buckets?: readonly number[]): { observe(value: number): void };
+}
+
+/** A mistake in a contribution's section that its schema can't express. */
+export class SectionError extends Error {
+  override readonly name = "SectionError";
+  /** From the section on: `["keys", 1, "state"]`. */
+  readonly path: readonly (string | number)[];
+
+  constructor(path: readonly (string | number)[], message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+/** Checks a plugin's types and gives it back. */
+export function definePlugin(plugin: Plugin): Plugin {
+  return plugin;
+}
+
+/** Keeps the schema's type for `create`: `keySources: { name: contribution({ configuration, create }) }`. */
+export function contribution<Schema extends TSchema, Made>(
+  parts: Contribution<Schema, Made>,
+): Contribution<TSchema, Made> {
+  return parts as unknown as Contribution<TSchema, Made>;
+}

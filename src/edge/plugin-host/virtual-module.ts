@@ -1,0 +1,31 @@
+/**
+ * How `import … from "crypto-edge/plugin"` works in a plugin that lies anywhere, with no package of that name near it.
+ *
+ * Under Bun, from source or compiled, the name is a virtual module that gives this program's own copy, which goes before
+ * any copy in the plugin's `node_modules`: so there is one `KeySourceError`, and one TypeBox. Under Deno the import map of
+ * deno.json does the same.
+ */
+import * as pluginModule from "../../sdk/plugin/index.ts";
+
+const MODULE_NAME = "crypto-edge/plugin";
+
+interface BunPluginBuilder {
+  module(specifier: string, load: () => { exports: Record<string, unknown>; loader: "object" }): void;
+}
+
+interface BunRuntime {
+  plugin(plugin: { name: string; setup(builder: BunPluginBuilder): void }): void;
+}
+
+let provided = false;
+
+/** Makes the module importable by plugins. May be called again. */
+export function provideVirtualModule(): void {
+  if (provided) return;
+  provided = true;
+  const bun = (globalThis as { Bun?: BunRuntime }).Bun;
+  bun?.plugin({
+    name: "crypto-edge",
+    setup: (builder) => builder.module(MODULE_NAME, () => ({ exports: { ...pluginModule }, loader: "object" })),
+  });
+}

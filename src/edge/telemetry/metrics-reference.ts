@@ -1,0 +1,43 @@
+/** docs/metrics.md, made from the metrics themselves: `bun run src/edge/telemetry/metrics-reference.ts` writes it. */
+import { writeFileSync } from "node:fs";
+import { systemClock } from "../../base/time/system-clock.ts";
+import { createLeaseCounters } from "../cache/lease-events.ts";
+import { chainMetrics, hookMetrics } from "../plugin-host/metrics.ts";
+import { metricsReference } from "./metrics.ts";
+import { createTelemetry } from "./telemetry.ts";
+
+const INTRODUCTION = `# Metrics
+
+What \`/metrics\` tells, in Prometheus's text format. A listener serves it where \`status\` is true, and the listener that
+\`metrics.listen\` names. [operations.md](operations.md#what-to-alert-on) says which of these to alert on.
+
+No label holds the name of a tenant, a service or a principal: how many series there are does not depend on callers. What
+was done for whom goes to the Core, as usage.
+
+`;
+
+const AFTER = `
+A plugin's own metrics are called \`crypto_edge_plugin_<plugin>_<name>\`. They have no labels, and a plugin has at most 100.
+`;
+
+export function metricsReferencePage(): string {
+  const telemetry = createTelemetry(systemClock);
+  const notRead = (): never => {
+    throw new Error("the reference reads no figure");
+  };
+  telemetry.observe({
+    leases: { counters: createLeaseCounters(), summary: notRead },
+    revocation: notRead,
+    usage: notRead,
+    keyMemory: notRead,
+    log: { suppressed: 0 },
+  });
+  telemetry.metrics.add(
+    ...chainMetrics({ status: notRead } as unknown as Parameters<typeof chainMetrics>[0]),
+    ...hookMetrics({ counters: [{}] } as unknown as Parameters<typeof hookMetrics>[0]),
+  );
+  telemetry.close();
+  return `${INTRODUCTION}${metricsReference(telemetry.metrics)}${AFTER}`;
+}
+
+if (import.meta.main) writeFileSync("docs/metrics.md", metricsReferencePage());

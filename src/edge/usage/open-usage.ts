@@ -1,0 +1,93 @@
+/** Puts the usage recorder together from the configuration. */
+import type { Clock } from "../../base/time/clock.ts";
+import type { Configuration } from "../config/schema.ts";
+import { AuditFile } from "./audit-file.ts";
+import { lockAuditFile } from "./audit-lock.ts";
+import { AuditLog, AuditStdout, type LineSink } from "./audit-log.ts";
+import type { AuditSink } from "./audit-sink.ts";
+import { SinkSender } from "./sink-sender.ts";
+import { Usage } from "./usage.ts";
+import { UsageCounters } from "./usage-counters.ts";
+import { lineSink, type SendUsage, UsageShipper } from "./usage-shipper.ts";
+
+export interface OpenUsageOptions {
+  readonly configuration: Pick<Configuration, "edge" | "usage" | "audit">;
+  readonly clock: Clock;
+  /** Undefined where there is no Core: then nothing is counted for it. */
+  readonly send: SendUsage | undefined;
+  /** What plugins contribute, started already. */
+  readonly sinks: readonly AuditSink[];
+  readonly warn: (message: string) => void;
+}
+
+const MOST_PRINCIPALS = 1000;
+const SINK_BATCH = 500;
+
+/** @throws when the audit file can't be opened, or is another edge's: an edge that can't keep its audit does not start. */
+export async function openUsage({ configuration, clock, send, sinks, warn }: OpenUsageOptions): Promise<Usage> {
+  const { edge, usage, audit } = configuration;
+  const file = audit.file && (await openAuditFile(audit.file, clock, warn));
+  const counters = new UsageCounters({ maxRows: usage.max_rows, maxPrincipals: MOST_PRINCIPALS });
+  const shipper =
+    send &&
+    new UsageShipper({
+      clock,
+      counters,
+      send,
+      sendAfterMs: usage.send_after,
+      maxRecords: usage.batch_records,
+      maxLines: usage.max_audit_lines,
+      warn,
+    });
+
+  const lineSinks: LineSink[] = [];
+  if (file !== undefined) lineSinks.push(file);
+  if (audit.stdout) lineSinks.push(new AuditStdout(warn));
+  if (shipper !== undefined) lineSinks.push(lineSink(shipper));
+  const auditLog =
+    lineSinks.length === 0
+      ? undefined
+      : new AuditLog({
+          clock,
+          edgeId: edge.id,
+          sinks: lineSinks,
+          start: file?.start,
+          writeAfterMs: audit.write_after,
+          maxQueued: usage.max_audit_lines,
+        });
+
+  const senders = sinks.map(
+    (sink) =>
+      new SinkSender({
+        clock,
+        sink,
+        maxQueued: usage.max_audit_lines,
+        maxBatch: SINK_BATCH,
+        sendAfterMs: audit.write_after,
+        warn,
+      }),
+  );
+  return new Usage({
+    clock,
+    edgeId: edge.id,
+    audited: audit.operations,
+    counters,
+    shipper,
+    auditLog,
+    sinks: senders,
+  });
+}
+
+async function openAuditFile(
+  { path, max_size, keep_files, fsync }: NonNullable<Configuration["audit"]["file"]>,
+  clock: Clock,
+  warn: (message: string) => void,
+): Promise<AuditFile> {
+  const lock = await lockAuditFile(path, warn);
+  try {
+    return new AuditFile({ path, clock, maxBytes: max_size, keepFiles: keep_files, fsync, lock, warn });
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}

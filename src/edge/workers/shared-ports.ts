@@ -1,0 +1,42 @@
+/** What must hold before several processes listen on one port. */
+import { createServer } from "node:net";
+import { availableParallelism } from "node:os";
+import { messageOf } from "../../base/errors.ts";
+import type { Configuration } from "../config/schema.ts";
+import { ListenerError } from "../listeners/listener.ts";
+
+/** The number of processes that a configuration asks for. `auto`: one a core. */
+export function workerCount({ workers }: Pick<Configuration, "workers">): number {
+  return workers === "auto" ? availableParallelism() : workers;
+}
+
+/**
+ * Workers share a port by a flag that would as well let a second edge of the same user in unnoticed. So each is first
+ * taken for oneself, once.
+ *
+ * @throws {ListenerError}
+ */
+export async function checkPortsFree({ listeners, metrics }: Configuration): Promise<void> {
+  const addresses = listeners.flatMap((listener) =>
+    "http" in listener ? [listener.http] : "https" in listener ? [listener.https] : [],
+  );
+  if (metrics !== undefined) addresses.push(metrics.listen);
+  for (const { host, port } of addresses) {
+    if (port === 0) throw new ListenerError("Port 0 cannot be shared by workers: name a port, or set workers: 1.");
+    await checkFree(host, port);
+  }
+}
+
+function checkFree(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const reason =
+        error.code === "EADDRINUSE"
+          ? `Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`
+          : `Cannot listen on ${host}:${port}: ${messageOf(error)}.`;
+      reject(new ListenerError(reason));
+    });
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve()));
+  });
+}

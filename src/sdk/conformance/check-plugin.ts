@@ -1,0 +1,240 @@
+/** Runs every rule that a plugin's contributions are under. docs/plugins.md, "The conformance kit". */
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { TSchema } from "@sinclair/typebox";
+import type { ConfigurationPath } from "../../base/config/decode.ts";
+import { systemClock } from "../../base/time/system-clock.ts";
+import { type LoadedConfiguration, loadConfiguration } from "../../edge/config/load-with-plugins.ts";
+import { type LoadedPlugin, loadPlugin } from "../../edge/plugin-host/loader.ts";
+import { type Contribution, type PluginContext, SectionError } from "../../edge/plugin-host/plugin.ts";
+import { PluginError } from "../../edge/plugin-host/plugin-error.ts";
+import { hashPlugin } from "../../edge/plugin-host/trust.ts";
+import { keySourceRules } from "./key-source.ts";
+import { auditSinkRules, hookRules, transportRules } from "./other-kinds.ts";
+import type { Report, RuleResult, Section } from "./report.ts";
+import { broken, type Rule, runRules } from "./rules.ts";
+
+export interface CheckOptions {
+  /** A configuration of an edge that uses the plugin; else the folder's `check.yaml`, if there is one. */
+  readonly config?: string | undefined;
+  /** The same with the plugin's backend out of reach; else the folder's `check-away.yaml`. */
+  readonly away?: string | undefined;
+  /** `TENANT/SERVICE`, a key that the source has; else the first of the configuration's `cache.prewarm`. */
+  readonly key?: string | undefined;
+}
+
+/** @throws {PluginError} {ConfigurationError} when there is nothing to check */
+export async function checkPlugin(directory: string, options: CheckOptions = {}): Promise<Report> {
+  const path = resolve(directory);
+  const loaded = await loadPlugin(path, "/");
+  const configured = await configuredBy(options.config, path, "check.yaml");
+  const away = await configuredBy(options.away, path, "check-away.yaml");
+  return {
+    path,
+    plugin: loaded.plugin.name,
+    sha256: hashWherePossible(path),
+    sections: [await definitionSection(loaded), ...(await contributionSections(loaded, configured, away, options.key))],
+  };
+}
+
+async function configuredBy(
+  given: string | undefined,
+  path: string,
+  name: string,
+): Promise<LoadedConfiguration | undefined> {
+  const beside = join(path, name);
+  const file = given ?? (existsSync(beside) ? beside : undefined);
+  return file === undefined ? undefined : loadConfiguration(file);
+}
+
+function hashWherePossible(path: string): string {
+  try {
+    return hashPlugin(path);
+  } catch (error) {
+    if (error instanceof PluginError) return `none: ${error.message}`;
+    throw error;
+  }
+}
+
+type Kind = "keySources" | "revocationTransports" | "auditSinks" | "hooks";
+const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "hooks"];
+const KIND_NAMES = {
+  keySources: "key source",
+  revocationTransports: "revocation transport",
+  auditSinks: "audit sink",
+  hooks: "hook",
+} as const;
+
+async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
+  // A Core's publishers are held to the form of their section; their contract has no rules here yet.
+  const schemas = [...KINDS, "eventPublishers" as const].flatMap((kind) =>
+    Object.entries(plugin[kind] ?? {}).map(([name, { configuration }]) => ({
+      where: `${kind}.${name}`,
+      schema: configuration,
+    })),
+  );
+  const results = await runRules([
+    { rule: "loads", title: "it loads, for this version of the interface", run: async () => {} },
+    {
+      rule: "schema-closed",
+      title: "an unknown key in its section is an error",
+      async run() {
+        for (const { where, schema } of schemas) {
+          const open = openSection(schema, where);
+          if (open !== undefined) throw broken(`${open} takes any key: write Section({ … })`);
+        }
+      },
+    },
+    {
+      rule: "schema-described",
+      title: "each key of its section has a description",
+      async run() {
+        for (const { where, schema } of schemas) {
+          for (const [key, inner] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
+            if (typeof inner.description !== "string") throw broken(`${where}.configuration: "${key}" has none`);
+          }
+        }
+      },
+    },
+  ]);
+  return { subject: "definition", results };
+}
+
+/** The first section in a schema that takes any key. */
+function openSection(schema: TSchema, where: string): string | undefined {
+  if (schema.type === "object" && schema.properties !== undefined) {
+    if (schema.additionalProperties !== false) return where;
+    for (const [key, inner] of Object.entries(schema.properties as Record<string, TSchema>)) {
+      const open = openSection(inner, `${where}.${key}`);
+      if (open !== undefined) return open;
+    }
+  }
+  return schema.type === "array" ? openSection(schema.items as TSchema, `${where}[]`) : undefined;
+}
+
+/** One use of a contribution in a configuration. */
+interface Use {
+  readonly section: unknown;
+  readonly path: ConfigurationPath;
+  readonly timeoutMs: number;
+}
+
+async function contributionSections(
+  loaded: LoadedPlugin,
+  configured: LoadedConfiguration | undefined,
+  away: LoadedConfiguration | undefined,
+  givenKey: string | undefined,
+): Promise<Section[]> {
+  const sections: Section[] = [];
+  for (const kind of KINDS) {
+    for (const [name, contribution] of Object.entries(loaded.plugin[kind] ?? {})) {
+      const subject = `${KIND_NAMES[kind]} "${name}"`;
+      const use = configured && useOf(configured, kind, name);
+      if (configured === undefined || use === undefined) {
+        const detail =
+          configured === undefined
+            ? "no configuration was given: --config FILE, or a check.yaml in the folder"
+            : "the configuration does not use it";
+        sections.push({ subject, results: [notTriedAtAll(detail)] });
+        continue;
+      }
+      const awayUse = away && useOf(away, kind, name);
+      const lines: string[] = [];
+      const make = <Made>(from: LoadedConfiguration, { section, path }: Use): Promise<Made> =>
+        create(contribution as unknown as Contribution<TSchema, Made>, from, section, path, lines);
+      const makeAway = away && awayUse ? <Made>() => make<Made>(away, awayUse) : undefined;
+      let rules: Rule[];
+      try {
+        rules = await rulesOf(kind, await make(configured, use), makeAway, use, keyOf(configured, givenKey), () =>
+          lines.join("\n"),
+        );
+      } catch (error) {
+        const detail = error instanceof Error ? error.message : String(error);
+        sections.push({
+          subject,
+          results: [{ rule: "create", title: "it is made from its section", outcome: "broken", detail }],
+        });
+        continue;
+      }
+      sections.push({ subject, results: await runRules(rules) });
+    }
+  }
+  return sections;
+}
+
+async function rulesOf(
+  kind: Kind,
+  made: unknown,
+  away: (<Made>() => Promise<Made>) | undefined,
+  { timeoutMs }: Use,
+  key: { tenant: string; service: string } | undefined,
+  logged: () => string,
+): Promise<Rule[]> {
+  switch (kind) {
+    case "keySources":
+      return keySourceRules({ source: made as never, key, away, logged });
+    case "revocationTransports":
+      return transportRules(made as never, away);
+    case "auditSinks":
+      return auditSinkRules(made as never, away);
+    case "hooks":
+      return hookRules(made as never, timeoutMs);
+  }
+}
+
+function notTriedAtAll(detail: string): RuleResult {
+  return { rule: "contract", title: "it keeps the port's contract", outcome: "not tried", detail };
+}
+
+function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string): Use | undefined {
+  const { key_source: keySource, revocation, audit, hooks } = configuration;
+  if (kind === "keySources") {
+    const section = (keySource as Record<string, unknown>)[name];
+    return section === undefined ? undefined : { section, path: ["key_source", name], timeoutMs: 0 };
+  }
+  const [list, place] = (
+    {
+      revocationTransports: [revocation.transports, ["revocation", "transports"]],
+      auditSinks: [audit.sinks, ["audit", "sinks"]],
+      hooks: [hooks, ["hooks"]],
+    } as const
+  )[kind];
+  const entries = list as readonly ({ use: string; timeout?: number } & Record<string, unknown>)[];
+  const index = entries.findIndex(({ use }) => use === name);
+  const entry = entries[index];
+  return entry && { section: entry[name], path: [...place, index, name], timeoutMs: entry.timeout ?? 0 };
+}
+
+function keyOf(
+  { configuration }: LoadedConfiguration,
+  given: string | undefined,
+): { tenant: string; service: string } | undefined {
+  if (given === undefined) return configuration.cache.prewarm[0];
+  const [tenant = "", service = "default"] = given.split("/");
+  return { tenant, service };
+}
+
+async function create<Made>(
+  contribution: Contribution<TSchema, Made>,
+  loaded: LoadedConfiguration,
+  section: unknown,
+  path: ConfigurationPath,
+  lines: string[],
+): Promise<Made> {
+  const write = (fields: object, message: string): void => void lines.push(`${JSON.stringify(fields)} ${message}`);
+  const nothing = { add() {}, set() {}, observe() {} };
+  const context: PluginContext = {
+    log: { info: write, warn: write, error: write },
+    clock: systemClock,
+    metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+    edgeId: loaded.configuration.edge.id,
+    directory: dirname(resolve(loaded.directory, "x")),
+    signal: new AbortController().signal,
+  };
+  try {
+    return await contribution.create(section as never, context);
+  } catch (error) {
+    if (error instanceof SectionError) throw loaded.errorAt([...path, ...error.path], error.message);
+    throw error;
+  }
+}

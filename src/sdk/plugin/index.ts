@@ -1,0 +1,28 @@
+/** `crypto-edge/plugin`: everything a plugin imports. */
+export { type Static, Type } from "@sinclair/typebox";
+export {
+  Address,
+  Duration,
+  type HostAndPort,
+  Name,
+  Path,
+  Secret,
+  Section,
+  Size,
+} from "../../base/config/schema-types.ts";
+export { messageOf } from "../../base/errors.ts";
+export type { Health } from "../../base/health.ts";
+export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
+export { allocateSecret, wipe } from "../../base/wipe.ts";
+export type { EventPublisher } from "../../core/event-publisher.ts";
+export type { CoreEvent } from "../../core/events.ts";
+export type { Operation } from "../../edge/access/access-policy.ts";
+export type { Principal } from "../../edge/access/principal.ts";
+export type { RevocationScope } from "../../edge/cache/lease-cache.ts";
+export * from "../../edge/key-source/key-source.ts";
+export * from "../../edge/plugin-host/hooks.ts";
+export * from "../../edge/plugin-host/plugin.ts";
+export * from "../../edge/revocation/revocation-transport.ts";
+export type { AuditEvent, AuditSink } from "../../edge/usage/audit-sink.ts";
+export * from "./broker.ts";
+export * from "./stored-versions.ts";

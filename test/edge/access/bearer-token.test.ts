@@ -1,0 +1,144 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { createTokenVerifier, type TokenVerifier } from "../../../src/edge/access/bearer-token.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "crypto-edge-token-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const keys = await generateKeyPair("ES256");
+const others = await generateKeyPair("ES256");
+const keySet = { keys: [{ ...(await exportJWK(keys.publicKey)), kid: "one", alg: "ES256" }] };
+const jwks = join(folder, "jwks.json");
+writeFileSync(jwks, JSON.stringify(keySet));
+
+const clock = new VirtualClock();
+const issuer = { issuer: "https://issuer.example", audience: "crypto-edge", jwks };
+const nowS = (): number => Math.floor(clock.wallMs() / 1000);
+
+function sign(claims: JWTPayload = {}, key: CryptoKey = keys.privateKey, kid = "one"): Promise<string> {
+  const payload = { iss: issuer.issuer, aud: issuer.audience, sub: "app", exp: nowS() + 300, ...claims };
+  return new SignJWT(payload).setProtectedHeader({ alg: "ES256", kid }).sign(key);
+}
+
+async function refusal(verifier: TokenVerifier, header: string | undefined): Promise<string> {
+  try {
+    await verifier.principalOf(header, "127.0.0.1");
+    return "accepted";
+  } catch (error) {
+    if (!(error instanceof CryptoEdgeError) || error.code !== "unauthenticated") throw error;
+    return error.message;
+  }
+}
+
+const unsigned = (header: object, claims: object): string =>
+  `${[header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".")}.AAAA`;
+
+describe("a bearer token", () => {
+  test("names its principal by its subject", async () => {
+    const verifier = createTokenVerifier([issuer], clock);
+    expect(await verifier.principalOf(`Bearer ${await sign()}`, "127.0.0.1")).toEqual({
+      kind: "token",
+      name: "app",
+      peer: "127.0.0.1",
+    });
+  });
+
+  test("names it by another claim where the configuration says so", async () => {
+    const verifier = createTokenVerifier([{ ...issuer, claim: "client_id" }], clock);
+    expect(await verifier.principalOf(`Bearer ${await sign({ client_id: "batch" })}`, "")).toMatchObject({
+      name: "batch",
+    });
+    expect(await refusal(verifier, `Bearer ${await sign()}`)).toContain("the claim that names the caller");
+  });
+
+  test("is refused, with the reason, when anything about it does not hold", async () => {
+    const verifier = createTokenVerifier([issuer], clock);
+    const cases: readonly (readonly [string | undefined, string])[] = [
+      [undefined, "Present a client certificate"],
+      ["", "not a signed JWT"],
+      ["Basic YTpi", "not a signed JWT"],
+      ["Bearer x", "not a signed JWT"],
+      [`Bearer ${"a".repeat(20_000)}.b.c`, "not a signed JWT"],
+      ["Bearer a.b.c", "issuer is not accepted"],
+      [`Bearer ${await sign({ iss: "https://evil.example" })}`, "issuer is not accepted"],
+      [`Bearer ${await sign({ aud: "another" })}`, '"aud" does not hold'],
+      [`Bearer ${await sign({ exp: nowS() - 60 })}`, "expired"],
+      [`Bearer ${await sign({ nbf: nowS() + 60 })}`, '"nbf" does not hold'],
+      [`Bearer ${await sign({ exp: undefined as never })}`, '"exp" does not hold'],
+      [`Bearer ${await sign({ sub: "a b" })}`, "claim that names the caller"],
+      [`Bearer ${await sign({ sub: "" })}`, "claim that names the caller"],
+      [`Bearer ${await sign({}, others.privateKey)}`, "signature does not hold"],
+      [`Bearer ${await sign({}, others.privateKey, "two")}`, "no key of the issuer"],
+      [`Bearer ${unsigned({ alg: "none" }, { iss: issuer.issuer, sub: "app" })}`, "algorithm is not accepted"],
+      [
+        `Bearer ${unsigned({ alg: "HS256", kid: "one" }, { iss: issuer.issuer, sub: "app" })}`,
+        "algorithm is not accepted",
+      ],
+    ];
+    for (const [header, reason] of cases) expect(await refusal(verifier, header)).toContain(reason);
+  });
+
+  test("is never told back", async () => {
+    const verifier = createTokenVerifier([issuer], clock);
+    const token = await sign({ sub: "secret name" });
+    const message = await refusal(verifier, `Bearer ${token}`);
+    expect(message).not.toContain(token.slice(0, 20));
+    expect(message).not.toContain("secret name");
+  });
+
+  test("is remembered for a while, but not past its end", async () => {
+    const time = new VirtualClock();
+    const verifier = createTokenVerifier([issuer], time);
+    const token = `Bearer ${await sign({ exp: Math.floor(time.wallMs() / 1000) + 30 })}`;
+    await verifier.principalOf(token, "127.0.0.1");
+    expect(verifier.principalOf(token, "127.0.0.2")).toEqual({ kind: "token", name: "app", peer: "127.0.0.2" });
+    await time.advance(40_000);
+    expect(await refusal(verifier, token)).toContain("expired");
+  });
+
+  test("is refused once its key has left the reloaded JWK set", async () => {
+    const path = join(folder, "changing.json");
+    writeFileSync(path, JSON.stringify(keySet));
+    const verifier = createTokenVerifier([{ ...issuer, jwks: path }], clock);
+    const token = `Bearer ${await sign()}`;
+    await verifier.principalOf(token, "");
+    writeFileSync(path, JSON.stringify({ keys: [{ ...(await exportJWK(others.publicKey)), kid: "two" }] }));
+    verifier.reload();
+    expect(await refusal(verifier, token)).toContain("no key of the issuer");
+    writeFileSync(path, "{");
+    expect(() => verifier.reload()).toThrow("not a JWK set");
+  });
+});
+
+describe("a JWK set by URL", () => {
+  test("is fetched once and used for many tokens", async () => {
+    let fetched = 0;
+    const server = createServer((_request, response) => {
+      fetched++;
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(keySet));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+      const verifier = createTokenVerifier([{ ...issuer, jwks: url }], clock);
+      for (let index = 0; index < 5; index++) {
+        await verifier.principalOf(`Bearer ${await sign({ jti: String(index) })}`, "");
+      }
+      expect(fetched).toBe(1);
+    } finally {
+      server.close();
+    }
+  });
+
+  test("must come over https unless it is on loopback", () => {
+    expect(() => createTokenVerifier([{ ...issuer, jwks: "http://example.org/keys" }], clock)).toThrow("https only");
+  });
+});

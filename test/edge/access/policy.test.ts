@@ -1,0 +1,255 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import type { Operation } from "../../../src/edge/access/access-policy.ts";
+import { checkPolicies, Policy, type PolicyRule } from "../../../src/edge/access/policy.ts";
+import type { Principal } from "../../../src/edge/access/principal.ts";
+import { parsePrincipalId, principalId } from "../../../src/edge/access/principal-id.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const local: Principal = { kind: "listener", name: "local" };
+const billing: Principal = { kind: "spiffe", name: "spiffe://example.org/billing/api" };
+
+const rule = (changes: Partial<PolicyRule> = {}): PolicyRule => ({
+  principals: ["local", "spiffe://example.org/billing/*"],
+  tenants: ["tenant-*"],
+  services: ["billing"],
+  operations: ["create", "decrypt"],
+  ...changes,
+});
+
+const policyOf = (...rules: PolicyRule[]): Policy => new Policy(rules, new VirtualClock());
+
+function codeOf(run: () => void): string {
+  try {
+    run();
+    return "ok";
+  } catch (error) {
+    if (error instanceof CryptoEdgeError) return error.code;
+    throw error;
+  }
+}
+
+const ask = (policy: Policy, principal: Principal, operation: Operation, tenant: string, service: string): string =>
+  codeOf(() => policy.authorize(principal, operation, tenant, service));
+
+describe("a policy", () => {
+  test("allows what a rule allows and nothing else", () => {
+    const policy = policyOf(rule());
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, billing, "decrypt", "tenant-b", "billing")).toBe("ok");
+    expect(ask(policy, local, "rewrap", "tenant-a", "billing")).toBe("access_denied");
+    expect(ask(policy, local, "create", "other", "billing")).toBe("access_denied");
+    expect(ask(policy, local, "create", "tenant-a", "billing2")).toBe("access_denied");
+    expect(ask(policy, { kind: "listener", name: "locals" }, "create", "tenant-a", "billing")).toBe("access_denied");
+  });
+
+  test("without rules allows nothing", () => {
+    expect(ask(policyOf(), local, "create", "tenant-a", "billing")).toBe("access_denied");
+  });
+
+  test("lets a rule that denies win, whatever the order", () => {
+    const deny = rule({ effect: "deny", tenants: ["tenant-b"], operations: ["decrypt"] });
+    for (const policy of [policyOf(rule(), deny), policyOf(deny, rule())]) {
+      expect(ask(policy, local, "decrypt", "tenant-b", "billing")).toBe("access_denied");
+      expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
+      expect(ask(policy, local, "decrypt", "tenant-a", "billing")).toBe("ok");
+    }
+  });
+
+  test("never takes one kind of principal for another", () => {
+    const policy = policyOf(rule({ principals: ["local", "dns:app.example", "spiffe://example.org/billing/api"] }));
+    for (const kind of ["dns", "common_name", "token"] as const) {
+      expect(ask(policy, { kind, name: "local" }, "create", "tenant-a", "billing")).toBe("access_denied");
+      expect(ask(policy, { kind, name: billing.name }, "create", "tenant-a", "billing")).toBe("access_denied");
+    }
+    expect(ask(policy, { kind: "common_name", name: "app.example" }, "create", "tenant-a", "billing")).toBe(
+      "access_denied",
+    );
+    expect(ask(policy, { kind: "dns", name: "app.example" }, "create", "tenant-a", "billing")).toBe("ok");
+  });
+
+  test("can't be confused by tricky names", () => {
+    const policy = policyOf(
+      rule({ tenants: ["a"], services: ["b:c"] }),
+      rule({ tenants: ["__proto__x", "constructor"] }),
+    );
+    expect(ask(policy, local, "create", "a", "b:c")).toBe("ok");
+    expect(ask(policy, local, "create", "a:b", "c")).toBe("access_denied");
+    expect(ask(policy, local, "create", "a.b", "c")).toBe("access_denied");
+    expect(ask(policy, local, "create", "constructor", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "toString", "billing")).toBe("access_denied");
+    expect(ask(policy, local, "create", "hasOwnProperty", "constructor")).toBe("access_denied");
+  });
+
+  test("decides the same when it remembers as when it does not", () => {
+    const name = fc.constantFrom("a", "b", "ab", "a-b", "tenant-a", "tenant-b");
+    const pattern = fc.constantFrom("*", "a*", "*b", "a*b", "tenant-*", "a", "b", "*-*");
+    const rules = fc.array(
+      fc.record({
+        effect: fc.constantFrom("allow" as const, "deny" as const),
+        principals: fc.array(fc.constantFrom("local", "*", "spiffe://*"), { minLength: 1 }),
+        tenants: fc.array(pattern, { minLength: 1 }),
+        services: fc.array(pattern, { minLength: 1 }),
+        operations: fc.subarray(["create", "decrypt", "rewrap"] as Operation[], { minLength: 1 }),
+      }),
+    );
+    const matches = (patterns: readonly string[], text: string): boolean =>
+      patterns.some((glob) => new RegExp(`^${glob.split("*").join(".*")}$`).test(text));
+    fc.assert(
+      fc.property(rules, fc.constantFrom(local, billing), name, name, (list, principal, tenant, service) => {
+        const policy = policyOf(...list);
+        for (const operation of ["create", "decrypt", "rewrap"] as const) {
+          const speaking = list.filter(
+            (each) =>
+              matches(each.principals, principalId(principal)) &&
+              matches(each.tenants, tenant) &&
+              matches(each.services, service) &&
+              each.operations.includes(operation),
+          );
+          const expected = speaking.length > 0 && speaking.every(({ effect }) => effect === "allow");
+          for (let time = 0; time < 2; time++) {
+            expect(ask(policy, principal, operation, tenant, service) === "ok").toBe(expected);
+          }
+          expect(policy.explain(principal, operation, tenant, service).allowed).toBe(expected);
+        }
+      }),
+    );
+  });
+
+  test("gives a denied caller one answer, whatever it asked for", () => {
+    const policy = policyOf(rule());
+    const messages = new Set<string>();
+    for (const tenant of ["other", "tenant-a", "nobody"]) {
+      try {
+        policy.authorize(local, "rewrap", tenant, "billing");
+      } catch (error) {
+        messages.add(JSON.stringify([(error as CryptoEdgeError).code, (error as CryptoEdgeError).message]));
+      }
+    }
+    expect(messages.size).toBe(1);
+    expect([...messages][0]).not.toContain("tenant-a");
+  });
+
+  test("remembers a bounded number of decisions, however many names are made up", () => {
+    const policy = policyOf(rule({ tenants: ["*"] }));
+    for (let index = 0; index < 50_000; index++) ask(policy, local, "create", `made-up-${index}`, "billing");
+    expect(policy.remembered).toBeLessThanOrEqual(2_048);
+    for (let caller = 0; caller < 300; caller++) {
+      const principal: Principal = { kind: "spiffe", name: `spiffe://example.org/billing/${caller}` };
+      for (let index = 0; index < 1_000; index++) ask(policy, principal, "create", `made-up-${index}`, "billing");
+    }
+    expect(policy.remembered).toBeLessThanOrEqual(100_000);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+  });
+
+  test("is replaced in whole, and old decisions go with it", () => {
+    const policy = policyOf(rule());
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    policy.replace([rule({ tenants: ["tenant-b"] })]);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("access_denied");
+    expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
+  });
+});
+
+describe("a rate limit", () => {
+  test("holds each principal to its own rate, and says when to come back", async () => {
+    const clock = new VirtualClock();
+    const policy = new Policy([rule({ principalRate: { perSecond: 10, burst: 3 } })], clock);
+    for (let time = 0; time < 3; time++) expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("rate_limited");
+    expect(ask(policy, billing, "create", "tenant-a", "billing")).toBe("ok");
+    const again: Principal = { ...local };
+    expect(ask(policy, again, "create", "tenant-a", "billing")).toBe("rate_limited");
+    try {
+      policy.authorize(local, "create", "tenant-a", "billing");
+    } catch (error) {
+      expect((error as CryptoEdgeError).retryAfterMs).toBe(100);
+    }
+    await clock.advance(100);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("rate_limited");
+  });
+
+  test("holds all callers together to a tenant's rate, and takes nothing from a caller it turns away", () => {
+    const policy = policyOf(rule({ principalRate: { perSecond: 4 }, tenantRate: { perSecond: 3 } }));
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, billing, "create", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("rate_limited");
+    expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
+    expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("rate_limited");
+  });
+
+  test("counts each key of a batch, and lets a large batch through once its turn has come", async () => {
+    const clock = new VirtualClock();
+    const policy = new Policy([rule({ principalRate: { perSecond: 100 } })], clock);
+    policy.authorize(local, "create", "tenant-a", "billing", 1_000);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("rate_limited");
+    await clock.advance(8_900);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("rate_limited");
+    await clock.advance(200);
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");
+  });
+});
+
+describe("an explanation", () => {
+  const policy = policyOf(
+    rule({ name: "payments" }),
+    rule({ effect: "deny", tenants: ["tenant-b"] }),
+    rule({ principals: ["cn:batch"] }),
+  );
+
+  test("names the rule that decides", () => {
+    const allowed = policy.explain(local, "create", "tenant-a", "billing");
+    expect(allowed).toMatchObject({ allowed: true, ruleIndex: 0 });
+    expect(allowed.reasons[0]).toContain('policies[0] ("payments")');
+    const denied = policy.explain(local, "create", "tenant-b", "billing");
+    expect(denied).toMatchObject({ allowed: false, ruleIndex: 1 });
+    expect(denied.reasons[0]).toContain("policies[1] denies it");
+  });
+
+  test("says what is missing where no rule decides", () => {
+    expect(policy.explain(local, "rewrap", "other", "billing").reasons).toEqual([
+      "no rule allows it",
+      'policies[0] ("payments") names the principal, but not the tenant "other" nor the operation "rewrap"',
+    ]);
+    expect(policy.explain(parsePrincipalId("nobody"), "create", "a", "b").reasons).toEqual([
+      'no rule names the principal "nobody"',
+    ]);
+  });
+});
+
+describe("a check of policies", () => {
+  const messages = (changes: Partial<PolicyRule>): string[] =>
+    checkPolicies([rule({ principals: ["local"], ...changes })], ["local", "billing"]).map(
+      ({ key, message }) => `${key}: ${message}`,
+    );
+
+  test("finds nothing wrong in a good one", () => {
+    expect(messages({})).toEqual([]);
+    expect(messages({ principals: ["*", "dns:a.example", "spiffe://example.org/*", "cn:Batch Job", "bill*"] })).toEqual(
+      [],
+    );
+  });
+
+  test("finds patterns that match nothing and principals that no listener gives", () => {
+    expect(messages({ tenants: ["tenant a"] })[0]).toStartWith('tenants: "tenant a" matches no name');
+    expect(messages({ services: [""] })[0]).toStartWith('services: "" matches no name');
+    expect(messages({ principals: ["loacl"] })[0]).toContain("named are local, billing");
+    expect(messages({ effect: "deny", principalRate: { perSecond: 1 } })[0]).toStartWith("rate_limit:");
+  });
+});
+
+test("a principal's id is read back as it was written", () => {
+  for (const principal of [
+    local,
+    billing,
+    { kind: "dns", name: "app.example" },
+    { kind: "common_name", name: "spiffe://example.org/x" },
+    { kind: "token", name: "system:serviceaccount:shop:billing" },
+  ] as const) {
+    expect(parsePrincipalId(principalId(principal))).toEqual(principal);
+  }
+});

@@ -1,0 +1,227 @@
+import { describe, expect, test } from "bun:test";
+import { LeaseClock } from "../../../src/edge/cache/lease-clock.ts";
+import {
+  type CircuitState,
+  DEFAULT_CALL_LIMITS,
+  NotAsked,
+  type SourceCallLimits,
+  SourceCalls,
+} from "../../../src/edge/cache/source-calls.ts";
+import { settle, VirtualClock } from "../../support/virtual-clock.ts";
+import { AskedSource, codeOf } from "./world.ts";
+
+function start(limits: Partial<SourceCallLimits> = {}, random: () => number = () => 0.5) {
+  const clock = new VirtualClock();
+  const source = new AskedSource();
+  const states: CircuitState[] = [];
+  const calls = new SourceCalls({
+    source,
+    time: new LeaseClock(clock, () => {}),
+    schedule: (delayMs, callback) => clock.schedule(delayMs, callback),
+    random,
+    limits: { ...DEFAULT_CALL_LIMITS, ...limits },
+    onCircuit: (state) => states.push(state),
+  });
+  let number = 0;
+  const ask = (demanded = true) => calls.ask({ tenant: "tenant-a", service: `service-${number++}` }, demanded);
+  /** Asks, and answers what became of it. */
+  const outcome = async (): Promise<string> => {
+    try {
+      await ask().answer;
+      return "answered";
+    } catch (error) {
+      return error instanceof NotAsked ? error.reason : "failed";
+    }
+  };
+  return { clock, source, states, calls, ask, outcome };
+}
+
+const waitOf = (error: unknown): number => (error as NotAsked).retryAfterMs;
+
+describe("calls in flight", () => {
+  test("are bounded, the bound growing with success and halving with failure", async () => {
+    const { source, calls, ask } = start({ maxInFlight: 16 });
+    for (let index = 0; index < 200; index++) ask();
+    expect(calls.inFlight).toBe(4);
+    for (let index = 0; index < 40; index++) await source.questions[index]!.grant();
+    expect(calls.bound).toBe(16);
+    expect(calls.inFlight).toBe(16);
+    await source.questions[40]!.fail("unavailable");
+    expect(calls.bound).toBe(8);
+    await source.questions[41]!.fail("unavailable");
+    expect(calls.bound).toBe(8);
+  });
+
+  test("leave room for those who wait: renewals take half of it, and come after", async () => {
+    const { source, calls, ask } = start();
+    for (let index = 0; index < 10; index++) ask(false);
+    expect(calls.inFlight).toBe(2);
+    const demanded = ask();
+    expect(demanded.begun).toBe(true);
+    const late = ask(false);
+    expect(late.begun).toBe(false);
+    calls.demand(late);
+    expect(late.begun).toBe(true);
+    expect(source.questions).toHaveLength(4);
+  });
+
+  test("time out, are aborted, and count as failed", async () => {
+    const { clock, source, calls, ask } = start({ callTimeoutMs: 1_000 });
+    const code = codeOf(() => ask().answer);
+    await clock.advance(1_000);
+    expect(await code).toBe("unavailable");
+    expect(source.questions[0]!.signal.aborted).toBe(true);
+    expect(calls).toMatchObject({ inFlight: 0, failures: 1 });
+    expect(clock.pending).toBe(0);
+  });
+
+  test("that can't begin in time are refused, and so are more than may wait", async () => {
+    const { clock, calls, ask, outcome } = start({ maxInFlight: 1, maxWaiting: 2, maxWaitMs: 1_000 });
+    ask();
+    const waiting = [outcome(), outcome()];
+    expect(await outcome()).toBe("busy");
+    await clock.advance(1_000);
+    expect(await Promise.all(waiting)).toEqual(["busy", "busy"]);
+    expect(calls).toMatchObject({ inFlight: 1, waiting: 0 });
+  });
+});
+
+describe("the circuit", () => {
+  test("opens after failures in a row, tries one call, and closes when it answers", async () => {
+    const { clock, source, states, calls, ask, outcome } = start();
+    for (let index = 0; index < 5; index++) {
+      const code = codeOf(() => ask().answer);
+      await source.questions[index]!.fail("unavailable");
+      expect(await code).toBe("unavailable");
+    }
+    expect(await outcome()).toBe("circuit_open");
+    expect(source.questions).toHaveLength(5);
+
+    await clock.advance(200);
+    const trying = ask();
+    const behind = ask();
+    expect(calls.state).toBe("half_open");
+    expect(source.questions).toHaveLength(6);
+    await source.questions[5]!.grant();
+    expect(await trying.answer).toBeDefined();
+    expect(behind.begun).toBe(true);
+    expect(calls.bound).toBe(2);
+    expect(states).toEqual(["open", "half_open", "closed"]);
+  });
+
+  test("is not opened by authoritative answers", async () => {
+    const { source, calls, ask } = start();
+    source.answer = (question) => question.fail("key_not_found");
+    for (let index = 0; index < 20; index++) await codeOf(() => ask().answer);
+    expect(calls).toMatchObject({ state: "closed", failures: 0, calls: 20 });
+  });
+
+  test("refuses those who wait when it opens, rather than keep them", async () => {
+    const { source, ask, outcome } = start({ maxInFlight: 1, failuresToOpen: 1 });
+    const first = codeOf(() => ask().answer);
+    const waiting = [outcome(), outcome()];
+    await source.questions[0]!.fail("unavailable");
+    expect(await first).toBe("unavailable");
+    expect(await Promise.all(waiting)).toEqual(["circuit_open", "circuit_open"]);
+  });
+
+  test("tries at most every second or two, so that service is back soon after the source", async () => {
+    const { clock, source, outcome } = start({}, Math.random);
+    source.answer = (question) => question.fail("unavailable");
+    const triesPerTenSeconds: number[] = [];
+    for (let turn = 0; turn < 3; turn++) {
+      const before = source.questions.length;
+      for (let elapsedMs = 0; elapsedMs < 10_000; elapsedMs += 20) {
+        await outcome();
+        await clock.advance(20);
+      }
+      triesPerTenSeconds.push(source.questions.length - before);
+    }
+    for (const tries of triesPerTenSeconds) expect(tries).toBeWithin(5, 60);
+    source.answer = (question) => question.grant();
+    let waitedMs = 0;
+    for (; (await outcome()) !== "answered"; waitedMs += 20) await clock.advance(20);
+    expect(waitedMs).toBeLessThanOrEqual(1_520);
+  });
+
+  test("waits longer after a long outage, when a fleet has lost all its leases", async () => {
+    const { clock, source, ask, outcome } = start({}, () => 0.999999);
+    source.answer = (question) => question.fail("unavailable");
+    for (let elapsedMs = 0; elapsedMs < 700_000; elapsedMs += 500) {
+      await outcome();
+      await clock.advance(500);
+    }
+    const before = source.questions.length;
+    let error: unknown;
+    while (source.questions.length === before) {
+      await ask().answer.catch(() => {});
+      await clock.advance(100);
+    }
+    await ask().answer.catch((reason) => {
+      error = reason;
+    });
+    expect(waitOf(error)).toBeWithin(14_000, 15_001);
+  });
+
+  test("is not held up by calls that hang from before it opened", async () => {
+    const { clock, source, ask } = start({ failuresToOpen: 1, callTimeoutMs: 60_000 });
+    ask();
+    const failing = codeOf(() => ask().answer);
+    await source.questions[1]!.fail("unavailable");
+    await failing;
+    await clock.advance(200);
+    const trying = ask();
+    expect(trying.begun).toBe(true);
+  });
+
+  test("pays no heed to a wall clock that was set back", async () => {
+    const { clock, source, ask } = start({ failuresToOpen: 1 });
+    const failing = codeOf(() => ask().answer);
+    await source.questions[0]!.fail("unavailable");
+    await failing;
+    clock.jumpWall(-3_600_000);
+    await clock.advance(200);
+    expect(ask().begun).toBe(true);
+  });
+});
+
+describe("Retry-After", () => {
+  test("is kept to by all calls, and never by two edges at the same moment", async () => {
+    const waitsMs = new Set<number>();
+    for (const random of [0, 0.25, 0.9]) {
+      const { clock, source, ask, outcome } = start({}, () => random);
+      const failing = codeOf(() => ask().answer);
+      await source.questions[0]!.fail("unavailable", 10_000);
+      await failing;
+      await clock.advance(9_999);
+      expect(await outcome()).toBe("circuit_open");
+      let waitedMs = 9_999;
+      for (; !ask().begun; waitedMs += 100) await clock.advance(100);
+      waitsMs.add(waitedMs);
+      expect(waitedMs).toBeWithin(9_999, 20_100);
+    }
+    expect(waitsMs.size).toBe(3);
+  });
+
+  test("of a year is not believed", async () => {
+    const { clock, source, ask } = start({ retryAfterMaxMs: 60_000 });
+    const failing = codeOf(() => ask().answer);
+    await source.questions[0]!.fail("unavailable", 31_536_000_000);
+    await failing;
+    await clock.advance(120_000);
+    expect(ask().begun).toBe(true);
+  });
+});
+
+test("after close nothing is asked, and what was asked rejects", async () => {
+  const { clock, source, calls, ask, outcome } = start({ maxInFlight: 1 });
+  const inFlight = outcome();
+  const waiting = outcome();
+  calls.close();
+  calls.close();
+  expect([await inFlight, await waiting, await outcome()]).toEqual(["closed", "closed", "closed"]);
+  expect(source.questions[0]!.signal.aborted).toBe(true);
+  await settle();
+  expect(clock.pending).toBe(0);
+  expect(ask().begun).toBe(false);
+});

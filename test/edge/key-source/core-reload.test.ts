@@ -1,0 +1,68 @@
+import { expect, setDefaultTimeout, spyOn, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ClientFiles } from "../../../src/base/pki/throw-away.ts";
+import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
+import { startEdge } from "../../../src/edge/edge.ts";
+import { createClient } from "../../../src/sdk/client/client.ts";
+import { startCoreWorld, until } from "../../support/core-world.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(30_000);
+
+test("an edge told to reload shows the Core its new certificate, keeps its leases, and keeps the old one where the new is bad", async () => {
+  await using world = await startCoreWorld({ createOnFirstUse: true });
+  const directory = mkdtempSync(join(tmpdir(), "core-reload-"));
+  const write = ({ ca, cert, key }: ClientFiles): void => {
+    for (const [name, text] of Object.entries({ "ca.pem": ca, "edge.pem": cert, "edge.key": key })) {
+      writeFileSync(join(directory, name), text);
+    }
+  };
+  write(await world.pki.edge("edge-before"));
+  const file = join(directory, "edge.yaml");
+  writeFileSync(
+    file,
+    `
+edge: { id: edge-1 }
+key_source:
+  use: core
+  core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt] }]
+log: { level: error }
+key_memory: { dumpable: true }
+`,
+  );
+  const load = () => loadConfiguration(file, undefined, {});
+  const edge = await startEdge(await load());
+  try {
+    const client = createClient({ url: edge.addresses[0]! });
+    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const { wrapped } = await client.createKey({ tenant: "tenant-a", service: "billing" });
+    await until(() => world.core.counters.streams === 1);
+    expect(seen()).toEqual(["edge-before"]);
+
+    write(await world.pki.edge("edge-after"));
+    await edge.reload((await load()).configuration);
+    const calls = world.core.counters.leaseCalls;
+    await client.decryptKey({ wrapped });
+    expect(world.core.counters.leaseCalls).toBe(calls);
+    await client.createKey({ tenant: "tenant-b", service: "billing" });
+    expect(seen()).toEqual(["edge-before", "edge-after"]);
+
+    writeFileSync(join(directory, "edge.pem"), "nonsense");
+    // Told in the log, which stays out of the output of the tests.
+    const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
+    await edge.reload((await load()).configuration);
+    expect(told.mock.calls).toEqual([
+      [{ address: "the Core", reason: expect.stringContaining("not a PEM certificate") }, expect.any(String)],
+    ]);
+    told.mockRestore();
+    await client.createKey({ tenant: "tenant-c", service: "billing" });
+    expect(seen()).toEqual(["edge-before", "edge-after"]);
+  } finally {
+    await edge.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});

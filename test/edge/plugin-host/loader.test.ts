@@ -1,0 +1,171 @@
+import { expect, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { loadPlugin, loadPlugins } from "../../../src/edge/plugin-host/loader.ts";
+import { PluginError, type PluginErrorCode } from "../../../src/edge/plugin-host/plugin-error.ts";
+import { hashPlugin } from "../../../src/edge/plugin-host/trust.ts";
+import { folderOf, MINIMAL, QUIET } from "./support.ts";
+
+const REPOSITORY = resolve(import.meta.dir, "../../..");
+const AS_ROOT = process.getuid?.() === 0;
+
+async function refusal(entry: Parameters<typeof loadPlugin>[0]): Promise<PluginError> {
+  const error = await loadPlugin(entry, "/").then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
+  expect(error).toBeInstanceOf(PluginError);
+  return error as PluginError;
+}
+
+async function expectRefusal(code: PluginErrorCode, source: string, ...texts: string[]): Promise<void> {
+  using folder = folderOf({ "plugin.ts": source });
+  const error = await refusal(folder.path);
+  expect(error.code).toBe(code);
+  expect(error.message).toStartWith(`${folder.path}: `);
+  for (const text of texts) expect(error.message).toContain(text);
+}
+
+test("a folder, a file of it, and a folder with package.json exports each load", async () => {
+  using folder = folderOf({
+    "plugin.ts": MINIMAL,
+    "other/package.json": JSON.stringify({ exports: { ".": "./main.js" } }),
+    "other/main.js": MINIMAL,
+  });
+  for (const path of [".", "plugin.ts", "other"]) {
+    const { plugin } = await loadPlugin(path, folder.path);
+    expect(plugin.name).toBe("minimal");
+  }
+});
+
+test("a plugin's relative imports and its own node_modules load, away from any crypto-edge package", async () => {
+  using folder = folderOf({
+    "plugin.ts": `import { extra } from "./extra.ts"; import word from "word"; ${MINIMAL.replace('"minimal",\n', '"minimal", version: word + extra,\n')}`,
+    "extra.ts": `import { KeySourceError } from "crypto-edge/plugin"; export const extra: string = KeySourceError.name;`,
+    "node_modules/word/package.json": JSON.stringify({ name: "word", main: "index.js" }),
+    "node_modules/word/index.js": `module.exports = "word of ";`,
+  });
+  const { plugin } = await loadPlugin(folder.path, "/");
+  expect(plugin.version).toBe("word of KeySourceError");
+});
+
+test("the plugin's classes are the edge's own, even beside another copy in its node_modules", async () => {
+  using folder = folderOf({
+    "plugin.ts": `import { KeySourceError } from "crypto-edge/plugin"; ${MINIMAL.replace("create: () => ({})", "create: () => new KeySourceError('unavailable', 'x')")}`,
+    "node_modules/crypto-edge/package.json": JSON.stringify({ name: "crypto-edge", exports: { "./plugin": "./p.js" } }),
+    "node_modules/crypto-edge/p.js": `export const KeySourceError = Error, contribution = 0, definePlugin = 0, Section = 0;`,
+  });
+  const { plugin } = await loadPlugin(folder.path, "/");
+  const { KeySourceError } = await import("../../../src/edge/key-source/key-source.ts");
+  expect(plugin.hooks?.minimal?.create({}, undefined as never)).toBeInstanceOf(KeySourceError);
+});
+
+test("every shipped plugin that is named loads by the path that the documentation gives", async () => {
+  const loaded = await loadPlugins(["./plugins/static"], REPOSITORY, QUIET);
+  expect([...loaded.keySources.keys()]).toEqual(["static"]);
+});
+
+test("nothing at the path, an empty folder, and a file of another kind say what to name instead", async () => {
+  expect((await refusal("/nowhere/at/all")).message).toContain("Correct the path");
+  using folder = folderOf({ "readme.txt": "" });
+  expect((await refusal(folder.path)).message).toContain("nor a plugin.ts");
+  expect((await refusal(join(folder.path, "readme.txt"))).message).toContain(".ts or .js file");
+});
+
+test("code that does not load is told with its cause, its place, and what to do", async () => {
+  await expectRefusal("not_loadable", "const = 1;", "plugin.ts", "does not load");
+  await expectRefusal("not_loadable", `throw new Error("no licence");`, "no licence");
+  await expectRefusal("not_loadable", `import "not-there"; ${MINIMAL}`, "not-there", "npm install");
+});
+
+test("another interface version is refused before anything else is looked at", async () => {
+  await expectRefusal("wrong_version", "export default { apiVersion: 2, what: 1 };", "version 2", "newer crypto-edge");
+  await expectRefusal("wrong_version", "export default { apiVersion: 0 };", "newer release of the plugin");
+  await expectRefusal("wrong_version", `export default { name: "x" };`, "apiVersion: 1");
+});
+
+test("what is no plugin says which part is wrong", async () => {
+  const plugin = (rest: string): string => `export default { name: "x", apiVersion: 1, ${rest} };`;
+  const good = `configuration: { type: "object" }, create() {}`;
+  await expectRefusal("not_a_plugin", "export const plugin = 1;", "export default definePlugin");
+  await expectRefusal("not_a_plugin", plugin(""), "contributes nothing");
+  await expectRefusal("not_a_plugin", plugin(`hook: {}`), `"hook"`, "hooks");
+  await expectRefusal("not_a_plugin", plugin(`hooks: { a: {} }`), "hooks.a", "create");
+  await expectRefusal("not_a_plugin", plugin(`hooks: { a: { create() {} } }`), "hooks.a.configuration");
+  await expectRefusal("not_a_plugin", plugin(`hooks: { "A b": { ${good} } }`), "lower-case");
+  await expectRefusal("not_a_plugin", `export default { name: "X Y", apiVersion: 1 };`, "lower-case");
+  await expectRefusal("name_taken", plugin(`keySources: { core: { ${good} } }`), "edge's own");
+});
+
+test("two plugins with a contribution of one name are refused, both paths told", async () => {
+  using one = folderOf({ "plugin.ts": MINIMAL });
+  using two = folderOf({ "plugin.ts": MINIMAL });
+  const error = await loadPlugins([one.path, two.path], "/", QUIET).catch((caught: unknown) => caught);
+  expect((error as PluginError).code).toBe("name_taken");
+  expect((error as PluginError).message).toContain(one.path);
+  expect((error as PluginError).message).toContain(two.path);
+});
+
+test("a plugin that its group or others could write is refused, file or folder, with the command that mends it", async () => {
+  for (const [name, mode] of [
+    ["plugin.ts", 0o664],
+    ["plugin.ts", 0o646],
+    ["lib", 0o777],
+    [".", 0o775],
+  ] as const) {
+    using folder = folderOf({ "plugin.ts": MINIMAL, "lib/a.ts": "" });
+    chmodSync(join(folder.path, name), mode);
+    const error = await refusal(folder.path);
+    expect(error.code).toBe("not_trusted");
+    expect(error.message).toContain("chmod -R go-w");
+  }
+});
+
+test("a folder above the plugin that others could write is refused too, unless it is sticky", async () => {
+  using folder = folderOf({ "inner/plugin.ts": MINIMAL });
+  chmodSync(folder.path, 0o777);
+  expect((await refusal(join(folder.path, "inner"))).code).toBe("not_trusted");
+  chmodSync(folder.path, 0o1777);
+  await loadPlugin("inner", folder.path);
+});
+
+test.skipIf(!AS_ROOT)("a plugin of another user is refused, unless the configuration names that user", async () => {
+  using folder = folderOf({ "plugin.ts": MINIMAL });
+  chownSync(join(folder.path, "plugin.ts"), 12345, 12345);
+  const error = await refusal(folder.path);
+  expect(error.code).toBe("not_trusted");
+  expect(error.message).toContain("12345");
+  await loadPlugin({ path: folder.path, owner: 12345 }, "/");
+});
+
+test("a link to a file that others could write is refused", async () => {
+  using outside = folderOf({ "a.ts": "" });
+  chmodSync(join(outside.path, "a.ts"), 0o666);
+  using folder = folderOf({ "plugin.ts": MINIMAL });
+  symlinkSync(join(outside.path, "a.ts"), join(folder.path, "a.ts"));
+  expect((await refusal(folder.path)).code).toBe("not_trusted");
+});
+
+test("a pinned plugin runs as it was pinned, and does not run with a byte changed, added or renamed", async () => {
+  using folder = folderOf({ "plugin.ts": MINIMAL, "data/a": "1", "node_modules/x/index.js": "" });
+  const entry = { path: folder.path, sha256: hashPlugin(folder.path) };
+  await loadPlugin(entry, "/");
+
+  writeFileSync(join(folder.path, "node_modules/x/index.js"), "1;");
+  const error = await refusal(entry);
+  expect(error.code).toBe("changed");
+  expect(error.message).toContain(hashPlugin(folder.path));
+
+  writeFileSync(join(folder.path, "node_modules/x/index.js"), "");
+  await loadPlugin(entry, "/");
+  mkdirSync(join(folder.path, "data/b"));
+  writeFileSync(join(folder.path, "data/b/c"), "");
+  expect((await refusal(entry)).code).toBe("changed");
+});
+
+test("a pin refuses a link that leads out of the plugin, which it could not cover", async () => {
+  using outside = folderOf({ "a.ts": "" });
+  using folder = folderOf({ "plugin.ts": MINIMAL });
+  symlinkSync(join(outside.path, "a.ts"), join(folder.path, "a.ts"));
+  expect(() => hashPlugin(folder.path)).toThrow(/outside the plugin/);
+});

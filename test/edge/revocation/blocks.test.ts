@@ -1,0 +1,171 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { RevocationScope } from "../../../src/edge/cache/lease-cache.ts";
+import { Blocks } from "../../../src/edge/revocation/blocks.ts";
+
+interface Word {
+  readonly scope: RevocationScope;
+  readonly kind: "compromised" | "destroyed" | "restore";
+}
+
+const TENANTS = ["t", "u"];
+const SERVICES = ["a", "b"];
+const VERSIONS = [1, 2, 3];
+
+const scopes: fc.Arbitrary<RevocationScope> = fc.oneof(
+  fc.record({ tenant: fc.constantFrom(...TENANTS) }),
+  fc.record({ tenant: fc.constantFrom(...TENANTS), service: fc.constantFrom(...SERVICES) }),
+  fc.record({
+    tenant: fc.constantFrom(...TENANTS),
+    service: fc.constantFrom(...SERVICES),
+    version: fc.constantFrom(...VERSIONS),
+  }),
+);
+
+const words: fc.Arbitrary<Word> = fc.record({
+  scope: scopes,
+  kind: fc.constantFrom("compromised", "destroyed", "restore"),
+});
+
+function covers(scope: RevocationScope, tenant: string, service: string, version: number): boolean {
+  return (
+    scope.tenant === tenant &&
+    (scope.service === undefined || scope.service === service) &&
+    (scope.version === undefined || scope.version === version)
+  );
+}
+
+const breadth = ({ service, version }: RevocationScope): number =>
+  service === undefined ? 2 : version === undefined ? 1 : 0;
+
+/** The rule, read aloud: newest first, the first word about the version decides; but a wider restore lifts no destruction. */
+function isBlockedByRule(log: readonly Word[], tenant: string, service: string, version: number): boolean {
+  let restoredBreadth = -1;
+  for (const { scope, kind } of log.toReversed()) {
+    if (!covers(scope, tenant, service, version)) continue;
+    if (kind === "restore") {
+      if (restoredBreadth === -1) restoredBreadth = breadth(scope);
+      continue;
+    }
+    if (restoredBreadth === -1) return true;
+    if (kind === "destroyed" && restoredBreadth > breadth(scope)) return true;
+  }
+  return false;
+}
+
+/** As the guard applies them: revocations at once, in whatever order; restores in theirs, after all that is older. */
+function apply(blocks: Blocks, log: readonly Word[]): void {
+  log.forEach(({ scope, kind }, index) => {
+    if (kind === "restore") blocks.restore(scope, index + 1);
+    else blocks.revoke(scope, index + 1, kind === "destroyed");
+  });
+}
+
+function verdicts(isBlocked: (tenant: string, service: string, version: number) => boolean): string[] {
+  const found: string[] = [];
+  for (const tenant of TENANTS) {
+    for (const service of SERVICES) {
+      for (const version of VERSIONS)
+        if (isBlocked(tenant, service, version)) found.push(`${tenant}/${service}/${version}`);
+    }
+  }
+  return found;
+}
+
+describe("the blocks", () => {
+  test("forbid what the newest word about a version forbids, for any log without destruction", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          words.filter(({ kind }) => kind !== "destroyed"),
+          { maxLength: 24 },
+        ),
+        (log) => {
+          const blocks = new Blocks({ maxScopes: 1_000, onForget: () => {} });
+          apply(blocks, log);
+          expect(verdicts((...version) => blocks.isBlocked(...version))).toEqual(
+            verdicts((...version) => isBlockedByRule(log, ...version)),
+          );
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("never lift what was destroyed by a restore of something wider", () => {
+    const blocks = new Blocks({ maxScopes: 10, onForget: () => {} });
+    blocks.revoke({ tenant: "t", service: "a", version: 1 }, 1, true);
+    blocks.revoke({ tenant: "t", service: "a" }, 2, false);
+    blocks.restore({ tenant: "t", service: "a" }, 3);
+    blocks.restore({ tenant: "t" }, 4);
+    expect(verdicts((...version) => blocks.isBlocked(...version))).toEqual(["t/a/1"]);
+    blocks.restore({ tenant: "t", service: "a", version: 1 }, 5);
+    expect(blocks.size).toBe(0);
+  });
+
+  test("come out the same when revocations overtake each other and restores", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          words.filter(({ kind }) => kind !== "destroyed"),
+          { maxLength: 12 },
+        ),
+        fc.array(fc.nat(), { maxLength: 12 }),
+        (log, picks) => {
+          const inOrder = new Blocks({ maxScopes: 1_000, onForget: () => {} });
+          apply(inOrder, log);
+          const early = new Blocks({ maxScopes: 1_000, onForget: () => {} });
+          const revokes = log.flatMap(({ kind }, index) => (kind === "restore" ? [] : [index]));
+          const ahead = new Set(picks.map((pick) => revokes[pick % Math.max(1, revokes.length)]));
+          for (const index of ahead) {
+            const word = index === undefined ? undefined : log[index];
+            if (word !== undefined) early.revoke(word.scope, index! + 1, false);
+          }
+          log.forEach(({ scope, kind }, index) => {
+            if (kind === "restore") early.restore(scope, index + 1);
+            else if (!ahead.has(index)) early.revoke(scope, index + 1, false);
+          });
+          expect(verdicts((...version) => early.isBlocked(...version))).toEqual(
+            verdicts((...version) => inOrder.isBlocked(...version)),
+          );
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("keep refusing older answers when they are full: the floor rises over what is forgotten", () => {
+    let floor = 0;
+    const blocks = new Blocks({ maxScopes: 100, onForget: (seq) => (floor = Math.max(floor, seq)) });
+    for (let seq = 1; seq <= 10_000; seq++) blocks.revoke({ tenant: `t${seq}`, service: "s", version: 1 }, seq, false);
+    expect(blocks.size).toBe(100);
+    expect(blocks.overflowed).toBe(true);
+    expect(floor).toBe(9_900);
+    expect(blocks.isBlocked("t9901", "s", 1)).toBe(true);
+    expect(blocks.isBlocked("t9900", "s", 1)).toBe(false);
+  });
+
+  test("refuse an answer from before any revocation that touches it, whatever came after", () => {
+    fc.assert(
+      fc.property(
+        fc.array(words, { minLength: 1, maxLength: 24 }),
+        fc.integer({ min: 1, max: 8 }),
+        (log, maxScopes) => {
+          let floor = 0;
+          const blocks = new Blocks({ maxScopes, onForget: (seq) => (floor = Math.max(floor, seq)) });
+          apply(blocks, log);
+          for (const tenant of TENANTS) {
+            for (const service of SERVICES) {
+              const newest = log.findLastIndex(
+                ({ scope, kind }) =>
+                  kind !== "restore" && VERSIONS.some((version) => covers(scope, tenant, service, version)),
+              );
+              expect(Math.max(floor, blocks.barrier(tenant, service))).toBeGreaterThanOrEqual(newest + 1);
+            }
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
