@@ -43,7 +43,7 @@ Examples:
     .addHelpText("after", "\nExample:\n  crypto-edge core serve --config core.yaml\n\nSIGHUP reloads the certificates.")
     .action(async (options: { config: string }) => {
       const { serveCore } = await import("../core/serve-core.ts");
-      const { stopSignal } = await import("./stop-signal.ts");
+      const { stopSignal } = await import("../base/system/stop-signal.ts");
       const stopped = stopSignal();
       const running = await serveCore(options.config);
       console.log(`core: ready on ${running.url}`);

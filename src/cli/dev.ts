@@ -19,7 +19,7 @@ export function registerDev(program: Command): void {
       const port = portOf(program, "--port", options.port);
       const corePort = portOf(program, "--core-port", options.corePort);
       const { startDev } = await import("./run-dev.ts");
-      const { stopSignal } = await import("./stop-signal.ts");
+      const { stopSignal } = await import("../base/system/stop-signal.ts");
       const stopped = stopSignal();
       const dev = await startDev({ port, corePort, edgeId: EDGE_ID });
       const { wrapped } = await dev.edge.createKey({ tenant: "tenant-a", service: "billing" });

@@ -25,9 +25,9 @@ export function registerServe(program: Command): void {
       if (count > 1) return superviseEdge(config, loaded.configuration, count);
       const { startEdge } = await import("../edge/edge.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
-      const { openServiceManager } = await import("../base/service-manager.ts");
-      const { onReloadSignal } = await import("./reload-signal.ts");
-      const { stopSignal } = await import("./stop-signal.ts");
+      const { openServiceManager } = await import("../base/system/service-manager.ts");
+      const { onReloadSignal } = await import("../base/system/reload-signal.ts");
+      const { stopSignal } = await import("../base/system/stop-signal.ts");
       // Signals are heard before anybody can know that this process runs: none ends it by default.
       const stopped = stopSignal();
       const starting = startEdge(loaded).then(async (edge) => {
@@ -63,12 +63,12 @@ async function reload(edge: import("../edge/edge.ts").Edge, config: string): Pro
 /** The process that starts the workers, replaces one that dies, and answers no request itself. */
 async function superviseEdge(config: string, configuration: Configuration, count: number): Promise<void> {
   const { systemClock } = await import("../base/time/system-clock.ts");
-  const { openServiceManager } = await import("../base/service-manager.ts");
+  const { openServiceManager } = await import("../base/system/service-manager.ts");
   const { createLog } = await import("../base/log.ts");
   const { checkPortsFree } = await import("../edge/workers/shared-ports.ts");
   const { superviseWorkers } = await import("../edge/workers/supervisor.ts");
-  const { onReloadSignal } = await import("./reload-signal.ts");
-  const { stopSignal } = await import("./stop-signal.ts");
+  const { onReloadSignal } = await import("../base/system/reload-signal.ts");
+  const { stopSignal } = await import("../base/system/stop-signal.ts");
   const log = createLog(configuration.log.level);
   await checkPortsFree(configuration);
   const stopped = stopSignal();

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { createLog, type Log } from "../base/log.ts";
+import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
-import { onReloadSignal } from "../cli/reload-signal.ts";
 import { ConfigurationError } from "../edge/config/load.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { SectionError } from "../edge/plugin-host/plugin.ts";

@@ -3,6 +3,7 @@
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
+import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
@@ -11,7 +12,6 @@ import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
 import { createApp, type Readiness } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
-import { hardenProcess } from "./key-memory/harden-process.ts";
 import { isChain } from "./key-source/chain.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import type { HandlerFactory, Listener } from "./listeners/listener.ts";

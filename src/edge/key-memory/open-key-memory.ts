@@ -1,7 +1,12 @@
+import {
+  loadSystemCalls,
+  RLIMIT_MEMLOCK,
+  type SystemCalls,
+  type SystemCallsOrReason,
+} from "../../base/system/system-calls.ts";
 import { KEY_BYTES, type KeyMemory, type KeyMemoryChoice, KeyMemoryError, type KeyMemoryKind } from "./key-memory.ts";
 import { RegionError, regionTaker, type TakeRegion } from "./region.ts";
 import { SlotMemory } from "./slot-memory.ts";
-import { loadSystemCalls, RLIMIT_MEMLOCK, type SystemCalls, type SystemCallsOrReason } from "./system-calls.ts";
 
 export interface KeyMemoryOptions {
   readonly choice: KeyMemoryChoice;

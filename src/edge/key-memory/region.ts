@@ -1,4 +1,3 @@
-import type { KeyMemoryKind } from "./key-memory.ts";
 import {
   errnoName,
   letGo,
@@ -12,7 +11,8 @@ import {
   PROT_NONE,
   PROT_READ_WRITE,
   type SystemCalls,
-} from "./system-calls.ts";
+} from "../../base/system/system-calls.ts";
+import type { KeyMemoryKind } from "./key-memory.ts";
 
 /** A run of memory for slots. */
 export interface Region {

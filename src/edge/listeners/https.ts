@@ -19,12 +19,12 @@ import {
 import { webHandler } from "../../base/network/tls/web-handler.ts";
 import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../base/pki/revocation-list.ts";
 import { watchFiles } from "../../base/pki/watch-files.ts";
+import { problemOf, responseOf, writeError } from "../../base/problem.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";
 import type { Principal } from "../access/principal.ts";
 import { principalId } from "../access/principal-id.ts";
-import { problemOf, responseOf, writeError } from "../doors/native/problem.ts";
 import {
   type Handler,
   type HandlerFactory,

@@ -1,8 +1,8 @@
 /** Where requests come in: the port of the listeners. */
 
 import type { HeaderFields } from "../../base/network/trace-context.ts";
+import type { WrittenAnswer } from "../../base/problem.ts";
 import type { Principal } from "../access/principal.ts";
-import type { WrittenAnswer } from "../doors/native/problem.ts";
 import type { MaybePromise } from "../operations/orchestrator.ts";
 
 export interface Listener {

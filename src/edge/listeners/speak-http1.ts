@@ -9,8 +9,8 @@ import {
   serveHttp1,
 } from "../../base/network/http1.ts";
 import { type CallerLoad, type RequestGate, TOO_LARGE } from "../../base/network/request-gate.ts";
+import { type Problem, problem, problemOf, writeProblem } from "../../base/problem.ts";
 import type { Principal } from "../access/principal.ts";
-import { type Problem, problem, problemOf, writeProblem } from "../doors/native/problem.ts";
 import type { ListenerLimits, QuickHandler } from "./listener.ts";
 
 export interface Http1Caller {

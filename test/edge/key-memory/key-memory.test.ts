@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
+import { loadSystemCalls, type SystemCalls } from "../../../src/base/system/system-calls.ts";
 import {
   KEY_BYTES,
   type KeyMemory,
@@ -7,7 +8,6 @@ import {
   type KeyMemoryKind,
 } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
-import { loadSystemCalls, type SystemCalls } from "../../../src/edge/key-memory/system-calls.ts";
 import { hasSecretMemory } from "../../support/secret-memory.ts";
 
 const opened: KeyMemory[] = [];

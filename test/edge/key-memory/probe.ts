@@ -2,10 +2,10 @@
  * A process for the tests to look at from outside, to limit and to crash: `probe.ts MODE …`. Prints one line of JSON.
  */
 import { readFileSync } from "node:fs";
-import { hardenProcess } from "../../../src/edge/key-memory/harden-process.ts";
+import { hardenProcess } from "../../../src/base/system/harden-process.ts";
+import { loadSystemCalls, RLIMIT_MEMLOCK } from "../../../src/base/system/system-calls.ts";
 import type { KeyMemoryChoice } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
-import { loadSystemCalls, RLIMIT_MEMLOCK } from "../../../src/edge/key-memory/system-calls.ts";
 import { mappings } from "../../support/process-memory.ts";
 
 const [mode = "", choice = "auto", argument = ""] = process.argv.slice(2);

@@ -4,6 +4,7 @@ import { TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
 import { Elysia } from "elysia";
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
+import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } from "../../../base/problem.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { QuickHandler } from "../../listeners/listener.ts";
 import type { MaybePromise, Orchestrator } from "../../operations/orchestrator.ts";
@@ -18,7 +19,6 @@ import {
   writeDecryptBatch,
 } from "./octet-stream.ts";
 import { openApiDocument } from "./openapi.ts";
-import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } from "./problem.ts";
 import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
 import { decryptInSlices } from "./slices.ts";
 import { metricsResponse } from "./watch.ts";

@@ -8,11 +8,11 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type HeaderFields, RequestTrace } from "../../../base/network/trace-context.ts";
+import { responseOf, type WrittenAnswer } from "../../../base/problem.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { MaybePromise } from "../../operations/orchestrator.ts";
 import type { RequestId } from "../../usage/usage-recorder.ts";
 import type { Api } from "./api.ts";
-import { responseOf, type WrittenAnswer } from "./problem.ts";
 import { CreateBody, type Created, type Decrypted, type Rewrapped, WrappedBody } from "./schemas.ts";
 
 export interface HotPathParts {

@@ -1,9 +1,9 @@
 /** What those who watch an edge may ask, on a listener of their own: no operation, no name of a tenant. */
 
+import { problem, responseOf, writeProblem } from "../../../base/problem.ts";
 import type { Handler } from "../../listeners/listener.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Readiness } from "./app.ts";
-import { problem, responseOf, writeProblem } from "./problem.ts";
 
 export interface WatchParts {
   readonly readiness: () => Readiness;

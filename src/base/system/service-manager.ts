@@ -3,8 +3,8 @@
  * turns. Where no service manager asks, nothing is done.
  */
 
-import { loadSystemCalls, type SystemCalls } from "../edge/key-memory/system-calls.ts";
-import type { Clock, Timer } from "./time/clock.ts";
+import type { Clock, Timer } from "../time/clock.ts";
+import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
 
 export interface ServiceManager {
   /** The edge listens. From now on the watchdog is fed. */

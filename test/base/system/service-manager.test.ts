@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openServiceManager, watchdogMs } from "../../src/base/service-manager.ts";
-import { DatagramSocket } from "../support/datagram-socket.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
+import { openServiceManager, watchdogMs } from "../../../src/base/system/service-manager.ts";
+import { DatagramSocket } from "../../support/datagram-socket.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 describe.if(process.platform === "linux")("the service manager", () => {
   for (const kind of ["path", "abstract"] as const) {
