@@ -2,11 +2,11 @@
 import { Histogram, Registry } from "prom-client";
 import { systemClock } from "../src/base/time/system-clock.ts";
 import type { Principal } from "../src/edge/access/principal.ts";
+import type { OperationCall } from "../src/edge/operations/usage-recorder.ts";
 import { OperationLatency } from "../src/edge/telemetry/operation-latency.ts";
 import { AuditLog } from "../src/edge/usage/audit-log.ts";
 import { Usage } from "../src/edge/usage/usage.ts";
 import { UsageCounters } from "../src/edge/usage/usage-counters.ts";
-import type { OperationCall } from "../src/edge/usage/usage-recorder.ts";
 import { UsageShipper } from "../src/edge/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { interleave, median, spread } from "./harness/rounds.ts";

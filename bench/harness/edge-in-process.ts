@@ -8,7 +8,7 @@ import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
 import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/edge/cipher/cipher.ts";
 import type { KeyMemory } from "../../src/edge/key-memory/key-memory.ts";
-import type { UsageRecorder } from "../../src/edge/usage/usage-recorder.ts";
+import type { UsageRecorder } from "../../src/edge/operations/usage-recorder.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
 

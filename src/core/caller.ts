@@ -1,5 +1,5 @@
-import type { Peer } from "../base/network/tls/peer.ts";
 import { type Identity, parseSpiffeId } from "../base/pki/identity.ts";
+import type { Peer } from "../base/pki/peer-certificate.ts";
 import { CoreError } from "./core-error.ts";
 
 /** Who calls, from the SPIFFE ID of its certificate. One ID, of this Core's trust domain. @throws CoreError */

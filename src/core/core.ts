@@ -9,7 +9,6 @@
 
 import { messageOf } from "../base/errors.ts";
 import { BodyTooLarge, readBody } from "../base/network/tls/body.ts";
-import type { Peer } from "../base/network/tls/peer.ts";
 import {
   type ServerCertificates,
   startTlsServer,
@@ -19,6 +18,7 @@ import {
 } from "../base/network/tls/server.ts";
 import { describeCertificate } from "../base/pki/authority.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
+import type { Peer } from "../base/pki/peer-certificate.ts";
 import { readRevocationLists } from "../base/pki/revocation-list.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";

@@ -26,6 +26,7 @@ import type { KeySource } from "./key-source/key-source.ts";
 import { createHookedOrchestrator } from "./operations/hooked-orchestrator.ts";
 import type { Orchestrator } from "./operations/orchestrator.ts";
 import { timed } from "./operations/timed-orchestrator.ts";
+import type { UsageRecorder } from "./operations/usage-recorder.ts";
 import { HookRunner, type RegisteredHooks } from "./plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases.ts";
 import type { Contributed } from "./plugin-host/loader.ts";
@@ -43,7 +44,6 @@ import { auditLease, auditRevocation } from "./usage/audited-leases.ts";
 import { sendToCore } from "./usage/core-usage.ts";
 import { openUsage } from "./usage/open-usage.ts";
 import type { Usage } from "./usage/usage.ts";
-import type { UsageRecorder } from "./usage/usage-recorder.ts";
 
 /** The names that bindings go by. */
 export const TOKENS = {

@@ -32,9 +32,9 @@ describe("docs/errors.md", () => {
   });
 
   test("tells of every other code that the server answers", () => {
-    const sources = (readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[])
+    const sources = (readdirSync(join(ROOT, "src/edge/doors/native"), { recursive: true }) as string[])
       .filter((name) => name.endsWith(".ts"))
-      .map((name) => read(`src/server/${name}`));
+      .map((name) => read(`src/edge/doors/native/${name}`));
     const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
     expect(answered.length).toBeGreaterThan(4);
     for (const [, status, code] of answered) expect(statusesOf(code!)).toContain(status!);
@@ -42,10 +42,10 @@ describe("docs/errors.md", () => {
 
   test("tells of no code that there is not", () => {
     const source = `${read("src/base/errors.ts")}${(
-      readdirSync(join(ROOT, "src/server"), { recursive: true }) as string[]
+      readdirSync(join(ROOT, "src/edge/doors/native"), { recursive: true }) as string[]
     )
       .filter((name) => name.endsWith(".ts"))
-      .map((name) => read(`src/server/${name}`))
+      .map((name) => read(`src/edge/doors/native/${name}`))
       .join("")}`;
     for (const [, code] of page.matchAll(/^\| `([a-z_]+)` \| \d{3} \|/gm)) expect(source).toContain(code!);
   });

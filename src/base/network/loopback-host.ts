@@ -1,6 +1,6 @@
 import { problemAnswer } from "../../edge/listeners/speak-http1.ts";
-import { problem } from "../problem.ts";
 import type { Http1Answer, Http1Head } from "./http1.ts";
+import { problem } from "./problem.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 

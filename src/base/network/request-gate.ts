@@ -2,7 +2,7 @@
  * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
  * in stays quick. One gate for each listener.
  */
-import { type Problem, problem, responseOf, writeProblem } from "../problem.ts";
+import { type Problem, problem, responseOf, writeProblem } from "./problem.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;

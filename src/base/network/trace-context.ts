@@ -1,5 +1,5 @@
 /** What names a request in the log, the audit and the answer: a request id, and the W3C trace that it belongs to. */
-import type { RequestId } from "../../edge/usage/usage-recorder.ts";
+import type { RequestId } from "../../edge/operations/usage-recorder.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 /** W3C Trace Context, "traceparent": version 00, and later ones that begin alike. */

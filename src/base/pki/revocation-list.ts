@@ -3,8 +3,8 @@
 import "reflect-metadata";
 
 import { PemConverter, X509Certificate, X509Crl } from "@peculiar/x509";
-import type { PeerCertificate } from "../network/tls/peer.ts";
 import type { Clock } from "../time/clock.ts";
+import type { PeerCertificate } from "./peer-certificate.ts";
 
 /** A list that cannot be trusted or read; the sentence says what to do. */
 export class RevocationListError extends Error {

@@ -1,5 +1,5 @@
 /** From a verified client certificate to a principal. */
-import type { PeerCertificate } from "../../base/network/tls/peer.ts";
+import type { PeerCertificate } from "../../base/pki/peer-certificate.ts";
 import type { Principal } from "./principal.ts";
 
 /** Where a certificate's name may come from; they are tried in the order of the configuration. */

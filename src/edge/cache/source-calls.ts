@@ -7,8 +7,8 @@
  * clock stays open for as long as that clock was set back).
  */
 import type { Timer } from "../../base/time/clock.ts";
+import { checkGrant, wipeGrant } from "../key-source/grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source/key-source.ts";
-import { checkGrant, wipeGrant } from "./grant.ts";
 import type { LeaseClock } from "./lease-clock.ts";
 
 export interface SourceCallLimits {

@@ -7,9 +7,9 @@ import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
 import type { Cipher } from "../cipher/cipher.ts";
 import type { KeyMemory } from "../key-memory/key-memory.ts";
+import { wipeGrant } from "../key-source/grant.ts";
 import { type KeySource, KeySourceError, type LeasedServiceKey, type LeaseGrant } from "../key-source/key-source.ts";
 import { DueHeap } from "./due-heap.ts";
-import { wipeGrant } from "./grant.ts";
 import { type Fetch, HeldVersion, Lease, WHOLE_SERVICE } from "./lease.ts";
 import type {
   LeaseCache,

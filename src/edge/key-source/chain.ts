@@ -6,7 +6,7 @@
 import { messageOf } from "../../base/errors.ts";
 import type { Health } from "../../base/health.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import { wipeGrant } from "../cache/grant.ts";
+import { wipeGrant } from "./grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "./key-source.ts";
 
 export interface ChainOptions {

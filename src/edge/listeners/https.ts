@@ -8,8 +8,8 @@ import { createSecureContext, type TLSSocket } from "node:tls";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
 import type { Http1Socket } from "../../base/network/http1.ts";
+import { problemOf, responseOf, writeError } from "../../base/network/problem.ts";
 import { answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "../../base/network/request-gate.ts";
-import type { Peer } from "../../base/network/tls/peer.ts";
 import {
   type ServerCertificates,
   startTlsServer,
@@ -17,9 +17,9 @@ import {
   type TlsResponse,
 } from "../../base/network/tls/server.ts";
 import { webHandler } from "../../base/network/tls/web-handler.ts";
+import type { Peer } from "../../base/pki/peer-certificate.ts";
 import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../base/pki/revocation-list.ts";
 import { watchFiles } from "../../base/pki/watch-files.ts";
-import { problemOf, responseOf, writeError } from "../../base/problem.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";

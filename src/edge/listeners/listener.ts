@@ -1,7 +1,7 @@
 /** Where requests come in: the port of the listeners. */
 
+import type { WrittenAnswer } from "../../base/network/problem.ts";
 import type { HeaderFields } from "../../base/network/trace-context.ts";
-import type { WrittenAnswer } from "../../base/problem.ts";
 import type { Principal } from "../access/principal.ts";
 import type { MaybePromise } from "../operations/orchestrator.ts";
 

@@ -8,8 +8,8 @@ import {
   type Http1Socket,
   serveHttp1,
 } from "../../base/network/http1.ts";
+import { type Problem, problem, problemOf, writeProblem } from "../../base/network/problem.ts";
 import { type CallerLoad, type RequestGate, TOO_LARGE } from "../../base/network/request-gate.ts";
-import { type Problem, problem, problemOf, writeProblem } from "../../base/problem.ts";
 import type { Principal } from "../access/principal.ts";
 import type { ListenerLimits, QuickHandler } from "./listener.ts";
 

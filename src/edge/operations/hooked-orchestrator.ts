@@ -10,7 +10,6 @@ import type { Principal } from "../access/principal.ts";
 import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
 import type { HookPoint, HookRefusal, HookRunner } from "../plugin-host/hook-runner.ts";
 import type { CreatedEvent, CreateEvent, DecryptEvent } from "../plugin-host/hooks.ts";
-import { type OperationCall, outcomeOf, type RequestId } from "../usage/usage-recorder.ts";
 import {
   type CreatedKey,
   type CreateKeyRequest,
@@ -22,6 +21,7 @@ import {
   type OrchestratorParts,
   type RewrappedKey,
 } from "./orchestrator.ts";
+import { type OperationCall, outcomeOf, type RequestId } from "./usage-recorder.ts";
 
 const OPERATION_POINTS: readonly HookPoint[] = [
   "beforeCreate",

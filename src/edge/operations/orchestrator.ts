@@ -13,7 +13,7 @@ import type { Principal } from "../access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import { type DataKeyLength, parseBlob, type WrappedKey } from "../cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "../cipher/context.ts";
-import { type OperationCall, outcomeOf, type RequestId, type UsageRecorder } from "../usage/usage-recorder.ts";
+import { type OperationCall, outcomeOf, type RequestId, type UsageRecorder } from "./usage-recorder.ts";
 
 /** A value at once when the lease is held, else a promise of it. */
 export type MaybePromise<T> = T | Promise<T>;

@@ -1,8 +1,8 @@
 /** An orchestrator whose operations are timed and counted. Neither changes nor delays what it stands before. */
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { OperationLatency, TimedOperation } from "../telemetry/operation-latency.ts";
-import { type Outcome, outcomeOf } from "../usage/usage-recorder.ts";
 import type { MaybePromise, Orchestrator } from "./orchestrator.ts";
+import { type Outcome, outcomeOf } from "./usage-recorder.ts";
 
 /** Two readings of the clock take a tenth of a CreateKey: most operations that end at once are counted without. */
 const NOT_TIMED = -1;

@@ -1,6 +1,7 @@
 /** What hooks see of leases and revocations: decorators that are only there where a hook listens. */
-import { checkGrant, wipeGrant } from "../cache/grant.ts";
+
 import type { LeaseControl } from "../cache/lease-cache.ts";
+import { checkGrant, wipeGrant } from "../key-source/grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant } from "../key-source/key-source.ts";
 import type { HookRunner } from "./hook-runner.ts";
 

@@ -2,8 +2,8 @@
  * How long operations took, in the buckets of OpenKCM's ADR-604, per operation and outcome: counted in one typed array, since
  * this is on the path of every request. Read at a scrape.
  */
-import type { Outcome } from "../usage/usage-recorder.ts";
-import { OUTCOMES } from "../usage/usage-recorder.ts";
+import type { Outcome } from "../operations/usage-recorder.ts";
+import { OUTCOMES } from "../operations/usage-recorder.ts";
 import type { MetricDefinition, Sample } from "./metrics.ts";
 
 /** A batch is timed as a whole, so it has a name of its own. */

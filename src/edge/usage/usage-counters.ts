@@ -8,7 +8,7 @@
  */
 import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
-import { OUTCOMES, type Outcome } from "./usage-recorder.ts";
+import { OUTCOMES, type Outcome } from "../operations/usage-recorder.ts";
 
 /** A count, as it travels to the Core (core-protocol.md, "Usage"). Times are UTC, ISO 8601. */
 export interface CountRecord {

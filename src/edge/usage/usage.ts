@@ -1,10 +1,10 @@
 /** The usage recorder of the edge: counts and audit events, to the Core and to the audit log. */
 import type { Clock } from "../../base/time/clock.ts";
+import type { OperationCall, Outcome, UsageRecorder } from "../operations/usage-recorder.ts";
 import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
 import { type AuditEvent, bounded } from "./audit-sink.ts";
 import type { SinkSender, SinkStatus } from "./sink-sender.ts";
 import type { UsageCounters } from "./usage-counters.ts";
-import type { OperationCall, Outcome, UsageRecorder } from "./usage-recorder.ts";
 import type { UsageShipper, UsageShipperStatus } from "./usage-shipper.ts";
 
 /** Which operations are audited one by one. What the edge does itself (leases, revocations, start and stop) always is. */

@@ -1,7 +1,7 @@
 /** The contract of `KeySource` (src/edge/key-source/key-source.ts), rule by rule. */
 
 import { messageOf } from "../../base/errors.ts";
-import { checkGrant } from "../../edge/cache/grant.ts";
+import { checkGrant } from "../../edge/key-source/grant.ts";
 import {
   type KeySource,
   KeySourceError,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { X509Certificate } from "@peculiar/x509";
-import { readPeerCertificate } from "../../../src/base/network/tls/peer.ts";
+import { readPeerCertificate } from "../../../src/base/pki/peer-certificate.ts";
 import { RevocationListError, readRevocationLists } from "../../../src/base/pki/revocation-list.ts";
 import { makeAuthority } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { X509Certificate } from "@peculiar/x509";
-import { type PeerCertificate, readPeerCertificate } from "../../../src/base/network/tls/peer.ts";
+import { type PeerCertificate, readPeerCertificate } from "../../../src/base/pki/peer-certificate.ts";
 import { type NameSource, principalOfCertificate } from "../../../src/edge/access/certificate-identity.ts";
 import { makeAuthority, type TestCertificateRequest } from "../../support/certificates.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { allowAll, heldLeases, ignoreUsage } from "../../../bench/harness/edge-in-process.ts";
-import { responseOf, writeError } from "../../../src/base/problem.ts";
+import { responseOf, writeError } from "../../../src/base/network/problem.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { createApp } from "../../../src/edge/doors/native/app.ts";
 import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";

@@ -7,11 +7,11 @@ import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { type KeySource, KeySourceError } from "../../../src/edge/key-source/key-source.ts";
 import { createHookedOrchestrator } from "../../../src/edge/operations/hooked-orchestrator.ts";
 import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../../src/edge/operations/orchestrator.ts";
+import type { OperationCall } from "../../../src/edge/operations/usage-recorder.ts";
 import { HookRunner, type RegisteredHooks } from "../../../src/edge/plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "../../../src/edge/plugin-host/hooked-leases.ts";
 import { type Hooks, refuse } from "../../../src/edge/plugin-host/hooks.ts";
 import type { PluginLog } from "../../../src/edge/plugin-host/plugin.ts";
-import type { OperationCall } from "../../../src/edge/usage/usage-recorder.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "billing" };

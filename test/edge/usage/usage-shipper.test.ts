@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { gunzipSync } from "node:zlib";
 import type { Principal } from "../../../src/edge/access/principal.ts";
+import type { OperationCall } from "../../../src/edge/operations/usage-recorder.ts";
 import { AuditLog } from "../../../src/edge/usage/audit-log.ts";
 import { Usage } from "../../../src/edge/usage/usage.ts";
 import { UsageCounters } from "../../../src/edge/usage/usage-counters.ts";
-import type { OperationCall } from "../../../src/edge/usage/usage-recorder.ts";
 import { lineSink, type UsageBatch, UsageSendError, UsageShipper } from "../../../src/edge/usage/usage-shipper.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 

@@ -6,8 +6,8 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
+import { type Peer, readPeerCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
-import { type Peer, readPeerCertificate } from "./peer.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {

@@ -1,5 +1,5 @@
+import type { Peer } from "../../pki/peer-certificate.ts";
 import { BodyRefused, BodyTooLarge, RequestBrokenOff, readBody } from "./body.ts";
-import type { Peer } from "./peer.ts";
 import type { TlsRequest, TlsResponse } from "./server.ts";
 
 /** The one kind of answer that has no end: it is streamed. Any other is in memory whole, and is sent so. */

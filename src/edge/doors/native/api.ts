@@ -5,7 +5,7 @@
 
 import { fromBase64url, toBase64url } from "../../../base/base64url.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
-import { problemOf } from "../../../base/problem.ts";
+import { problemOf } from "../../../base/network/problem.ts";
 import { mapInTurns } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -16,7 +16,7 @@ import type {
   MaybePromise,
   Orchestrator,
 } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../usage/usage-recorder.ts";
+import type { RequestId } from "../../operations/usage-recorder.ts";
 import type {
   CreateBatchBody,
   CreateBody,

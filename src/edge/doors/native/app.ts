@@ -3,12 +3,12 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
 import { Elysia } from "elysia";
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
-import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } from "../../../base/problem.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { QuickHandler } from "../../listeners/listener.ts";
 import type { MaybePromise, Orchestrator } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../usage/usage-recorder.ts";
+import type { RequestId } from "../../operations/usage-recorder.ts";
 import { createApi } from "./api.ts";
 import { hotPath, pathOf } from "./hot-path.ts";
 import {

@@ -7,11 +7,11 @@
 
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { responseOf, type WrittenAnswer } from "../../../base/network/problem.ts";
 import { type HeaderFields, RequestTrace } from "../../../base/network/trace-context.ts";
-import { responseOf, type WrittenAnswer } from "../../../base/problem.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { MaybePromise } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../usage/usage-recorder.ts";
+import type { RequestId } from "../../operations/usage-recorder.ts";
 import type { Api } from "./api.ts";
 import { CreateBody, type Created, type Decrypted, type Rewrapped, WrappedBody } from "./schemas.ts";
 

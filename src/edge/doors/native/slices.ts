@@ -5,7 +5,7 @@ import { othersTurn, TURN_KEYS } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DecryptedKey, DecryptKeyRequest, MaybePromise, Orchestrator } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../usage/usage-recorder.ts";
+import type { RequestId } from "../../operations/usage-recorder.ts";
 
 /** As `orchestrator.decryptKeys`, which judges each item by itself, so that slices change nothing but the time. */
 export function decryptInSlices(

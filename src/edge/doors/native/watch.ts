@@ -1,6 +1,6 @@
 /** What those who watch an edge may ask, on a listener of their own: no operation, no name of a tenant. */
 
-import { problem, responseOf, writeProblem } from "../../../base/problem.ts";
+import { problem, responseOf, writeProblem } from "../../../base/network/problem.ts";
 import type { Handler } from "../../listeners/listener.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Readiness } from "./app.ts";

@@ -1,7 +1,7 @@
 /** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
-import { CryptoEdgeError } from "./errors.ts";
-import { REASON_PHRASES } from "./network/reason-phrases.ts";
-import type { RequestTrace } from "./network/trace-context.ts";
+import { CryptoEdgeError } from "../errors.ts";
+import { REASON_PHRASES } from "./reason-phrases.ts";
+import type { RequestTrace } from "./trace-context.ts";
 
 export interface Problem {
   readonly type: "about:blank";

@@ -1,6 +1,6 @@
 import { wipe } from "../../base/wipe.ts";
 import { KEY_BYTES } from "../key-memory/key-memory.ts";
-import { KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source/key-source.ts";
+import { KeySourceError, type LeaseGrant, type LeaseRequest } from "./key-source.ts";
 
 const VERSION_MAX = 2 ** 32 - 1;
 
