@@ -27,26 +27,27 @@ describe("docs/errors.md", () => {
   const statusesOf = (code: string): string[] =>
     new RegExp(`^\\| \`${code}\` \\| ([0-9, ]+) \\| `, "m").exec(page)?.[1]?.split(", ") ?? [];
 
+  /** The sources of whatever answers callers. */
+  const serving = (): string[] =>
+    ["src/edge/doors", "src/edge/listeners", "src/base/network"].flatMap((folder) =>
+      (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => read(`${folder}/${name}`)),
+    );
+
   test("tells of every code, with its status", () => {
     for (const [code, status] of Object.entries(HTTP_STATUS)) expect(statusesOf(code)).toContain(String(status));
   });
 
   test("tells of every other code that the server answers", () => {
-    const sources = (readdirSync(join(ROOT, "src/edge/doors/native"), { recursive: true }) as string[])
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => read(`src/edge/doors/native/${name}`));
+    const sources = serving();
     const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
     expect(answered.length).toBeGreaterThan(4);
     for (const [, status, code] of answered) expect(statusesOf(code!)).toContain(status!);
   });
 
   test("tells of no code that there is not", () => {
-    const source = `${read("src/base/errors.ts")}${(
-      readdirSync(join(ROOT, "src/edge/doors/native"), { recursive: true }) as string[]
-    )
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => read(`src/edge/doors/native/${name}`))
-      .join("")}`;
+    const source = `${read("src/base/errors.ts")}${serving().join("")}`;
     for (const [, code] of page.matchAll(/^\| `([a-z_]+)` \| \d{3} \|/gm)) expect(source).toContain(code!);
   });
 });

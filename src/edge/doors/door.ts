@@ -1,0 +1,137 @@
+/**
+ * A front door: a protocol that applications speak already, served over the edge's own operations. The port. Doors keep no state:
+ * what the client keeps is the edge's blob. They run under the listener's limits, and know operations, never the cache or the cipher.
+ *
+ * Whatever a caller sends, a door answers in its protocol's own words: it never throws for bad input, and never answers with a
+ * success that isn't one (`../../../docs/doors.md`).
+ */
+import type { Principal } from "../access/principal.ts";
+import type { Caller, MaybePromise, Operations } from "../operations/operations.ts";
+
+/** Made once a listener that names it, from the door's section of the configuration. */
+export type Door = HttpDoor | SocketDoor;
+
+/** What a door is lent when it is made. */
+export interface DoorContext {
+  readonly operations: Operations;
+  readonly log: DoorLog;
+  /** Milliseconds since 1970, and a monotonic time: the edge's clock port. */
+  readonly now: () => number;
+  /** Of the product, where a protocol asks for one. */
+  readonly version: string;
+  /** Whether the edge can serve now, and why not, as `/readyz` has it: from memory. */
+  readonly readiness: () => { readonly ready: boolean; readonly reason?: string };
+}
+
+export interface DoorLog {
+  debug(details: object, message: string): void;
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+/** The head of a request, as it came: nothing decoded, nothing normalized. */
+export interface DoorRequestHead {
+  /** As sent: `POST`, `LIST` … */
+  readonly method: string;
+  /** The target's path, percent-encoded as sent, without the query. */
+  readonly path: string;
+  /** Without the question mark; empty where there is none. */
+  readonly query: string;
+  /** By name in lower case; a header that came several times is joined by ", ". */
+  readonly headers: ReadonlyMap<string, string>;
+  /** What the connection itself proves. */
+  readonly connection: DoorConnection;
+}
+
+export interface DoorConnection {
+  readonly kind: "http" | "https" | "unix" | "tls";
+  /** Of a plain listener its own, of a TLS listener that of the client certificate; undefined where nothing is proven yet. */
+  readonly principal: Principal | undefined;
+  /** The peer's address; undefined on a Unix socket. */
+  readonly peer: string | undefined;
+  /** DER of the certificate that the peer has shown and whose key it has proven; undefined without one. */
+  readonly peerCertificate: Uint8Array | undefined;
+}
+
+export interface DoorRequest extends DoorRequestHead {
+  /** Whole; a view of what was received, good until the handler has returned (or its promise settled). */
+  readonly body: Uint8Array;
+}
+
+export interface DoorAnswer {
+  readonly status: number;
+  /** In the capitals in which they go out (`Content-Type`). `Content-Length` and `Date` are the listener's. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** A string holds ASCII or UTF-8; bytes go to the listener, who writes them and does not wipe them. */
+  readonly body: string | Uint8Array;
+}
+
+export interface DoorRoute {
+  /** As sent, exactly. Several with one path make up what `Allow` says. */
+  readonly methods: readonly string[];
+  /** Path segments; `:name` matches one, `*name` as the last the whole rest. Matched against the path as sent, not decoded. */
+  readonly path: string;
+  /** The longest body, in bytes. */
+  readonly bodyBytesMax: number;
+  /** Must neither throw nor reject: errors of operations are written by the door. `parameters`: as sent, not decoded. */
+  handle(request: DoorRequest, caller: Caller, parameters: Readonly<Record<string, string>>): MaybePromise<DoorAnswer>;
+  /** Without a principal: answered to anyone, such as health. The caller's principal is then `anonymous`. */
+  readonly open?: boolean;
+}
+
+export interface HttpDoor {
+  readonly name: string;
+  readonly transport: "http";
+  readonly routes: readonly DoorRoute[];
+  /**
+   * Who sends this, where the connection does not prove it: from the head alone, before a body is read. A bearer token that the
+   * protocol carries elsewhere is given as `token`, and the listener verifies it by its issuers; `unproven` puts the proof off until the
+   * body is there (`prove`). Not asked where the listener's own principal or a client certificate decides.
+   */
+  identify?(head: DoorRequestHead): DoorIdentity;
+  /** The proof that needs the body (a signature over it). @throws {CryptoEdgeError} `unauthenticated` */
+  prove?(request: DoorRequest): Principal;
+  /**
+   * An error in the protocol's own words: of the gate (401, 413, 429, 503), of routing (404, 405), or thrown by `prove`. `error` is a
+   * `CryptoEdgeError`, anything else is a defect and told as such.
+   */
+  refuse(error: unknown, head: DoorRequestHead): DoorAnswer;
+}
+
+export type DoorIdentity =
+  | { readonly kind: "token"; readonly token: string }
+  | { readonly kind: "proven"; readonly principal: Principal }
+  /** `load`: what its requests are counted under until then. */
+  | { readonly kind: "unproven"; readonly load: string }
+  | { readonly kind: "none" };
+
+/** A door with a protocol of its own on a stream of bytes. */
+export interface SocketDoor {
+  readonly name: string;
+  readonly transport: "socket";
+  /** Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. */
+  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): void;
+}
+
+export interface SocketLimits {
+  /** The longest message. */
+  readonly messageBytesMax: number;
+  /** A connection on which nothing happens for so long is ended by the listener. */
+  readonly idleTimeoutMs: number;
+  /**
+   * Asks the gate for one more operation in flight of `bytes`; false: refuse it as overloaded, in the protocol's words. Each that was let in
+   * is ended by `leave` with the same number.
+   */
+  enter(bytes: number): boolean;
+  leave(bytes: number): void;
+}
+
+/** A `node:stream` duplex, as node:net, node:tls and the listeners give it. */
+export type DoorSocket = import("node:stream").Duplex;
+
+/** What the configuration, or a plugin, contributes: how a door of this name is made. */
+export interface DoorFactory<Section = unknown> {
+  readonly name: string;
+  create(section: Section, context: DoorContext): Door | Promise<Door>;
+}

@@ -1,0 +1,115 @@
+/**
+ * What an edge does for its callers: the port that every front door calls, and the only one. A door knows no cache, no cipher, no
+ * policy. Implemented by the pipeline beside it: authorize, hooks, lease, cipher, hooks, record.
+ *
+ * Where an answer can be made from what is held, it comes at once, without a promise; only a miss (or an asynchronous hook) makes
+ * one. Buffers given in stay the caller's and are not kept; buffers given out are the caller's, who wipes those that hold keys or
+ * values.
+ */
+import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { Principal } from "../access/principal.ts";
+import type { EncryptionContext } from "../cipher/context.ts";
+import type { LeasableState } from "../key-source/key-source.ts";
+import type { RequestId } from "./usage-recorder.ts";
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/** Who calls, made once a connection (or once a request, where each request brings its own proof), and given on whole. */
+export interface Caller {
+  readonly principal: Principal;
+  /** The front door's name: `native`, `aws-kms` … In metrics and audit. */
+  readonly door: string;
+  /** The request's name, for log and audit; looked for only when someone wants to know. */
+  readonly requestId: RequestId | undefined;
+}
+
+/** Tenant and service of a service key. */
+export interface ServiceKeyName {
+  readonly tenant: string;
+  readonly service: string;
+}
+
+export type DataKeyLength = 16 | 32 | 64;
+
+export interface CreateKeyRequest extends ServiceKeyName {
+  readonly context?: EncryptionContext | undefined;
+  /** Bytes of the data key; 32 where it is left out. */
+  readonly length?: DataKeyLength | undefined;
+  /** Whether the plaintext is wanted too; by default the wrapped key alone (ADR-602, "L4 Generation"). */
+  readonly plaintext?: boolean | undefined;
+}
+
+export interface CreatedKey {
+  readonly wrapped: Uint8Array;
+  readonly version: number;
+  /** The data key, if asked for. */
+  readonly plaintext: Uint8Array | undefined;
+}
+
+export interface EncryptValueRequest extends ServiceKeyName {
+  /** 1 to 65,536 bytes. */
+  readonly value: Uint8Array;
+  readonly context?: EncryptionContext | undefined;
+}
+
+export interface EncryptedValue {
+  readonly wrapped: Uint8Array;
+  readonly version: number;
+}
+
+export interface OpenRequest {
+  /** The blob's bytes. */
+  readonly wrapped: Uint8Array;
+  readonly context?: EncryptionContext | undefined;
+}
+
+export interface Opened extends ServiceKeyName {
+  /** The data key or the value. */
+  readonly plaintext: Uint8Array;
+  readonly version: number;
+}
+
+export interface Rewrapped extends ServiceKeyName {
+  readonly wrapped: Uint8Array;
+  readonly version: number;
+  /** Whether the blob was under the active version already (it is wrapped anew all the same). */
+  readonly wasActive: boolean;
+}
+
+/** What a door may tell of a service key: whether it can be used, and under which version. */
+export interface KeyDescription extends ServiceKeyName {
+  /** The active version, which new blobs are made under. */
+  readonly version: number;
+  readonly versions: readonly { readonly version: number; readonly state: LeasableState }[];
+}
+
+/** Every method: @throws {CryptoEdgeError} or rejects with it (docs/errors.md); anything else is a defect. */
+export interface Operations {
+  /** Makes a data key under the active version (suite 1; policy operation `create`). */
+  createKey(caller: Caller, request: CreateKeyRequest): MaybePromise<CreatedKey>;
+  /** `count` (1 to 10,000) data keys under one version and one decision; long batches yield to other requests. */
+  createKeys(caller: Caller, request: CreateKeyRequest, count: number): MaybePromise<CreatedKey[]>;
+  /** Opens a wrapped data key (suite 1; `decrypt`). */
+  decryptKey(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
+  /** Each item judged by itself, in the order asked. */
+  decryptKeys(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | CryptoEdgeError)[]>;
+  /** Wraps what the blob holds, of either suite, under the active version; it is never shown (`rewrap`). */
+  rewrap(caller: Caller, request: OpenRequest): MaybePromise<Rewrapped>;
+  rewrapMany(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Rewrapped | CryptoEdgeError)[]>;
+  /** Encrypts bytes that the caller chose (suite 2; `encrypt`). */
+  encryptValue(caller: Caller, request: EncryptValueRequest): MaybePromise<EncryptedValue>;
+  encryptValues(
+    caller: Caller,
+    requests: readonly EncryptValueRequest[],
+  ): MaybePromise<(EncryptedValue | CryptoEdgeError)[]>;
+  /** Opens an encrypted value (suite 2; `decrypt`). */
+  decryptValue(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
+  decryptValues(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | CryptoEdgeError)[]>;
+  /** Opens a blob of either suite: for front doors that have one operation for both. */
+  open(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
+  /**
+   * Whether the service key can be used, and its active version. For a caller that may do anything with it at all, else
+   * `access_denied`. Takes a lease where none is held; `key_not_found`, `key_revoked` and `lease_unavailable` say why there is none.
+   */
+  describeKey(caller: Caller, name: ServiceKeyName): MaybePromise<KeyDescription>;
+}
