@@ -10,7 +10,10 @@
  *   else throw error;
  * }
  */
-export type ErrorCode =
+export type ErrorCode = OperationErrorCode | RequestErrorCode;
+
+/** How an operation can end, besides well. */
+export type OperationErrorCode =
   | "invalid_request"
   | "invalid_blob"
   | "unauthenticated"
@@ -23,8 +26,16 @@ export type ErrorCode =
   | "refused_by_hook"
   | "lease_unavailable";
 
+/** Why a listener turns a request away before any operation. */
+export type RequestErrorCode =
+  | "not_found"
+  | "method_not_allowed"
+  | "unsupported_media_type"
+  | "misdirected_request"
+  | "overloaded";
+
 /** The HTTP status of each code (design.md, "The API"). */
-export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+const OPERATION_STATUS: Readonly<Record<OperationErrorCode, number>> = {
   invalid_request: 400,
   invalid_blob: 400,
   unauthenticated: 401,
@@ -36,6 +47,17 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   decryption_failed: 422,
   rate_limited: 429,
   lease_unavailable: 503,
+};
+
+export const OPERATION_ERROR_CODES = Object.keys(OPERATION_STATUS) as readonly OperationErrorCode[];
+
+export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+  ...OPERATION_STATUS,
+  not_found: 404,
+  method_not_allowed: 405,
+  unsupported_media_type: 415,
+  misdirected_request: 421,
+  overloaded: 503,
 };
 
 export class CryptoEdgeError extends Error {

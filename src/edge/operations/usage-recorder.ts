@@ -1,12 +1,12 @@
 /** What was done, for the Core's batches and the audit: the port. Never on the path of a request's answer. */
 
-import { CryptoEdgeError, type ErrorCode, HTTP_STATUS } from "../../base/errors.ts";
+import { CryptoEdgeError, type ErrorCode, OPERATION_ERROR_CODES } from "../../base/errors.ts";
 import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
 
 export type Outcome = "ok" | ErrorCode | "internal_error";
 
-export const OUTCOMES: readonly Outcome[] = ["ok", ...(Object.keys(HTTP_STATUS) as ErrorCode[]), "internal_error"];
+export const OUTCOMES: readonly Outcome[] = ["ok", ...OPERATION_ERROR_CODES, "internal_error"];
 
 export function outcomeOf(error: unknown): Outcome {
   return error instanceof CryptoEdgeError ? error.code : "internal_error";
