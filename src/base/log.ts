@@ -5,22 +5,18 @@
  */
 import pino from "pino";
 import { type LineOutput, openLineOutput } from "./line-output.ts";
+import type { LogPort } from "./log-port.ts";
 import { maskMaterial } from "./masking.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** A log whose repeated lines are limited. */
-export interface LimitedLog {
-  debug(fields: object | string, message?: string): void;
-  info(fields: object | string, message?: string): void;
-  warn(fields: object | string, message?: string): void;
-  error(fields: object | string, message?: string): void;
-  child(fields: Readonly<Record<string, string>>): LimitedLog;
+/** The log of a process: its repeated lines are limited. */
+export interface Log extends LogPort {
+  /** The same log, with fields that stand in each of its lines. */
+  child(fields: Readonly<Record<string, string>>): Log;
   /** Lines left out since too many said the same. */
   readonly suppressed: number;
 }
-
-export type Log = LimitedLog;
 
 /** Lines of the same level and message in a window; a flood of failures must not fill the disk, nor delay answers. */
 const LINES_PER_WINDOW = 20;
