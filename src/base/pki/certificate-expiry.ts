@@ -82,7 +82,8 @@ export class CertificateExpiry {
   #tell({ role, file, subject, notAfterMs }: CertificateLife, nowMs: number): void {
     const ends = new Date(notAfterMs).toISOString();
     const fields = { role, file, subject, ends, daysLeft: Math.floor((notAfterMs - nowMs) / DAY_MS) };
-    if (notAfterMs <= nowMs) this.#log.error(fields, "a certificate has expired: replace the file, which is taken up by itself");
+    if (notAfterMs <= nowMs)
+      this.#log.error(fields, "a certificate has expired: replace the file, which is taken up by itself");
     else this.#log.warn(fields, "a certificate nears its end: replace the file, which is taken up by itself");
   }
 }

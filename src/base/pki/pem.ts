@@ -40,7 +40,9 @@ export function readCertificatePair(certPath: string, keyPath: string): Certific
     throw new Error(`the key in ${keyPath} is not that of the certificate in ${certPath}: give the pair made together`);
   }
   if (holder > 0) {
-    throw new Error(`${certPath} has its chain in the wrong order: put the key's own certificate first, then its issuer's`);
+    throw new Error(
+      `${certPath} has its chain in the wrong order: put the key's own certificate first, then its issuer's`,
+    );
   }
   return { cert: pem, key: key.pem, certificates };
 }
@@ -49,7 +51,9 @@ export function readCertificatePair(certPath: string, keyPath: string): Certific
 export function readAuthorities(path: string): CertificateFile {
   const file = readCertificates(path);
   if (!file.certificates.some(({ ca }) => ca)) {
-    throw new Error(`${path} holds no certificate of an authority (CA:TRUE): give the issuer's certificate, not the end's`);
+    throw new Error(
+      `${path} holds no certificate of an authority (CA:TRUE): give the issuer's certificate, not the end's`,
+    );
   }
   return file;
 }
@@ -87,9 +91,12 @@ export function readPrivateKey(path: string): { readonly pem: string; readonly k
     // Named below.
   }
   if (key?.asymmetricKeyType === "rsa-pss" || isRsaPss(pem)) {
-    throw new Error(`the private key in ${path} is an RSA-PSS key, which this TLS library doesn't take: make an EC or an RSA key`);
+    throw new Error(
+      `the private key in ${path} is an RSA-PSS key, which this TLS library doesn't take: make an EC or an RSA key`,
+    );
   }
-  if (key === undefined) throw new Error(`the private key in ${path} can't be used: it is damaged, or of an unknown kind`);
+  if (key === undefined)
+    throw new Error(`the private key in ${path} can't be used: it is damaged, or of an unknown kind`);
   return { pem, key };
 }
 

@@ -12,6 +12,8 @@ export interface LoadedConfiguration {
   /** The folder that relative paths start from. */
   readonly directory: string;
   readonly plugins: LoadedPlugins;
+  /** What is no mistake, but may surprise: for the log at start. */
+  readonly notes?: readonly string[];
   /** The error that says what is wrong at a place of the file. */
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
@@ -33,7 +35,7 @@ export async function loadConfiguration(
     auditSinks: sections(plugins.auditSinks),
     hooks: sections(plugins.hooks),
   });
-  return { configuration, directory: source.directory, plugins, errorAt: source.errorAt };
+  return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
 }
 
 function sections(
