@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "edge/key-source": ["base/*", "edge/cipher"],
   "edge/cache": ["base/*", "edge/cipher", "edge/key-memory", "edge/key-source"],
   "edge/revocation": ["base/*", "edge/cache"],
-  "edge/operations": ["base/*", "edge/access", "edge/cache", "edge/cipher", "edge/key-source"],
+  "edge/operations": ["base/*", "edge/access", "edge/cache", "edge/cipher"],
   "edge/usage": [
     "base/*",
     "edge/operations",
@@ -76,12 +76,9 @@ const EXCEPTIONS: readonly string[] = [
   "edge/telemetry → edge/plugin-host",
   "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
-  "edge/operations → edge/telemetry",
-  "edge/operations → edge/plugin-host",
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
   "edge/listeners → edge/config",
-  "base/network → edge/operations",
   "edge/doors/native → edge/listeners",
   "edge/doors/native → edge/telemetry",
 ];

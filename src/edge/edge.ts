@@ -19,7 +19,6 @@ import type { HandlerFactory, Listener } from "./listeners/listener.ts";
 import { listenerLimits, openListener } from "./listeners/open-listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
-import { orchestratedOperations } from "./operations/orchestrated-operations.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -60,7 +59,7 @@ export async function startEdge(
   const transports = container.resolve(TOKENS.revocationTransports);
   const usage = container.resolve(TOKENS.usage);
   const telemetry = container.resolve(TOKENS.telemetry);
-  const orchestrator = container.resolve(TOKENS.orchestrator);
+  const operations = container.resolve(TOKENS.operations);
   const hooks = container.resolve(TOKENS.hooks);
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
@@ -110,7 +109,7 @@ export async function startEdge(
   };
   const createHandler: HandlerFactory = ({ identify, administration }) => {
     const app = createApp({
-      orchestrator,
+      operations,
       identify,
       readiness,
       status: administration ? statusOfAll : undefined,
@@ -120,7 +119,6 @@ export async function startEdge(
     return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
   };
 
-  const operations = orchestratedOperations(orchestrator);
   const lend = container.resolve(TOKENS.lend);
   const doorContext = (door: string): DoorContext => ({
     operations,

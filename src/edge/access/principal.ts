@@ -1,11 +1,4 @@
-/** An authenticated caller: who, and how the edge knows. Made by a listener, one per socket or connection. */
-export interface Principal {
-  readonly kind: PrincipalKind;
-  /** The SPIFFE ID, DNS name, common name, token subject, or configured name. */
-  readonly name: string;
-  /** The peer's address, for audit; undefined on a Unix socket. */
-  readonly peer?: string;
-}
+/** Authenticated callers. The kinds of principals are listed here and nowhere else. */
 
 /**
  * Every kind of principal there is, and what stands before the name in policies, so that no kind can pass for another. A front door
@@ -31,3 +24,12 @@ export const PRINCIPAL_PREFIX = {
 } as const;
 
 export type PrincipalKind = keyof typeof PRINCIPAL_PREFIX;
+
+/** An authenticated caller: who, and how the edge knows. Made by a listener, one per socket or connection. */
+export interface Principal {
+  readonly kind: PrincipalKind;
+  /** The SPIFFE ID, DNS name, common name, token subject, or configured name. */
+  readonly name: string;
+  /** The peer's address, for audit; undefined on a Unix socket. */
+  readonly peer?: string;
+}

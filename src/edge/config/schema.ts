@@ -4,6 +4,7 @@
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
+import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
 
@@ -183,7 +184,7 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
   });
 }
 
-const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
+const Operation = Type.Union(OPERATIONS.map((operation) => Type.Literal(operation)));
 
 const PolicySection = Section({
   name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
@@ -197,7 +198,7 @@ const PolicySection = Section({
   }),
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
-  operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+  operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
   rate_limit: Type.Optional(
     Section(
       {

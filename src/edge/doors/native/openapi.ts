@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, made from the same schemas that check the bodies (TypeBox's are JSON Schema already). */
 import type { TSchema } from "@sinclair/typebox";
-import type { ErrorCode } from "../../../base/errors.ts";
+import type { ErrorCode, HttpErrorCode } from "../../../base/errors.ts";
 import { VERSION } from "../../../base/version.ts";
 import {
   CreateBatchBody,
@@ -18,7 +18,7 @@ import {
 /** Codes that no operation gives: a listener does, or the routing. */
 interface Refusal {
   readonly status: number;
-  readonly code: ErrorCode | "internal_error";
+  readonly code: ErrorCode | HttpErrorCode;
   readonly when: string;
   /**
    * Where it may come: at any path; at the key operations; at those that open one wrapped key; at what is served only where
