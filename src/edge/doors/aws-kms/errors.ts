@@ -1,5 +1,5 @@
 /** Errors as AWS KMS gives them: a status, and `__type` in the body, which clients make typed exceptions of. */
-import { CryptoEdgeError, type ErrorCode } from "../../../base/errors.ts";
+import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/problem.ts";
 import type { DoorAnswer } from "../door.ts";
 
@@ -24,7 +24,7 @@ interface KmsFault {
 }
 
 /** docs/door-aws-kms.md, "Errors". What clients retry by themselves has a status of 500 or more, or is a ThrottlingException. */
-const FAULTS: Readonly<Partial<Record<ErrorCode, KmsFault>>> = {
+const FAULTS: Readonly<Partial<Record<ErrorCode | RequestErrorCode, KmsFault>>> = {
   invalid_request: { type: "ValidationException", status: 400 },
   invalid_blob: { type: "InvalidCiphertextException", status: 400 },
   decryption_failed: { type: "InvalidCiphertextException", status: 400 },
@@ -48,7 +48,7 @@ const INTERNAL_MESSAGE = "The edge failed at this request. Its log tells more un
 export function writeKmsError(
   error: unknown,
   requestId: string | undefined,
-  types: Readonly<Partial<Record<ErrorCode, KmsFault>>> = {},
+  types: Readonly<Partial<Record<ErrorCode | RequestErrorCode, KmsFault>>> = {},
 ): DoorAnswer {
   const known = error instanceof CryptoEdgeError;
   const fault = known

@@ -1,5 +1,5 @@
 /** `doors.kubernetes-kms` of the configuration. */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
 import { Name, Section } from "../../../base/config/schema-types.ts";
 
 export const KubernetesKmsSection = Section(

@@ -1,6 +1,6 @@
 /** Errors as gRPC has them: a status, and a text that the API server writes to its log. */
 import { Metadata, status } from "@grpc/grpc-js";
-import { CryptoEdgeError, type ErrorCode } from "../../../base/errors.ts";
+import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
 
 /** As a handler's callback takes it. */
 export interface GrpcError {
@@ -9,7 +9,7 @@ export interface GrpcError {
   readonly metadata: Metadata;
 }
 
-const CODES: Readonly<Partial<Record<ErrorCode, status>>> = {
+const CODES: Readonly<Partial<Record<ErrorCode | RequestErrorCode, status>>> = {
   invalid_request: status.INVALID_ARGUMENT,
   invalid_blob: status.INVALID_ARGUMENT,
   decryption_failed: status.INVALID_ARGUMENT,

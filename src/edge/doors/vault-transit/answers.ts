@@ -1,5 +1,5 @@
 /** Answers and errors as Vault gives them: an envelope around `data`, or `errors`. */
-import { CryptoEdgeError, type ErrorCode } from "../../../base/errors.ts";
+import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/problem.ts";
 import type { DoorAnswer } from "../door.ts";
 
@@ -45,7 +45,7 @@ const same = (message: string): string => message;
 const denied = (): string => "permission denied";
 
 /** docs/door-vault-transit.md, "Errors". Never 412 (clients repeat it), 501 (hvac: not initialized), 410 or 422 (no exception of their own). */
-const FAULTS: Readonly<Partial<Record<ErrorCode, Fault>>> = {
+const FAULTS: Readonly<Partial<Record<ErrorCode | RequestErrorCode, Fault>>> = {
   invalid_request: { status: 400, text: same },
   invalid_blob: { status: 400, text: (message) => `invalid ciphertext: ${message}` },
   decryption_failed: { status: 400, text: () => "cipher: message authentication failed" },

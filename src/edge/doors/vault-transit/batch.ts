@@ -44,7 +44,7 @@ export function encryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
       return { tenant: key.tenant, service: key.service, value: readPlaintext(body), context: readContext(body) };
     }),
   );
-  const values = requests.filter((request) => !(request instanceof CryptoEdgeError)).map(({ value }) => value);
+  const values = requests.flatMap((request) => (request instanceof CryptoEdgeError ? [] : [request.value]));
   return usingSecrets(values, () =>
     after(demandVersions(call, items), () =>
       after(

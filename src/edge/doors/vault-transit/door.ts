@@ -6,6 +6,7 @@
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
+import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { type JsonObject, parseJsonObject } from "../json-body.ts";
 import { envelope, invalid, json, VaultError, writeVaultError } from "./answers.ts";
@@ -81,12 +82,29 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
     return lookupSelf(request, caller.principal, requestIdOf(caller), now.wallMs());
   };
 
+  /** Verified as each later request will be; `role` gives nothing. The token stays the caller's proof: none is made here. */
+  const login: Handle = (request, caller) => {
+    const { connection } = request;
+    const { jwt } = bodyOf(request);
+    if (typeof jwt !== "string" || jwt === "") throw invalid("missing jwt");
+    const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
+    // The listener's own principal, or the certificate's, whatever the token says.
+    if (connection.principal !== undefined) return answer();
+    return connection.verifyToken === undefined ? denied() : after(connection.verifyToken(jwt), answer);
+  };
+
+  const certificateLogin: Handle = ({ connection }, caller) =>
+    connection.principal === undefined ? denied() : loggedIn(CERTIFICATE_TOKEN, requestIdOf(caller), now.wallMs());
+
   const routes: [methods: readonly string[], path: string, handle: Handle, options?: { open: true }][] = [
     [["GET"], "/v1/sys/health", (request) => health(request, context), { open: true }],
     [["GET"], "/v1/sys/seal-status", () => sealStatus(context), { open: true }],
     [["GET"], "/v1/auth/token/lookup-self", lookup],
     [WRITES, "/v1/auth/token/renew-self", () => writeVaultError(invalid("lease is not renewable"))],
     [WRITES, "/v1/auth/token/revoke-self", () => json(204, "")],
+    [WRITES, "/v1/auth/jwt/login", login, { open: true }],
+    [WRITES, "/v1/auth/kubernetes/login", login, { open: true }],
+    [WRITES, "/v1/auth/cert/login", certificateLogin, { open: true }],
     [ALL_METHODS, "/v1/auth/*rest", () => denied(), { open: true }],
     [ALL_METHODS, `/v1/${section.mount}/*rest`, transit],
     [ALL_METHODS, `/v1/:namespace/${section.mount}/*rest`, transit],
