@@ -22,15 +22,12 @@ export const AwsKmsSection = Section(
       description:
         "The region in the key ARNs of answers, where neither the request's key nor its signature names one.",
     }),
-    keys: Type.Record(
-      Type.String({ pattern: KEY_ID_PATTERN, expected: "a key id, an alias/NAME or an ARN" }),
-      Section({ tenant: Name(), service: Name() }),
-      {
-        default: {},
-        description:
-          "Ids, aliases (alias/NAME) and ARNs that are in code already, and their service keys. TENANT/SERVICE works without.",
-      },
-    ),
+    keys: Type.Record(Type.String({ pattern: KEY_ID_PATTERN }), Section({ tenant: Name(), service: Name() }), {
+      default: {},
+      expectedKey: "a key id, an alias/NAME or an ARN, and does not begin with mrk-",
+      description:
+        "Ids, aliases (alias/NAME) and ARNs that are in code already, and their service keys. TENANT/SERVICE works without.",
+    }),
     access_keys: Type.Array(
       Section({
         id: Type.String({

@@ -20,10 +20,11 @@ export const VaultTransitSection = Section(
       }),
     ),
     keys: Type.Record(
-      Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,512}$", expected: "a key's name, or NAMESPACE/NAME" }),
+      Type.String({ pattern: "^[A-Za-z0-9._:/-]{1,512}$" }),
       Section({ tenant: Name(), service: Name() }),
       {
         default: {},
+        expectedKey: "NAME or NAMESPACE/NAME",
         description:
           "Names of keys that are in code already (NAME, or NAMESPACE/NAME), and their service keys. With a namespace, TENANT as namespace and SERVICE as name works without.",
       },
