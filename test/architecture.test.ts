@@ -81,7 +81,6 @@ const EXCEPTIONS: readonly string[] = [
   "edge/listeners → edge/config",
   "base/network → edge/listeners",
   "edge/doors/native → edge/listeners",
-  "edge/doors/native → edge/telemetry",
 ];
 
 interface Import {
