@@ -7,7 +7,7 @@ import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { AccessPolicy, Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
-import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
+import { DATA_KEY_SUITE, type ParsedBlob, parseBlob } from "../cipher/blob.ts";
 import type { HookPoint, HookRefusal, HookRunner } from "../plugin-host/hook-runner.ts";
 import type { CreatedEvent, CreateEvent, DecryptEvent } from "../plugin-host/hooks.ts";
 import {
@@ -177,9 +177,9 @@ export function createHookedOrchestrator(parts: OrchestratorParts, hooks: HookRu
     operation: Operation,
     blob: Uint8Array,
     requestId: RequestId | undefined,
-  ): WrappedKey {
+  ): ParsedBlob {
     try {
-      return parseBlob(blob);
+      return parseBlob(blob, operation === "rewrap" ? undefined : DATA_KEY_SUITE);
     } catch (error) {
       return failed({ principal, operation, tenant: "", service: "", version: 0, count: 1, requestId }, error);
     }

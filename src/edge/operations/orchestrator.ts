@@ -11,7 +11,7 @@ import { wipe } from "../../base/wipe.ts";
 import type { AccessPolicy, Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
-import { type DataKeyLength, parseBlob, type WrappedKey } from "../cipher/blob.ts";
+import { DATA_KEY_SUITE, type DataKeyLength, type ParsedBlob, parseBlob } from "../cipher/blob.ts";
 import { type EncryptionContext, encodeContext } from "../cipher/context.ts";
 import { type OperationCall, outcomeOf, type RequestId, type UsageRecorder } from "./usage-recorder.ts";
 
@@ -167,34 +167,13 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     context: Uint8Array,
     count: number,
   ): CreatedKey[] {
-    return request.plaintext === true
-      ? Array.from({ length: count }, () => makeKey(leased, request, context))
-      : makeWrappedKeys(leased, request.length ?? 32, context, count);
+    return Array.from({ length: count }, () => makeKey(leased, request, context));
   }
 
   function makeKey(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array): CreatedKey {
-    const dataKey = new Uint8Array(request.length ?? 32);
-    crypto.getRandomValues(dataKey);
-    const wrapped = leased.session.wrap(dataKey, context);
-    if (request.plaintext === true) return { wrapped, version: leased.version, plaintext: dataKey };
-    wipe(dataKey);
-    return { wrapped, version: leased.version, plaintext: undefined };
-  }
-
-  /** Wrapped keys alone: one buffer serves all the data keys in turn. */
-  function makeWrappedKeys(leased: LeasedVersion, length: number, context: Uint8Array, count: number): CreatedKey[] {
-    const dataKey = new Uint8Array(length);
-    const keys = new Array<CreatedKey>(count);
-    try {
-      for (let index = 0; index < count; index++) {
-        crypto.getRandomValues(dataKey);
-        const wrapped = leased.session.wrap(dataKey, context);
-        keys[index] = { wrapped, version: leased.version, plaintext: undefined };
-      }
-    } finally {
-      wipe(dataKey);
-    }
-    return keys;
+    const length = request.length ?? 32;
+    const plaintext = request.plaintext === true ? new Uint8Array(length) : undefined;
+    return { wrapped: leased.session.createKey(length, context, plaintext), version: leased.version, plaintext };
   }
 
   function decrypt(call: OperationCall, opening: Opening): MaybePromise<DecryptedKey> {
@@ -206,12 +185,12 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
   }
 
   /** The version to open a blob under, once it is known that the principal may. */
-  function versionFor(call: OperationCall, wrapped: WrappedKey): MaybePromise<LeasedVersion> {
+  function versionFor(call: OperationCall, wrapped: ParsedBlob): MaybePromise<LeasedVersion> {
     access.authorize(call.principal, call.operation, wrapped.tenant, wrapped.service);
     return leases.version(wrapped.tenant, wrapped.service, wrapped.version);
   }
 
-  function openKey(leased: LeasedVersion, wrapped: WrappedKey, context: Uint8Array): DecryptedKey {
+  function openKey(leased: LeasedVersion, wrapped: ParsedBlob, context: Uint8Array): DecryptedKey {
     const plaintext = leased.session.unwrap(wrapped, context);
     return { plaintext, tenant: wrapped.tenant, service: wrapped.service, version: wrapped.version };
   }
@@ -224,12 +203,17 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
       : wrapAgain(leased, opening.wrapped, context);
   }
 
-  function wrapAgain(old: LeasedVersion, wrapped: WrappedKey, context: Uint8Array): MaybePromise<RewrappedKey> {
+  function wrapAgain(old: LeasedVersion, wrapped: ParsedBlob, context: Uint8Array): MaybePromise<RewrappedKey> {
     const { tenant, service } = wrapped;
     const dataKey = old.session.unwrap(wrapped, context);
     const wrap = (active: LeasedVersion): RewrappedKey => {
       try {
-        return { wrapped: active.session.wrap(dataKey, context), tenant, service, version: active.version };
+        return {
+          wrapped: active.session.wrap(dataKey, context, wrapped.suite),
+          tenant,
+          service,
+          version: active.version,
+        };
       } finally {
         wipe(dataKey);
       }
@@ -252,9 +236,9 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
     operation: Operation,
     bytes: Uint8Array,
     requestId: RequestId | undefined,
-  ): WrappedKey {
+  ): ParsedBlob {
     try {
-      return parseBlob(bytes);
+      return parseBlob(bytes, operation === "rewrap" ? undefined : DATA_KEY_SUITE);
     } catch (error) {
       return failed({ principal, operation, tenant: "", service: "", version: 0, count: 1, requestId }, error);
     }
@@ -263,7 +247,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
   function opened(
     principal: Principal,
     operation: Operation,
-    wrapped: WrappedKey,
+    wrapped: ParsedBlob,
     requestId: RequestId | undefined,
   ): OperationCall {
     const { tenant, service, version } = wrapped;
@@ -312,7 +296,7 @@ export function createOrchestrator({ access, leases, usage }: OrchestratorParts)
 
 /** A blob that was read, to be opened. */
 interface Opening {
-  readonly wrapped: WrappedKey;
+  readonly wrapped: ParsedBlob;
   readonly context: EncryptionContext | undefined;
 }
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { type CreateKeyRequest, createOrchestrator } from "../../../src/edge/operations/orchestrator.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "local" };
 const KEY: CreateKeyRequest = { tenant: "tenant-a", service: "billing", plaintext: true };
@@ -16,15 +16,16 @@ function leaseThatChanges() {
   const version = (number: number): LeasedVersion => {
     const identity = { tenant: "tenant-a", service: "billing", version: number };
     const serviceKey = new Uint8Array(32).fill(number);
-    const session = createAesGcmCipher().begin(identity, { use: (reader) => reader(serviceKey) });
-    const wrap = session.wrap.bind(session);
+    const session = nodeCipher().begin(identity, { use: (reader) => reader(serviceKey) });
+    const createKey = session.createKey.bind(session);
     return {
       ...identity,
       state: "active",
       session: Object.assign(session, {
-        wrap(dataKey: Uint8Array, context: Uint8Array) {
-          dataKeys.push(dataKey);
-          return wrap(dataKey, context);
+        createKey(...[length, context, plaintext]: Parameters<typeof createKey>) {
+          const wrapped = createKey(length, context, plaintext);
+          dataKeys.push(plaintext!);
+          return wrapped;
         },
       }),
     };

@@ -3,7 +3,6 @@ import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeaseControl, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { type KeySource, KeySourceError } from "../../../src/edge/key-source/key-source.ts";
 import { createHookedOrchestrator } from "../../../src/edge/operations/hooked-orchestrator.ts";
 import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../../src/edge/operations/orchestrator.ts";
@@ -12,6 +11,7 @@ import { HookRunner, type RegisteredHooks } from "../../../src/edge/plugin-host/
 import { withLeaseHooks, withRevocationHooks } from "../../../src/edge/plugin-host/hooked-leases.ts";
 import { type Hooks, refuse } from "../../../src/edge/plugin-host/hooks.ts";
 import type { PluginLog } from "../../../src/edge/plugin-host/plugin.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "billing" };
@@ -34,7 +34,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     log,
   );
   const key = new Uint8Array(32).fill(9);
-  const session = createAesGcmCipher().begin(
+  const session = nodeCipher().begin(
     { tenant: "tenant-a", service: "billing", version: 3 },
     { use: (reader) => reader(key) },
   );
@@ -62,7 +62,17 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
         void records.push(`${operation} ${outcome} ${version}`),
     },
   };
-  return { clock, lines, runner, orchestrator: createHookedOrchestrator(parts, runner), parts, asked, denied, records };
+  return {
+    clock,
+    lines,
+    runner,
+    orchestrator: createHookedOrchestrator(parts, runner),
+    parts,
+    asked,
+    denied,
+    records,
+    session,
+  };
 }
 
 function refusalOf(call: () => unknown): CryptoEdgeError {
@@ -140,20 +150,16 @@ test("a refusal before ends the operation with the hook's code and sentence, bef
 });
 
 test("a refusal after wipes the keys that were made, and is what usage is told", () => {
-  const { orchestrator, records } = world({ afterCreate: () => refuse("no", "No.") });
-  const fill = crypto.getRandomValues;
+  const { orchestrator, records, session } = world({ afterCreate: () => refuse("no", "No.") });
   const made: Uint8Array[] = [];
-  crypto.getRandomValues = ((bytes: Uint8Array) => {
-    if (bytes.length === 32) made.push(bytes);
-    return fill.call(crypto, bytes as Uint8Array<ArrayBuffer>);
-  }) as typeof fill;
-  try {
-    refusalOf(() => orchestrator.createKeys(PRINCIPAL, REQUEST, 3));
-  } finally {
-    crypto.getRandomValues = fill;
-  }
-  expect(made.length).toBeGreaterThanOrEqual(3);
-  expect(made.slice(0, 3).every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+  const { createKey } = session;
+  session.createKey = (length, context, plaintext) => {
+    made.push(plaintext!);
+    return createKey.call(session, length, context, plaintext);
+  };
+  refusalOf(() => orchestrator.createKeys(PRINCIPAL, { ...REQUEST, plaintext: true }, 3));
+  expect(made).toHaveLength(3);
+  expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
   expect(records).toEqual(["create refused_by_hook 0"]);
 });
 
