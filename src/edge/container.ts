@@ -11,9 +11,10 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { Policy } from "./access/policy.ts";
 import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
 import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
+import { createNodeAdapter } from "./cipher/node-adapter.ts";
+import { createCipher } from "./cipher/sessions.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
@@ -63,6 +64,8 @@ export const TOKENS = {
   telemetry: token<Telemetry>("Telemetry"),
   operations: token<Operations>("Operations"),
   hooks: token<HookRunner>("Hooks"),
+  /** What the edge lends the plugin of a name. */
+  lend: token<(plugin: string) => PluginContext>("Lend"),
   /** In the child container of one plugin: what the edge lends it. */
   pluginContext: token<PluginContext>("PluginContext"),
 } as const;
@@ -106,7 +109,7 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  const plugins = new PluginScopes(container, loaded, (plugin) => ({
+  const lend = (plugin: string): PluginContext => ({
     log: log.child({ plugin }),
     clock,
     metrics: telemetry.metrics.forPlugin(plugin),
@@ -114,7 +117,9 @@ export async function createContainer(
     edgeId: workerIndex === 1 ? configuration.edge.id : `${configuration.edge.id}.worker-${workerIndex}`,
     directory: loaded.directory,
     signal,
-  }));
+  });
+  container.registerInstance(TOKENS.lend, lend);
+  const plugins = new PluginScopes(container, loaded, lend);
   const hooks = await createHooks(loaded, plugins, clock, log);
   container.registerInstance(TOKENS.hooks, hooks);
   telemetry.metrics.add(...hookMetrics(hooks));
@@ -125,7 +130,7 @@ export async function createContainer(
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
   if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
-  once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
+  once(TOKENS.cipher, () => createCipher({ adapter: createNodeAdapter(), onWiped: createFreedKeyOverwriter(clock) }));
 
   const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);
