@@ -21,7 +21,7 @@ export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(ciphe
   const identity = { tenant: "tenant-a", service: "billing", version: 3 };
   const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
   const held: LeasedVersion = { ...identity, state: "active", session: begin(createAesGcmCipher()) };
-  return { active: () => held, version: () => held, leases: () => [], close: () => held.session.wipe(), begin };
+  return { active: () => held, version: () => held, close: () => held.session.wipe(), begin };
 }
 
 /** The edge's own cache, over a source that gives every tenant and service a key made up at once, for an hour. */

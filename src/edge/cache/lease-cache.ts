@@ -20,9 +20,6 @@ export interface LeaseCache {
   /** The given version, to unwrap under; fetched alone, once, when the lease lacks it. Otherwise as `active`. */
   version(tenant: string, service: string, version: number): LeasedVersion | Promise<LeasedVersion>;
 
-  /** Every lease held, for status; a copy. */
-  leases(): LeaseStatus[];
-
   /** Wipes every key; nothing is served afterwards. */
   close(): void;
 }
@@ -60,8 +57,6 @@ export interface LeaseControl {
   renew(tenant: string, service: string): void;
   /** Renews every lease early, in the background, spread and bounded (silence of the transports). */
   renewAll(): void;
-  /** The lowest `revocationSeq` of the leases held in `log`; undefined when none is held. */
-  lowestRevocationSeq(log: string): number | undefined;
 }
 
 /** A version, a whole service (no version), or a whole tenant (no service). */

@@ -39,7 +39,6 @@ function leaseThatChanges() {
       if (revoked) throw new CryptoEdgeError("key_revoked", "It was revoked.");
       return version(number);
     },
-    leases: () => [],
     close() {},
   };
   const revoke = (): void => {
