@@ -231,6 +231,11 @@ class Cache implements TtlLeaseCache {
 
   // The whole
 
+  versions(tenant: string, service: string): LeaseStatus["versions"] {
+    const lease = this.#table.find(tenant, service);
+    return lease === undefined ? [] : lease.versions.map(({ version, state }) => ({ version, state }));
+  }
+
   leases(): LeaseStatus[] {
     const nowMs = this.#time.read();
     return [...this.#table.order].map((lease) => ({
