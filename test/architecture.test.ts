@@ -72,7 +72,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const EXCEPTIONS: readonly string[] = [
   "core → edge/config",
   "core → edge/cache",
-  "edge/revocation → edge/plugin-host",
   "edge/telemetry → edge/plugin-host",
   "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
