@@ -197,7 +197,7 @@ export function createRecords(edge: RecordsEdge, options: RecordsOptions): Recor
     seal,
     open,
     openText: async (record, context) => textOf(await open(record, context)),
-    sealJson: (value, context) => seal(jsonText(value), context),
+    sealJson: async (value, context) => seal(jsonText(value), context),
     openJson: async <T>(record: SealedRecord, context?: EncryptionContext) =>
       JSON.parse(textOf(await open(record, context))) as T,
     sealMany,
