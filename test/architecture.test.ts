@@ -74,19 +74,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const EXCEPTIONS: readonly string[] = [
   "core → edge/config",
   "core → edge/cache",
-  "edge/revocation → edge/plugin-host",
   "edge/telemetry → edge/plugin-host",
   "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
-  "edge/operations → edge/telemetry",
-  "edge/operations → edge/plugin-host",
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
   "edge/listeners → edge/config",
-  "base/network → edge/listeners",
-  "base/network → edge/operations",
   "edge/doors/native → edge/listeners",
-  "edge/doors/native → edge/telemetry",
 ];
 
 interface Import {

@@ -11,9 +11,10 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { Policy } from "./access/policy.ts";
 import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
 import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
+import { createNodeAdapter } from "./cipher/node-adapter.ts";
+import { createCipher } from "./cipher/sessions.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
@@ -23,12 +24,11 @@ import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { type CoreClient, createCoreClient } from "./key-source/core/core-client.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import type { KeySource } from "./key-source/key-source.ts";
-import { createHookedOrchestrator } from "./operations/hooked-orchestrator.ts";
-import type { Orchestrator } from "./operations/orchestrator.ts";
-import { timed } from "./operations/timed-orchestrator.ts";
-import type { UsageRecorder } from "./operations/usage-recorder.ts";
+import type { Operations } from "./operations/operations.ts";
+import { createOperations } from "./operations/pipeline.ts";
 import { HookRunner, type RegisteredHooks } from "./plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases.ts";
+import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
 import type { Contributed } from "./plugin-host/loader.ts";
 import { chainMetrics, hookMetrics } from "./plugin-host/metrics.ts";
 import { type Contribution, type PluginContext, SectionError } from "./plugin-host/plugin.ts";
@@ -36,8 +36,10 @@ import { PluginError } from "./plugin-host/plugin-error.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
 import { createCoreStream } from "./revocation/core-stream.ts";
 import { createEventVerifier } from "./revocation/event-verifier.ts";
-import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
+import { createRevocationGuard } from "./revocation/guard.ts";
+import type { RevocationGuard } from "./revocation/revocation-guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { createRecorder, type UsageRecorder } from "./telemetry/operation-recorder.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
 import type { AuditSink } from "./usage/audit-sink.ts";
 import { auditLease, auditRevocation } from "./usage/audited-leases.ts";
@@ -61,8 +63,10 @@ export const TOKENS = {
   usage: token<Usage>("Usage"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
   telemetry: token<Telemetry>("Telemetry"),
-  orchestrator: token<Orchestrator>("Orchestrator"),
+  operations: token<Operations>("Operations"),
   hooks: token<HookRunner>("Hooks"),
+  /** What the edge lends the plugin of a name. */
+  lend: token<(plugin: string) => PluginContext>("Lend"),
   /** In the child container of one plugin: what the edge lends it. */
   pluginContext: token<PluginContext>("PluginContext"),
 } as const;
@@ -106,7 +110,7 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  const plugins = new PluginScopes(container, loaded, (plugin) => ({
+  const lend = (plugin: string): PluginContext => ({
     log: log.child({ plugin }),
     clock,
     metrics: telemetry.metrics.forPlugin(plugin),
@@ -114,7 +118,9 @@ export async function createContainer(
     edgeId: workerIndex === 1 ? configuration.edge.id : `${configuration.edge.id}.worker-${workerIndex}`,
     directory: loaded.directory,
     signal,
-  }));
+  });
+  container.registerInstance(TOKENS.lend, lend);
+  const plugins = new PluginScopes(container, loaded, lend);
   const hooks = await createHooks(loaded, plugins, clock, log);
   container.registerInstance(TOKENS.hooks, hooks);
   telemetry.metrics.add(...hookMetrics(hooks));
@@ -125,7 +131,7 @@ export async function createContainer(
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
   if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
-  once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
+  once(TOKENS.cipher, () => createCipher({ adapter: createNodeAdapter(), onWiped: createFreedKeyOverwriter(clock) }));
 
   const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);
@@ -166,18 +172,13 @@ export async function createContainer(
 
   once(TOKENS.accessPolicy, () => new Policy(policyRules(configuration.policies), clock));
   once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? usage);
-  once(TOKENS.orchestrator, () =>
-    timed(
-      createHookedOrchestrator(
-        {
-          access: get(TOKENS.accessPolicy),
-          leases: get(TOKENS.leaseCache),
-          usage: get(TOKENS.usageRecorder),
-        },
-        hooks,
-      ),
-      telemetry.latency,
-    ),
+  once(TOKENS.operations, () =>
+    createOperations({
+      access: get(TOKENS.accessPolicy),
+      leases: get(TOKENS.leaseCache),
+      recorder: createRecorder(get(TOKENS.usageRecorder), telemetry.latency),
+      hooks: createOperationHooks(hooks),
+    }),
   );
   telemetry.observe({
     leases: get(TOKENS.leaseCache),
