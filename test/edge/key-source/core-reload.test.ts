@@ -56,7 +56,10 @@ key_memory: { dumpable: true }
     const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
     await edge.reload((await load()).configuration);
     expect(told.mock.calls).toEqual([
-      [{ address: "the Core", reason: expect.stringContaining("not a PEM certificate") }, expect.any(String)],
+      [
+        { address: "the Core", reason: expect.stringContaining("edge.pem holds no certificate in PEM, but no PEM") },
+        expect.any(String),
+      ],
     ]);
     told.mockRestore();
     await client.createKey({ tenant: "tenant-c", service: "billing" });
