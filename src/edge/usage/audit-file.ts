@@ -95,6 +95,10 @@ export class AuditFile implements LineSink {
     this.#lastSyncMs = this.#followedMs = options.clock.monotonicMs();
   }
 
+  get failing(): boolean {
+    return this.#failing;
+  }
+
   write(lines: readonly string[], head: ChainHead): void {
     if (this.#closed) return;
     const chunk = Buffer.from(`${lines.join("\n")}\n`, "utf8");
