@@ -4,8 +4,9 @@
  */
 import type { CertificateLife } from "../base/pki/certificate-expiry.ts";
 import type { LeaseStatus } from "./cache/lease-cache.ts";
-import type { LeaseCacheSummary, ServiceName } from "./cache/ttl-lease-cache.ts";
-import type { RevocationStatus } from "./revocation/guard.ts";
+import type { LeaseCacheSummary } from "./cache/lease-summary.ts";
+import type { ServiceName } from "./cache/prewarm.ts";
+import type { RevocationStatus } from "./revocation/revocation-status.ts";
 import type { UsageStatus } from "./usage/usage.ts";
 
 /** What is looked at. */
