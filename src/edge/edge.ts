@@ -16,7 +16,6 @@ import type { DoorContext } from "./doors/door.ts";
 import { createApp } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
-import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { HandlerFactory, Listener } from "./listeners/listener.ts";
 import { listenerLimits, openListener } from "./listeners/open-listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
@@ -143,12 +142,7 @@ export async function startEdge(
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
-  const core = container.resolve(TOKENS.core);
-  const paths = configuration.key_source.core;
-  const followingCore =
-    core === undefined || paths === undefined
-      ? undefined
-      : followCoreCertificates({ core, paths, clock: systemClock, log, expiry });
+  const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
   const edge: Edge = {
