@@ -3,7 +3,7 @@ import { compactVerify, decodeProtectedHeader } from "jose";
 import { messageOf } from "../../base/errors.ts";
 import { CoreKeySet, type CoreKeySetOptions, EVENT_MAX_AGE_MS } from "./core-key-set.ts";
 import { DroppedEvent } from "./dropped-event.ts";
-import { parseRevocationEvent } from "./event-format.ts";
+import { JWS_MAX_LENGTH, parseRevocationEvent } from "./event-format.ts";
 import type { RevocationEvent } from "./revocation-transport.ts";
 
 export interface EventVerifier {
@@ -16,7 +16,6 @@ export interface EventVerifierOptions extends CoreKeySetOptions {
   readonly maxAgeMs?: number;
 }
 
-const JWS_MAX_LENGTH = 16_384;
 /** Events remembered as verified: the same one comes by each broker. */
 const VERIFIED_MAX = 64;
 
@@ -73,17 +72,4 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
       return event;
     },
   };
-}
-
-/** The place in a log that a signed event claims, its signature not looked at; undefined for a heartbeat and what can't be read. */
-export function claimOf(jws: string): { readonly log: string; readonly seq: number } | undefined {
-  if (jws.length > JWS_MAX_LENGTH) return undefined;
-  try {
-    const payload = jws.slice(jws.indexOf(".") + 1, jws.lastIndexOf("."));
-    const { type, log, seq } = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
-    if (type === "heartbeat" || type === "reset") return undefined;
-    return typeof log === "string" && typeof seq === "number" ? { log, seq } : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
+import { SERVICE_KEY_BYTES } from "../../../src/base/service-key.ts";
 import { loadSystemCalls, type SystemCalls } from "../../../src/base/system/system-calls.ts";
 import type { KeyMemory, KeyMemoryChoice, KeyMemoryKind } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
