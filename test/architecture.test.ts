@@ -75,7 +75,6 @@ const EXCEPTIONS: readonly string[] = [
   "core → edge/config",
   "core → edge/cache",
   "edge/telemetry → edge/plugin-host",
-  "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
