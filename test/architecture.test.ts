@@ -76,13 +76,10 @@ const EXCEPTIONS: readonly string[] = [
   "edge/telemetry → edge/plugin-host",
   "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
-  "edge/operations → edge/telemetry",
-  "edge/operations → edge/plugin-host",
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
   "edge/listeners → edge/config",
   "base/network → edge/listeners",
-  "base/network → edge/operations",
   "edge/doors/native → edge/listeners",
   "edge/doors/native → edge/telemetry",
 ];

@@ -3,6 +3,7 @@ import { join, parse } from "node:path";
 import type { Command } from "commander";
 import { messageOf } from "../base/errors.ts";
 import type { Configuration } from "../edge/config/schema.ts";
+import { refuseHostileEnvironment } from "./hostile-environment.ts";
 
 export function registerServe(program: Command): void {
   program
@@ -17,6 +18,7 @@ export function registerServe(program: Command): void {
       "\nExample:\n  crypto-edge config check edge.yaml && crypto-edge serve --config edge.yaml\n\nSIGHUP reloads policies and certificates.",
     )
     .action(async ({ config, worker }: { config: string; worker?: number }) => {
+      refuseHostileEnvironment();
       if (worker !== undefined) return serveAsWorker(config, worker);
       const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       const loaded = await loadConfiguration(config);
@@ -42,6 +44,7 @@ export function registerServe(program: Command): void {
         running.manager.ready();
       });
       const { edge, manager } = await starting;
+      for (const note of loaded.notes ?? []) edge.log.info(note);
       manager.ready();
       await stopped;
       endReloads();

@@ -23,12 +23,11 @@ import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { type CoreClient, createCoreClient } from "./key-source/core/core-client.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import type { KeySource } from "./key-source/key-source.ts";
-import { createHookedOrchestrator } from "./operations/hooked-orchestrator.ts";
-import type { Orchestrator } from "./operations/orchestrator.ts";
-import { timed } from "./operations/timed-orchestrator.ts";
-import type { UsageRecorder } from "./operations/usage-recorder.ts";
+import type { Operations } from "./operations/operations.ts";
+import { createOperations } from "./operations/pipeline.ts";
 import { HookRunner, type RegisteredHooks } from "./plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases.ts";
+import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
 import type { Contributed } from "./plugin-host/loader.ts";
 import { chainMetrics, hookMetrics } from "./plugin-host/metrics.ts";
 import { type Contribution, type PluginContext, SectionError } from "./plugin-host/plugin.ts";
@@ -38,6 +37,7 @@ import { createCoreStream } from "./revocation/core-stream.ts";
 import { createEventVerifier } from "./revocation/event-verifier.ts";
 import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { createRecorder, type UsageRecorder } from "./telemetry/operation-recorder.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
 import type { AuditSink } from "./usage/audit-sink.ts";
 import { auditLease, auditRevocation } from "./usage/audited-leases.ts";
@@ -61,7 +61,7 @@ export const TOKENS = {
   usage: token<Usage>("Usage"),
   usageRecorder: token<UsageRecorder>("UsageRecorder"),
   telemetry: token<Telemetry>("Telemetry"),
-  orchestrator: token<Orchestrator>("Orchestrator"),
+  operations: token<Operations>("Operations"),
   hooks: token<HookRunner>("Hooks"),
   /** In the child container of one plugin: what the edge lends it. */
   pluginContext: token<PluginContext>("PluginContext"),
@@ -166,18 +166,13 @@ export async function createContainer(
 
   once(TOKENS.accessPolicy, () => new Policy(policyRules(configuration.policies), clock));
   once(TOKENS.usageRecorder, () => overrides.usageRecorder ?? usage);
-  once(TOKENS.orchestrator, () =>
-    timed(
-      createHookedOrchestrator(
-        {
-          access: get(TOKENS.accessPolicy),
-          leases: get(TOKENS.leaseCache),
-          usage: get(TOKENS.usageRecorder),
-        },
-        hooks,
-      ),
-      telemetry.latency,
-    ),
+  once(TOKENS.operations, () =>
+    createOperations({
+      access: get(TOKENS.accessPolicy),
+      leases: get(TOKENS.leaseCache),
+      recorder: createRecorder(get(TOKENS.usageRecorder), telemetry.latency),
+      hooks: createOperationHooks(hooks),
+    }),
   );
   telemetry.observe({
     leases: get(TOKENS.leaseCache),

@@ -57,7 +57,7 @@ export async function startEdge(
   const transports = container.resolve(TOKENS.revocationTransports);
   const usage = container.resolve(TOKENS.usage);
   const telemetry = container.resolve(TOKENS.telemetry);
-  const orchestrator = container.resolve(TOKENS.orchestrator);
+  const operations = container.resolve(TOKENS.operations);
   const hooks = container.resolve(TOKENS.hooks);
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
@@ -107,7 +107,7 @@ export async function startEdge(
   };
   const createHandler: HandlerFactory = ({ identify, administration }) => {
     const app = createApp({
-      orchestrator,
+      operations,
       identify,
       readiness,
       status: administration ? statusOfAll : undefined,

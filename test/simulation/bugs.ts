@@ -81,6 +81,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       return {
         active: (tenant, service) => (turn++ % 2 === 0 ? cache : second).active(tenant, service),
         version: (tenant, service, version) => (turn++ % 2 === 0 ? cache : second).version(tenant, service, version),
+        versions: (tenant, service) => cache.versions(tenant, service),
         leases: () => cache.leases(),
         close: () => cache.close(),
       };
@@ -187,6 +188,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         return version === undefined ? cache.active(tenant, service) : cache.version(tenant, service, version);
       },
       version: (tenant, service, version) => cache.version(tenant, service, version),
+      versions: (tenant, service) => cache.versions(tenant, service),
       leases: () => cache.leases(),
       close: () => cache.close(),
     }),

@@ -2,11 +2,11 @@
  * Checks a value against its schema and turns it into the program's own types, telling every mistake at once: where, what
  * was expected, and the nearest valid name.
  */
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
+import { readFileLine } from "../read-file.ts";
 import { decodingOf, expectedBy, type HostAndPort } from "./schema-types.ts";
 
 /** A place in a configuration: keys and indexes from the root. */
@@ -131,11 +131,7 @@ function decodeAddress(text: string): HostAndPort {
 }
 
 function readSecret(file: string): string {
-  try {
-    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
-  } catch (error) {
-    throw new Error(`the secret's file cannot be read: ${messageOf(error)}`);
-  }
+  return readFileLine(file, "the secret's file");
 }
 
 /** Of several shapes, the one whose check passes, else the object that shares most keys, so that its own mistakes are told. */

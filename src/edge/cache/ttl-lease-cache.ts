@@ -206,6 +206,11 @@ class LeaseTable implements TtlLeaseCache {
     return this.#versionMissed(tenant, service, version);
   }
 
+  versions(tenant: string, service: string): LeaseStatus["versions"] {
+    const lease = this.#tenants.get(tenant)?.get(service);
+    return lease === undefined ? [] : lease.versions.map(({ version, state }) => ({ version, state }));
+  }
+
   leases(): LeaseStatus[] {
     const nowMs = this.#time.read();
     const statuses: LeaseStatus[] = [];

@@ -1,6 +1,7 @@
 /** The whole way from a file to a checked configuration: the plugins that it names are loaded first, for their sections. */
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationPath } from "../../base/config/decode.ts";
+import { SILENT_LOG } from "../../base/log-port.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { type ConfigurationError, readConfiguration } from "./load.ts";
@@ -11,11 +12,11 @@ export interface LoadedConfiguration {
   /** The folder that relative paths start from. */
   readonly directory: string;
   readonly plugins: LoadedPlugins;
+  /** What is no mistake, but may surprise: for the log at start. */
+  readonly notes?: readonly string[];
   /** The error that says what is wrong at a place of the file. */
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
-
-const SILENT: PluginLog = { info() {}, warn() {}, error() {} };
 
 /**
  * @throws {ConfigurationError} with every mistake
@@ -23,7 +24,7 @@ const SILENT: PluginLog = { info() {}, warn() {}, error() {} };
  */
 export async function loadConfiguration(
   file: string,
-  log: PluginLog = SILENT,
+  log: PluginLog = SILENT_LOG,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<LoadedConfiguration> {
   const source = readConfiguration(file, environment);
@@ -34,7 +35,7 @@ export async function loadConfiguration(
     auditSinks: sections(plugins.auditSinks),
     hooks: sections(plugins.hooks),
   });
-  return { configuration, directory: source.directory, plugins, errorAt: source.errorAt };
+  return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
 }
 
 function sections(

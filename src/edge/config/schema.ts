@@ -4,6 +4,7 @@
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
+import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 
 const MINUTE_MS = 60_000;
@@ -145,7 +146,7 @@ export const ListenerSection = Type.Union([HttpListener, UnixListener, HttpsList
   expected: 'a listener: one of "http: ADDRESS", "unix: PATH" or "https: ADDRESS"',
 });
 
-const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
+const Operation = Type.Union(OPERATIONS.map((operation) => Type.Literal(operation)));
 
 const PolicySection = Section({
   name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
@@ -159,7 +160,7 @@ const PolicySection = Section({
   }),
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
-  operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+  operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
   rate_limit: Type.Optional(
     Section(
       {

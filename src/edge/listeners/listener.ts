@@ -3,7 +3,7 @@
 import type { WrittenAnswer } from "../../base/network/problem.ts";
 import type { HeaderFields } from "../../base/network/trace-context.ts";
 import type { Principal } from "../access/principal.ts";
-import type { MaybePromise } from "../operations/orchestrator.ts";
+import type { MaybePromise } from "../operations/operations.ts";
 
 export interface Listener {
   /** What is served, as shown to a person: `http://127.0.0.1:7402`, `unix:/run/crypto-edge/billing.sock`. */

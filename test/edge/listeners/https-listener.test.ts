@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { allowAll, heldLeases, ignoreUsage } from "../../../bench/harness/edge-in-process.ts";
+import { allowAll, heldLeases, ignoreAll } from "../../../bench/harness/edge-in-process.ts";
 import { responseOf, writeError } from "../../../src/base/network/problem.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { createApp } from "../../../src/edge/doors/native/app.ts";
 import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";
 import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
-import { createOrchestrator } from "../../../src/edge/operations/orchestrator.ts";
+import { createOperations } from "../../../src/edge/operations/pipeline.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -463,7 +463,7 @@ test("a listener that cannot start says what to do", async () => {
 describe("the operations over HTTPS", () => {
   const application: HandlerFactory = ({ identify }) => {
     const app = createApp({
-      orchestrator: createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage }),
+      operations: createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll }),
       identify,
       readiness: () => ({ ready: true }),
       status: undefined,
