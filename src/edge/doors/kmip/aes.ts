@@ -39,7 +39,9 @@ export function readMode(parameters: Item | undefined): AesMode {
   const name: AesMode | undefined =
     mode === BLOCK_CIPHER_MODE.gcm ? "gcm" : mode === BLOCK_CIPHER_MODE.cbc ? "cbc" : undefined;
   if (name === undefined || algorithm !== 3 || (name === "cbc" && padding !== PADDING.pkcs5)) {
-    throw featureNotSupported("The edge encrypts with AES in the Block Cipher Mode GCM, or CBC with the Padding Method PKCS5.");
+    throw featureNotSupported(
+      "The edge encrypts with AES in the Block Cipher Mode GCM, or CBC with the Padding Method PKCS5.",
+    );
   }
   if (ivLength !== undefined && ivLength !== IV_LENGTH[name] && ivLength !== IV_LENGTH[name] * 8) {
     throw featureNotSupported(`The IV Length must be ${IV_LENGTH[name]} bytes.`);

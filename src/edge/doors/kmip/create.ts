@@ -21,7 +21,9 @@ export async function create(payload: Fields, batch: Batch, parts: HandlerParts)
   payload.end();
   const length = (attributes.length ?? 0) / 8;
   if (attributes.algorithm !== ALGORITHM.aes || ![16, 24, 32].includes(length)) {
-    throw invalidField("Create makes AES keys: ask for the Cryptographic Algorithm AES and a length of 128, 192 or 256.");
+    throw invalidField(
+      "Create makes AES keys: ask for the Cryptographic Algorithm AES and a length of 128, 192 or 256.",
+    );
   }
   const object: ManagedObject = {
     objectType,
@@ -82,9 +84,11 @@ interface Registered {
 
 function readSymmetricKey(item: Item, attributes: RequestedAttributes): Registered {
   const fields = new Fields(item);
-  const { keyFormat, material, algorithm = attributes.algorithm } = readKeyBlock(
-    fields.required(TAG.keyBlock, TYPE.structure),
-  );
+  const {
+    keyFormat,
+    material,
+    algorithm = attributes.algorithm,
+  } = readKeyBlock(fields.required(TAG.keyBlock, TYPE.structure));
   fields.end();
   if (algorithm === undefined) throw invalidField("The Cryptographic Algorithm of the key is missing.");
   checkAgainst(attributes, algorithm, material);

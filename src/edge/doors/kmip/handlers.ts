@@ -27,7 +27,9 @@ export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
 /** What is carried out in the version of the request. */
 function operationsOf({ version }: Batch, { revokeService }: HandlerParts): number[] {
   return [...HANDLERS]
-    .filter(([operation, { since }]) => since <= version && (operation !== OPERATION.revoke || revokeService !== undefined))
+    .filter(
+      ([operation, { since }]) => since <= version && (operation !== OPERATION.revoke || revokeService !== undefined),
+    )
     .filter(([operation]) => operation !== OPERATION.discoverVersions || version >= 11)
     .map(([operation]) => operation);
 }

@@ -1,7 +1,7 @@
 /** From the bytes of a request message to the bytes of the response: never throws, and answers in the version that was asked in. */
 import { messageOf } from "../../../base/errors.ts";
-import type { DoorLog } from "../door.ts";
 import type { Caller } from "../../operations/operations.ts";
+import type { DoorLog } from "../door.ts";
 import { RESULT_REASON, RESULT_STATUS, TAG } from "./enumerations.ts";
 import { failureOf, featureNotSupported, invalidMessage, KmipFailure } from "./failure.ts";
 import { Fields } from "./fields.ts";
@@ -46,6 +46,17 @@ export function writeFailure(failure: KmipFailure, version: Version, nowSeconds:
   const item = new TtlvWriter();
   writeFailedItem(item, undefined, failure);
   return assemble(item, 1, { version, clientCorrelationValue: undefined }, nowSeconds);
+}
+
+/** The response to a message of which nothing is carried out, in its version. */
+export function refuseMessage(bytes: Uint8Array, failure: KmipFailure, nowSeconds: number): TtlvWriter {
+  let message: Item | undefined;
+  try {
+    message = decodeItem(bytes);
+  } catch {
+    // Refused all the same.
+  }
+  return writeFailure(failure, versionFor(message), nowSeconds);
 }
 
 /** What a message is answered in: its own version, or where that is none of ours the nearest older one. */
