@@ -79,7 +79,6 @@ const EXCEPTIONS: readonly string[] = [
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
   "edge/listeners → edge/config",
-  "base/network → edge/listeners",
   "edge/doors/native → edge/listeners",
   "edge/doors/native → edge/telemetry",
 ];

@@ -63,6 +63,8 @@ export const TOKENS = {
   telemetry: token<Telemetry>("Telemetry"),
   operations: token<Operations>("Operations"),
   hooks: token<HookRunner>("Hooks"),
+  /** What the edge lends the plugin of a name. */
+  lend: token<(plugin: string) => PluginContext>("Lend"),
   /** In the child container of one plugin: what the edge lends it. */
   pluginContext: token<PluginContext>("PluginContext"),
 } as const;
@@ -106,7 +108,7 @@ export async function createContainer(
     warn: (message) => log.warn(message),
   });
   container.registerInstance(TOKENS.keyMemory, keyMemory);
-  const plugins = new PluginScopes(container, loaded, (plugin) => ({
+  const lend = (plugin: string): PluginContext => ({
     log: log.child({ plugin }),
     clock,
     metrics: telemetry.metrics.forPlugin(plugin),
@@ -114,7 +116,9 @@ export async function createContainer(
     edgeId: workerIndex === 1 ? configuration.edge.id : `${configuration.edge.id}.worker-${workerIndex}`,
     directory: loaded.directory,
     signal,
-  }));
+  });
+  container.registerInstance(TOKENS.lend, lend);
+  const plugins = new PluginScopes(container, loaded, lend);
   const hooks = await createHooks(loaded, plugins, clock, log);
   container.registerInstance(TOKENS.hooks, hooks);
   telemetry.metrics.add(...hookMetrics(hooks));

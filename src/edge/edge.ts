@@ -10,6 +10,7 @@ import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
+import type { DoorContext } from "./doors/door.ts";
 import { createApp, type Readiness } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
@@ -17,6 +18,7 @@ import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import type { HandlerFactory, Listener } from "./listeners/listener.ts";
 import { listenerLimits, openListener } from "./listeners/open-listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
+import { makeDoors } from "./make-doors.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -117,6 +119,18 @@ export async function startEdge(
     return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
   };
 
+  const lend = container.resolve(TOKENS.lend);
+  const doorContext = (door: string): DoorContext => ({
+    operations,
+    log: log.child({ door }),
+    now: { wallMs: () => systemClock.wallMs(), monotonicMs: () => systemClock.monotonicMs() },
+    version: VERSION,
+    readiness: () => {
+      const { ready } = readiness();
+      return ready ? { ready } : { ready, reason: "The edge cannot serve now; /readyz says why." };
+    },
+  });
+
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
@@ -177,10 +191,11 @@ export async function startEdge(
     await hooks.start();
     const { limits } = configuration;
     const sharesPort = worker !== undefined;
-    for (const listener of configuration.listeners) {
+    for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
-      listeners.push(await openListener(listener, { limits, createHandler, clock: systemClock, log, sharesPort }));
+      const doors = await makeDoors(loaded, index, { native: createHandler, context: doorContext, lend });
+      listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {

@@ -7,11 +7,16 @@ import { SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509
 /** The other end of a connection: where it calls from, and the certificate that it proved to hold, if it gave one. */
 export interface Peer {
   readonly remoteAddress: string;
-  /** Verified against the CA, in its time when the connection was made. Undefined where none was given or asked for. */
+  /**
+   * Its key is proven, and it is verified against the CA, in its time when the connection was made, but where a server takes any.
+   * Undefined where none was given or asked for.
+   */
   readonly certificate: PeerCertificate | undefined;
 }
 
 export interface PeerCertificate {
+  /** As it was shown, DER. */
+  readonly der: Uint8Array;
   /** URI SANs, in order: a SPIFFE ID is one. */
   readonly uris: readonly string[];
   readonly dns: readonly string[];
@@ -47,6 +52,7 @@ function parse(der: Uint8Array): PeerCertificate {
   const items = certificate.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
   const named = (type: string): string[] => items.filter((item) => item.type === type).map((item) => item.value);
   return {
+    der: Uint8Array.from(der),
     uris: named("url"),
     dns: named("dns"),
     commonName: certificate.subjectName.getField("CN")[0],

@@ -4,8 +4,10 @@ import type { ConfigurationPath } from "../../base/config/decode.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
+import { PluginError } from "../plugin-host/plugin-error.ts";
+import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
 import { type ConfigurationError, readConfiguration } from "./load.ts";
-import type { Configuration } from "./schema.ts";
+import { type Configuration, LISTENER_KEYS } from "./schema.ts";
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -34,8 +36,21 @@ export async function loadConfiguration(
     revocationTransports: sections(plugins.revocationTransports),
     auditSinks: sections(plugins.auditSinks),
     hooks: sections(plugins.hooks),
+    doors: doorEntries(plugins),
   });
   return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
+}
+
+/** @throws {PluginError} for a name that is the edge's own */
+function doorEntries({ doors }: LoadedPlugins): Record<string, DoorEntry> {
+  const entries: Record<string, DoorEntry> = {};
+  for (const [name, { from, contribution }] of doors) {
+    if (name === NATIVE_DOOR || Object.hasOwn(BUILT_IN_DOORS, name) || LISTENER_KEYS.includes(name)) {
+      throw new PluginError("name_taken", from.path, `doors.${name}: the name is the edge's own. Choose another.`);
+    }
+    entries[name] = { transport: contribution.transport, section: contribution.configuration };
+  }
+  return entries;
 }
 
 function sections(

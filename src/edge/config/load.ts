@@ -14,6 +14,7 @@ import { messageOf } from "../../base/errors.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
 import { readFileText } from "../../base/read-file.ts";
 import { checkPolicies } from "../access/policy.ts";
+import { chooseDoorSections } from "./door-sections.ts";
 import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
 
@@ -93,6 +94,7 @@ export function parseConfiguration(
       const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems, ignored) : undefined;
       const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
       if (problems.length === 0) problems.push(...crossChecks(configuration));
+      if (problems.length === 0) problems.push(...chooseDoorSections(configuration, contributed.doors, directory));
       if (problems.length > 0) {
         throw new ConfigurationError(problems.map((problem) => describe(problem, origins)));
       }
@@ -162,6 +164,14 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
     problems.push({ path: ["policies", ruleIndex, key], message });
   }
   listeners.forEach((listener, index) => {
+    if ("client_certificates" in listener) {
+      if ((listener.client_ca === undefined) === (listener.client_certificates === "verified")) {
+        problems.push({
+          path: ["listeners", index],
+          message: '"client_ca" names who signs client certificates: give it, or let "any" in by client_certificates',
+        });
+      }
+    }
     if ("http" in listener && !isLoopback(listener.http.host)) {
       problems.push({
         path: ["listeners", index, "http"],

@@ -52,6 +52,10 @@ class BunSocket implements Http1Socket {
   onEnd: () => void = ignore;
   destroyed = false;
 
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress || undefined;
+  }
+
   constructor(socket: Bun.Socket<BunSocket>) {
     this.#socket = socket;
   }

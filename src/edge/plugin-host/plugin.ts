@@ -6,6 +6,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { EventPublisher } from "../../core/event-publisher.ts";
+import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
@@ -32,6 +33,8 @@ export interface Plugin {
   readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
   /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
   readonly hooks?: Readonly<Record<string, HooksContribution>>;
+  /** By the name that a listener's `doors` gives; the section is `doors.<name>`, or `<name>` in the listener's entry. */
+  readonly doors?: Readonly<Record<string, DoorContribution>>;
 }
 
 /**
@@ -60,6 +63,18 @@ export type RevocationTransportContribution<Schema extends TSchema = TSchema> = 
 export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
+
+/**
+ * A front door (docs/doors.md): made for each listener that names it, with what every door is lent and what every plugin is. Its life is
+ * the listener's; a door has neither `start` nor `close`.
+ */
+export interface DoorContribution<Schema extends TSchema = TSchema> {
+  /** `http`: routes on HTTP listeners; `socket`: a protocol of its own, on a listener to itself. */
+  readonly transport: Door["transport"];
+  readonly configuration: Schema;
+  /** @throws {SectionError} for a section that can never work */
+  create(configuration: Static<Schema>, context: DoorContext, plugin: PluginContext): Door | Promise<Door>;
+}
 
 /** What the edge lends a plugin. */
 export interface PluginContext {
@@ -102,6 +117,11 @@ export class SectionError extends Error {
 /** Checks a plugin's types and gives it back. */
 export function definePlugin(plugin: Plugin): Plugin {
   return plugin;
+}
+
+/** Keeps the schema's type for `create`: `doors: { name: door({ transport: "http", configuration, create }) }`. */
+export function door<Schema extends TSchema>(parts: DoorContribution<Schema>): DoorContribution {
+  return parts as unknown as DoorContribution;
 }
 
 /** Keeps the schema's type for `create`: `keySources: { name: contribution({ configuration, create }) }`. */
