@@ -1,5 +1,7 @@
 import type { Clock } from "./clock.ts";
 
+type MonotonicClock = Pick<Clock, "monotonicMs">;
+
 /** So many a second, and at most a second's worth (or `burst`) at once. */
 export interface Rate {
   readonly perSecond: number;
@@ -12,13 +14,13 @@ export interface Rate {
  * paid off first: else a batch larger than the burst could never pass.
  */
 export class TokenBucket {
-  readonly #clock: Clock;
+  readonly #clock: MonotonicClock;
   readonly #perMs: number;
   readonly #burst: number;
   #tokens: number;
   #atMs: number;
 
-  constructor(rate: Rate, clock: Clock) {
+  constructor(rate: Rate, clock: MonotonicClock) {
     this.#clock = clock;
     this.#perMs = rate.perSecond / 1000;
     this.#burst = Math.max(1, rate.burst ?? rate.perSecond);
@@ -55,11 +57,11 @@ export class TokenBucket {
 /** One bucket for each name, as many as `max`: full ones are forgotten first, then the oldest. */
 export class TokenBuckets {
   readonly #rate: Rate;
-  readonly #clock: Clock;
+  readonly #clock: MonotonicClock;
   readonly #max: number;
   readonly #buckets = new Map<string, TokenBucket>();
 
-  constructor(rate: Rate, clock: Clock, max: number) {
+  constructor(rate: Rate, clock: MonotonicClock, max: number) {
     this.#rate = rate;
     this.#clock = clock;
     this.#max = max;

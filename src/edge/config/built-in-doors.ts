@@ -5,6 +5,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import { Section } from "../../base/config/schema-types.ts";
 import type { Door, DoorFactory } from "../doors/door.ts";
+import { kmipSection } from "../doors/kmip/section.ts";
 
 export interface DoorEntry {
   /** `http` doors share the `http`, `https` and `unix` listeners; a `socket` door has a `unix` or `tls` listener to itself. */
@@ -22,6 +23,7 @@ export const NATIVE_DOOR = "native";
 
 /** By the name that a listener's `doors` gives. */
 export const BUILT_IN_DOORS: Readonly<Record<string, BuiltInDoor>> = {
+  kmip: { transport: "socket", section: kmipSection, load: async () => (await import("../doors/kmip/door.ts")).door },
   // "aws-kms": { transport: "http", section: AwsKmsSection, load: async () => (await import("../doors/aws-kms/door.ts")).door },
 };
 

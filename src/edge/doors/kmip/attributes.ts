@@ -183,20 +183,12 @@ export function writeAttributes(
 
 function writeValue(writer: TtlvWriter, tag: number, name: AttributeName, source: AttributeSource): void {
   const { object } = source;
-  switch (name) {
-    case "Unique Identifier":
-      return writer.text(tag, source.identifier);
-    case "Object Type":
-      return writer.enumeration(tag, object.objectType);
-    case "Cryptographic Algorithm":
-      return writer.enumeration(tag, object.objectType === OBJECT_TYPE.symmetricKey ? object.algorithm : 0);
-    case "Cryptographic Length":
-      return writer.integer(tag, source.lengthBits);
-    case "Cryptographic Usage Mask":
-      return writer.integer(tag, object.usageMask);
-    case "State":
-      return writer.enumeration(tag, source.state);
-  }
+  if (name === "Unique Identifier") writer.text(tag, source.identifier);
+  else if (name === "Object Type") writer.enumeration(tag, object.objectType);
+  else if (name === "Cryptographic Length") writer.integer(tag, source.lengthBits);
+  else if (name === "Cryptographic Usage Mask") writer.integer(tag, object.usageMask);
+  else if (name === "State") writer.enumeration(tag, source.state);
+  else if (object.objectType === OBJECT_TYPE.symmetricKey) writer.enumeration(tag, object.algorithm);
 }
 
 /** @throws {KmipFailure} for an object that Get can't give in this format */

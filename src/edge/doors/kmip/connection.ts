@@ -63,7 +63,7 @@ export class KmipConnection {
   }
 
   #receive(chunk: Uint8Array): void {
-    if (this.#ended) return wipe(chunk);
+    if (this.#ended) return void wipe(chunk);
     const { monotonicMs } = this.#parts;
     if (this.#filled === 0 && !this.#busy) this.#begunMs = monotonicMs();
     else if (!this.#busy && monotonicMs() - this.#begunMs > MESSAGE_TIMEOUT_MS) return void this.#socket.destroy();
@@ -103,9 +103,9 @@ export class KmipConnection {
     const head = this.#head;
     const length = HEADER_LENGTH + announcedLength(head);
     if (readTag(head, 0) !== TAG.requestMessage || head[3] !== TYPE.structure || length % 8 !== 0) {
-      return this.#giveUp("This is not a request message of KMIP.");
+      return void this.#giveUp("This is not a request message of KMIP.");
     }
-    if (length > MESSAGE_LENGTH_MAX) return this.#giveUp(`A message has at most ${MESSAGE_LENGTH_MAX} bytes.`);
+    if (length > MESSAGE_LENGTH_MAX) return void this.#giveUp(`A message has at most ${MESSAGE_LENGTH_MAX} bytes.`);
     this.#message = allocateSecret(length);
     this.#message.set(head);
   }
@@ -126,7 +126,7 @@ export class KmipConnection {
     if (refusal !== undefined) {
       const writer = refuseMessage(message, refusal, this.#parts.nowSeconds());
       wipe(message);
-      return this.#send({ writer, last: true });
+      return void this.#send({ writer, last: true });
     }
     const answered = (response: ResponseMessage): void => {
       wipe(message);
@@ -145,7 +145,7 @@ export class KmipConnection {
   }
 
   #send(response: ResponseMessage): void {
-    if (this.#socket.destroyed) return response.writer.wipe();
+    if (this.#socket.destroyed) return void response.writer.wipe();
     this.#busy = true;
     this.#response = response;
     if (response.last) this.#ended = true;
@@ -156,7 +156,7 @@ export class KmipConnection {
     response.writer.wipe();
     this.#response = undefined;
     this.#busy = false;
-    if (this.#ended) return this.#end();
+    if (this.#ended) return void this.#end();
     const unread = this.#unread;
     this.#unread = NOTHING;
     this.#begunMs = this.#parts.monotonicMs();

@@ -1,5 +1,5 @@
 /** Why a request, or one item of it, fails: in KMIP's reasons, with a sentence that says what to do, since clients show it to people. */
-import { CryptoEdgeError, type ErrorCode } from "../../../base/errors.ts";
+import { CryptoEdgeError } from "../../../base/errors.ts";
 import { RESULT_REASON, type ResultReason } from "./enumerations.ts";
 
 export class KmipFailure extends Error {
@@ -16,7 +16,7 @@ export class KmipFailure extends Error {
  * Databases shut down, or make a new key, when they are told that theirs is not there or not valid. So whatever may be better in a moment is a
  * General Failure, and so is each code that is not in this table.
  */
-const REASON_OF: Readonly<Partial<Record<ErrorCode, ResultReason>>> = {
+const REASON_OF: Readonly<Partial<Record<CryptoEdgeError["code"], ResultReason>>> = {
   invalid_request: RESULT_REASON.invalidField,
   invalid_blob: RESULT_REASON.itemNotFound,
   decryption_failed: RESULT_REASON.itemNotFound,
