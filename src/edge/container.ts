@@ -11,9 +11,10 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { Policy } from "./access/policy.ts";
 import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
 import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
+import { createNodeAdapter } from "./cipher/node-adapter.ts";
+import { createCipher } from "./cipher/sessions.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
@@ -129,7 +130,7 @@ export async function createContainer(
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
   if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
-  once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
+  once(TOKENS.cipher, () => createCipher({ adapter: createNodeAdapter(), onWiped: createFreedKeyOverwriter(clock) }));
 
   const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);

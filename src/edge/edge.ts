@@ -87,7 +87,7 @@ export async function startEdge(
     ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
     ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
     ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
-    cipher: container.resolve(TOKENS.cipher).name,
+    cipher: container.resolve(TOKENS.cipher).description,
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
   });
