@@ -72,7 +72,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const EXCEPTIONS: readonly string[] = [
   "core → edge/config",
   "core → edge/cache",
-  "edge/revocation → edge/plugin-host",
   "edge/telemetry → edge/plugin-host",
   "edge/key-source → edge/key-memory",
   "edge/usage → edge/config",
@@ -80,7 +79,6 @@ const EXCEPTIONS: readonly string[] = [
   "edge/plugin-host → core",
   "edge/listeners → edge/config",
   "edge/doors/native → edge/listeners",
-  "edge/doors/native → edge/telemetry",
 ];
 
 interface Import {

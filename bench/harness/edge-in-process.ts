@@ -33,7 +33,7 @@ export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(ciphe
     active: () => held,
     version: () => held,
     versions: () => [{ version: held.version, state: held.state }],
-    leases: () => [],
+
     close: () => held.session.wipe(),
     begin,
   };

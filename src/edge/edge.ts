@@ -144,7 +144,7 @@ export async function startEdge(
     readiness,
     answer: (question) =>
       question === "metrics"
-        ? telemetry.metrics.text()
+        ? Promise.resolve(telemetry.metrics.text())
         : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
     async reload({ policies, key_source }) {
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));

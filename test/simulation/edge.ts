@@ -12,7 +12,8 @@ import {
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
 import { DroppedEvent } from "../../src/edge/revocation/dropped-event.ts";
-import { createRevocationGuard, type RevocationGuard } from "../../src/edge/revocation/guard.ts";
+import { createRevocationGuard } from "../../src/edge/revocation/guard.ts";
+import type { RevocationGuard } from "../../src/edge/revocation/revocation-guard.ts";
 import type { RevocationEvent, RevocationSink } from "../../src/edge/revocation/revocation-transport.ts";
 import { nodeCipher } from "../support/ciphers.ts";
 import type { CoreModel } from "./core-model.ts";

@@ -1,7 +1,5 @@
 import type { Clock } from "./clock.ts";
 
-type MonotonicClock = Pick<Clock, "monotonicMs">;
-
 /** So many a second, and at most a second's worth (or `burst`) at once. */
 export interface Rate {
   readonly perSecond: number;
@@ -14,13 +12,13 @@ export interface Rate {
  * paid off first: else a batch larger than the burst could never pass.
  */
 export class TokenBucket {
-  readonly #clock: MonotonicClock;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #perMs: number;
   readonly #burst: number;
   #tokens: number;
   #atMs: number;
 
-  constructor(rate: Rate, clock: MonotonicClock) {
+  constructor(rate: Rate, clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
     this.#perMs = rate.perSecond / 1000;
     this.#burst = Math.max(1, rate.burst ?? rate.perSecond);
@@ -57,11 +55,11 @@ export class TokenBucket {
 /** One bucket for each name, as many as `max`: full ones are forgotten first, then the oldest. */
 export class TokenBuckets {
   readonly #rate: Rate;
-  readonly #clock: MonotonicClock;
+  readonly #clock: Clock;
   readonly #max: number;
   readonly #buckets = new Map<string, TokenBucket>();
 
-  constructor(rate: Rate, clock: MonotonicClock, max: number) {
+  constructor(rate: Rate, clock: Clock, max: number) {
     this.#rate = rate;
     this.#clock = clock;
     this.#max = max;

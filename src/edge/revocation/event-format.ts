@@ -51,6 +51,13 @@ export function parseRevocationEvent(value: unknown): RevocationEvent {
   }
 }
 
+/** An event with a place of its own in the log; a heartbeat and a reset repeat the newest. */
+export type CountedEvent = Exclude<RevocationEvent, { type: "heartbeat" | "reset" }>;
+
+export function isCounted(event: RevocationEvent): event is CountedEvent {
+  return event.type !== "heartbeat" && event.type !== "reset";
+}
+
 function scope(data: Readonly<Record<string, unknown>>): { tenant: string; service?: string; version?: number } {
   const tenant = name("tenant", data.tenant);
   if (data.service === undefined || data.service === null) {

@@ -47,7 +47,6 @@ function leaseThatChanges() {
       return version(number);
     },
     versions: () => [{ version: 1, state: "active" }],
-    leases: () => [],
     close() {},
   };
   const revoke = (): void => {

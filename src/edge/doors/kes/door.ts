@@ -26,7 +26,12 @@ export function createKesDoor(section: KesSection, context: DoorContext): HttpDo
   const startedMs = now.monotonicMs();
 
   /** A route under `/v1/key/…/NAME`, or another; what its handler throws is answered in KES's words. */
-  const route = (methods: readonly string[], path: string, handle: Handle, more: Partial<DoorRoute> = {}): DoorRoute => ({
+  const route = (
+    methods: readonly string[],
+    path: string,
+    handle: Handle,
+    more: Partial<DoorRoute> = {},
+  ): DoorRoute => ({
     methods,
     path,
     bodyBytesMax: 0,
