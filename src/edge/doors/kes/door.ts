@@ -4,13 +4,13 @@ import { parseBlob } from "../../cipher/blob.ts";
 import type { Caller, MaybePromise, ServiceKeyName } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { answerError, answerJson, answerNothing, badRequest, KesError, notAllowed, notAuthentic } from "./answers.ts";
+import type { KesConfiguration } from "./configuration.ts";
 import { principalOf } from "./identity.ts";
 import { describeKey, describeSelf, describeServer, listKeys } from "./information.ts";
 import { KeyTable } from "./key-table.ts";
 import { BODY_LENGTH_MAX, bytesOf, contextOf, readBody } from "./request-body.ts";
-import type { KesSection } from "./section.ts";
 
-export const door: DoorFactory<KesSection> = { create: createKesDoor };
+export const door: DoorFactory<KesConfiguration> = { create: createKesDoor };
 
 type Handle = (request: DoorRequest, caller: Caller, name: string | undefined) => MaybePromise<DoorAnswer>;
 
@@ -20,7 +20,7 @@ const WRITE = ["PUT", "POST"];
 const PLAINTEXT_LENGTH_MAX = 65_536;
 
 /** @throws {Error} for a section that can't work */
-export function createKesDoor(section: KesSection, context: DoorContext): HttpDoor {
+export function createKesDoor(section: KesConfiguration, context: DoorContext): HttpDoor {
   const { operations, log, readiness, version, now } = context;
   const keys = new KeyTable(section);
   const startedMs = now.monotonicMs();

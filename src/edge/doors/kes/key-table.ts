@@ -1,7 +1,7 @@
 /** From the names of KES keys to tenants and services: a KES name says no tenant. */
 import type { ServiceKeyName } from "../../operations/operations.ts";
 import { badRequest, keyNotFound } from "./answers.ts";
-import type { KesSection } from "./section.ts";
+import type { KesConfiguration } from "./configuration.ts";
 
 /** KES's own rule for names. */
 const NAME = /^(?!-)[0-9A-Za-z_-]{1,80}(?<!-)$/;
@@ -11,7 +11,7 @@ export class KeyTable {
   readonly #keys: ReadonlyMap<string, ServiceKeyName>;
 
   /** @throws {Error} for a name that KES's clients can't give */
-  constructor({ keys }: KesSection) {
+  constructor({ keys }: KesConfiguration) {
     for (const name of Object.keys(keys)) {
       if (NAME.test(name)) continue;
       throw new Error(

@@ -7,11 +7,11 @@ import { compileGlobs } from "../../access/glob.ts";
 import { principalId } from "../../access/principal-id.ts";
 import type { Caller, ServiceKeyName } from "../../operations/operations.ts";
 import type { DoorContext, DoorFactory, SocketDoor } from "../door.ts";
+import type { KmipConfiguration } from "./configuration.ts";
 import { type ConnectionParts, KmipConnection } from "./connection.ts";
 import { createRevokeService, type RevokeService } from "./core-revocation.ts";
 import { RESULT_REASON } from "./enumerations.ts";
 import { KmipFailure } from "./failure.ts";
-import type { KmipSection } from "./section.ts";
 
 /** Principals whose handshakes are counted. */
 const PRINCIPALS_MAX = 10_000;
@@ -21,9 +21,9 @@ const TOO_MANY_CONNECTIONS = new KmipFailure(
   "This principal makes too many connections. Try again in a second; keep connections open, or ask whoever runs the edge for a higher handshakes_per_second.",
 );
 
-export const door: DoorFactory<KmipSection> = { create: createKmipDoor };
+export const door: DoorFactory<KmipConfiguration> = { create: createKmipDoor };
 
-export function createKmipDoor(section: KmipSection, context: DoorContext): SocketDoor {
+export function createKmipDoor(section: KmipConfiguration, context: DoorContext): SocketDoor {
   const { now, log, operations, version } = context;
   const handshakes = new TokenBuckets({ perSecond: section.handshakes_per_second }, now, PRINCIPALS_MAX);
   const parts: ConnectionParts = {
@@ -48,7 +48,7 @@ export function createKmipDoor(section: KmipSection, context: DoorContext): Sock
 }
 
 /** Where new objects of a caller belong: by the first entry that names it, else the door's own tenant and service. */
-function serviceOf({ places, tenant, service }: KmipSection): (caller: Caller) => ServiceKeyName | undefined {
+function serviceOf({ places, tenant, service }: KmipConfiguration): (caller: Caller) => ServiceKeyName | undefined {
   const byPrincipal = places.map((place) => ({ named: compileGlobs(place.principals), place }));
   const general = tenant === undefined ? undefined : { tenant, service };
   return ({ principal }) => {
@@ -59,7 +59,7 @@ function serviceOf({ places, tenant, service }: KmipSection): (caller: Caller) =
 }
 
 /** @throws {Error} for a section that can't work */
-function revokeService({ forward, core, revoke_principals: principals }: KmipSection): RevokeService | undefined {
+function revokeService({ forward, core, revoke_principals: principals }: KmipConfiguration): RevokeService | undefined {
   if (forward === undefined) {
     if (core === undefined && principals.length === 0) return undefined;
     throw new Error('"core" and "revoke_principals" are for "forward: core": add it, or remove them.');

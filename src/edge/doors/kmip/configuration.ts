@@ -2,7 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Name, Path, Section } from "../../../base/config/schema-types.ts";
 
-export const kmipSection = Section(
+export const KmipSection = Section(
   {
     tenant: Type.Optional(Name({ description: "The tenant of new objects (Create, Register)." })),
     service: Name({ default: "default", description: "The service of new objects." }),
@@ -53,4 +53,4 @@ export const kmipSection = Section(
   { description: "KMIP (docs/kmip.md)." },
 );
 
-export type KmipSection = Static<typeof kmipSection>;
+export type KmipConfiguration = Static<typeof KmipSection>;

@@ -2,7 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Name, Section } from "../../../base/config/schema-types.ts";
 
-export const kesSection = Section(
+export const KesSection = Section(
   {
     keys: Type.Record(
       Type.String(),
@@ -20,4 +20,4 @@ export const kesSection = Section(
   { description: "KES (docs/kes.md)." },
 );
 
-export type KesSection = Static<typeof kesSection>;
+export type KesConfiguration = Static<typeof KesSection>;
