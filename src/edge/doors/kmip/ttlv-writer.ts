@@ -73,7 +73,8 @@ export class TtlvWriter {
   }
 
   #string(tag: number, type: ItemType, value: Uint8Array): void {
-    this.#bytes.set(value, this.#head(tag, type, value.length));
+    const start = this.#head(tag, type, value.length);
+    this.#bytes.set(value, start);
   }
 
   /** Makes room for an item with its padding, and returns where its value goes. */

@@ -119,7 +119,7 @@ function decodeAt(bytes: Uint8Array, offset: number, end: number, depth: number,
 const NO_ITEMS: readonly Item[] = [];
 
 function decodeItems(bytes: Uint8Array, start: number, end: number, depth: number, budget: ItemBudget): Item[] {
-  if (depth >= DEPTH_MAX) throw new TtlvError(`The message is nested deeper than ${DEPTH_MAX} levels.`);
+  if (start < end && depth >= DEPTH_MAX) throw new TtlvError(`The message is nested deeper than ${DEPTH_MAX} levels.`);
   const items: Item[] = [];
   for (let offset = start; offset < end; ) {
     const item = decodeAt(bytes, offset, end, depth + 1, budget);
