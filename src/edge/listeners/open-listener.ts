@@ -1,9 +1,9 @@
 /** From an entry of `listeners:` to a listener that is open. */
 
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
-import { listenOnHttps } from "./https.ts";
 import type { Listener, ListenerDoors, ListenerLimits, ListenerLog } from "./listener.ts";
 import { listenOnPort, listenOnUnixSocket, listenWithSocketDoor } from "./plain-http.ts";
 
@@ -12,6 +12,8 @@ export interface ListenerParts {
   readonly doors: ListenerDoors;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
   readonly sharesPort: boolean;
 }
 
@@ -22,6 +24,8 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   if ("https" in configuration || "tls" in configuration) {
     const { cert, key } = configuration;
     const isHttps = "https" in configuration;
+    // TLS, certificates and tokens are loaded where a listener has them.
+    const { listenOnHttps } = await import("./https.ts");
     return listenOnHttps(
       {
         ...(isHttps ? configuration.https : configuration.tls),
@@ -37,6 +41,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
         limits,
         clock,
         log,
+        expiry: parts.expiry,
       },
       doors,
     );

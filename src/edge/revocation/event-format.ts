@@ -89,3 +89,19 @@ function check<T>(field: string, value: unknown, holds: (value: unknown) => valu
   if (!holds(value)) throw new Error(`${field} is missing or not what it should be`);
   return value;
 }
+
+/** The longest signed event that is looked at. */
+export const JWS_MAX_LENGTH = 16_384;
+
+/** The place in a log that a signed event claims, its signature not looked at; undefined for a heartbeat and what can't be read. */
+export function claimOf(jws: string): { readonly log: string; readonly seq: number } | undefined {
+  if (jws.length > JWS_MAX_LENGTH) return undefined;
+  try {
+    const payload = jws.slice(jws.indexOf(".") + 1, jws.lastIndexOf("."));
+    const { type, log, seq } = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+    if (type === "heartbeat" || type === "reset") return undefined;
+    return typeof log === "string" && typeof seq === "number" ? { log, seq } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -2,7 +2,8 @@
 import { messageOf } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { DroppedEvent, type DropReason } from "./dropped-event.ts";
-import { claimOf, type EventVerifier } from "./event-verifier.ts";
+import { claimOf } from "./event-format.ts";
+import type { EventVerifier } from "./event-verifier.ts";
 import type { LogPosition } from "./log-position.ts";
 import type { RevocationEvent } from "./revocation-transport.ts";
 import type { TransportState } from "./transport-state.ts";
