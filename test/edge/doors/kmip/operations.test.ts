@@ -1,7 +1,7 @@
 /** docs/kmip.md: what each operation gives, in each version, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv } from "node:crypto";
-import { CryptoEdgeError, type OperationErrorCode } from "../../../../src/base/errors.ts";
+import { CryptoEdgeError, type ErrorCode } from "../../../../src/base/errors.ts";
 import { parseBlob } from "../../../../src/edge/cipher/blob.ts";
 import { OPERATION, RESULT_REASON, TAG } from "../../../../src/edge/doors/kmip/enumerations.ts";
 import { contextOf, readIdentifier, writeIdentifier } from "../../../../src/edge/doors/kmip/identifier.ts";
@@ -544,7 +544,7 @@ describe("Encrypt and Decrypt", () => {
 });
 
 describe("an error of the edge", () => {
-  const answerTo = async (code: OperationErrorCode, operation: number, denied = false): Promise<Answer> => {
+  const answerTo = async (code: ErrorCode, operation: number, denied = false): Promise<Answer> => {
     const world = makeWorld();
     const identifier = await made(world, 14);
     const error = new CryptoEdgeError(code, `It is ${code}.`);
