@@ -1,38 +1,42 @@
 /**
- * The log: JSON lines on standard error, written at once. Whatever is passed to it, a key, a blob, a context value or a token
- * does not come out: fields are of plain kinds, bytes are never printed, and what looks like key material is masked.
+ * The log: JSON lines on standard error. A reader that is slow, stalled or gone never holds the process up (line-output.ts).
+ * Whatever is passed to it, a key, a blob, a context value or a token does not come out: fields are of plain kinds, bytes are never
+ * printed, and what has the shape of key material is masked.
  */
 import pino from "pino";
+import { type LineOutput, openLineOutput } from "./line-output.ts";
+import type { LogPort } from "./log-port.ts";
+import { maskMaterial } from "./masking.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** A log whose repeated lines are limited. */
-export interface LimitedLog {
-  debug(fields: object | string, message?: string): void;
-  info(fields: object | string, message?: string): void;
-  warn(fields: object | string, message?: string): void;
-  error(fields: object | string, message?: string): void;
-  child(fields: Readonly<Record<string, string>>): LimitedLog;
+/** The log of a process: its repeated lines are limited. */
+export interface Log extends LogPort {
+  /** The same log, with fields that stand in each of its lines. */
+  child(fields: Readonly<Record<string, string>>): Log;
   /** Lines left out since too many said the same. */
   readonly suppressed: number;
 }
-
-export type Log = LimitedLog;
 
 /** Lines of the same level and message in a window; a flood of failures must not fill the disk, nor delay answers. */
 const LINES_PER_WINDOW = 20;
 const WINDOW_MS = 1000;
 const MOST_MESSAGES = 1000;
 
-/** Names of fields that are ids or names, checked where they come in: shown as they are. */
-const SHOWN_AS_THEY_ARE = new Set(["request_id", "trace_id", "tenant", "service", "principal", "edge", "commit"]);
+/** Names of fields that hold ids and names, checked where they come in: shown as they are. `log` is that of an event log. */
+const SHOWN_AS_THEY_ARE = new Set([
+  "request_id",
+  "trace_id",
+  "tenant",
+  "service",
+  "principal",
+  "edge",
+  "commit",
+  "serial",
+  "log",
+  "fingerprint",
+]);
 
-/**
- * A run that may be a key or a blob: 32 hex digits are 16 bytes, as are 22 characters of base64; names and ids of people are
- * shorter, or hold a dot, a colon or a slash.
- */
-const MATERIAL = /[A-Za-z0-9_+=-]{32,}/g;
-const MASK = "[masked]";
 const DEPTH_MAX = 4;
 const ENTRIES_MAX = 50;
 const TEXT_MAX = 1000;
@@ -41,10 +45,23 @@ export interface LogDestination {
   write(line: string): void;
 }
 
-export function createLog(
-  level: LogLevel,
-  destination: LogDestination = pino.destination({ dest: 2, sync: true }),
-): Log {
+let standardError: LineOutput | undefined;
+
+/** The process's one output for its log. */
+export function logOutput(): LineOutput {
+  standardError ??= openLineOutput(2, {
+    droppedLine: (lines) =>
+      `${JSON.stringify({
+        level: "warn",
+        time: new Date().toISOString(),
+        lines,
+        msg: "log lines were lost: whoever reads the log was too slow, or its disk was full",
+      })}\n`,
+  });
+  return standardError;
+}
+
+export function createLog(level: LogLevel, destination: LogDestination = logOutput()): Log {
   const logger = pino(
     {
       level,
@@ -151,5 +168,5 @@ function places(stack: string): string[] {
 
 function masked(text: string): string {
   const short = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
-  return short.replace(MATERIAL, MASK);
+  return maskMaterial(short);
 }

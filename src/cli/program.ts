@@ -1,6 +1,7 @@
 /** The program: its commands, and what a failure of one looks like to a person. */
 import { Command, CommanderError } from "commander";
 import { messageOf } from "../base/errors.ts";
+import { flushLineOutputs } from "../base/line-output.ts";
 import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
 import { registerBench } from "./bench.ts";
@@ -41,8 +42,18 @@ export function createProgram(): Command {
   return program;
 }
 
+/** How long the last lines of a log may take to reach a slow reader. */
+const LAST_LINES_MS = 1_000;
+
 /** Runs the command that the arguments name; returns the exit code. */
 export async function runProgram(args: readonly string[]): Promise<number> {
+  const code = await run(args);
+  // A reader that is stalled must not keep a process that has stopped.
+  if (!(await flushLineOutputs(LAST_LINES_MS))) process.exit(code);
+  return code;
+}
+
+async function run(args: readonly string[]): Promise<number> {
   try {
     await createProgram().parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? 0);

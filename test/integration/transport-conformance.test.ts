@@ -7,7 +7,7 @@ import { createAmqpPublisher } from "../../plugins/amqp/publisher.ts";
 import { createNatsPublisher } from "../../plugins/nats/publisher.ts";
 import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
 import { printReport, totalsOf } from "../../src/sdk/conformance/report.ts";
-import { freePort } from "./support/broker.ts";
+import { freePort } from "../support/free-port.ts";
 import { contextOf } from "./support/broker-promises.ts";
 import { startNatsServer } from "./support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "./support/rabbitmq-server.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { PLANTED_BUGS } from "./bugs.ts";
+import { changedDigests } from "./digests.ts";
 import { figuresOf, fixedTickFleet, leasedFleet } from "./fleet.ts";
 import { simulate } from "./simulate.ts";
 
@@ -30,6 +31,10 @@ test("the same seed makes the same history", async () => {
   expect(await simulate(7)).toEqual(await simulate(7));
   expect((await simulate(8)).digest).not.toBe((await simulate(7)).digest);
 }, 20_000);
+
+test("histories that were saved are the same today", async () => {
+  expect(await changedDigests(Array.from({ length: 40 }, (_, index) => index * 10 + 1))).toEqual([]);
+}, 60_000);
 
 describe("a planted bug is found", () => {
   test.each(PLANTED_BUGS.map((bug) => [bug.name, bug] as const))(

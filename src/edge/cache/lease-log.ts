@@ -1,16 +1,11 @@
+import type { LogPort } from "../../base/log-port.ts";
 import type { LeaseEvent } from "./lease-events.ts";
-
-interface Lines {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
 
 /**
  * Lease events as log lines, each at the level of its meaning. Warnings are as many as calls fail, which the circuit
  * bounds: an outage does not fill a disk.
  */
-export function createLeaseLog(log: Lines): (event: LeaseEvent) => void {
+export function createLeaseLog(log: Pick<LogPort, "debug" | "info" | "warn">): (event: LeaseEvent) => void {
   let isAway = false;
   return (event) => {
     switch (event.type) {

@@ -1,6 +1,7 @@
 /** The whole way from a file to a checked configuration: the plugins that it names are loaded first, for their sections. */
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationPath } from "../../base/config/decode.ts";
+import { SILENT_LOG } from "../../base/log-port.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { type ConfigurationError, readConfiguration } from "./load.ts";
@@ -15,15 +16,13 @@ export interface LoadedConfiguration {
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
 
-const SILENT: PluginLog = { info() {}, warn() {}, error() {} };
-
 /**
  * @throws {ConfigurationError} with every mistake
  * @throws {PluginError} for a plugin that cannot be loaded
  */
 export async function loadConfiguration(
   file: string,
-  log: PluginLog = SILENT,
+  log: PluginLog = SILENT_LOG,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<LoadedConfiguration> {
   const source = readConfiguration(file, environment);

@@ -8,8 +8,8 @@
  */
 import type { CryptoEdgeError } from "../../base/errors.ts";
 import type { Principal } from "../access/principal.ts";
+import type { LeasedVersion } from "../cache/lease-cache.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
-import type { LeasableState } from "../key-source/key-source.ts";
 import type { RequestId } from "./usage-recorder.ts";
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -80,7 +80,7 @@ export interface Rewrapped extends ServiceKeyName {
 export interface KeyDescription extends ServiceKeyName {
   /** The active version, which new blobs are made under. */
   readonly version: number;
-  readonly versions: readonly { readonly version: number; readonly state: LeasableState }[];
+  readonly versions: readonly { readonly version: number; readonly state: LeasedVersion["state"] }[];
 }
 
 /** Every method: @throws {CryptoEdgeError} or rejects with it (docs/errors.md); anything else is a defect. */

@@ -3,6 +3,7 @@
  * Nothing of the container, the cache or the server leaks into it. docs/plugins.md is its guide.
  */
 import type { Static, TSchema } from "@sinclair/typebox";
+import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { EventPublisher } from "../../core/event-publisher.ts";
 import type { KeySource } from "../key-source/key-source.ts";
@@ -74,11 +75,7 @@ export interface PluginContext {
 }
 
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */
-export interface PluginLog {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void;
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-  error(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
+export type PluginLog = Pick<LogPort, "info" | "warn" | "error">;
 
 /**
  * Metrics of the plugin's own, served at /metrics as `crypto_edge_plugin_<plugin>_<name>`. Asking twice for a name gives

@@ -1,5 +1,5 @@
+import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import type { PluginLog } from "../plugin-host/plugin.ts";
 
 /** How long a line must not have been wanted before it is written again. */
 const QUIET_MS = 10_000;
@@ -15,11 +15,11 @@ interface Burst {
 
 /** Writes one line for a burst of the same: what anyone can cause at will must not fill a disk. */
 export class BurstLog {
-  readonly #log: PluginLog;
+  readonly #log: Pick<LogPort, "warn">;
   readonly #clock: Clock;
   readonly #bursts = new Map<string, Burst>();
 
-  constructor(log: PluginLog, clock: Clock) {
+  constructor(log: Pick<LogPort, "warn">, clock: Clock) {
     this.#log = log;
     this.#clock = clock;
   }

@@ -1,6 +1,6 @@
 /** Every metric of the edge, each read from the module that keeps the figure. docs/metrics.md is made from this. */
 import { readdirSync } from "node:fs";
-import type { LimitedLog } from "../../base/log.ts";
+import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { COMMIT, VERSION } from "../../base/version.ts";
 import type { LeaseCounters } from "../cache/lease-events.ts";
@@ -21,7 +21,7 @@ export interface MetricSources {
   readonly usage: () => UsageStatus;
   readonly keyMemory: () => KeyMemoryStats;
   readonly eventLoop: EventLoopDelay;
-  readonly log: Pick<LimitedLog, "suppressed">;
+  readonly log: Pick<Log, "suppressed">;
 }
 
 /** Of the revocation guard's status, what metrics show. */

@@ -3,7 +3,7 @@
  * chained and written a moment later.
  */
 
-import { messageOf } from "../../base/errors.ts";
+import { openLineOutput } from "../../base/line-output.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";
 import { CHAIN_START, type ChainHead, chainLine } from "./audit-chain.ts";
 import type { AuditFileStart } from "./audit-file.ts";
@@ -137,28 +137,40 @@ export class AuditLog {
 }
 
 /** What a reader of standard output that is slow or gone may leave in memory. */
-const MOST_UNREAD_BYTES = 8 * 1024 * 1024;
+const WAITING_BYTES_MAX = 8 * 1024 * 1024;
 
-/** Lines on standard output: the chain begins anew with each start. */
+/** Lines on standard output: the chain begins anew with each start, and shows lines that were dropped. */
 export class AuditStdout implements LineSink {
   readonly name = "stdout";
+  readonly #output = openLineOutput(1, { waitingBytesMax: WAITING_BYTES_MAX });
+  readonly #warn: (message: string) => void;
+  #failure: string | undefined;
   errors = 0;
-  dropped = 0;
-  #gone = false;
 
   constructor(warn: (message: string) => void) {
-    process.stdout.on("error", (error) => {
-      this.errors++;
-      if (!this.#gone) warn(`Standard output takes no audit any more: ${messageOf(error)}.`);
-      this.#gone = true;
-    });
+    this.#warn = warn;
+  }
+
+  get dropped(): number {
+    return this.#output.dropped;
   }
 
   write(lines: readonly string[]): void {
-    if (this.#gone || process.stdout.writableLength > MOST_UNREAD_BYTES) this.dropped += lines.length;
-    else process.stdout.write(`${lines.join("\n")}\n`);
+    this.#output.write(`${lines.join("\n")}\n`, lines.length);
+    this.tick();
   }
 
-  tick(): void {}
+  tick(): void {
+    const { failure } = this.#output;
+    if (failure === this.#failure) return;
+    this.#failure = failure;
+    if (failure !== undefined) this.errors++;
+    this.#warn(
+      failure === undefined
+        ? "Standard output takes the audit again."
+        : `Standard output takes no audit now (${failure}); up to 8 MiB of it wait in memory.`,
+    );
+  }
+
   close(): void {}
 }

@@ -1,7 +1,7 @@
 /** Walks through pages of documentation: runs what they say, in their order. */
 import { symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { freePort } from "../../support/free-port.ts";
 import { ROOT, readBlocks } from "../../support/pages.ts";
 import { BINARY, type Running, run, start, temporaryFolder } from "./binary.ts";
 
@@ -83,13 +83,4 @@ export async function walk(page: string, options: WalkOptions = {}): Promise<Wal
       return found.output;
     },
   };
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolvePort) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolvePort(port));
-    });
-  });
 }

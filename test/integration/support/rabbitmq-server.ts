@@ -2,7 +2,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "amqplib";
-import { type Broker, eventually, freePort, makeFolder } from "./broker.ts";
+import { freePort } from "../../support/free-port.ts";
+import { type Broker, eventually, makeFolder } from "./broker.ts";
 
 export interface RabbitServerOptions {
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
