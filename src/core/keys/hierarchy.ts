@@ -4,8 +4,8 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { wipe } from "../../base/wipe.ts";
-import { type KeyName, unwrapKey, wrapKey } from "../envelope.ts";
 import type { StoreReader } from "../store/store.ts";
+import { type KeyName, unwrapKey, wrapKey } from "./envelope.ts";
 
 export const KEY_BYTES = 32;
 const CHECK = Buffer.from("crypto-edge core");
@@ -52,7 +52,9 @@ export class KeyHierarchy {
   async wrap(store: StoreReader, name: KeyName, secret: Uint8Array): Promise<Uint8Array> {
     const index = this.checkedBy(await store.setting(MASTER_KEY_CHECK));
     if (index === undefined) {
-      throw new Error("the store's master key was rotated and this Core lacks the new one: put it in its configuration");
+      throw new Error(
+        "the store's master key was rotated and this Core lacks the new one: put it in its configuration",
+      );
     }
     return wrapKey(this.#masterKeys[index]!, name, secret);
   }

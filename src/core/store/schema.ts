@@ -88,9 +88,10 @@ export const USAGE_MIGRATIONS: readonly Migration[] = [
       ) ${strict(d)}`,
       `CREATE TABLE edges (
         edge TEXT NOT NULL, core TEXT NOT NULL, last_seen_at TEXT NOT NULL, lease_calls ${number(d)} NOT NULL,
-        usage_batches ${number(d)} NOT NULL, streams ${number(d)} NOT NULL, seq ${number(d)}, version TEXT,
+        recent_calls ${number(d)} NOT NULL, usage_batches ${number(d)} NOT NULL, streams ${number(d)} NOT NULL, seq ${number(d)}, version TEXT,
         certificate_ends_at TEXT, PRIMARY KEY (edge, core)
       ) ${strict(d)}`,
+      "CREATE INDEX busy_edges ON edges (last_seen_at, recent_calls)",
     ],
   },
 ];

@@ -1,6 +1,6 @@
 /** The `Store` in SQL that SQLite and PostgreSQL both speak. What differs between them is in their adapters. */
-import type { LoggedEvent } from "../events.ts";
-import type { KeyState, ScopeState, ServiceSummary, TenantSummary } from "../keys/key-state.ts";
+import type { LoggedEvent } from "../protocol/events.ts";
+import type { KeyState, ScopeState, ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
 import type { Sql } from "./sql.ts";
 import type {
   LeasableRows,
@@ -245,11 +245,7 @@ export class SqlChange extends SqlReader implements StoreChange {
   }
 
   async destroyService(tenant: string, service: string, at: string): Promise<void> {
-    await this.sql.run(
-      "UPDATE services SET state = 'destroyed' WHERE tenant = $1 AND service = $2",
-      tenant,
-      service,
-    );
+    await this.sql.run("UPDATE services SET state = 'destroyed' WHERE tenant = $1 AND service = $2", tenant, service);
     await this.sql.run(
       `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
        WHERE tenant = $2 AND service = $3`,

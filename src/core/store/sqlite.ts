@@ -4,12 +4,12 @@
  */
 import { Database } from "bun:sqlite";
 import type { Clock } from "../../base/time/clock.ts";
-import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import { Reserve } from "./reserve.ts";
+import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { SqlChange, SqlReader } from "./sql-store.ts";
 import { isFull, newLogId, SqliteDatabase } from "./sqlite-database.ts";
-import type { LeasableRows, Store, StoreChange, StoreHealth } from "./store.ts";
+import type { Store, StoreChange, StoreHealth } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 
 export interface SqliteStoreOptions {
@@ -36,7 +36,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     const before = versionOf(keys);
     await migrateFile(usage, path, USAGE_MIGRATIONS);
     // A database from before there were steps has its usage in the same file.
-    if (before === 1) await takeOverUsage(keys, usage, path);
+    if (before === 1) await takeOverUsage(keys, path);
     await migrateFile(keys, path, KEY_MIGRATIONS, async (sql) => {
       if (before === 1) await takeOver(sql);
       else if (before === 0) {
@@ -86,15 +86,6 @@ class SqliteStore extends SqlReader implements Store {
           ? "the disk is full: the room that was kept for revocations is in use or could not be kept"
           : undefined,
     };
-  }
-
-  override leasable(
-    tenant: string,
-    service: string,
-    version: number | undefined,
-    limit: number,
-  ): Promise<LeasableRows | undefined> {
-    return super.leasable(tenant, service, version, limit);
   }
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
@@ -171,7 +162,7 @@ async function takeOver(sql: Sql): Promise<void> {
 }
 
 /** Before the tables are dropped, and again from the beginning if the process ends in between. */
-async function takeOverUsage(keys: SqliteDatabase, usage: SqliteDatabase, path: string): Promise<void> {
+async function takeOverUsage(keys: SqliteDatabase, path: string): Promise<void> {
   const columns = {
     usage_batches: "edge, idempotency_key, digest, records, received_at",
     usage_counts: "edge, tenant, service, version, operation, outcome, principal, count, first_at, last_at",
@@ -184,7 +175,9 @@ async function takeOverUsage(keys: SqliteDatabase, usage: SqliteDatabase, path: 
         await sql.run(`DELETE FROM usage_file.${table}`);
         await sql.run(`INSERT INTO usage_file.${table} (${names}) SELECT ${names} FROM main.${table}`);
       }
-      await sql.run("UPDATE usage_file.audit_size SET bytes = (SELECT COALESCE(sum(length(event)), 0) FROM main.audit_events)");
+      await sql.run(
+        "UPDATE usage_file.audit_size SET bytes = (SELECT COALESCE(sum(length(event)), 0) FROM main.audit_events)",
+      );
     });
   } finally {
     keys.db.run("DETACH usage_file");

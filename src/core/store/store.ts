@@ -13,14 +13,8 @@
  *   `StoreUnavailable` of `change`, whether it was committed is unknown; the event log tells.
  * - Keys are wrapped here, always: the store never sees one in the clear. Byte arrays that it returns are the caller's.
  */
-import type { LoggedEvent } from "../events.ts";
-import type {
-  KeyState,
-  LeasableState,
-  ScopeState,
-  ServiceSummary,
-  TenantSummary,
-} from "../keys/key-state.ts";
+import type { LoggedEvent } from "../protocol/events.ts";
+import type { KeyState, LeasableState, ScopeState, ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
 import type { UsageTables } from "./usage-tables.ts";
 
 export interface LogPosition {
@@ -79,6 +73,8 @@ export interface EdgePresence {
   readonly core: string;
   readonly lastSeenAt: string;
   readonly leaseCalls: number;
+  /** Of them, those since the last time it was told. */
+  readonly recentCalls: number;
   readonly usageBatches: number;
   readonly streams: number;
   /** The newest event written to its stream that is furthest behind; undefined without a stream. */

@@ -42,6 +42,7 @@ export interface UsageLimits {
   readonly batchesSince: string;
   readonly countsSince: string;
   readonly auditSince: string;
+  readonly edgesSince: string;
   /** Of audit events, the oldest go first. */
   readonly auditBytes: number;
 }
@@ -128,6 +129,8 @@ export class UsageTables {
   async prune(limits: UsageLimits): Promise<number> {
     await this.#track(this.#sql.run("DELETE FROM usage_batches WHERE received_at < $1", limits.batchesSince));
     await this.#track(this.#sql.run("DELETE FROM usage_counts WHERE last_at < $1", limits.countsSince));
+    await this.#track(this.#sql.run("DELETE FROM edges WHERE last_seen_at < $1", limits.edgesSince));
+    await this.#track(this.#sql.run("DELETE FROM cores WHERE seen_at < $1", limits.edgesSince));
     let gone = 0;
     for (;;) {
       const count = await this.#track(this.#pruneAudit(limits));
@@ -150,16 +153,17 @@ export class UsageTables {
         );
         await inSlices(edges, (one) =>
           sql.run(
-            `INSERT INTO edges (edge, core, last_seen_at, lease_calls, usage_batches, streams, seq, version,
-               certificate_ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            `INSERT INTO edges (edge, core, last_seen_at, lease_calls, recent_calls, usage_batches, streams, seq,
+               version, certificate_ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (edge, core) DO UPDATE SET last_seen_at = excluded.last_seen_at,
-               lease_calls = excluded.lease_calls, usage_batches = excluded.usage_batches,
+               lease_calls = excluded.lease_calls, recent_calls = excluded.recent_calls, usage_batches = excluded.usage_batches,
                streams = excluded.streams, seq = excluded.seq, version = excluded.version,
                certificate_ends_at = excluded.certificate_ends_at`,
             one.edge,
             one.core,
             one.lastSeenAt,
             one.leaseCalls,
+            one.recentCalls,
             one.usageBatches,
             one.streams,
             one.seq ?? null,
@@ -190,6 +194,7 @@ export class UsageTables {
       core: string;
       last_seen_at: string;
       lease_calls: number | string;
+      recent_calls: number | string;
       usage_batches: number | string;
       streams: number | string;
       seq: number | string | null;
@@ -201,12 +206,25 @@ export class UsageTables {
       core: row.core,
       lastSeenAt: row.last_seen_at,
       leaseCalls: Number(row.lease_calls),
+      recentCalls: Number(row.recent_calls),
       usageBatches: Number(row.usage_batches),
       streams: Number(row.streams),
       seq: row.seq === null ? undefined : Number(row.seq),
       version: row.version ?? undefined,
       certificateEndsAt: row.certificate_ends_at ?? undefined,
     }));
+  }
+
+  /** Lease calls of busy edges that other Cores have told of since then. */
+  async callsElsewhere(core: string, since: string, atLeast: number): Promise<{ edge: string; calls: number }[]> {
+    const rows = await this.#sql.all<{ edge: string; calls: number | string }>(
+      `SELECT edge, sum(recent_calls) AS calls FROM edges
+       WHERE core <> $1 AND last_seen_at >= $2 AND recent_calls >= $3 GROUP BY edge`,
+      core,
+      since,
+      atLeast,
+    );
+    return rows.map(({ edge, calls }) => ({ edge, calls: Number(calls) }));
   }
 
   /** After the writes under way. */
