@@ -1,7 +1,7 @@
 /** create-batch of 1,000 as bytes over HTTP, against the same number of wraps in process. */
-import { createOrchestrator } from "../src/edge/operations/orchestrator.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { generateLoad } from "./harness/generator.ts";
 import { cpuSecondsOf, startServer } from "./harness/processes.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
@@ -14,7 +14,7 @@ const BATCH = 1000;
 const OCTET_STREAM = "application/octet-stream";
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  const orchestrator = createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage });
+  const operations = createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll });
   const create = { tenant: "tenant-a", service: "billing" };
   const server = await startServer("edge.ts");
   context.cleanUp(() => server.stop());
@@ -43,7 +43,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
         if (load.errors > 0) throw new Error(`${load.errors} batches failed: ${load.firstError}`);
         return (load.requests * BATCH) / (cpuSecondsOf(server.pid) - before);
       },
-      wrap: () => ratePerCpuSecond(() => orchestrator.createKey(PRINCIPAL, create), context.sampleMs),
+      wrap: () => ratePerCpuSecond(() => operations.createKey(CALLER, create), context.sampleMs),
     },
     context.rounds,
   );

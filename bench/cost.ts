@@ -3,16 +3,18 @@
 import { systemClock } from "../src/base/time/system-clock.ts";
 import { Policy } from "../src/edge/access/policy.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
-import { createHookedOrchestrator } from "../src/edge/operations/hooked-orchestrator.ts";
-import { createOrchestrator, type Orchestrator } from "../src/edge/operations/orchestrator.ts";
-import { timed } from "../src/edge/operations/timed-orchestrator.ts";
+import type { Operations } from "../src/edge/operations/operations.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
+import type { Recorder } from "../src/edge/operations/recorder.ts";
 import { HookRunner } from "../src/edge/plugin-host/hook-runner.ts";
+import { createOperationHooks } from "../src/edge/plugin-host/hooked-operations.ts";
 import { OperationLatency } from "../src/edge/telemetry/operation-latency.ts";
+import { createRecorder } from "../src/edge/telemetry/operation-recorder.ts";
 import { Usage } from "../src/edge/usage/usage.ts";
 import { UsageCounters } from "../src/edge/usage/usage-counters.ts";
 import { UsageShipper } from "../src/edge/usage/usage-shipper.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, ignoreAll, leaseCache } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -49,19 +51,23 @@ export async function run(context: BenchContext): Promise<Row[]> {
   context.cleanUp(() => shipper.close(0));
   const usage = new Usage({ clock: systemClock, edgeId: "bench", audited: "failures", counters, shipper });
   const noHooks = new HookRunner([], systemClock, { info() {}, warn() {}, error() {} });
-  const bare = { access: allowAll, leases, usage: ignoreUsage };
+  const bare = { access: allowAll, leases, recorder: ignoreAll };
+  const latency = new OperationLatency();
+  const counting: Recorder = { ...ignoreAll, record: (...call) => usage.record(...call) };
+  const measuring = createRecorder({ record: () => undefined }, latency);
+  const hooks = createOperationHooks(noHooks);
   const candidates = {
-    without: createOrchestrator(bare),
-    policy: createOrchestrator({ ...bare, access: policy }),
-    "usage count": createOrchestrator({ ...bare, usage }),
-    metrics: timed(createOrchestrator(bare), new OperationLatency()),
-    "hooks absent": createHookedOrchestrator(bare, noHooks),
-    all: timed(createHookedOrchestrator({ access: policy, leases, usage }, noHooks), new OperationLatency()),
+    without: createOperations(bare),
+    policy: createOperations({ ...bare, access: policy }),
+    "usage count": createOperations({ ...bare, recorder: counting }),
+    metrics: createOperations({ ...bare, recorder: measuring }),
+    "hooks absent": createOperations({ ...bare, hooks }),
+    all: createOperations({ access: policy, leases, recorder: createRecorder(usage, latency), hooks }),
   };
   type Name = keyof typeof candidates;
   const request = { tenant: "tenant-a", service: "billing" };
-  const microseconds = (edge: Orchestrator) => () =>
-    1e6 / ratePerCpuSecond(() => void edge.createKey(PRINCIPAL, request), TURN_MS);
+  const microseconds = (edge: Operations) => () =>
+    1e6 / ratePerCpuSecond(() => void edge.createKey(CALLER, request), TURN_MS);
   const samples = await interleave(
     Object.fromEntries(Object.entries(candidates).map(([name, edge]) => [name, microseconds(edge)])) as Record<
       Name,

@@ -1,11 +1,12 @@
 /** What hooks cost an operation: none registered, ones that answer at once, and ones that answer later. */
 import { systemClock } from "../src/base/time/system-clock.ts";
-import { createHookedOrchestrator } from "../src/edge/operations/hooked-orchestrator.ts";
-import { type CreatedKey, createOrchestrator, type Orchestrator } from "../src/edge/operations/orchestrator.ts";
+import type { CreatedKey, Operations } from "../src/edge/operations/operations.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
 import { HookRunner } from "../src/edge/plugin-host/hook-runner.ts";
+import { createOperationHooks } from "../src/edge/plugin-host/hooked-operations.ts";
 import type { Hooks } from "../src/edge/plugin-host/hooks.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -17,32 +18,31 @@ const SILENT = { info() {}, warn() {}, error() {} };
 const REQUEST = { tenant: "tenant-a", service: "billing" } as const;
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  const parts = { access: allowAll, leases: heldLeases(), usage: ignoreUsage };
-  const hooked = (...hooks: Hooks[]): Orchestrator => {
+  const parts = { access: allowAll, leases: heldLeases(), recorder: ignoreAll };
+  const hooked = (...hooks: Hooks[]): Operations => {
     const registered = hooks.map((each, index) => ({
       name: `hook-${index}`,
       hooks: each,
       onFailure: "refuse" as const,
       timeoutMs: 100,
     }));
-    return createHookedOrchestrator(parts, new HookRunner(registered, systemClock, SILENT));
+    return createOperations({ ...parts, hooks: createOperationHooks(new HookRunner(registered, systemClock, SILENT)) });
   };
   let seen = 0;
   const count = (): void => void seen++;
   const countLater = async (): Promise<void> => void seen++;
   const both = { beforeCreate: count, afterCreate: count, beforeDecrypt: count, afterDecrypt: count };
 
-  const plain = createOrchestrator(parts);
+  const plain = createOperations(parts);
   const none = hooked();
   const before = hooked({ beforeCreate: count, beforeDecrypt: count });
   const around = hooked(both);
   const five = hooked(both, both, both, both, both);
   const later = hooked({ beforeCreate: countLater });
-  const { wrapped } = plain.createKey(PRINCIPAL, REQUEST) as CreatedKey;
+  const { wrapped } = plain.createKey(CALLER, REQUEST) as CreatedKey;
 
-  const create = (edge: Orchestrator) => () => nanoseconds(() => edge.createKey(PRINCIPAL, REQUEST), context.sampleMs);
-  const decrypt = (edge: Orchestrator) => () =>
-    nanoseconds(() => edge.decryptKey(PRINCIPAL, { wrapped }), context.sampleMs);
+  const create = (edge: Operations) => () => nanoseconds(() => edge.createKey(CALLER, REQUEST), context.sampleMs);
+  const decrypt = (edge: Operations) => () => nanoseconds(() => edge.decryptKey(CALLER, { wrapped }), context.sampleMs);
   const samples = await interleave(
     {
       create: create(plain),
@@ -50,7 +50,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
       createBefore: create(before),
       createAround: create(around),
       createFive: create(five),
-      createLater: () => nanosecondsAwaited(() => later.createKey(PRINCIPAL, REQUEST), context.sampleMs),
+      createLater: () => nanosecondsAwaited(() => later.createKey(CALLER, REQUEST), context.sampleMs),
       decrypt: decrypt(plain),
       decryptNone: decrypt(none),
       decryptAround: decrypt(around),

@@ -1,11 +1,12 @@
 /** What it costs that service keys live in memory that only this process can read. */
 
-import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../src/edge/cipher/sessions.ts";
 import type { KeyMemoryKind } from "../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
-import { createOrchestrator } from "../src/edge/operations/orchestrator.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -47,13 +48,13 @@ async function measured(kind: KeyMemoryKind, context: BenchContext) {
   const memory = await openKeyMemory({ choice: kind, expectedKeys: 2, warn: () => {} });
   context.cleanUp(() => memory.close());
   const key = crypto.getRandomValues(new Uint8Array(32));
-  const edge = createOrchestrator({ access: allowAll, leases: heldLeases(memory.store(key)), usage: ignoreUsage });
+  const edge = createOperations({ access: allowAll, leases: heldLeases(memory.store(key)), recorder: ignoreAll });
   const request = { tenant: "tenant-a", service: "billing" };
-  const cipher = createAesGcmCipher();
+  const cipher = createCipher({ adapter: createNodeAdapter() });
   const identity = { ...request, version: 1 };
   const dataKey = new Uint8Array(32);
   return {
-    createKey: () => edge.createKey(PRINCIPAL, request),
+    createKey: () => edge.createKey(CALLER, request),
     session: () => {
       const slot = memory.store(key);
       const session = cipher.begin(identity, slot);

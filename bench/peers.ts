@@ -2,9 +2,10 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createOrchestrator, type DecryptedKey } from "../src/edge/operations/orchestrator.ts";
+import type { Opened } from "../src/edge/operations/operations.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { compare, interleave, median, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
@@ -40,9 +41,9 @@ export async function run(context: BenchContext): Promise<Row[]> {
   }
   for (const [name, how] of NOT_DRIVEN) context.say(`skipped: ${name}. No driver yet, none could be tried: ${how}`);
 
-  const edge = createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage });
+  const edge = createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll });
   const request = { tenant: "tenant-a", service: "billing" };
-  const blob = edge.createKey(PRINCIPAL, request) as { wrapped: Uint8Array };
+  const blob = edge.createKey(CALLER, request) as { wrapped: Uint8Array };
   const run = (script: string) => (): Rates =>
     JSON.parse(execFileSync(node, [script, String(context.sampleMs)], { encoding: "utf8" })) as Rates;
   const figures = (operation: () => void): Figures => ({
@@ -50,9 +51,9 @@ export async function run(context: BenchContext): Promise<Row[]> {
     ...percentiles(operation),
   });
   const own = (): Rates => ({
-    create: figures(() => void edge.createKey(PRINCIPAL, request)),
+    create: figures(() => void edge.createKey(CALLER, request)),
     decrypt: figures(() => {
-      const { plaintext } = edge.decryptKey(PRINCIPAL, blob) as DecryptedKey;
+      const { plaintext } = edge.decryptKey(CALLER, blob) as Opened;
       plaintext.fill(0);
     }),
   });

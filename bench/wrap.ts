@@ -1,11 +1,13 @@
 /** CreateKey and DecryptKey in this process, their lease held, against the processor's own speed at AES-256-GCM. */
 
 import { createCipheriv } from "node:crypto";
-import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
 import { parseBlob } from "../src/edge/cipher/blob.ts";
-import { createOrchestrator, type DecryptedKey } from "../src/edge/operations/orchestrator.ts";
+import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../src/edge/cipher/sessions.ts";
+import type { Opened } from "../src/edge/operations/operations.ts";
+import { createOperations } from "../src/edge/operations/pipeline.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "./harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { opensslGcmPerSecond } from "./harness/openssl.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
@@ -30,16 +32,16 @@ function bareCalls(): void {
 
 export async function run(context: BenchContext): Promise<Row[]> {
   const leases = heldLeases();
-  const edge = createOrchestrator({ access: allowAll, leases, usage: ignoreUsage });
+  const edge = createOperations({ access: allowAll, leases, recorder: ignoreAll });
   const create = { tenant: "tenant-a", service: "billing" };
-  const make = () => edge.createKey(PRINCIPAL, create) as { wrapped: Uint8Array };
+  const make = () => edge.createKey(CALLER, create) as { wrapped: Uint8Array };
 
   const oneSalt = { wrapped: make().wrapped };
   const manySalts = blobsOfManySalts(MANY_SALTS);
   // A fixed shuffle that visits all of them in no order that a cache of the processor could learn.
   let place = 0;
   const open = (request: { wrapped: Uint8Array }) => {
-    const { plaintext } = edge.decryptKey(PRINCIPAL, request) as DecryptedKey;
+    const { plaintext } = edge.decryptKey(CALLER, request) as Opened;
     plaintext.fill(0);
   };
 
@@ -78,7 +80,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   ];
 
   function blobsOfManySalts(count: number): { wrapped: Uint8Array }[] {
-    const cipher = createAesGcmCipher();
+    const cipher = createCipher({ adapter: createNodeAdapter() });
     return Array.from({ length: count }, () => {
       // Each session draws its own salt, as each process of a fleet does.
       const session = leases.begin(cipher);

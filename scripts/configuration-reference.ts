@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { decodingOf, expectedBy } from "../src/base/config/schema-types.ts";
 import { coreConfigurationSchema } from "../src/core/core-configuration.ts";
+import { BUILT_IN_DOORS } from "../src/edge/config/built-in-doors.ts";
 import { configurationSchema } from "../src/edge/config/schema.ts";
 import { loadPlugins } from "../src/edge/plugin-host/loader.ts";
 
@@ -53,7 +54,7 @@ In the tables \`[]\` is an entry of a list, and a key without a default is a mus
 const PLUGIN_INTRODUCTION = `
 ## Sections of plugins
 
-A plugin in \`plugins\` brings sections of its own: for \`key_source\`, \`revocation.transports\`, \`audit.sinks\` or \`hooks\`, by the name that
+A plugin in \`plugins\` brings sections of its own: for \`key_source\`, \`revocation.transports\`, \`audit.sinks\`, \`hooks\` or \`doors\`, by the name that
 \`use\` gives. These come with crypto-edge; the README of each says more.
 `;
 
@@ -85,6 +86,7 @@ export async function configurationReference(): Promise<string> {
       "a revocation transport": plugins.revocationTransports,
       "an audit sink": plugins.auditSinks,
       "a hook": plugins.hooks,
+      "a front door": plugins.doors,
     };
     for (const [kind, contributed] of Object.entries(kinds)) {
       for (const [name, { contribution }] of contributed) {
@@ -115,10 +117,19 @@ function rows(key: string, schema: TSchema, required: boolean): Row[] {
     description: schema.description ?? "",
   });
   if (schema.type === "object" && schema.properties !== undefined) {
-    const inner = Object.entries(schema.properties as Record<string, TSchema>).flatMap(([name, property]) =>
-      rows(`${key}.${name}`, property, (schema.required as string[] | undefined)?.includes(name) === true),
+    // Of a door's settings in a listener's entry the rows under `doors` speak.
+    const doors = key === "listeners[]" ? Object.keys(BUILT_IN_DOORS) : [];
+    const properties = Object.entries(schema.properties as Record<string, TSchema>);
+    const inner = properties.flatMap(([name, property]) =>
+      doors.includes(name)
+        ? []
+        : rows(`${key}.${name}`, property, (schema.required as string[] | undefined)?.includes(name) === true),
     );
     return schema.description === undefined && required ? inner : [own("a section"), ...inner];
+  }
+  if (schema.type === "object" && schema.patternProperties !== undefined) {
+    const inner = Object.values(schema.patternProperties as Record<string, TSchema>);
+    return [own("a section"), ...inner.flatMap((each) => rows(`${key}.NAME`, each, true))];
   }
   if (schema.type === "array") {
     const items = schema.items as TSchema;

@@ -1,27 +1,42 @@
-/** The least around an orchestrator that a bench needs: everything allowed, nothing counted, one lease always held. */
+/** The least around the operations that a bench needs: everything allowed, nothing counted, one lease always held. */
 
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import type { AccessPolicy } from "../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../src/edge/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
 import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/edge/cipher/cipher.ts";
+import { createNodeAdapter } from "../../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../../src/edge/cipher/sessions.ts";
 import type { KeyMemory } from "../../src/edge/key-memory/key-memory.ts";
-import type { UsageRecorder } from "../../src/edge/operations/usage-recorder.ts";
+import type { Caller } from "../../src/edge/operations/operations.ts";
+import type { Recorder } from "../../src/edge/operations/recorder.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
 
-export const allowAll: AccessPolicy = { authorize: () => undefined };
+export const CALLER: Caller = { principal: PRINCIPAL, door: "native", requestId: undefined };
 
-export const ignoreUsage: UsageRecorder = { record: () => undefined };
+export const allowAll: AccessPolicy = { authorize: () => undefined, authorizeAny: () => undefined };
+
+export const ignoreAll: Recorder = { now: () => 0, record: () => undefined, took: () => undefined };
 
 /** Answers every question with one version of `tenant-a`'s `billing`, under a key made up here unless one is given. */
 export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
   const identity = { tenant: "tenant-a", service: "billing", version: 3 };
   const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
-  const held: LeasedVersion = { ...identity, state: "active", session: begin(createAesGcmCipher()) };
-  return { active: () => held, version: () => held, leases: () => [], close: () => held.session.wipe(), begin };
+  const held: LeasedVersion = {
+    ...identity,
+    state: "active",
+    session: begin(createCipher({ adapter: createNodeAdapter() })),
+  };
+  return {
+    active: () => held,
+    version: () => held,
+    versions: () => [{ version: held.version, state: held.state }],
+
+    close: () => held.session.wipe(),
+    begin,
+  };
 }
 
 /** The edge's own cache, over a source that gives every tenant and service a key made up at once, for an hour. */
@@ -37,7 +52,7 @@ export function leaseCache(keyMemory: KeyMemory, maxLeases: number): LeaseCache 
       },
       close: async () => undefined,
     },
-    cipher: createAesGcmCipher(),
+    cipher: createCipher({ adapter: createNodeAdapter() }),
     keyMemory,
     clock: systemClock,
     gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },

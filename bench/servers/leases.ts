@@ -4,8 +4,9 @@
  */
 
 import { openKeyMemory } from "../../src/edge/key-memory/open-key-memory.ts";
-import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../src/edge/operations/orchestrator.ts";
-import { allowAll, ignoreUsage, leaseCache, PRINCIPAL } from "../harness/edge-in-process.ts";
+import type { CreatedKey, Opened } from "../../src/edge/operations/operations.ts";
+import { createOperations } from "../../src/edge/operations/pipeline.ts";
+import { allowAll, CALLER, ignoreAll, leaseCache } from "../harness/edge-in-process.ts";
 import { residentBytesOf } from "../harness/processes.ts";
 
 const { leases, operations, steps } = JSON.parse(process.argv[2]!) as {
@@ -15,7 +16,7 @@ const { leases, operations, steps } = JSON.parse(process.argv[2]!) as {
 };
 const keyMemory = await openKeyMemory({ choice: "auto", expectedKeys: leases, warn: () => undefined });
 const cache = leaseCache(keyMemory, leases + 1);
-const edge = createOrchestrator({ access: allowAll, leases: cache, usage: ignoreUsage });
+const edge = createOperations({ access: allowAll, leases: cache, recorder: ignoreAll });
 const tell = (step: string, done: number): void => {
   Bun.gc(true);
   console.log(JSON.stringify({ step, done, residentBytes: residentBytesOf(process.pid), keyMemory: keyMemory.kind }));
@@ -25,14 +26,14 @@ tell("start", 0);
 for (let index = 0; index < leases; index++) await cache.active(`tenant-${index % 100}`, `service-${index}`);
 tell("held", leases);
 for (let index = 0; index < leases; index++) {
-  await edge.createKey(PRINCIPAL, { tenant: `tenant-${index % 100}`, service: `service-${index}` });
+  await edge.createKey(CALLER, { tenant: `tenant-${index % 100}`, service: `service-${index}` });
 }
 tell("used", leases);
 const key = { tenant: "tenant-0", service: "service-0" };
 for (let step = 1; step <= steps; step++) {
   for (let index = 0; index < operations / steps; index += 2) {
-    const { wrapped } = edge.createKey(PRINCIPAL, key) as CreatedKey;
-    const { plaintext } = edge.decryptKey(PRINCIPAL, { wrapped }) as DecryptedKey;
+    const { wrapped } = edge.createKey(CALLER, key) as CreatedKey;
+    const { plaintext } = edge.decryptKey(CALLER, { wrapped }) as Opened;
     plaintext.fill(0);
   }
   tell("operations", (operations / steps) * step);

@@ -16,9 +16,9 @@ import type { LeaseCache } from "../../src/edge/cache/lease-cache.ts";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "../../src/edge/container.ts";
 import type { KeySource } from "../../src/edge/key-source/key-source.ts";
-import type { Orchestrator } from "../../src/edge/operations/orchestrator.ts";
+import type { Operations } from "../../src/edge/operations/operations.ts";
 import { contribution } from "../../src/edge/plugin-host/plugin.ts";
-import type { RevocationGuard } from "../../src/edge/revocation/guard.ts";
+import type { RevocationGuard } from "../../src/edge/revocation/revocation-guard.ts";
 import type { RevocationSink } from "../../src/edge/revocation/revocation-transport.ts";
 import { machineMs } from "../harness/machine-clock.ts";
 import { residentBytesOf } from "../harness/processes.ts";
@@ -54,7 +54,7 @@ const key = crypto.getRandomValues(new Uint8Array(32));
 
 interface Edge {
   readonly leases: LeaseCache;
-  readonly orchestrator: Orchestrator;
+  readonly operations: Operations;
   readonly guard: RevocationGuard;
   wrapped: Uint8Array;
   /** 0 until then. */
@@ -119,10 +119,10 @@ async function startEdge({ id, cert, key: keyPem }: EdgesOptions["edges"][number
     new AbortController().signal,
   );
   guard = container.resolve(TOKENS.revocationGuard);
-  const orchestrator = container.resolve(TOKENS.orchestrator);
+  const operations = container.resolve(TOKENS.operations);
   const edge: Edge = {
     leases: container.resolve(TOKENS.leaseCache),
-    orchestrator,
+    operations,
     guard,
     wrapped: new Uint8Array(),
     refusedAtMs: 0,
@@ -192,7 +192,10 @@ function ask(edge: Edge): void {
   };
   round.requests++;
   try {
-    const answer = edge.orchestrator.decryptKey(PRINCIPAL, { wrapped: edge.wrapped });
+    const answer = edge.operations.decryptKey(
+      { principal: PRINCIPAL, door: "native", requestId: undefined },
+      { wrapped: edge.wrapped },
+    );
     if (answer instanceof Promise) answer.then(served, refused);
     else served();
   } catch (error) {
@@ -268,7 +271,12 @@ say({ ready: { residentBytes: residentBytesOf(process.pid) } });
 for await (const line of createInterface({ input: process.stdin })) {
   const { service } = JSON.parse(line) as { service: string };
   for (const edge of edges) {
-    edge.wrapped = (await edge.orchestrator.createKey(PRINCIPAL, { tenant: TENANT, service })).wrapped;
+    edge.wrapped = (
+      await edge.operations.createKey(
+        { principal: PRINCIPAL, door: "native", requestId: undefined },
+        { tenant: TENANT, service },
+      )
+    ).wrapped;
   }
   // What making these keys left behind is no part of what is measured.
   edenGC();

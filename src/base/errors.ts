@@ -84,6 +84,12 @@ export const HTTP_ERRORS = {
     when: "The path takes another method.",
     whatToDo: "The operations take `POST`.",
   },
+  unsupported_media_type: {
+    status: 415,
+    when: "The body is not JSON by its `content-type`, or it is encoded (`content-encoding`).",
+    whatToDo:
+      "Send `content-type: application/json`, or `application/octet-stream` where a batch takes bytes; compress nothing.",
+  },
   misdirected_request: {
     status: 421,
     when: "A listener on loopback was called under another name.",
@@ -103,10 +109,20 @@ export const HTTP_ERRORS = {
 
 export type HttpErrorCode = keyof typeof HTTP_ERRORS;
 
-/** The HTTP status of each code of an operation. */
-export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = Object.fromEntries(
-  Object.entries(ERRORS).map(([code, { status }]) => [code, status]),
-) as Record<ErrorCode, number>;
+/** Why a listener turns a request away before there is an operation. */
+export type RequestErrorCode = Exclude<HttpErrorCode, "internal_error">;
+
+/** The HTTP status of each code. */
+export const HTTP_STATUS: Readonly<Record<ErrorCode | RequestErrorCode, number>> = Object.fromEntries(
+  Object.entries({ ...ERRORS, ...HTTP_ERRORS }).map(([code, { status }]) => [code, status]),
+) as Record<ErrorCode | RequestErrorCode, number>;
+
+/** The codes that an operation can end with. */
+export const ERROR_CODES = Object.keys(ERRORS) as readonly ErrorCode[];
+
+export function isOperationCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
 
 export interface ErrorOptionsWithRetry {
   /** When asking again can help: after this many milliseconds. */
@@ -131,7 +147,7 @@ export abstract class CodedError<Code extends string> extends Error {
 }
 
 /**
- * The error of an operation. Its message says what to do, and never holds a key, a blob, a context value or a token.
+ * The error of an operation, or of a request that a listener turns away. Its message says what to do, and never holds a key, a blob, a context value or a token.
  *
  * @example
  * try {
@@ -141,7 +157,7 @@ export abstract class CodedError<Code extends string> extends Error {
  *   else throw error;
  * }
  */
-export class CryptoEdgeError extends CodedError<ErrorCode> {
+export class CryptoEdgeError extends CodedError<ErrorCode | RequestErrorCode> {
   override readonly name: string = "CryptoEdgeError";
 
   get status(): number {

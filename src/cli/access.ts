@@ -1,10 +1,8 @@
 /** `crypto-edge access explain`: which rule decides. */
 import type { Command } from "commander";
 import { isName } from "../base/names.ts";
-import type { Operation } from "../edge/access/access-policy.ts";
+import { OPERATIONS, type Operation } from "../edge/access/access-policy.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
-
-const OPERATIONS: readonly string[] = ["create", "decrypt", "rewrap"] satisfies Operation[];
 
 export function registerAccess(program: Command): void {
   program
@@ -51,5 +49,5 @@ interface ExplainOptions {
 }
 
 function isOperation(text: string): text is Operation {
-  return OPERATIONS.includes(text);
+  return (OPERATIONS as readonly string[]).includes(text);
 }

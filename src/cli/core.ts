@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
+import { refuseHostileEnvironment } from "./hostile-environment.ts";
 
 interface AdminOptions {
   readonly url: string;
@@ -42,6 +43,7 @@ Examples:
     .requiredOption("-c, --config <file>", "the YAML configuration (docs/core.md)")
     .addHelpText("after", "\nExample:\n  crypto-edge core serve --config core.yaml\n\nSIGHUP reloads the certificates.")
     .action(async (options: { config: string }) => {
+      refuseHostileEnvironment();
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const stopped = stopSignal();

@@ -1,4 +1,5 @@
-/** `crypto-edge plugin check DIR`, `crypto-edge plugin new NAME` */
+/** `crypto-edge plugin check DIR`, `crypto-edge plugin new NAME`, `crypto-edge plugin run FILE …` */
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
@@ -24,6 +25,22 @@ export function registerPlugin(program: Command): void {
       const totals = totalsOf(report);
       console.log(options.json ? JSON.stringify({ ...report, totals }, null, 2) : printReport(report));
       if (totals.broken > 0) process.exitCode = EXIT_FAILED;
+    });
+
+  plugin
+    .command("run")
+    .argument("<file>", "a script of a plugin, such as plugins/pkcs11/keys.ts")
+    .argument("[arguments...]", "given to the script as they are")
+    .description("run a plugin's own script by this program, without fetching any package")
+    .allowUnknownOption()
+    .helpOption(false)
+    .addHelpText("after", "\nExample:\n  crypto-edge plugin run plugins/pkcs11/keys.ts --help")
+    .action(async (file: string) => {
+      const path = resolve(file);
+      const { argv } = process;
+      // What follows the file is the script's own, also where it looks like an option of this program.
+      process.argv = [argv[0]!, path, ...argv.slice(argv.indexOf(file, argv.indexOf("run")) + 1)];
+      await import(path);
     });
 
   plugin

@@ -81,7 +81,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       return {
         active: (tenant, service) => (turn++ % 2 === 0 ? cache : second).active(tenant, service),
         version: (tenant, service, version) => (turn++ % 2 === 0 ? cache : second).version(tenant, service, version),
-        leases: () => cache.leases(),
+        versions: (tenant, service) => cache.versions(tenant, service),
         close: () => cache.close(),
       };
     },
@@ -107,7 +107,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       dropAll: (reason) => cache.dropAll(reason),
       renew: (tenant, service) => cache.renew(tenant, service),
       renewAll: () => cache.renewAll(),
-      lowestRevocationSeq: (log) => cache.lowestRevocationSeq(log),
     }),
   },
   {
@@ -154,8 +153,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     foundAs: /too many calls/,
     options: (options) => ({
       ...options,
-      calls: { failuresToOpen: Number.POSITIVE_INFINITY, fruitlessBurst: 1e9, fruitlessPerSecond: 1e9 },
-      tuning: { retryBaseMs: 1, retryMaxMs: 1 },
+      calls: { failuresToOpen: Number.POSITIVE_INFINITY, missBudget: { perSecond: 1e9, burst: 1e9 } },
+      tuning: { retry: { firstMs: 1, maxMs: 1 } },
     }),
   },
   {
@@ -187,7 +186,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         return version === undefined ? cache.active(tenant, service) : cache.version(tenant, service, version);
       },
       version: (tenant, service, version) => cache.version(tenant, service, version),
-      leases: () => cache.leases(),
+      versions: (tenant, service) => cache.versions(tenant, service),
       close: () => cache.close(),
     }),
   },

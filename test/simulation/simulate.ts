@@ -205,7 +205,7 @@ class World {
     });
   }
 
-  /** What the orchestrator does: the lease, at once or later, and its use in the same turn. `version` 0 is the active one. */
+  /** What the operations do: the lease, at once or later, and its use in the same turn. `version` 0 is the active one. */
   #ask(
     edge: SimulatedEdge,
     tenant: string,

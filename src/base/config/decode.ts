@@ -2,11 +2,11 @@
  * Checks a value against its schema and turns it into the program's own types, telling every mistake at once: where, what
  * was expected, and the nearest valid name.
  */
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
+import { readFileLine } from "../read-file.ts";
 import { decodingOf, expectedBy, type HostAndPort } from "./schema-types.ts";
 
 /** A place in a configuration: keys and indexes from the root. */
@@ -45,7 +45,13 @@ export function decodeConfiguration(
 
   if (schema.type === "object") {
     if (!isRecord(value)) return wrong();
-    if (schema.properties === undefined) return decodeRecord(schema, value, decode);
+    if (schema.properties === undefined) {
+      for (const key of Object.keys(value)) {
+        const problem = keyProblem(schema, key);
+        if (problem !== undefined) problems.push({ path: [...path, key], message: problem });
+      }
+      return decodeRecord(schema, value, decode);
+    }
     const properties = schema.properties as Record<string, TSchema>;
     const result: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
@@ -90,6 +96,14 @@ function decodeRecord(
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(inner, item, key)]));
 }
 
+/** Of a section whose keys are the user's own: they have a form. */
+function keyProblem(schema: TSchema, key: string): string | undefined {
+  const patterns = Object.keys((schema.patternProperties ?? {}) as object);
+  if (patterns.length === 0 || patterns.some((pattern) => new RegExp(pattern).test(key))) return undefined;
+  const { expectedKey = "another form" } = schema as { expectedKey?: string };
+  return `a key here is ${expectedKey}`;
+}
+
 function decodeText(schema: TSchema, value: unknown, environment: DecodingEnvironment): unknown {
   const text = value as string;
   switch (decodingOf(schema)) {
@@ -131,11 +145,7 @@ function decodeAddress(text: string): HostAndPort {
 }
 
 function readSecret(file: string): string {
-  try {
-    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
-  } catch (error) {
-    throw new Error(`the secret's file cannot be read: ${messageOf(error)}`);
-  }
+  return readFileLine(file, "the secret's file");
 }
 
 /** Of several shapes, the one whose check passes, else the object that shares most keys, so that its own mistakes are told. */

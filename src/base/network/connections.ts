@@ -11,6 +11,8 @@ export interface ConnectionActivity {
   answerWaits(): void;
   /** Answered or given up. */
   requestEnded(): void;
+  /** For one whose requests nobody counts: how many bytes have come on it, so that it is idle only while that number stays. */
+  measure(bytesRead: () => number): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
   lastAnswered(): void;
   /** The server is closing: the answer in the making is the connection's last. */
@@ -31,6 +33,9 @@ export interface Connection<Peer> {
   inFlight: number;
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
+  /** Where nobody counts its requests, and how many there were at the last sweep. */
+  bytesRead: (() => number) | undefined;
+  bytesSeen: number;
   /** Since when an answer waits to be read. */
   waitsSinceMs: number | undefined;
   /** When this side ended it. */
@@ -72,6 +77,8 @@ export class Connections<Peer> {
       peer,
       inFlight: 0,
       idleSinceMs: performance.now(),
+      bytesRead: undefined,
+      bytesSeen: 0,
       waitsSinceMs: undefined,
       endedAtMs: undefined,
       bodies: new Map(),
@@ -101,6 +108,9 @@ export class Connections<Peer> {
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;
         connection.idleSinceMs = performance.now();
+      },
+      measure(bytesRead) {
+        connection.bytesRead = bytesRead;
       },
       lastAnswered() {
         connection.endedAtMs ??= performance.now();
@@ -140,7 +150,11 @@ export class Connections<Peer> {
     // The process itself was held up: what seems overdue may lie in the kernel, not yet read.
     if (isLate) return;
     const { idleTimeoutMs, bodyTimeoutMs } = this.#limits;
-    for (const { socket, peer, inFlight, idleSinceMs, waitsSinceMs, endedAtMs, bodies } of this.#open) {
+    for (const connection of this.#open) {
+      const bytes = connection.bytesRead?.() ?? 0;
+      if (bytes !== connection.bytesSeen) connection.idleSinceMs = nowMs;
+      connection.bytesSeen = bytes;
+      const { socket, peer, inFlight, idleSinceMs, waitsSinceMs, endedAtMs, bodies } = connection;
       let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
       overdue ||= waitsSinceMs !== undefined && nowMs - waitsSinceMs > idleTimeoutMs;
       overdue ||= endedAtMs !== undefined && nowMs - endedAtMs > LINGER_MS;

@@ -76,6 +76,8 @@ export interface Http1Socket {
   destroy(): void;
   pause(): void;
   resume(): void;
+  /** Undefined on a Unix socket. */
+  readonly remoteAddress?: string | undefined;
   on(event: "data", listener: (bytes: Buffer) => void): unknown;
   on(event: "close" | "end" | "drain", listener: () => void): unknown;
   readonly destroyed: boolean;
@@ -455,7 +457,7 @@ function currentDateLine(): string {
   const nowS = Math.floor(Date.now() / 1000);
   if (nowS !== dateAtS) {
     dateAtS = nowS;
-    dateLine = `date: ${new Date(nowS * 1000).toUTCString()}\r\n`;
+    dateLine = `Date: ${new Date(nowS * 1000).toUTCString()}\r\n`;
   }
   return dateLine;
 }
@@ -464,18 +466,19 @@ function currentDateLine(): string {
 function writeAnswer(socket: Http1Socket, answer: Http1Answer, keepAlive: boolean, asHead: boolean): boolean {
   const { status, headers, body } = answer;
   let text = `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? "Status"}\r\n${currentDateLine()}`;
-  for (const name in headers) if (name !== "content-length") text += `${name}: ${headers[name]}\r\n`;
-  if (!keepAlive) text += "connection: close\r\n";
+  for (const name in headers)
+    if (name !== "content-length" && name !== "Content-Length") text += `${name}: ${headers[name]}\r\n`;
+  if (!keepAlive) text += "Connection: close\r\n";
   // What a GET would be answered with may be known without its body.
-  const length = asHead ? headers["content-length"] : undefined;
-  if (length !== undefined) return socket.write(`${text}content-length: ${length}\r\n\r\n`, "latin1");
+  const length = asHead ? (headers["content-length"] ?? headers["Content-Length"]) : undefined;
+  if (length !== undefined) return socket.write(`${text}Content-Length: ${length}\r\n\r\n`, "latin1");
   if (typeof body === "string") {
     const isAscii = Buffer.byteLength(body) === body.length;
     if (isAscii) {
-      return socket.write(`${text}content-length: ${body.length}\r\n\r\n${asHead ? "" : body}`, "latin1");
+      return socket.write(`${text}Content-Length: ${body.length}\r\n\r\n${asHead ? "" : body}`, "latin1");
     }
   }
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
-  const flowing = socket.write(`${text}content-length: ${bytes.length}\r\n\r\n`, "latin1");
+  const flowing = socket.write(`${text}Content-Length: ${bytes.length}\r\n\r\n`, "latin1");
   return asHead || bytes.length === 0 ? flowing : socket.write(bytes);
 }

@@ -1,6 +1,5 @@
-import { problemAnswer } from "../../edge/listeners/speak-http1.ts";
-import type { Http1Answer, Http1Head } from "./http1.ts";
-import { problem } from "./problem.ts";
+import { CryptoEdgeError } from "../errors.ts";
+import type { Http1Head } from "./http1.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
@@ -12,7 +11,7 @@ export function isLoopback(host: string): boolean {
  * For a listener on loopback: refuses requests that name another host. A browser on this machine can be led to send those
  * by a page whose own name was made to point at 127.0.0.1 (DNS rebinding); it could then read the answers.
  */
-export function createHostCheck(): (head: Http1Head) => Http1Answer | undefined {
+export function createHostCheck(): (head: Http1Head) => CryptoEdgeError | undefined {
   let seen: string | undefined;
   return ({ headers }) => {
     const host = headers.fields.get("host");
@@ -22,6 +21,6 @@ export function createHostCheck(): (head: Http1Head) => Http1Answer | undefined 
       return undefined;
     }
     const sentence = "This listener is for this machine: call it as localhost, 127.0.0.1 or [::1].";
-    return problemAnswer(problem(421, "misdirected_request", sentence));
+    return new CryptoEdgeError("misdirected_request", sentence);
   };
 }

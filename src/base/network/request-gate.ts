@@ -2,7 +2,8 @@
  * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
  * in stays quick. One gate for each listener.
  */
-import { type Problem, problem, responseOf, writeProblem } from "./problem.ts";
+import { CryptoEdgeError } from "../errors.ts";
+import { responseOf, writeError } from "./problem.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;
@@ -16,12 +17,6 @@ export interface GateLimits {
 export interface CallerLoad {
   requests: number;
   bytes: number;
-}
-
-/** A request that is turned away. */
-export interface GateRefusal {
-  readonly details: Problem;
-  readonly retryAfterMs?: number;
 }
 
 const RETRY_AFTER_MS = 1_000;
@@ -42,7 +37,7 @@ export class RequestGate {
   }
 
   /** Undefined: let in. `weight`: the body's length, 0 where it is not known yet. Then `leave` is called once with the newest. */
-  enter(caller: CallerLoad, weight: number): GateRefusal | undefined {
+  enter(caller: CallerLoad, weight: number): CryptoEdgeError | undefined {
     const limits = this.#limits;
     if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
     if (caller.requests >= limits.requestsPerCallerMax) {
@@ -60,7 +55,7 @@ export class RequestGate {
   }
 
   /** The weight of one that was let in goes from one number to a larger; not so when it is refused. */
-  grow(caller: CallerLoad, from: number, to: number): GateRefusal | undefined {
+  grow(caller: CallerLoad, from: number, to: number): CryptoEdgeError | undefined {
     const bytes = counted(to) - counted(from);
     if (bytes <= 0) return undefined;
     if (caller.bytes + bytes > this.#callerBytesMax) return limited(TOO_MANY_BYTES);
@@ -94,20 +89,23 @@ function counted(weight: number): number {
   return weight > SMALL_BODY_BYTES ? weight : 0;
 }
 
-function limited(what: string): GateRefusal {
-  const details = problem(429, "rate_limited", `${what}. Ask again after the time in Retry-After.`);
-  return { details, retryAfterMs: RETRY_AFTER_MS };
+function limited(what: string): CryptoEdgeError {
+  return new CryptoEdgeError("rate_limited", `${what}. Ask again after the time in Retry-After.`, {
+    retryAfterMs: RETRY_AFTER_MS,
+  });
 }
 
-export const TOO_LARGE: GateRefusal = {
-  details: problem(413, "too_large", "The request's body is too long. Split the batch, or raise limits.max_body."),
-};
+export const TOO_LARGE = new CryptoEdgeError(
+  "too_large",
+  "The request's body is too long. Split the batch, or raise limits.max_body.",
+);
 
-export function overloaded(what: string): GateRefusal {
-  const details = problem(503, "overloaded", `${what}. Ask again after the time in Retry-After.`);
-  return { details, retryAfterMs: RETRY_AFTER_MS };
+export function overloaded(what: string): CryptoEdgeError {
+  return new CryptoEdgeError("overloaded", `${what}. Ask again after the time in Retry-After.`, {
+    retryAfterMs: RETRY_AFTER_MS,
+  });
 }
 
-export function answerRefusal({ details, retryAfterMs }: GateRefusal): Response {
-  return responseOf(writeProblem(details, retryAfterMs));
+export function answerRefusal(error: CryptoEdgeError): Response {
+  return responseOf(writeError(error));
 }

@@ -1,10 +1,14 @@
 /** What names a request in the log, the audit and the answer: a request id, and the W3C trace that it belongs to. */
-import type { RequestId } from "../../edge/operations/usage-recorder.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 /** W3C Trace Context, "traceparent": version 00, and later ones that begin alike. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/;
 const NO_ID = /^0+$/;
+
+/** A request's name, for log and audit: what `toString` answers, looked for only when someone wants to know. */
+export interface RequestId {
+  toString(): string;
+}
 
 /** Random, so that it tells no caller how many others there are. */
 export function newRequestId(): string {

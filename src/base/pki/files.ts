@@ -1,7 +1,9 @@
 /** Certificates and keys as files of one folder: `<name>.pem`, and `<name>.key` that only its owner may read. */
 import { randomBytes } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { messageOf } from "../errors.ts";
+import { readFileText } from "../read-file.ts";
 import { type Authority, type CertificateAndKey, openAuthority, PkiError } from "./authority.ts";
 
 export interface WrittenFiles {
@@ -88,11 +90,9 @@ function makeDirectory(directory: string): void {
 
 function read(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return readFileText(file);
   } catch (error) {
-    throw new PkiError(
-      `${file} can't be read (${(error as NodeJS.ErrnoException).code}): check the path and its permissions`,
-    );
+    throw new PkiError(messageOf(error), { cause: error });
   }
 }
 

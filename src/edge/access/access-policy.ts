@@ -1,7 +1,13 @@
 /** Who may do what: the port of the policy. Asked before anything is derived, cached or fetched. */
 import type { Principal } from "./principal.ts";
 
-export type Operation = "create" | "decrypt" | "rewrap";
+/**
+ * What policies allow. `create`, `decrypt` and `rewrap` are about data keys that the edge makes (`decrypt` and `rewrap` about
+ * values, too); `encrypt` is about bytes that the caller chose: whoever may choose them can do more than `create`.
+ */
+export const OPERATIONS = ["create", "decrypt", "rewrap", "encrypt"] as const;
+
+export type Operation = (typeof OPERATIONS)[number];
 
 export interface AccessPolicy {
   /**
@@ -11,4 +17,11 @@ export interface AccessPolicy {
    * @throws {CryptoEdgeError} `access_denied`, the same whether or not the tenant exists; `rate_limited`.
    */
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count?: number): void;
+
+  /**
+   * Returns when the principal may do anything at all with this service key. Takes nothing from a rate limit.
+   *
+   * @throws {CryptoEdgeError} `access_denied`
+   */
+  authorizeAny(principal: Principal, tenant: string, service: string): void;
 }

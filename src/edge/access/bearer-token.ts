@@ -3,7 +3,6 @@
  * Kubernetes. Verified by signature, issuer, audience and time; what was verified is remembered for a while.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
@@ -13,6 +12,7 @@ import {
   jwtVerify,
 } from "jose";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "./principal.ts";
 
@@ -131,7 +131,7 @@ function loadKeySet(place: string): JWTVerifyGetKey {
     return createRemoteJWKSet(url, { timeoutDuration: 5_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 });
   }
   try {
-    const set = JSON.parse(readFileSync(place, "utf8")) as JSONWebKeySet;
+    const set = JSON.parse(readFileText(place)) as JSONWebKeySet;
     return createLocalJWKSet(set);
   } catch (error) {
     throw new Error(`${place}: not a JWK set that can be read: ${messageOf(error)}`);

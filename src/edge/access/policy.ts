@@ -10,10 +10,10 @@
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
-import type { AccessPolicy, Operation } from "./access-policy.ts";
+import { type AccessPolicy, OPERATIONS, type Operation } from "./access-policy.ts";
 import { compileGlobs, type Matcher } from "./glob.ts";
 import type { Principal } from "./principal.ts";
-import { principalId } from "./principal-id.ts";
+import { hasKindPrefix, principalId } from "./principal-id.ts";
 
 /** One entry of `policies:`. All lists hold patterns in which `*` stands for any characters. */
 export interface PolicyRule {
@@ -111,11 +111,21 @@ export class Policy implements AccessPolicy {
   }
 
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count = 1): void {
-    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
-    const decisions = view.byTenant.get(tenant)?.get(service) ?? this.#decide(view, tenant, service);
-    const grant = decisions[operation];
+    const grant = this.#decisions(principal, tenant, service)[operation];
     if (grant === undefined) throw new CryptoEdgeError("access_denied", DENIED);
     if (grant.principalBucket !== undefined || grant.tenantBucket !== undefined) takeFrom(grant, count);
+  }
+
+  authorizeAny(principal: Principal, tenant: string, service: string): void {
+    const decisions = this.#decisions(principal, tenant, service);
+    if (OPERATIONS.every((operation) => decisions[operation] === undefined)) {
+      throw new CryptoEdgeError("access_denied", DENIED);
+    }
+  }
+
+  #decisions(principal: Principal, tenant: string, service: string): Decisions {
+    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
+    return view.byTenant.get(tenant)?.get(service) ?? this.#decide(view, tenant, service);
   }
 
   /** Which rule decides. Takes nothing from any rate limit. */
@@ -167,7 +177,12 @@ export class Policy implements AccessPolicy {
       if (rule === undefined || rule.deny) return undefined;
       return { principalBucket: rule.principalBuckets?.get(view.id), tenantBucket: rule.tenantBuckets?.get(tenant) };
     };
-    const decisions: Decisions = { create: grant("create"), decrypt: grant("decrypt"), rewrap: grant("rewrap") };
+    const decisions: Decisions = {
+      create: grant("create"),
+      decrypt: grant("decrypt"),
+      rewrap: grant("rewrap"),
+      encrypt: grant("encrypt"),
+    };
     if (view.count >= DECISIONS_PER_PRINCIPAL_MAX) this.#forget(view);
     if (this.#remembered >= DECISIONS_MAX) for (const each of this.#views.values()) this.#forget(each);
     let byService = view.byTenant.get(tenant);
@@ -280,7 +295,7 @@ function principalProblem(pattern: string, listenerPrincipals: readonly string[]
   if (/[^\x21-\x7e]/.test(pattern) && !pattern.startsWith("cn:")) {
     return `"${pattern}" matches no one: a principal has no spaces or control characters`;
   }
-  if (pattern.includes("*") || /^(spiffe:\/\/|dns:|cn:|token:)/.test(pattern)) return undefined;
+  if (pattern.includes("*") || hasKindPrefix(pattern)) return undefined;
   if (listenerPrincipals.includes(pattern)) return undefined;
   const known = listenerPrincipals.length === 0 ? "none is named" : `named are ${listenerPrincipals.join(", ")}`;
   return (

@@ -1,10 +1,10 @@
 /**
- * The lease cache: the port that the orchestrator and the revocation guard see. Adapters: the TTL lease cache beside it.
+ * The lease cache: the port that the operations and the revocation guard see. Adapters: the TTL lease cache beside it.
  */
 import type { WrappingSession } from "../cipher/cipher.ts";
 import type { LeasableState } from "../key-source/key-source.ts";
 
-/** What the orchestrator asks of the cache. */
+/** What the operations ask of the cache. */
 export interface LeaseCache {
   /**
    * The active version of a service key, to wrap under. On a hit the answer is the value itself, synchronously: no
@@ -20,8 +20,8 @@ export interface LeaseCache {
   /** The given version, to unwrap under; fetched alone, once, when the lease lacks it. Otherwise as `active`. */
   version(tenant: string, service: string, version: number): LeasedVersion | Promise<LeasedVersion>;
 
-  /** Every lease held, for status; a copy. */
-  leases(): LeaseStatus[];
+  /** The versions of the lease that is held on a service key, whatever their state; none where no lease is held. A copy. */
+  versions(tenant: string, service: string): LeaseStatus["versions"];
 
   /** Wipes every key; nothing is served afterwards. */
   close(): void;
@@ -60,8 +60,6 @@ export interface LeaseControl {
   renew(tenant: string, service: string): void;
   /** Renews every lease early, in the background, spread and bounded (silence of the transports). */
   renewAll(): void;
-  /** The lowest `revocationSeq` of the leases held in `log`; undefined when none is held. */
-  lowestRevocationSeq(log: string): number | undefined;
 }
 
 /** A version, a whole service (no version), or a whole tenant (no service). */

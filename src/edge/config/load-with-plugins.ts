@@ -4,14 +4,18 @@ import type { ConfigurationPath } from "../../base/config/decode.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
+import { PluginError } from "../plugin-host/plugin-error.ts";
+import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
 import { type ConfigurationError, readConfiguration } from "./load.ts";
-import type { Configuration } from "./schema.ts";
+import { type Configuration, LISTENER_KEYS } from "./schema.ts";
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
   /** The folder that relative paths start from. */
   readonly directory: string;
   readonly plugins: LoadedPlugins;
+  /** What is no mistake, but may surprise: for the log at start. */
+  readonly notes?: readonly string[];
   /** The error that says what is wrong at a place of the file. */
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
@@ -32,8 +36,21 @@ export async function loadConfiguration(
     revocationTransports: sections(plugins.revocationTransports),
     auditSinks: sections(plugins.auditSinks),
     hooks: sections(plugins.hooks),
+    doors: doorEntries(plugins),
   });
-  return { configuration, directory: source.directory, plugins, errorAt: source.errorAt };
+  return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
+}
+
+/** @throws {PluginError} for a name that is the edge's own */
+function doorEntries({ doors }: LoadedPlugins): Record<string, DoorEntry> {
+  const entries: Record<string, DoorEntry> = {};
+  for (const [name, { from, contribution }] of doors) {
+    if (name === NATIVE_DOOR || Object.hasOwn(BUILT_IN_DOORS, name) || LISTENER_KEYS.includes(name)) {
+      throw new PluginError("name_taken", from.path, `doors.${name}: the name is the edge's own. Choose another.`);
+    }
+    entries[name] = { transport: contribution.transport, section: contribution.configuration };
+  }
+  return entries;
 }
 
 function sections(

@@ -1,5 +1,4 @@
 /** From a YAML file and the environment to a checked configuration, or to every mistake in it, by line. */
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
@@ -10,15 +9,16 @@ import {
   isRecord,
   nearestName,
 } from "../../base/config/decode.ts";
+import { isOfCommands, isServiceVariable } from "../../base/config/environment.ts";
 import { messageOf } from "../../base/errors.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
+import { readFileText } from "../../base/read-file.ts";
 import { checkPolicies } from "../access/policy.ts";
+import { chooseDoorSections } from "./door-sections.ts";
 import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
 
 const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
-/** The edge that `seal`, `open` and `status` call: nothing of a configuration. */
-const CALLED_EDGE = "CRYPTO_EDGE_URL";
 
 /** Everything that is wrong with a configuration, one line each: `FILE:LINE:COLUMN: path: what is wrong`. */
 export class ConfigurationError extends Error {
@@ -37,6 +37,8 @@ export interface ConfigurationSource {
   readonly directory: string;
   /** The `plugins` list as far as it can be read, for loading before the check. */
   readonly plugins: readonly unknown[];
+  /** What is no mistake, but may surprise: for the log. Complete after `check`. */
+  readonly notes: readonly string[];
   /** @throws {ConfigurationError} with every mistake. */
   check(contributed?: ContributedSections): Configuration;
   /** The error that says what is wrong at a place of the file. */
@@ -51,9 +53,9 @@ export interface ConfigurationSource {
 export function readConfiguration(file: string, environment: NodeJS.ProcessEnv = process.env): ConfigurationSource {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readFileText(file);
   } catch (error) {
-    throw new ConfigurationError([`${file}: cannot be read: ${messageOf(error)}. Give the path with --config FILE.`]);
+    throw new ConfigurationError([`${messageOf(error)}, and give it with --config FILE.`]);
   }
   return parseConfiguration(text, file, environment);
 }
@@ -76,6 +78,7 @@ export function parseConfiguration(
   }
   const directory = dirname(resolve(file));
   const value: unknown = document.toJS() ?? {};
+  const ignored: string[] = [];
   const describe = (problem: ConfigurationProblem, origins?: ReadonlyMap<string, string>): string => {
     const path = showPath(problem.path);
     const place = origins?.get(path) ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
@@ -88,13 +91,20 @@ export function parseConfiguration(
     check(contributed = NO_CONTRIBUTIONS) {
       const schema = configurationSchema(contributed);
       const problems: ConfigurationProblem[] = [];
-      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems) : undefined;
+      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems, ignored) : undefined;
       const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
       if (problems.length === 0) problems.push(...crossChecks(configuration));
+      if (problems.length === 0) problems.push(...chooseDoorSections(configuration, contributed.doors, directory));
       if (problems.length > 0) {
         throw new ConfigurationError(problems.map((problem) => describe(problem, origins)));
       }
       return configuration;
+    },
+    get notes() {
+      if (ignored.length === 0) return [];
+      return [
+        `these variables of the environment were set by Kubernetes for its Services, and configure nothing: ${ignored.join(", ")}`,
+      ];
     },
     errorAt: (path, message) => new ConfigurationError([describe({ path, message })]),
   };
@@ -154,6 +164,14 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
     problems.push({ path: ["policies", ruleIndex, key], message });
   }
   listeners.forEach((listener, index) => {
+    if ("client_certificates" in listener) {
+      if ((listener.client_ca === undefined) === (listener.client_certificates === "verified")) {
+        problems.push({
+          path: ["listeners", index],
+          message: '"client_ca" names who signs client certificates: give it, or let "any" in by client_certificates',
+        });
+      }
+    }
     if ("http" in listener && !isLoopback(listener.http.host)) {
       problems.push({
         path: ["listeners", index, "http"],
@@ -170,12 +188,17 @@ function overlayEnvironment(
   value: Record<string, unknown>,
   environment: NodeJS.ProcessEnv,
   problems: ConfigurationProblem[],
+  ignored: string[],
 ): Map<string, string> {
   const known = scalarPaths(schema);
   const origins = new Map<string, string>();
   for (const [variable, text] of Object.entries(environment)) {
-    if (!variable.startsWith(ENVIRONMENT_PREFIX) || variable === CALLED_EDGE || text === undefined) continue;
+    if (!variable.startsWith(ENVIRONMENT_PREFIX) || isOfCommands(variable) || text === undefined) continue;
     const path = known.get(variable);
+    if (path === undefined && isServiceVariable(variable, text)) {
+      ignored.push(variable);
+      continue;
+    }
     if (path === undefined) {
       const nearest = nearestName(variable, [...known.keys()]);
       origins.set("", "environment");

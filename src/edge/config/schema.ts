@@ -4,7 +4,9 @@
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
+import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
+import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -65,15 +67,6 @@ const Status = (served: boolean) =>
     description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
   });
 
-const HttpListener = Section(
-  {
-    http: Address({ description: "Plain HTTP on this loopback address." }),
-    principal: ListenerPrincipal(),
-    status: Status(true),
-  },
-  { title: "http" },
-);
-
 const TokenIssuerSection = Section(
   {
     issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
@@ -87,65 +80,111 @@ const TokenIssuerSection = Section(
   { title: "token issuer" },
 );
 
-const HttpsListener = Section(
-  {
-    https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
-    cert: Path({ description: "The server's certificate and its chain (PEM)." }),
-    key: Path({ description: "The private key (PEM) of that certificate." }),
-    client_ca: Path({ description: "The authorities (PEM) that client certificates must come from." }),
-    client_crl: Type.Array(Path(), {
-      default: [],
-      description: "Revocation lists (PEM or DER) of those authorities.",
-    }),
-    principal_from: Type.Array(
-      Type.Union((["uri", "dns", "common_name"] as const).map((source) => Type.Literal(source))),
-      {
-        default: ["uri", "dns", "common_name"],
-        minItems: 1,
-        description: "Which name of a client certificate is the principal: the first kind that it has.",
-      },
-    ),
-    min_tls: Type.Union(
-      (["1.3", "1.2"] as const).map((version) => Type.Literal(version)),
-      { default: "1.3", expected: '"1.3" or "1.2", in quotes', description: "The oldest TLS version that is spoken." },
-    ),
-    tokens: Type.Array(TokenIssuerSection, {
-      default: [],
-      description:
-        "Issuers whose bearer tokens (JWT) are taken from callers without a certificate. None: a certificate is a must.",
-    }),
-    status: Status(false),
-  },
-  { title: "https" },
-);
+/** What listeners on TLS have in common. */
+const TlsKeys = {
+  cert: Path({ description: "The server's certificate and its chain (PEM)." }),
+  key: Path({ description: "The private key (PEM) of that certificate." }),
+  client_ca: Type.Optional(Path({ description: "The authorities (PEM) that client certificates must come from." })),
+  client_certificates: Type.Union([Type.Literal("verified"), Type.Literal("any")], {
+    default: "verified",
+    description:
+      "`any` takes every client certificate, whoever signed it, and lets it name nobody: for doors that know callers by their keys.",
+  }),
+  client_crl: Type.Array(Path(), { default: [], description: "Revocation lists (PEM or DER) of those authorities." }),
+  principal_from: Type.Array(
+    Type.Union((["uri", "dns", "common_name"] as const).map((source) => Type.Literal(source))),
+    {
+      default: ["uri", "dns", "common_name"],
+      minItems: 1,
+      description: "Which name of a client certificate is the principal: the first kind that it has.",
+    },
+  ),
+  min_tls: Type.Union(
+    (["1.3", "1.2"] as const).map((version) => Type.Literal(version)),
+    { default: "1.3", expected: '"1.3" or "1.2", in quotes', description: "The oldest TLS version that is spoken." },
+  ),
+};
 
-const UnixListener = Section(
-  {
-    unix: Path({ description: "The socket's path." }),
-    mode: Type.String({
-      default: "0660",
-      pattern: "^0?[0-7]{3}$",
-      expected: 'a file mode in quotes, such as "0660"',
-      description: "The socket's file mode.",
-    }),
-    owner: Type.Optional(
-      Type.String({
-        pattern: "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
-        expected: 'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
-        description: "The socket's user, user and group, or (with a colon before it) group, by number.",
+/** The listeners, with the settings that a listener's entry may carry for its doors. */
+function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
+  const entries = Object.entries(doors);
+  // Their types are the doors' own.
+  const sections = optional(Object.fromEntries(entries.map(([name, { section }]) => [name, section]))) as object;
+  const Doors = (names: readonly string[], options: object) =>
+    Type.Array(oneOf(names), { minItems: 1, description: "The front doors that are served here.", ...options });
+  const all = [NATIVE_DOOR, ...entries.map(([name]) => name)];
+  const http = [NATIVE_DOOR, ...entries.flatMap(([name, { transport }]) => (transport === "http" ? [name] : []))];
+  const socket = entries.flatMap(([name, { transport }]) => (transport === "socket" ? [name] : []));
+
+  const HttpListener = Section(
+    {
+      http: Address({ description: "Plain HTTP on this loopback address." }),
+      principal: ListenerPrincipal(),
+      doors: Doors(http, { default: [NATIVE_DOOR] }),
+      status: Status(true),
+      ...sections,
+    },
+    { title: "http" },
+  );
+
+  const HttpsListener = Section(
+    {
+      https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
+      ...TlsKeys,
+      tokens: Type.Array(TokenIssuerSection, {
+        default: [],
+        description:
+          "Issuers whose bearer tokens (JWT) are taken from callers without a certificate. None: a certificate is a must.",
       }),
-    ),
-    principal: ListenerPrincipal(),
-    status: Status(false),
-  },
-  { title: "unix" },
-);
+      doors: Doors(http, { default: [NATIVE_DOOR] }),
+      status: Status(false),
+      ...sections,
+    },
+    { title: "https" },
+  );
 
-export const ListenerSection = Type.Union([HttpListener, UnixListener, HttpsListener], {
-  expected: 'a listener: one of "http: ADDRESS", "unix: PATH" or "https: ADDRESS"',
-});
+  const TlsListener = Section(
+    {
+      tls: Address({
+        description: "TLS on this address, for a door with a protocol of its own; a certificate is a must.",
+      }),
+      ...TlsKeys,
+      doors: Doors(socket, {}),
+      ...sections,
+    },
+    { title: "tls" },
+  );
 
-const OPERATIONS = Type.Union([Type.Literal("create"), Type.Literal("decrypt"), Type.Literal("rewrap")]);
+  const UnixListener = Section(
+    {
+      unix: Path({ description: "The socket's path." }),
+      mode: Type.String({
+        default: "0660",
+        pattern: "^0?[0-7]{3}$",
+        expected: 'a file mode in quotes, such as "0660"',
+        description: "The socket's file mode.",
+      }),
+      owner: Type.Optional(
+        Type.String({
+          pattern: "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
+          expected: 'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
+          description: "The socket's user, user and group, or (with a colon before it) group, by number.",
+        }),
+      ),
+      principal: ListenerPrincipal(),
+      doors: Doors(all, { default: [NATIVE_DOOR] }),
+      status: Status(false),
+      ...sections,
+    },
+    { title: "unix" },
+  );
+
+  return Type.Union([HttpListener, UnixListener, HttpsListener, TlsListener], {
+    expected: 'a listener: one of "http: ADDRESS", "unix: PATH", "https: ADDRESS" or "tls: ADDRESS"',
+  });
+}
+
+const Operation = Type.Union(OPERATIONS.map((operation) => Type.Literal(operation)));
 
 const PolicySection = Section({
   name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
@@ -159,7 +198,7 @@ const PolicySection = Section({
   }),
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
-  operations: Type.Array(OPERATIONS, { minItems: 1, description: "What they may do." }),
+  operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
   rate_limit: Type.Optional(
     Section(
       {
@@ -343,6 +382,7 @@ export interface ContributedSections {
   readonly revocationTransports: Readonly<Record<string, TSchema>>;
   readonly auditSinks: Readonly<Record<string, TSchema>>;
   readonly hooks: Readonly<Record<string, TSchema>>;
+  readonly doors: Readonly<Record<string, DoorEntry>>;
 }
 
 export const NO_CONTRIBUTIONS: ContributedSections = {
@@ -350,10 +390,17 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
   revocationTransports: {},
   auditSinks: {},
   hooks: {},
+  doors: {},
 };
+
+/** What a listener's entry may say of itself: no door goes by these names. */
+export const LISTENER_KEYS: readonly string[] = (listenerSection({}).anyOf as TSchema[]).flatMap(({ properties }) =>
+  Object.keys(properties as object),
+);
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
+  const doors = { ...BUILT_IN_DOORS, ...contributed.doors };
   const sourceNames = ["core", ...Object.keys(contributed.keySources)];
   const transportNames = ["core", ...Object.keys(contributed.revocationTransports)];
   return Section({
@@ -399,7 +446,14 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       },
       { default: {}, description: "What cuts leases short." },
     ),
-    listeners: Type.Array(ListenerSection, { minItems: 1, description: "Where applications call." }),
+    listeners: Type.Array(listenerSection(doors), { minItems: 1, description: "Where applications call." }),
+    doors: Section(
+      optional({
+        [NATIVE_DOOR]: NATIVE_SECTION,
+        ...Object.fromEntries(Object.entries(doors).map(([name, { section }]) => [name, section])),
+      }),
+      { default: {}, description: "Settings of front doors, where a listener's entry does not carry its own." },
+    ),
     policies: Type.Array(PolicySection, {
       default: [],
       description: "Who may do what. Nothing is allowed that no policy allows.",

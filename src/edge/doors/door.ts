@@ -15,8 +15,8 @@ export type Door = HttpDoor | SocketDoor;
 export interface DoorContext {
   readonly operations: Operations;
   readonly log: DoorLog;
-  /** Milliseconds since 1970, and a monotonic time: the edge's clock port. */
-  readonly now: () => number;
+  /** The edge's clock: milliseconds since 1970, and those of a clock that never goes back. */
+  readonly now: { wallMs(): number; monotonicMs(): number };
   /** Of the product, where a protocol asks for one. */
   readonly version: string;
   /** Whether the edge can serve now, and why not, as `/readyz` has it: from memory. */
@@ -52,6 +52,11 @@ export interface DoorConnection {
   readonly peer: string | undefined;
   /** DER of the certificate that the peer has shown and whose key it has proven; undefined without one. */
   readonly peerCertificate: Uint8Array | undefined;
+  /**
+   * Verifies a bearer token that came elsewhere than in the head, as at a login: by the listener's issuers, who are the same that count for
+   * requests. Undefined where the listener takes no tokens. @throws {CryptoEdgeError} `unauthenticated`, or rejects with it
+   */
+  readonly verifyToken?: ((token: string) => MaybePromise<Principal>) | undefined;
 }
 
 export interface DoorRequest extends DoorRequestHead {
@@ -68,9 +73,15 @@ export interface DoorAnswer {
 }
 
 export interface DoorRoute {
-  /** As sent, exactly. Several with one path make up what `Allow` says. */
+  /**
+   * As sent, exactly. Several routes with one path make up what `Allow` says. Who takes `GET` takes `HEAD` too: the listener leaves the body
+   * away.
+   */
   readonly methods: readonly string[];
-  /** Path segments; `:name` matches one, `*name` as the last the whole rest. Matched against the path as sent, not decoded. */
+  /**
+   * Path segments; `:name` matches one that is not empty, `*name` as the last the whole rest, which may be empty. Matched against the path
+   * as sent, not decoded: `/a%2Fb` has one segment. Of routes that match, the first in the door's list is taken.
+   */
   readonly path: string;
   /** The longest body, in bytes. */
   readonly bodyBytesMax: number;
@@ -93,8 +104,9 @@ export interface HttpDoor {
   /** The proof that needs the body (a signature over it). @throws {CryptoEdgeError} `unauthenticated` */
   prove?(request: DoorRequest): Principal;
   /**
-   * An error in the protocol's own words: of the gate (401, 413, 429, 503), of routing (404, 405), or thrown by `prove`. `error` is a
-   * `CryptoEdgeError`, anything else is a defect and told as such.
+   * An error in the protocol's own words, made from the head alone, since no body may have been read: of the gate (401, 413, 429, 503), of routing (404, 405), or thrown by `prove`. `error` is a
+   * `CryptoEdgeError` (with `code`, `status` and `retryAfterMs`), anything else is a defect, logged already, and told as such. `Allow` of a
+   * 405 is the listener's. Of paths that no door has, the door whose routes come nearest is asked.
    */
   refuse(error: unknown, head: DoorRequestHead): DoorAnswer;
 }
@@ -130,8 +142,15 @@ export interface SocketLimits {
 /** A `node:stream` duplex, as node:net, node:tls and the listeners give it. */
 export type DoorSocket = import("node:stream").Duplex;
 
-/** What the configuration, or a plugin, contributes: how a door of this name is made. */
+/**
+ * How a door is made: what the module of a built-in door exports as `door` (`edge/config/built-in-doors.ts` says where it is), and what a
+ * plugin contributes beside its section's schema.
+ */
 export interface DoorFactory<Section = unknown> {
-  readonly name: string;
+  /**
+   * Once for each listener that names the door, with the checked section: that of the listener's entry, else that of `doors:`.
+   *
+   * @throws an error with a sentence, for a section that can never work: the edge then says where in the file, and does not start.
+   */
   create(section: Section, context: DoorContext): Door | Promise<Door>;
 }

@@ -1,39 +1,35 @@
 /**
- * HTTPS for callers on a network: TLS 1.3 (1.2 if asked for), HTTP/1.1 and HTTP/2. The principal comes from the client's
- * certificate, or from a bearer token where there is none and the configuration names issuers.
+ * TLS for callers on a network: TLS 1.3 (1.2 if asked for), over it HTTP/1.1 or a door's own protocol. The principal comes from the
+ * client's certificate, or from a bearer token where there is none and the configuration names issuers.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createSecureContext, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
 import type { Http1Socket } from "../../base/network/http1.ts";
-import { problemOf, responseOf, writeError } from "../../base/network/problem.ts";
-import { answerRefusal, type CallerLoad, RequestGate, TOO_LARGE } from "../../base/network/request-gate.ts";
-import {
-  type ServerCertificates,
-  startTlsServer,
-  type TlsRequest,
-  type TlsResponse,
-} from "../../base/network/tls/server.ts";
-import { webHandler } from "../../base/network/tls/web-handler.ts";
+import { responseOf, writeError } from "../../base/network/problem.ts";
+import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
+import { followFiles } from "../../base/pki/follow-files.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
-import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../base/pki/revocation-list.ts";
-import { watchFiles } from "../../base/pki/watch-files.ts";
+import type { RevocationLists } from "../../base/pki/revocation-list.ts";
+import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../../base/pki/server-trust.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";
 import type { Principal } from "../access/principal.ts";
 import { principalId } from "../access/principal-id.ts";
+import type { DoorConnection } from "../doors/door.ts";
 import {
   type Handler,
-  type HandlerFactory,
   type Listener,
+  type ListenerDoors,
   ListenerError,
   type ListenerLimits,
   type ListenerLog,
 } from "./listener.ts";
-import { problemAnswer, speakHttp1 } from "./speak-http1.ts";
+import { serveSocketDoor } from "./socket-doors.ts";
+import { speakHttp1 } from "./speak-http1.ts";
 
 export interface HttpsListenerOptions {
   readonly host: string;
@@ -42,7 +38,9 @@ export interface HttpsListenerOptions {
   /** Paths of PEM files. */
   readonly cert: string;
   readonly key: string;
-  readonly clientCa: string;
+  readonly clientCa: string | undefined;
+  /** `any`: every certificate passes, names nobody, and is shown to the doors. */
+  readonly clientCertificates: "verified" | "any";
   /** Paths of revocation lists. */
   readonly clientCrl: readonly string[];
   readonly nameSources: readonly NameSource[];
@@ -53,6 +51,8 @@ export interface HttpsListenerOptions {
   readonly limits: ListenerLimits;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
 }
 
 /** What is known of one connection's other end. */
@@ -72,23 +72,21 @@ interface PrincipalLoad extends CallerLoad {
   connections: number;
 }
 
-interface TrustFiles {
-  readonly certificates: ServerCertificates;
-  readonly revocationLists: RevocationLists;
-}
-
 /** @throws {ListenerError} for an address in use, or files that are no good. */
-export async function listenOnHttps(options: HttpsListenerOptions, createHandler: HandlerFactory): Promise<Listener> {
+export async function listenOnHttps(options: HttpsListenerOptions, doors: ListenerDoors): Promise<Listener> {
   const { host, limits, clock, log, nameSources } = options;
-  let trust: TrustFiles;
+  const socketDoor = doors.socket;
+  const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
+  let trust: ServerTrust;
   let tokens: TokenVerifier | undefined;
   try {
-    trust = await readTrust(options);
+    trust = await readServerTrust(files, clock);
     tokens = options.tokens.length === 0 ? undefined : createTokenVerifier(options.tokens, clock);
   } catch (error) {
     throw new ListenerError(`The HTTPS listener on ${host}:${options.port} cannot start: ${messageOf(error)}`);
   }
 
+  const takesOtherProofs = tokens !== undefined || doors.http?.takesProofs === true;
   const gate = new RequestGate(limits);
   const callers = new WeakMap<Peer, Caller>();
   const loads = new Map<string, PrincipalLoad>();
@@ -98,7 +96,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     if (principal !== undefined) return principal;
     throw new CryptoEdgeError("unauthenticated", "Present a client certificate, or a token as Authorization: Bearer.");
   };
-  const handler: Handler = createHandler({ identify, administration: options.administration });
+  const handler = doors.native?.({ identify, administration: options.administration });
 
   function loadOf(id: string): PrincipalLoad {
     let load = loads.get(id);
@@ -114,7 +112,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     const { certificate, remoteAddress } = peer;
     let principal: Principal | undefined;
     let refused: string | undefined;
-    if (certificate !== undefined) {
+    if (certificate !== undefined && options.clientCertificates === "verified") {
       const identified = principalOfCertificate(certificate, remoteAddress, nameSources);
       if ("refused" in identified) refused = identified.refused;
       else principal = identified;
@@ -150,13 +148,13 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     return caller.refused;
   }
 
-  async function answer(request: Request, peer: Peer): Promise<Response> {
+  async function answer(native: Handler, request: Request, peer: Peer): Promise<Response> {
     const caller = callers.get(peer);
     if (caller === undefined) return responseOf(writeError(badCertificate("the connection is not known")));
     const { principal = await tokenPrincipal(request, peer) } = caller;
     if (principal instanceof Response) return principal;
     if (principal !== undefined) principals.set(request, principal);
-    return handler(request);
+    return native(request);
   }
 
   /** Of a request without a certificate: undefined where it brings no token either, which is enough for a probe. */
@@ -172,54 +170,38 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     }
   }
 
-  const answerWeb = webHandler(answer, { maxBodyBytes: limits.bodyBytesMax, tooLarge: () => answerRefusal(TOO_LARGE) });
-  const answerAtOnce = (answer: Response, request: TlsRequest, response: TlsResponse): Promise<void> => {
-    response.statusCode = answer.status;
-    for (const [name, value] of answer.headers) response.setHeader(name, value);
-    if (request.httpVersionMajor === 1) response.setHeader("connection", "close");
-    return answer.text().then((text) => void response.end(text));
-  };
-
-  async function onRequest(request: TlsRequest, response: TlsResponse, peer: Peer): Promise<void> {
-    const caller = callers.get(peer);
-    const refused = caller === undefined ? "the connection is not known" : refusalOf(caller, peer);
-    if (caller === undefined || refused !== undefined) {
-      return answerAtOnce(responseOf(writeError(badCertificate(refused ?? ""))), request, response);
-    }
-    let weight = Number(request.headers["content-length"] ?? 0);
-    const turnedAway = gate.enter(caller.load, weight);
-    if (turnedAway !== undefined) return answerAtOnce(answerRefusal(turnedAway), request, response);
-    const grew = (bytes: number): Response | undefined => {
-      const refused = gate.grow(caller.load, weight, bytes);
-      if (refused !== undefined) return answerRefusal(refused);
-      weight = Math.max(weight, bytes);
-      return undefined;
-    };
-    // A caller that resets its stream has not taken back the work: it counts until that has ended.
-    try {
-      await answerWeb(request, response, peer, grew);
-    } finally {
-      gate.leave(caller.load, weight);
-    }
-  }
-
-  function onHttp1(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
+  function onConnection(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
     const caller = callers.get(peer);
     if (caller === undefined) return void socket.destroy();
-    speakHttp1(socket as unknown as Http1Socket, {
-      scheme: "https",
+    const connection: DoorConnection = {
+      kind: socketDoor === undefined ? "https" : "tls",
       principal: caller.principal,
+      peer: peer.remoteAddress,
+      peerCertificate: peer.certificate?.der,
+      verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
+    };
+    if (socketDoor !== undefined) {
+      if (refusalOf(caller, peer) !== undefined) return void socket.destroy();
+      serveSocketDoor(socketDoor, socket, { connection, load: caller.load, gate, limits, activity, onError });
+      return;
+    }
+    speakHttp1(socket as unknown as Http1Socket, {
+      connection,
       load: caller.load,
       refusalOf() {
         const refused = refusalOf(caller, peer) ?? expiry(peer, clock);
-        return refused === undefined ? undefined : problemAnswer(problemOf(badCertificate(refused)));
+        return refused === undefined ? undefined : badCertificate(refused);
       },
-      answer: (request) => answer(request, peer),
-      quick: handler.quick,
+      answer: handler === undefined ? undefined : (request) => answer(handler, request, peer),
+      quick: handler?.quick,
+      doors: doors.http,
+      tokens,
       gate,
       limits,
       activity,
       onError,
+      onRefused: ({ message: reason }) =>
+        log.warn({ remoteAddress: peer.remoteAddress, reason }, "a caller was not known"),
     });
   }
 
@@ -229,7 +211,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     port: options.port,
     sharesPort: limits.sharesPort ?? false,
     certificates: trust.certificates,
-    clientCertificate: tokens === undefined ? "required" : "optional",
+    clientCertificate: options.clientCertificates === "any" ? "any" : takesOtherProofs ? "optional" : "required",
     minVersion: options.minVersion,
     limits: {
       maxConnections: limits.connectionsMax,
@@ -240,10 +222,11 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
     },
     admit,
     onClosed: closed,
-    onRequest,
+    onConnection,
+    // Clients that would rather speak HTTP/2 fall back (RFC 7301).
+    protocols: socketDoor === undefined ? ["http/1.1"] : [],
     onRefused: ({ remoteAddress, code, reason }) =>
       log.warn({ remoteAddress, code, reason }, "a connection is refused"),
-    onHttp1,
     onError,
   }).catch((error: unknown) => {
     throw (error as { code?: string }).code === "EADDRINUSE"
@@ -251,77 +234,40 @@ export async function listenOnHttps(options: HttpsListenerOptions, createHandler
       : new ListenerError(`Cannot listen on ${host}:${options.port}: ${messageOf(error)}.`);
   });
 
-  async function reload(): Promise<void> {
-    const renewed = await readTrust(options);
-    server.reload(renewed.certificates);
-    trust = renewed;
-    tokens?.reload();
-  }
-
+  const address = `${socketDoor === undefined ? "https" : "tls"}://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+  const tell = (): void => {
+    options.expiry?.use(address, files.cert, trust.chain);
+    if (files.clientCa !== undefined) options.expiry?.use(address, files.clientCa, trust.authorities);
+  };
+  tell();
   const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
-  const watched = [options.cert, options.key, options.clientCa, ...options.clientCrl, ...jwksFiles];
-  const address = `https://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
-  const endWatch = watchFiles(watched, clock, () => {
-    reload().then(
-      () => log.info({ address }, "certificates and revocation lists were reloaded"),
-      (error: unknown) =>
-        log.error({ address, reason: messageOf(error) }, "changed files are no good; the old ones stay in use"),
-    );
+  const following = followFiles({
+    role: address,
+    files: [...filesOfServerTrust(files), ...jwksFiles],
+    clock,
+    log,
+    read: () => readServerTrust(files, clock),
+    use(renewed) {
+      server.reload(renewed.certificates);
+      trust = renewed;
+      tokens?.reload();
+      tell();
+    },
   });
 
   return {
     address,
-    reload,
+    reload: following.reload,
     async close(timeoutMs) {
-      endWatch();
+      following.close();
       await server.close(timeoutMs);
     },
   };
 }
 
-async function readTrust(options: HttpsListenerOptions): Promise<TrustFiles> {
-  const read = (path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new Error(`${path} cannot be read: ${messageOf(error)}`);
-    }
-  };
-  const clientCa = read(options.clientCa).toString("latin1");
-  const cert = read(options.cert).toString("latin1");
-  const key = read(options.key).toString("latin1");
-  checkPair(options, cert, key);
-  try {
-    if (!clientCa.includes("-----BEGIN CERTIFICATE-----")) throw new Error("there is none");
-    createSecureContext({ ca: clientCa });
-  } catch (error) {
-    throw new Error(`${options.clientCa} holds no certificates of authorities in PEM: ${messageOf(error)}`);
-  }
-  const lists = options.clientCrl.map((name) => ({ name, bytes: read(name) }));
-  return {
-    certificates: { cert, key, clientCa },
-    revocationLists:
-      lists.length === 0 ? NO_REVOCATION_LISTS : await readRevocationLists(lists, clientCa, options.clock),
-  };
-}
-
-/** The runtime takes a certificate and a key that don't fit together, and fails at the first handshake: so look here. */
-function checkPair(options: HttpsListenerOptions, cert: string, key: string): void {
-  let certificate: X509Certificate;
-  try {
-    certificate = new X509Certificate(cert);
-  } catch {
-    throw new Error(`${options.cert} is not a certificate in PEM`);
-  }
-  let privateKey: KeyObject;
-  try {
-    privateKey = createPrivateKey(key);
-  } catch {
-    throw new Error(`${options.key} is not a private key in PEM`);
-  }
-  if (!certificate.checkPrivateKey(privateKey)) {
-    throw new Error(`the key in ${options.key} is not that of the certificate in ${options.cert}`);
-  }
+/** Undefined where any client certificate passes: then nobody vouches for it. */
+function trustedCa({ clientCertificates, clientCa }: HttpsListenerOptions): string | undefined {
+  return clientCertificates === "any" ? undefined : clientCa;
 }
 
 /** A certificate may end while its connection lives on. */

@@ -3,7 +3,9 @@
 import type { WrittenAnswer } from "../../base/network/problem.ts";
 import type { HeaderFields } from "../../base/network/trace-context.ts";
 import type { Principal } from "../access/principal.ts";
-import type { MaybePromise } from "../operations/orchestrator.ts";
+import type { SocketDoor } from "../doors/door.ts";
+import type { MaybePromise } from "../operations/operations.ts";
+import type { DoorRoutes } from "./door-routes.ts";
 
 export interface Listener {
   /** What is served, as shown to a person: `http://127.0.0.1:7402`, `unix:/run/crypto-edge/billing.sock`. */
@@ -59,6 +61,15 @@ export interface ListenerLimits {
   readonly idleTimeoutMs: number;
   /** Whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
   readonly sharesPort?: boolean;
+}
+
+/** What a listener serves: the native door and others over HTTP, or one with a protocol of its own. */
+export interface ListenerDoors {
+  /** Undefined: the native door is not served here. */
+  readonly native: HandlerFactory | undefined;
+  readonly http: DoorRoutes | undefined;
+  /** Undefined on listeners that speak HTTP. */
+  readonly socket: SocketDoor | undefined;
 }
 
 /** The part of the log that a listener writes to. */

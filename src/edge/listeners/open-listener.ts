@@ -1,50 +1,59 @@
 /** From an entry of `listeners:` to a listener that is open. */
 
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
-import { listenOnHttps } from "./https.ts";
-import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "./listener.ts";
-import { listenOnPort, listenOnUnixSocket } from "./plain-http.ts";
+import type { Listener, ListenerDoors, ListenerLimits, ListenerLog } from "./listener.ts";
+import { listenOnPort, listenOnUnixSocket, listenWithSocketDoor } from "./plain-http.ts";
 
 export interface ListenerParts {
   readonly limits: LimitsConfiguration;
-  readonly createHandler: HandlerFactory;
+  readonly doors: ListenerDoors;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
   readonly sharesPort: boolean;
 }
 
 /** @throws {ListenerError} */
 export async function openListener(configuration: ListenerConfiguration, parts: ListenerParts): Promise<Listener> {
-  const { createHandler, clock, log } = parts;
+  const { doors, clock, log } = parts;
   const limits = listenerLimits(parts.limits, parts.sharesPort);
-  if ("https" in configuration) {
-    const { https, cert, key, tokens } = configuration;
+  if ("https" in configuration || "tls" in configuration) {
+    const { cert, key } = configuration;
+    const isHttps = "https" in configuration;
+    // TLS, certificates and tokens are loaded where a listener has them.
+    const { listenOnHttps } = await import("./https.ts");
     return listenOnHttps(
       {
-        ...https,
+        ...(isHttps ? configuration.https : configuration.tls),
         cert,
         key,
-        tokens,
+        tokens: isHttps ? configuration.tokens : [],
         clientCa: configuration.client_ca,
+        clientCertificates: configuration.client_certificates,
         clientCrl: configuration.client_crl,
         nameSources: configuration.principal_from,
         minVersion: `TLSv${configuration.min_tls}`,
-        administration: configuration.status,
+        administration: isHttps && configuration.status,
         limits,
         clock,
         log,
+        expiry: parts.expiry,
       },
-      createHandler,
+      doors,
     );
   }
   const principal: Principal = { kind: "listener", name: configuration.principal };
-  const handler = createHandler({ identify: () => principal, administration: configuration.status });
-  const plain = { principal, handler, limits, log };
+  const handler = doors.native?.({ identify: () => principal, administration: configuration.status });
+  const plain = { principal, handler, doors: doors.http, limits, log };
   if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, plain);
   const { unix, mode, owner } = configuration;
   const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
+  if (doors.socket !== undefined)
+    return listenWithSocketDoor(unix, socket, { principal, door: doors.socket, limits, log });
   return listenOnUnixSocket(unix, socket, plain);
 }
 

@@ -1,15 +1,15 @@
 /** Plain HTTP on a loopback port or a Unix socket. */
 import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
-import { connect } from "node:net";
-import { messageOf } from "../../base/errors.ts";
+import { type CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { Connections } from "../../base/network/connections.ts";
-import type { Http1Answer } from "../../base/network/http1.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
 import { overloaded, RequestGate } from "../../base/network/request-gate.ts";
 import type { Principal } from "../access/principal.ts";
+import type { DoorRoutes } from "./door-routes.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
 import { acceptPlain, type PlainAddress } from "./plain-sockets.ts";
-import { type Http1Caller, problemAnswer, speakHttp1 } from "./speak-http1.ts";
+import type { UnixSocketDoorOptions } from "./socket-doors.ts";
+import { type Http1Caller, speakHttp1 } from "./speak-http1.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
 export async function listenOnPort(host: string, port: number, options: PlainListenerOptions): Promise<Listener> {
@@ -28,7 +28,10 @@ export async function listenOnPort(host: string, port: number, options: PlainLis
 export interface PlainListenerOptions {
   /** All callers of such a listener are one. Undefined where the handler asks nobody's name. */
   readonly principal: Principal | undefined;
-  readonly handler: Handler;
+  /** The native door; undefined where it is not served. */
+  readonly handler: Handler | undefined;
+  /** The other doors; undefined where there are none. */
+  readonly doors?: DoorRoutes | undefined;
   readonly limits: ListenerLimits;
   readonly log: ListenerLog;
 }
@@ -46,8 +49,26 @@ export interface UnixSocketOptions {
  */
 export async function listenOnUnixSocket(
   path: string,
-  { mode, owner }: UnixSocketOptions,
+  socket: UnixSocketOptions,
   options: PlainListenerOptions,
+): Promise<Listener> {
+  return bindUnixSocket(path, socket, () => serve({ unix: path }, () => undefined, options));
+}
+
+/** The same for a door with a protocol of its own. @throws {ListenerError} */
+export async function listenWithSocketDoor(
+  path: string,
+  socket: UnixSocketOptions,
+  options: UnixSocketDoorOptions,
+): Promise<Listener> {
+  const { acceptForSocketDoor } = await import("./socket-doors.ts");
+  return bindUnixSocket(path, socket, () => acceptForSocketDoor(path, options));
+}
+
+async function bindUnixSocket(
+  path: string,
+  { mode, owner }: UnixSocketOptions,
+  listen: () => Promise<Omit<Listener, "address">>,
 ): Promise<Listener> {
   if (await isLive(path)) {
     throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
@@ -60,7 +81,7 @@ export async function listenOnUnixSocket(
     // Nobody can connect between the socket's creation and its chmod.
     const before = process.umask(0o777);
     try {
-      const server = await serve({ unix: path }, () => undefined, options);
+      const server = await listen();
       if (owner !== undefined) chownSync(path, owner.user, owner.group);
       chmodSync(path, mode);
       return { ...server, address: `unix:${path}` };
@@ -77,7 +98,7 @@ export async function listenOnUnixSocket(
 async function serve(
   address: PlainAddress,
   refusalOf: Http1Caller["refusalOf"],
-  { principal, handler, limits, log }: PlainListenerOptions,
+  { principal, handler, doors, limits, log }: PlainListenerOptions,
 ): Promise<Omit<Listener, "address"> & { readonly port: number | undefined }> {
   const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
   const connections = new Connections<undefined>(times, () => false);
@@ -85,10 +106,7 @@ async function serve(
   const gate = new RequestGate(limits);
   const load = { requests: 0, bytes: 0 };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
-  const refuse = (): Http1Answer => {
-    const { details, retryAfterMs } = overloaded("This listener has too many connections");
-    return problemAnswer(details, retryAfterMs);
-  };
+  const refuse = (): CryptoEdgeError => overloaded("This listener has too many connections");
 
   const server = await acceptPlain(address, (socket) => {
     if (connections.closing || connections.size >= 2 * connectionsMax) return socket.destroy();
@@ -100,16 +118,23 @@ async function serve(
     // It has a moment to ask, and to be told.
     if (isTooMany) activity.lastAnswered();
     speakHttp1(socket, {
-      scheme: "http",
-      principal,
+      connection: {
+        kind: "unix" in address ? "unix" : "http",
+        principal,
+        peer: socket.remoteAddress,
+        peerCertificate: undefined,
+      },
       load,
       refusalOf: isTooMany ? refuse : refusalOf,
       answer: handler,
-      quick: handler.quick,
+      quick: handler?.quick,
+      doors,
+      tokens: undefined,
       gate,
       limits,
       activity,
       onError,
+      onRefused: (error) => log.warn({ reason: error.message }, "a caller was not known"),
     });
   });
   return {
@@ -121,7 +146,8 @@ async function serve(
   };
 }
 
-function isLive(path: string): Promise<boolean> {
+async function isLive(path: string): Promise<boolean> {
+  const { connect } = await import("node:net");
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {

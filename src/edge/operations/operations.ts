@@ -7,10 +7,10 @@
  * values.
  */
 import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { RequestId } from "../../base/network/trace-context.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LeasedVersion } from "../cache/lease-cache.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
-import type { RequestId } from "./usage-recorder.ts";
 
 export type MaybePromise<T> = T | Promise<T>;
 

@@ -13,6 +13,8 @@ import {
   type CreateEvent,
   type DecryptEvent,
   type DeniedEvent,
+  type EncryptEvent,
+  type EncryptedEvent,
   type Hooks,
   isRefusal,
   type LeaseEvent,
@@ -34,6 +36,8 @@ export interface RegisteredHooks {
 export interface HookEvents {
   readonly beforeCreate: CreateEvent;
   readonly afterCreate: CreatedEvent;
+  readonly beforeEncrypt: EncryptEvent;
+  readonly afterEncrypt: EncryptedEvent;
   readonly beforeDecrypt: DecryptEvent;
   readonly afterDecrypt: DecryptEvent;
   readonly onLease: LeaseEvent;
@@ -112,6 +116,8 @@ export class HookRunner {
     this.#callees = {
       beforeCreate: at("beforeCreate"),
       afterCreate: at("afterCreate"),
+      beforeEncrypt: at("beforeEncrypt"),
+      afterEncrypt: at("afterEncrypt"),
       beforeDecrypt: at("beforeDecrypt"),
       afterDecrypt: at("afterDecrypt"),
       onLease: at("onLease"),

@@ -5,10 +5,10 @@
 
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Health } from "../../base/health.ts";
-import type { Operation } from "../access/access-policy.ts";
 import type { Principal } from "../access/principal.ts";
 import type { RevocationScope } from "../cache/lease-cache.ts";
 import type { LeasableState } from "../key-source/key-source.ts";
+import type { RecordedOperation } from "../operations/recorder.ts";
 
 /**
  * Any of these. A hook that returns at once costs a function call; one that returns a promise makes its own operation
@@ -23,9 +23,13 @@ export interface Hooks {
   beforeCreate?(event: CreateEvent): Verdict | Promise<Verdict>;
   /** The key is made. A refusal wipes it and ends the operation. */
   afterCreate?(event: CreatedEvent): Verdict | Promise<Verdict>;
-  /** As `beforeCreate`; `operation` tells a rewrap from a decryption. In a batch it is called for each item. */
+  /** As `beforeCreate`, for a value that the caller chose. In a batch it is called for each item, as those below are. */
+  beforeEncrypt?(event: EncryptEvent): Verdict | Promise<Verdict>;
+  /** The value is encrypted. A refusal drops the blob and ends the operation. */
+  afterEncrypt?(event: EncryptedEvent): Verdict | Promise<Verdict>;
+  /** As `beforeCreate`; `operation` tells a rewrap from a decryption, `content` a data key from a value. */
   beforeDecrypt?(event: DecryptEvent): Verdict | Promise<Verdict>;
-  /** The key is opened (and, in a rewrap, wrapped anew). A refusal wipes it and ends the operation. */
+  /** The key or value is opened (and, in a rewrap, wrapped anew). A refusal wipes it and ends the operation. */
   afterDecrypt?(event: DecryptEvent): Verdict | Promise<Verdict>;
   /** A source has granted a lease. A refusal wipes its keys; the edge acts as if the source had refused it. */
   onLease?(event: LeaseEvent): Verdict | Promise<Verdict>;
@@ -70,6 +74,8 @@ export function isRefusal(value: unknown): value is Refusal {
 
 interface OperationEvent {
   readonly principal: Principal;
+  /** The front door that the caller came by: `native`, `aws-kms` … */
+  readonly door: string;
   readonly tenant: string;
   readonly service: string;
 }
@@ -88,10 +94,22 @@ export interface CreatedEvent extends CreateEvent {
   readonly version: number;
 }
 
+export interface EncryptEvent extends OperationEvent {
+  readonly operation: "encrypt";
+  /** Bytes of the value: 1 to 65,536. */
+  readonly length: number;
+}
+
+export interface EncryptedEvent extends EncryptEvent {
+  readonly version: number;
+}
+
 export interface DecryptEvent extends OperationEvent {
   readonly operation: "decrypt" | "rewrap";
   /** The version that the blob is under. */
   readonly version: number;
+  /** What the blob holds: a data key that the edge made, or a value that a caller chose. */
+  readonly content: "data_key" | "value";
 }
 
 export interface LeaseEvent {
@@ -110,6 +128,6 @@ export interface RevocationApplied {
 }
 
 export interface DeniedEvent extends OperationEvent {
-  readonly operation: Operation;
+  readonly operation: RecordedOperation;
   readonly code: Extract<ErrorCode, "access_denied" | "rate_limited" | "refused_by_hook">;
 }

@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { messageOf } from "../../base/errors.ts";
 import {
   type AuditSinkContribution,
+  type DoorContribution,
   type EventPublisherContribution,
   type HooksContribution,
   type KeySourceContribution,
@@ -52,9 +53,10 @@ export interface LoadedPlugins {
   readonly eventPublishers: ReadonlyMap<string, Contributed<EventPublisherContribution>>;
   readonly auditSinks: ReadonlyMap<string, Contributed<AuditSinkContribution>>;
   readonly hooks: ReadonlyMap<string, Contributed<HooksContribution>>;
+  readonly doors: ReadonlyMap<string, Contributed<DoorContribution>>;
 }
 
-const KINDS = ["keySources", "revocationTransports", "eventPublishers", "auditSinks", "hooks"] as const;
+const KINDS = ["keySources", "revocationTransports", "eventPublishers", "auditSinks", "hooks", "doors"] as const;
 const KNOWN_KEYS = ["name", "apiVersion", "version", ...KINDS];
 /** Names that the configuration uses itself, beside the sections of the contributions. */
 const RESERVED_NAMES = ["core", "use", "name", "timeout", "on_failure"];
@@ -84,6 +86,7 @@ export async function loadPlugins(
     eventPublishers: collect(plugins, "eventPublishers"),
     auditSinks: collect(plugins, "auditSinks"),
     hooks: collect(plugins, "hooks"),
+    doors: collect(plugins, "doors"),
   };
 }
 
@@ -214,6 +217,9 @@ function checkPlugin(path: string, value: unknown): Plugin {
       }
       if (!isRecord(contribution.configuration) || contribution.configuration.type !== "object") {
         throw not(`${where}.configuration must be a schema of an object. Write "configuration: Section({ … })".`);
+      }
+      if (kind === "doors" && contribution.transport !== "http" && contribution.transport !== "socket") {
+        throw not(`${where}.transport must be "http" (routes) or "socket" (a protocol of its own).`);
       }
     }
   }

@@ -6,8 +6,10 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { EventPublisher } from "../../core/event-publisher.ts";
+import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
+import type { PluginMetrics } from "../telemetry/plugin-metrics.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
 import type { Hooks } from "./hooks.ts";
 
@@ -32,6 +34,8 @@ export interface Plugin {
   readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
   /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
   readonly hooks?: Readonly<Record<string, HooksContribution>>;
+  /** By the name that a listener's `doors` gives; the section is `doors.<name>`, or `<name>` in the listener's entry. */
+  readonly doors?: Readonly<Record<string, DoorContribution>>;
 }
 
 /**
@@ -61,6 +65,18 @@ export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contr
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
 
+/**
+ * A front door (docs/doors.md): made for each listener that names it, with what every door is lent and what every plugin is. Its life is
+ * the listener's; a door has neither `start` nor `close`.
+ */
+export interface DoorContribution<Schema extends TSchema = TSchema> {
+  /** `http`: routes on HTTP listeners; `socket`: a protocol of its own, on a listener to itself. */
+  readonly transport: Door["transport"];
+  readonly configuration: Schema;
+  /** @throws {SectionError} for a section that can never work */
+  create(configuration: Static<Schema>, context: DoorContext, plugin: PluginContext): Door | Promise<Door>;
+}
+
 /** What the edge lends a plugin. */
 export interface PluginContext {
   readonly log: PluginLog;
@@ -77,16 +93,6 @@ export interface PluginContext {
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */
 export type PluginLog = Pick<LogPort, "info" | "warn" | "error">;
 
-/**
- * Metrics of the plugin's own, served at /metrics as `crypto_edge_plugin_<plugin>_<name>`. Asking twice for a name gives
- * the same one. No labels: a plugin can't make the number of time series grow with its traffic.
- */
-export interface PluginMetrics {
-  counter(name: string, help: string): { add(amount?: number): void };
-  gauge(name: string, help: string): { set(value: number): void };
-  histogram(name: string, help: string, buckets?: readonly number[]): { observe(value: number): void };
-}
-
 /** A mistake in a contribution's section that its schema can't express. */
 export class SectionError extends Error {
   override readonly name = "SectionError";
@@ -102,6 +108,11 @@ export class SectionError extends Error {
 /** Checks a plugin's types and gives it back. */
 export function definePlugin(plugin: Plugin): Plugin {
   return plugin;
+}
+
+/** Keeps the schema's type for `create`: `doors: { name: door({ transport: "http", configuration, create }) }`. */
+export function door<Schema extends TSchema>(parts: DoorContribution<Schema>): DoorContribution {
+  return parts as unknown as DoorContribution;
 }
 
 /** Keeps the schema's type for `create`: `keySources: { name: contribution({ configuration, create }) }`. */

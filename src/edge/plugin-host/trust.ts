@@ -36,6 +36,7 @@ export function checkTrust(path: string, owners: TrustedOwners): void {
   }
   for (const file of filesOf(real, { folders: true })) {
     const stats = file.stats.isSymbolicLink() ? linkTarget(path, file.path) : file.stats;
+    checkKind(path, file.path, stats);
     checkOwner(path, file.path, stats, owners);
     checkMode(path, file.path, stats);
   }
@@ -62,6 +63,7 @@ export function hashPlugin(path: string): string {
       }
       total.update(`${name}\0link\0${readlinkSync(file.path)}\n`);
     } else {
+      checkKind(path, file.path, file.stats);
       total.update(`${name}\0file\0${createHash("sha256").update(readFileSync(file.path)).digest("hex")}\n`);
     }
   }
@@ -80,6 +82,12 @@ function* filesOf(path: string, options: { folders: boolean }): Generator<Plugin
   if (options.folders) yield { path, stats };
   const names = readdirSync(path).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   for (const name of names) yield* filesOf(join(path, name), options);
+}
+
+/** Reading a FIFO or a device would hang, or never end. */
+function checkKind(plugin: string, path: string, stats: Stats): void {
+  if (stats.isFile() || stats.isDirectory()) return;
+  throw new PluginError("not_trusted", plugin, `${path} is neither a file nor a folder. Remove it.`);
 }
 
 function checkOwner(plugin: string, path: string, stats: Stats, owners: TrustedOwners): void {

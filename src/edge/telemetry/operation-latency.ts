@@ -1,98 +1,67 @@
 /**
- * How long operations took, in the buckets of OpenKCM's ADR-604, per operation and outcome: counted in one typed array, since
- * this is on the path of every request. Read at a scrape.
+ * How long operations took, in the buckets of OpenKCM's ADR-604, and how many keys they were about, per front door, operation and
+ * outcome: counted in typed arrays, since this is on the path of every request. Every call is measured. Read at a scrape.
  */
-import type { Outcome } from "../operations/usage-recorder.ts";
-import { OUTCOMES } from "../operations/usage-recorder.ts";
+import { OPERATION_NAMES, type OperationName, OUTCOMES, type Outcome } from "../operations/recorder.ts";
 import type { MetricDefinition, Sample } from "./metrics.ts";
-
-/** A batch is timed as a whole, so it has a name of its own. */
-export const TIMED_OPERATIONS = ["create", "decrypt", "rewrap", "create_batch", "decrypt_batch"] as const;
-export type TimedOperation = (typeof TIMED_OPERATIONS)[number];
+import { histogramSamples } from "./plugin-metrics.ts";
 
 /** Upper bounds, in milliseconds. */
 export const BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+const BUCKETS_SECONDS = BUCKETS_MS.map((ms) => ms / 1000);
 
-/** The buckets, one for what is longer, and the sum in milliseconds. */
-const CELLS = BUCKETS_MS.length + 2;
+/** Of one door, operation and outcome: the buckets, one for what is longer, the sum in milliseconds, and the keys. */
+const CELLS = BUCKETS_MS.length + 3;
 const SUM = BUCKETS_MS.length + 1;
+const KEYS = BUCKETS_MS.length + 2;
 
-const OPERATION_CELLS = OUTCOMES.length * CELLS;
+/** Doors come from the configuration: this only bounds what a mistake could do. */
+const DOORS_MAX = 32;
+const OTHER_DOORS = "other";
 
-const OUTCOME_OFFSET = Object.fromEntries(OUTCOMES.map((outcome, index) => [outcome, index * CELLS])) as Record<
-  Outcome,
-  number
->;
-const OPERATION_INDEX = Object.fromEntries(TIMED_OPERATIONS.map((operation, index) => [operation, index])) as Record<
-  TimedOperation,
-  number
->;
+function offsets<Name extends string>(names: readonly Name[], width: number): Readonly<Record<Name, number>> {
+  return Object.fromEntries(names.map((name, index) => [name, index * width])) as Record<Name, number>;
+}
+const OUTCOME_OFFSET = offsets(OUTCOMES, CELLS);
+const OPERATION_OFFSET = offsets(OPERATION_NAMES, OUTCOMES.length * CELLS);
 
 export class OperationLatency {
-  readonly #cells = new Float64Array(TIMED_OPERATIONS.length * OUTCOMES.length * CELLS);
-  /** Keys made or opened, in the cell of the same operation and outcome. */
-  readonly #keys = new Float64Array(TIMED_OPERATIONS.length * OUTCOMES.length);
+  readonly #byDoor = new Map<string, Float64Array>();
+  /** Most calls come by the door of the one before. */
+  #lastDoor = "";
+  #last: Float64Array = new Float64Array(0);
 
-  /** Of each operation's calls that ended at once, the one timed last. */
-  readonly #lastBucket = new Uint32Array(TIMED_OPERATIONS.length);
-  readonly #lastMs = new Float64Array(TIMED_OPERATIONS.length);
-  /** How many successes, each of one key, came since: they count as that one. */
-  readonly #since = new Float64Array(TIMED_OPERATIONS.length);
-  readonly #calls = new Int32Array(TIMED_OPERATIONS.length);
-
-  /** Whether this call, of one key, is to be timed: the first, and then one in sixteen. */
-  isDue(operation: TimedOperation): boolean {
-    return (this.#calls[OPERATION_INDEX[operation]]!++ & 15) === 0;
-  }
-
-  /** Counts a call of one key that ended at once and was not timed. */
-  repeat(operation: TimedOperation, outcome: Outcome): void {
-    const index = OPERATION_INDEX[operation];
-    if (outcome === "ok") {
-      this.#since[index]! += 1;
-    } else {
-      this.observe(operation, outcome, this.#lastMs[index]!);
-      this.countKeys(operation, outcome, 1);
-    }
-  }
-
-  /** A call of one key that ended at once and was timed: those that come after count as it does. */
-  observeAtOnce(operation: TimedOperation, outcome: Outcome, durationMs: number): void {
-    const index = OPERATION_INDEX[operation];
-    this.#settle(index);
-    this.#lastBucket[index] = this.observe(operation, outcome, durationMs);
-    this.#lastMs[index] = durationMs;
-    this.countKeys(operation, outcome, 1);
-  }
-
-  #settle(index: number): void {
-    const count = this.#since[index]!;
-    if (count === 0) return;
-    const base = index * OPERATION_CELLS;
-    this.#cells[base + this.#lastBucket[index]!]! += count;
-    this.#cells[base + SUM]! += this.#lastMs[index]! * count;
-    this.#keys[base / CELLS]! += count;
-    this.#since[index] = 0;
-  }
-
-  /** Returns the bucket that it went to. */
-  observe(operation: TimedOperation, outcome: Outcome, durationMs: number): number {
-    const base = OPERATION_INDEX[operation] * OPERATION_CELLS + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
+  /** Counts one call, timed as a whole. */
+  observe(door: string, operation: OperationName, outcome: Outcome, durationMs: number): void {
+    const cells = door === this.#lastDoor ? this.#last : this.#cellsOf(door);
+    const base = OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
     let bucket = 0;
     while (bucket < BUCKETS_MS.length && durationMs > BUCKETS_MS[bucket]!) bucket++;
-    this.#cells[base + bucket]! += 1;
-    this.#cells[base + SUM]! += durationMs;
-    return bucket;
+    cells[base + bucket]! += 1;
+    cells[base + SUM]! += durationMs;
   }
 
-  countKeys(operation: TimedOperation, outcome: Outcome, count: number): void {
-    const base = OPERATION_INDEX[operation] * OPERATION_CELLS + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
-    this.#keys[base / CELLS]! += count;
+  countKeys(door: string, operation: OperationName, outcome: Outcome, count: number): void {
+    const cells = door === this.#lastDoor ? this.#last : this.#cellsOf(door);
+    cells[OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]) + KEYS]! += count;
+  }
+
+  #cellsOf(door: string): Float64Array {
+    const name = this.#byDoor.has(door) || this.#byDoor.size < DOORS_MAX ? door : OTHER_DOORS;
+    let cells = this.#byDoor.get(name);
+    if (cells === undefined) {
+      cells = new Float64Array(OPERATION_NAMES.length * OUTCOMES.length * CELLS);
+      this.#byDoor.set(name, cells);
+    }
+    this.#lastDoor = door;
+    this.#last = cells;
+    return cells;
   }
 
   definitions(): MetricDefinition[] {
     const labels = {
-      operation: TIMED_OPERATIONS.join(", "),
+      door: "the front door that it came by: `native`, `aws-kms` …",
+      operation: OPERATION_NAMES.join(", "),
       outcome: "`ok`, or the code of the error (docs/errors.md)",
     };
     const name = "crypto_edge_operation_duration_seconds";
@@ -100,14 +69,14 @@ export class OperationLatency {
       {
         name,
         type: "histogram",
-        help: "How long operations took inside the edge; a batch is one. Of single ones that need not wait for a lease one in sixteen is timed, and the others count as the last one timed.",
+        help: "How long operations took inside the edge; a batch is one. Every call is measured.",
         labels,
         read: () => this.#readDurations(name),
       },
       {
         name: "crypto_edge_keys_total",
         type: "counter",
-        help: "Data keys made, opened or wrapped again, those of batches one by one.",
+        help: "Data keys and values made, opened or wrapped again, those of batches one by one.",
         labels,
         read: () => this.#readKeys(),
       },
@@ -116,39 +85,32 @@ export class OperationLatency {
 
   #readDurations(name: string): Sample[] {
     const samples: Sample[] = [];
-    this.#each((labels, index) => {
-      const base = index * CELLS;
-      let cumulative = 0;
-      const buckets: Sample[] = [];
-      for (let bucket = 0; bucket <= BUCKETS_MS.length; bucket++) {
-        cumulative += this.#cells[base + bucket]!;
-        const bound = BUCKETS_MS[bucket];
-        const le = bound === undefined ? "+Inf" : String(bound / 1000);
-        buckets.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulative });
-      }
-      if (cumulative === 0) return;
-      samples.push(
-        ...buckets,
-        { metricName: `${name}_sum`, labels, value: this.#cells[base + SUM]! / 1000 },
-        { metricName: `${name}_count`, labels, value: cumulative },
-      );
+    this.#each((labels, cells, base) => {
+      const counts = cells.subarray(base, base + SUM);
+      if (counts.every((count) => count === 0)) return;
+      samples.push(...histogramSamples(name, BUCKETS_SECONDS, counts, cells[base + SUM]! / 1000, labels));
     });
     return samples;
   }
 
   #readKeys(): Sample[] {
     const samples: Sample[] = [];
-    this.#each((labels, index) => {
-      if (this.#keys[index]! > 0) samples.push({ labels, value: this.#keys[index]! });
+    this.#each((labels, cells, base) => {
+      const value = cells[base + KEYS]!;
+      if (value > 0) samples.push({ labels, value });
     });
     return samples;
   }
 
-  #each(visit: (labels: { operation: string; outcome: string }, index: number) => void): void {
-    let index = 0;
-    for (const operation of TIMED_OPERATIONS) {
-      this.#settle(OPERATION_INDEX[operation]);
-      for (const outcome of OUTCOMES) visit({ operation, outcome }, index++);
+  #each(
+    visit: (labels: { door: string; operation: string; outcome: string }, cells: Float64Array, base: number) => void,
+  ): void {
+    for (const [door, cells] of this.#byDoor) {
+      for (const operation of OPERATION_NAMES) {
+        for (const outcome of OUTCOMES) {
+          visit({ door, operation, outcome }, cells, OPERATION_OFFSET[operation] + OUTCOME_OFFSET[outcome]);
+        }
+      }
     }
   }
 }

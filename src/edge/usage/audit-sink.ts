@@ -34,12 +34,14 @@ export interface AuditEvent {
   readonly principalKind: Principal["kind"] | "edge";
   /** The peer's address; undefined on a Unix socket. */
   readonly peer?: string | undefined;
+  /** The front door of an operation: `native`, `aws-kms` … */
+  readonly door?: string | undefined;
   /** Undefined, like `service`, for what concerns the whole edge. */
   readonly tenant?: string | undefined;
   readonly service?: string | undefined;
   /** 0 where none was reached. */
   readonly version: number;
-  /** Of `type` `operation`: an `Operation`. */
+  /** Of `type` `operation`: an operation of the policies, or `describe`. */
   readonly operation: string;
   /** `ok`, or the code of the error. */
   readonly outcome: string;
@@ -52,13 +54,14 @@ export interface AuditEvent {
 
 /** As it is sent and written: one JSON object, what is undefined left out. `count` would make it a usage count. */
 export function auditRecord(event: AuditEvent): object {
-  const { type, time, principal, principalKind, peer, tenant, service, version, operation, outcome } = event;
+  const { type, time, principal, principalKind, peer, door, tenant, service, version, operation, outcome } = event;
   return {
     type,
     time,
     principal,
     principal_kind: principalKind,
     peer,
+    door,
     tenant,
     service,
     version: version === 0 ? undefined : version,

@@ -6,9 +6,9 @@
  * and versions are whatever callers say: when there is none left, the oldest row of the principal that has most is merged into that
  * principal's "other" row. Counts move; none is lost, and no principal can push out another's.
  */
-import type { Operation } from "../access/access-policy.ts";
-import type { Principal } from "../access/principal.ts";
-import { OUTCOMES, type Outcome } from "../operations/usage-recorder.ts";
+import { OPERATIONS, type Operation } from "../access/access-policy.ts";
+import type { Principal, PrincipalKind } from "../access/principal.ts";
+import { OUTCOMES, type Outcome } from "../operations/recorder.ts";
 
 /** A count, as it travels to the Core (core-protocol.md, "Usage"). Times are UTC, ISO 8601. */
 export interface CountRecord {
@@ -26,7 +26,6 @@ export interface CountRecord {
 /** Stands for "several" where counts were merged; no tenant, service or SPIFFE ID can have this name. */
 export const MERGED = "*";
 
-const OPERATIONS: readonly Operation[] = ["create", "decrypt", "rewrap"];
 const SLOTS_PER_ROW = OPERATIONS.length * OUTCOMES.length;
 
 const OUTCOME_INDEX = Object.fromEntries(OUTCOMES.map((outcome, index) => [outcome, index])) as Record<Outcome, number>;
@@ -34,6 +33,7 @@ const OPERATION_OFFSET: Readonly<Record<Operation, number>> = {
   create: 0,
   decrypt: OUTCOMES.length,
   rewrap: 2 * OUTCOMES.length,
+  encrypt: 3 * OUTCOMES.length,
 };
 
 export interface UsageCountersOptions {
@@ -53,7 +53,7 @@ interface Row {
 }
 
 interface PrincipalRows {
-  readonly kind: Principal["kind"];
+  readonly kind: PrincipalKind;
   readonly name: string;
   readonly byTenant: Map<string, Map<string, Map<number, Row>>>;
   /** Oldest first. */
@@ -67,7 +67,7 @@ export class UsageCounters {
   readonly #maxPrincipals: number;
   readonly #counts: Float64Array;
   readonly #freeRows: number[] = [];
-  readonly #byKind = new Map<Principal["kind"], Map<string, PrincipalRows>>();
+  readonly #byKind = new Map<PrincipalKind, Map<string, PrincipalRows>>();
   readonly #principals = new Set<PrincipalRows>();
   #everyoneElse: PrincipalRows | undefined;
   #lastPrincipal: Principal | undefined;
@@ -172,7 +172,7 @@ export class UsageCounters {
     return rows;
   }
 
-  #newPrincipal(kind: Principal["kind"], name: string): PrincipalRows {
+  #newPrincipal(kind: PrincipalKind, name: string): PrincipalRows {
     const other = this.#takeRow(MERGED, MERGED, 0);
     const rows: PrincipalRows = { kind, name, byTenant: new Map(), rows: new Set(), other, last: other };
     this.#principals.add(rows);

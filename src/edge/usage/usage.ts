@@ -1,6 +1,7 @@
 /** The usage recorder of the edge: counts and audit events, to the Core and to the audit log. */
 import type { Clock } from "../../base/time/clock.ts";
-import type { OperationCall, Outcome, UsageRecorder } from "../operations/usage-recorder.ts";
+import type { Caller, ServiceKeyName } from "../operations/operations.ts";
+import type { Outcome, RecordedKind, Recorder } from "../operations/recorder.ts";
 import type { AuditLog, AuditLogStatus } from "./audit-log.ts";
 import { type AuditEvent, bounded } from "./audit-sink.ts";
 import type { SinkSender, SinkStatus } from "./sink-sender.ts";
@@ -41,7 +42,7 @@ export interface UsageStatus {
   readonly sinks: readonly SinkStatus[];
 }
 
-export class Usage implements UsageRecorder {
+export class Usage implements Pick<Recorder, "record"> {
   readonly #parts: UsageParts;
   readonly #auditsSuccess: boolean;
   readonly #auditsFailure: boolean;
@@ -56,9 +57,19 @@ export class Usage implements UsageRecorder {
     this.#counts = parts.shipper !== undefined;
   }
 
-  record(call: OperationCall, outcome: Outcome, version: number, reason?: string): void {
-    const { principal, operation, tenant, service, count, requestId } = call;
-    if (this.#counts) this.#parts.counters.add(principal, operation, outcome, tenant, service, version, count);
+  record(
+    { operation }: RecordedKind,
+    { principal, door, requestId }: Caller,
+    { tenant, service }: ServiceKeyName,
+    version: number,
+    count: number,
+    outcome: Outcome,
+    reason?: string,
+  ): void {
+    // Who looks at a service key uses none.
+    if (this.#counts && operation !== "describe") {
+      this.#parts.counters.add(principal, operation, outcome, tenant, service, version, count);
+    }
     if (outcome === "ok" ? !this.#auditsSuccess : !this.#auditsFailure) return;
     this.#append({
       type: "operation",
@@ -66,6 +77,7 @@ export class Usage implements UsageRecorder {
       principal: bounded(principal.name),
       principalKind: principal.kind,
       peer: principal.peer,
+      door,
       tenant: bounded(tenant),
       service: bounded(service),
       version,

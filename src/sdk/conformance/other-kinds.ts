@@ -154,12 +154,15 @@ export function auditSinkRules(
 }
 
 const PRINCIPAL = Object.freeze({ kind: "listener", name: "conformance-kit" } as const);
-const WHO = { principal: PRINCIPAL, tenant: "conformance-kit", service: "default" } as const;
+const WHO = { principal: PRINCIPAL, door: "native", tenant: "conformance-kit", service: "default" } as const;
 const CREATE = { ...WHO, operation: "create", length: 32, count: 1, plaintext: false } as const;
-const DECRYPT = { ...WHO, operation: "decrypt", version: 1 } as const;
+const ENCRYPT = { ...WHO, operation: "encrypt", length: 100 } as const;
+const DECRYPT = { ...WHO, operation: "decrypt", version: 1, content: "data_key" } as const;
 const SAMPLES = {
   beforeCreate: CREATE,
   afterCreate: { ...CREATE, version: 1 },
+  beforeEncrypt: ENCRYPT,
+  afterEncrypt: { ...ENCRYPT, version: 1 },
   beforeDecrypt: DECRYPT,
   afterDecrypt: { ...DECRYPT, operation: "rewrap" },
   onLease: {
@@ -175,6 +178,8 @@ const SAMPLES = {
 const MAY_REFUSE: readonly (keyof typeof SAMPLES)[] = [
   "beforeCreate",
   "afterCreate",
+  "beforeEncrypt",
+  "afterEncrypt",
   "beforeDecrypt",
   "afterDecrypt",
   "onLease",

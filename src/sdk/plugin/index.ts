@@ -10,7 +10,7 @@ export {
   Section,
   Size,
 } from "../../base/config/schema-types.ts";
-export { messageOf } from "../../base/errors.ts";
+export { CryptoEdgeError, type ErrorCode, messageOf } from "../../base/errors.ts";
 export type { Health } from "../../base/health.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
 export { allocateSecret, wipe } from "../../base/wipe.ts";
@@ -19,7 +19,9 @@ export type { CoreEvent } from "../../core/protocol/events.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export type { Principal } from "../../edge/access/principal.ts";
 export type { RevocationScope } from "../../edge/cache/lease-cache.ts";
+export * from "../../edge/doors/door.ts";
 export * from "../../edge/key-source/key-source.ts";
+export type { Caller, MaybePromise, Operations } from "../../edge/operations/operations.ts";
 export * from "../../edge/plugin-host/hooks.ts";
 export * from "../../edge/plugin-host/plugin.ts";
 export * from "../../edge/revocation/revocation-transport.ts";

@@ -123,7 +123,7 @@ describe("a request", () => {
         fields: { host: "localhost", "transfer-encoding": "chunked" },
       },
     ]);
-    expect(socket.written).toContain("HTTP/1.1 200 OK\r\ndate: ");
+    expect(socket.written).toContain("HTTP/1.1 200 OK\r\nDate: ");
     expect(socket.ended).toBe(false);
   });
 
@@ -173,7 +173,7 @@ describe("a request", () => {
   test("by HEAD gets the length and no body; the last one closes", () => {
     const { socket } = serve(() => ({ status: 200, headers: {}, body: "hello" }));
     socket.feed(`HEAD / HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
-    expect(socket.written).toEndWith("connection: close\r\ncontent-length: 5\r\n\r\n");
+    expect(socket.written).toEndWith("Connection: close\r\nContent-Length: 5\r\n\r\n");
     expect(socket.ended).toBe(true);
     const old = serve();
     old.socket.feed("GET / HTTP/1.0\r\n\r\n");
@@ -270,13 +270,13 @@ describe("a caller that goes", () => {
 test("HEAD has one length: that of the answer to a GET where it is known", () => {
   const known = serve(() => ({ status: 200, headers: { "content-length": "17" }, body: "" }));
   known.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
-  expect(known.socket.written.match(/content-length: \d+/g)).toEqual(["content-length: 17"]);
+  expect(known.socket.written.match(/Content-Length: \d+/g)).toEqual(["Content-Length: 17"]);
   const made = serve(() => ({ status: 200, headers: { "content-length": "99" }, body: "four" }));
   made.socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
-  expect(made.socket.written.match(/content-length: \d+/g)).toEqual(["content-length: 4"]);
+  expect(made.socket.written.match(/Content-Length: \d+/g)).toEqual(["Content-Length: 4"]);
   const refused = serve(ok, { admit: () => ({ status: 503, headers: {}, body: "busy", close: true }) });
   refused.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
-  expect(refused.socket.written).toEndWith("content-length: 4\r\n\r\n");
+  expect(refused.socket.written).toEndWith("Content-Length: 4\r\n\r\n");
 });
 
 test("a Host is a name or an address, with a port or not", () => {

@@ -91,7 +91,9 @@ listeners:
   });
 
   test("in a file that is missing says which file and what to do", () => {
-    expect(() => readConfiguration("/nowhere/edge.yaml")).toThrow("/nowhere/edge.yaml: cannot be read");
+    expect(() => readConfiguration("/nowhere/edge.yaml")).toThrow(
+      "/nowhere/edge.yaml can't be read (ENOENT): check the path and its permissions, and give it with --config FILE.",
+    );
   });
 
   test("never repeats long text, which could be a secret in the wrong place", () => {

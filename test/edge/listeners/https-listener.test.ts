@@ -1,17 +1,16 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { allowAll, heldLeases, ignoreUsage } from "../../../bench/harness/edge-in-process.ts";
+import { allowAll, heldLeases, ignoreAll } from "../../../bench/harness/edge-in-process.ts";
 import { responseOf, writeError } from "../../../src/base/network/problem.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { createApp } from "../../../src/edge/doors/native/app.ts";
 import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";
 import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
-import { createOrchestrator } from "../../../src/edge/operations/orchestrator.ts";
+import { createOperations } from "../../../src/edge/operations/pipeline.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -82,6 +81,7 @@ async function start(changes: Partial<HttpsListenerOptions> = {}, handler = echo
       cert: path("cert.pem"),
       key: path("key.pem"),
       clientCa: path("ca.pem"),
+      clientCertificates: "verified",
       clientCrl: [],
       nameSources: ["uri", "dns", "common_name"],
       minVersion: "TLSv1.3",
@@ -92,7 +92,7 @@ async function start(changes: Partial<HttpsListenerOptions> = {}, handler = echo
       log,
       ...changes,
     },
-    handler,
+    { native: handler, http: undefined, socket: undefined },
   );
   open.push(listener);
   return { listener, url: listener.address, port: Number(new URL(listener.address).port), logged };
@@ -139,8 +139,8 @@ function rawTls(
 }
 
 describe("a client certificate over HTTPS", () => {
-  test("tells the principal, in HTTP/1.1 and in HTTP/2", async () => {
-    const { url, port } = await start();
+  test("tells the principal", async () => {
+    const { url } = await start();
     const response = await ask(url, billing, { method: "POST", body: "hello" });
     expect(await response.json()).toEqual({
       kind: "spiffe",
@@ -148,28 +148,6 @@ describe("a client certificate over HTTPS", () => {
       method: "POST",
       body: "hello",
     });
-
-    const session = connectHttp2(`https://127.0.0.1:${port}`, {
-      ca: authority.certificate,
-      cert: billing.certificate,
-      key: billing.key,
-    });
-    try {
-      const answer = await new Promise<string>((resolve, reject) => {
-        const stream = session.request({ ":path": "/", ":method": "POST" });
-        let text = "";
-        stream.setEncoding("utf8");
-        stream.on("data", (chunk: string) => {
-          text += chunk;
-        });
-        stream.on("end", () => resolve(text));
-        stream.on("error", reject);
-        stream.end("two");
-      });
-      expect(JSON.parse(answer)).toMatchObject({ name: "spiffe://example.org/billing/api", body: "two" });
-    } finally {
-      session.destroy();
-    }
   });
 
   test("is a must: without one there is no connection", async () => {
@@ -305,7 +283,7 @@ describe("TLS", () => {
     // As an operator does it: the new file takes the old one's name.
     renameSync(path("next.crl", await authority.revoke([billing.certificate])), crl);
     await clock.advance(4_100);
-    await until(() => logged.some(({ message }) => message.includes("were reloaded")));
+    await until(() => logged.some(({ message }) => message.includes("were taken up")));
     expect((await ask(url, billing)).status).toBe(401);
   });
 
@@ -453,7 +431,7 @@ describe("limits of an HTTPS listener", () => {
 });
 
 test("a listener that cannot start says what to do", async () => {
-  await expect(start({ cert: path("missing.pem") })).rejects.toThrow("missing.pem cannot be read");
+  await expect(start({ cert: path("missing.pem") })).rejects.toThrow("missing.pem can't be read");
   await expect(start({ clientCrl: [path("bad.crl", "garbage")] })).rejects.toThrow("not a certificate revocation list");
   await expect(start({ key: path("other.key", billing.key) })).rejects.toThrow();
   const { port } = await start();
@@ -463,7 +441,7 @@ test("a listener that cannot start says what to do", async () => {
 describe("the operations over HTTPS", () => {
   const application: HandlerFactory = ({ identify }) => {
     const app = createApp({
-      orchestrator: createOrchestrator({ access: allowAll, leases: heldLeases(), usage: ignoreUsage }),
+      operations: createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll }),
       identify,
       readiness: () => ({ ready: true }),
       status: undefined,
@@ -472,75 +450,14 @@ describe("the operations over HTTPS", () => {
     });
     return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
   };
-  const KEY = { tenant: "tenant-a", service: "billing" };
 
   test("tell a caller whose body is not as expected what is wrong with it, not that it is unknown", async () => {
-    const { url, port } = await start({}, application);
+    const { url } = await start({}, application);
     for (const path of ["/v1/keys/create", "/v1/keys/decrypt", "/v1/keys/rewrap", "/v1/keys/create-batch"]) {
       const init = { method: "POST", body: '{"tenant":5}', headers: { "content-type": "application/json" } };
       const response = await ask(url + path, billing, init);
       expect([path, response.status]).toEqual([path, 400]);
       expect(await response.json()).toMatchObject({ code: "invalid_request" });
     }
-    const session = http2(port, billing);
-    const answers = await Promise.all([
-      post(session, "/v1/keys/create", '{"tenant":5}'),
-      // Without a length, as Node's client sends them: many small ones at once are no large bodies.
-      ...Array.from({ length: 18 }, () => post(session, "/v1/keys/create", JSON.stringify(KEY))),
-    ]);
-    expect(answers).toEqual([400, ...Array.from({ length: 18 }, () => 201)]);
-    session.destroy();
-  });
-
-  test("that are reset in HTTP/2 count until their work has ended", async () => {
-    let working = 0;
-    let most = 0;
-    let release = (): void => undefined;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const { port } = await start({ limits: { ...LIMITS, requestsPerCallerMax: 5 } }, () => async () => {
-      most = Math.max(most, ++working);
-      await released;
-      working--;
-      return new Response("done");
-    });
-    const session = http2(port, billing);
-    for (let asked = 0; asked < 40; asked++) {
-      const stream = session.request({ ":path": "/", ":method": "POST" });
-      stream.on("error", () => undefined);
-      stream.end("{}");
-      await Bun.sleep(5);
-      stream.close(8);
-    }
-    expect(most).toBe(5);
-    release();
-    await until(() => working === 0);
-    expect(await post(session, "/", "{}")).toBe(200);
-    session.destroy();
   });
 });
-
-function http2(port: number, client: TestCertificate): ClientHttp2Session {
-  const session = connectHttp2(`https://127.0.0.1:${port}`, {
-    ca: authority.certificate,
-    cert: client.certificate,
-    key: client.key,
-  });
-  session.on("error", () => undefined);
-  return session;
-}
-
-function post(session: ClientHttp2Session, path: string, body: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const stream = session.request({ ":path": path, ":method": "POST", "content-type": "application/json" });
-    let status = 0;
-    stream.on("response", (headers) => {
-      status = Number(headers[":status"]);
-    });
-    stream.on("error", reject);
-    stream.on("end", () => resolve(status));
-    stream.resume();
-    stream.end(body);
-  });
-}

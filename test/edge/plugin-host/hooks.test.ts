@@ -3,18 +3,19 @@ import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeaseControl, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { type KeySource, KeySourceError } from "../../../src/edge/key-source/key-source.ts";
-import { createHookedOrchestrator } from "../../../src/edge/operations/hooked-orchestrator.ts";
-import { type CreatedKey, createOrchestrator, type DecryptedKey } from "../../../src/edge/operations/orchestrator.ts";
-import type { OperationCall } from "../../../src/edge/operations/usage-recorder.ts";
+import type { Caller, CreatedKey, Opened } from "../../../src/edge/operations/operations.ts";
+import { createOperations, type PipelineParts } from "../../../src/edge/operations/pipeline.ts";
 import { HookRunner, type RegisteredHooks } from "../../../src/edge/plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "../../../src/edge/plugin-host/hooked-leases.ts";
+import { createOperationHooks } from "../../../src/edge/plugin-host/hooked-operations.ts";
 import { type Hooks, refuse } from "../../../src/edge/plugin-host/hooks.ts";
 import type { PluginLog } from "../../../src/edge/plugin-host/plugin.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "billing" };
+const CALLER: Caller = { principal: PRINCIPAL, door: "native", requestId: undefined };
 const REQUEST = { tenant: "tenant-a", service: "billing", plaintext: true } as const;
 
 function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHooks> = {}) {
@@ -34,7 +35,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     log,
   );
   const key = new Uint8Array(32).fill(9);
-  const session = createAesGcmCipher().begin(
+  const session = nodeCipher().begin(
     { tenant: "tenant-a", service: "billing", version: 3 },
     { use: (reader) => reader(key) },
   );
@@ -48,21 +49,23 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     version: () => leased,
   } as unknown as LeaseCache;
   const denied = { is: false };
-  const access: AccessPolicy = {
-    authorize() {
-      if (denied.is) throw new CryptoEdgeError("access_denied", "No.");
-    },
+  const authorize = (): void => {
+    if (denied.is) throw new CryptoEdgeError("access_denied", "No.");
   };
+  const access: AccessPolicy = { authorize, authorizeAny: authorize };
   const records: string[] = [];
-  const parts = {
+  const parts: PipelineParts = {
     access,
     leases,
-    usage: {
-      record: ({ operation }: OperationCall, outcome: string, version: number) =>
+    recorder: {
+      now: () => 0,
+      record: ({ operation }, _caller, _key, version, _count, outcome) =>
         void records.push(`${operation} ${outcome} ${version}`),
+      took() {},
     },
   };
-  return { clock, lines, runner, orchestrator: createHookedOrchestrator(parts, runner), parts, asked, denied, records };
+  const operations = createOperations({ ...parts, hooks: createOperationHooks(runner) });
+  return { clock, lines, runner, operations, parts, asked, denied, records, session };
 }
 
 function refusalOf(call: () => unknown): CryptoEdgeError {
@@ -78,22 +81,23 @@ function refusalOf(call: () => unknown): CryptoEdgeError {
 test("hooks see each operation in order, with who, what and which version, and nothing of a key, a blob or a context", () => {
   const seen: [string, object][] = [];
   const see = (point: string) => (event: object) => void seen.push([point, event]);
-  const { orchestrator } = world({
+  const { operations } = world({
     beforeCreate: see("beforeCreate"),
     afterCreate: see("afterCreate"),
     beforeDecrypt: see("beforeDecrypt"),
     afterDecrypt: see("afterDecrypt"),
   });
   const context = { field: "the context" };
-  const { wrapped } = orchestrator.createKey(PRINCIPAL, { ...REQUEST, context, length: 64 }) as CreatedKey;
-  orchestrator.decryptKey(PRINCIPAL, { wrapped, context });
-  orchestrator.rewrapKey(PRINCIPAL, { wrapped, context });
-  orchestrator.createKeys(PRINCIPAL, REQUEST, 5);
+  const { wrapped } = operations.createKey(CALLER, { ...REQUEST, context, length: 64 }) as CreatedKey;
+  operations.decryptKey(CALLER, { wrapped, context });
+  operations.rewrap(CALLER, { wrapped, context });
+  operations.createKeys(CALLER, REQUEST, 5);
 
-  const who = { principal: { kind: "listener", name: "billing" }, tenant: "tenant-a", service: "billing" } as const;
+  const principal = { kind: "listener", name: "billing" };
+  const who = { principal, door: "native", tenant: "tenant-a", service: "billing" } as const;
   const create = { ...who, operation: "create", length: 64, count: 1, plaintext: true };
-  const decrypt = { ...who, operation: "decrypt", version: 3 };
-  const rewrap = { ...who, operation: "rewrap", version: 3 };
+  const decrypt = { ...who, operation: "decrypt", version: 3, content: "data_key" };
+  const rewrap = { ...who, operation: "rewrap", version: 3, content: "data_key" };
   const batch = { ...create, length: 32, count: 5 };
   expect(seen).toEqual([
     ["beforeCreate", create],
@@ -107,32 +111,32 @@ test("hooks see each operation in order, with who, what and which version, and n
   ]);
 });
 
-test("without a hook at any point of an operation the orchestrator is the plain one", () => {
-  const { orchestrator } = world({ onLease() {}, onRevocation() {} });
-  expect(orchestrator.createKey.toString()).toBe(createOrchestrator(world({}).parts).createKey.toString());
+test("without a hook at any point of an operation the pipeline has no hooks", () => {
+  expect(createOperationHooks(world({ onLease() {}, onRevocation() {} }).runner)).toBeUndefined();
+  expect(createOperationHooks(world({ onDenied() {} }).runner)).toBeDefined();
 });
 
 test("with hooks that answer at once every answer is still a value, not a promise", () => {
-  const { orchestrator } = world({ beforeCreate() {}, afterCreate() {}, beforeDecrypt() {}, afterDecrypt() {} });
-  const created = orchestrator.createKey(PRINCIPAL, REQUEST);
+  const { operations } = world({ beforeCreate() {}, afterCreate() {}, beforeDecrypt() {}, afterDecrypt() {} });
+  const created = operations.createKey(CALLER, REQUEST);
   expect(created).not.toBeInstanceOf(Promise);
   const { wrapped } = created as CreatedKey;
-  expect(orchestrator.decryptKey(PRINCIPAL, { wrapped })).not.toBeInstanceOf(Promise);
-  expect(orchestrator.rewrapKey(PRINCIPAL, { wrapped })).not.toBeInstanceOf(Promise);
-  expect(orchestrator.decryptKeys(PRINCIPAL, [{ wrapped }])).not.toBeInstanceOf(Promise);
+  expect(operations.decryptKey(CALLER, { wrapped })).not.toBeInstanceOf(Promise);
+  expect(operations.rewrap(CALLER, { wrapped })).not.toBeInstanceOf(Promise);
+  expect(operations.decryptKeys(CALLER, [{ wrapped }])).not.toBeInstanceOf(Promise);
 });
 
 test("an asynchronous hook makes only its own operation asynchronous", async () => {
-  const { orchestrator } = world({ beforeCreate: async () => {} });
-  const created = orchestrator.createKey(PRINCIPAL, REQUEST);
+  const { operations } = world({ beforeCreate: async () => {} });
+  const created = operations.createKey(CALLER, REQUEST);
   expect(created).toBeInstanceOf(Promise);
   const { wrapped, plaintext } = await created;
-  expect((orchestrator.decryptKey(PRINCIPAL, { wrapped }) as DecryptedKey).plaintext).toEqual(plaintext!);
+  expect((operations.decryptKey(CALLER, { wrapped }) as Opened).plaintext).toEqual(plaintext!);
 });
 
 test("a refusal before ends the operation with the hook's code and sentence, before any lease is asked for", () => {
-  const { orchestrator, asked, records } = world({ beforeCreate: () => refuse("tenant_closed", "Open it first.") });
-  const error = refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST));
+  const { operations, asked, records } = world({ beforeCreate: () => refuse("tenant_closed", "Open it first.") });
+  const error = refusalOf(() => operations.createKey(CALLER, REQUEST));
   expect(error.code).toBe("refused_by_hook");
   expect(error.message).toBe("Open it first. (hook-0: tenant_closed)");
   expect(asked).toEqual([]);
@@ -140,42 +144,45 @@ test("a refusal before ends the operation with the hook's code and sentence, bef
 });
 
 test("a refusal after wipes the keys that were made, and is what usage is told", () => {
-  const { orchestrator, records } = world({ afterCreate: () => refuse("no", "No.") });
-  const fill = crypto.getRandomValues;
+  const { operations, records, session } = world({ afterCreate: () => refuse("no", "No.") });
   const made: Uint8Array[] = [];
-  crypto.getRandomValues = ((bytes: Uint8Array) => {
-    if (bytes.length === 32) made.push(bytes);
-    return fill.call(crypto, bytes as Uint8Array<ArrayBuffer>);
-  }) as typeof fill;
-  try {
-    refusalOf(() => orchestrator.createKeys(PRINCIPAL, REQUEST, 3));
-  } finally {
-    crypto.getRandomValues = fill;
-  }
-  expect(made.length).toBeGreaterThanOrEqual(3);
-  expect(made.slice(0, 3).every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+  const { createKey } = session;
+  session.createKey = (length, context, plaintext) => {
+    made.push(plaintext!);
+    return createKey.call(session, length, context, plaintext);
+  };
+  refusalOf(() => operations.createKeys(CALLER, { ...REQUEST, plaintext: true }, 3));
+  expect(made).toHaveLength(3);
+  expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
   expect(records).toEqual(["create refused_by_hook 0"]);
 });
 
 test("the policy is asked before any hook, and a denial is told to onDenied", () => {
   const seen: unknown[] = [];
-  const { orchestrator, denied } = world({
+  const { operations, denied } = world({
     beforeCreate: () => void seen.push("asked"),
     onDenied: (e) => void seen.push(e),
   });
   denied.is = true;
-  expect(refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST)).code).toBe("access_denied");
+  expect(refusalOf(() => operations.createKey(CALLER, REQUEST)).code).toBe("access_denied");
   expect(seen).toEqual([
-    { principal: { ...PRINCIPAL }, operation: "create", tenant: "tenant-a", service: "billing", code: "access_denied" },
+    {
+      principal: { ...PRINCIPAL },
+      door: "native",
+      operation: "create",
+      tenant: "tenant-a",
+      service: "billing",
+      code: "access_denied",
+    },
   ]);
 });
 
 test("a blob that can't be read is recorded as without hooks, and no hook is asked about it", () => {
   let asked = 0;
-  const { orchestrator, parts, records } = world({ beforeDecrypt: () => void asked++ });
+  const { operations, parts, records } = world({ beforeDecrypt: () => void asked++ });
   const wrapped = new Uint8Array(5);
-  for (const edge of [orchestrator, createOrchestrator(parts)]) {
-    expect(refusalOf(() => edge.decryptKey(PRINCIPAL, { wrapped })).code).toBe("invalid_blob");
+  for (const edge of [operations, createOperations(parts)]) {
+    expect(refusalOf(() => edge.decryptKey(CALLER, { wrapped })).code).toBe("invalid_blob");
   }
   expect(records).toEqual(["decrypt invalid_blob 0", "decrypt invalid_blob 0"]);
   expect(asked).toBe(0);
@@ -183,9 +190,9 @@ test("a blob that can't be read is recorded as without hooks, and no hook is ask
 
 test("in a batch of decryptions each item is judged by itself", () => {
   let calls = 0;
-  const { orchestrator } = world({ beforeDecrypt: () => (calls++ === 1 ? refuse("second", "Not this.") : undefined) });
-  const { wrapped } = orchestrator.createKey(PRINCIPAL, REQUEST) as CreatedKey;
-  const results = orchestrator.decryptKeys(PRINCIPAL, [{ wrapped }, { wrapped }, { wrapped }]) as object[];
+  const { operations } = world({ beforeDecrypt: () => (calls++ === 1 ? refuse("second", "Not this.") : undefined) });
+  const { wrapped } = operations.createKey(CALLER, REQUEST) as CreatedKey;
+  const results = operations.decryptKeys(CALLER, [{ wrapped }, { wrapped }, { wrapped }]) as object[];
   expect(results.map((result) => (result instanceof CryptoEdgeError ? result.code : "key"))).toEqual([
     "key",
     "refused_by_hook",
@@ -194,11 +201,11 @@ test("in a batch of decryptions each item is judged by itself", () => {
 });
 
 test("a hook can't change the event for the next one, nor the principal for the next request", () => {
-  const { orchestrator, runner } = world([
+  const { operations, runner } = world([
     { beforeCreate: (event) => void Object.assign(event, { tenant: "tenant-b" }) },
     { beforeCreate: (event) => void Object.assign(event.principal, { name: "admin" }) },
   ]);
-  refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST));
+  refusalOf(() => operations.createKey(CALLER, REQUEST));
   expect(runner.counters[0]!.threw).toBe(1);
   expect(PRINCIPAL.name).toBe("billing");
 });
@@ -217,8 +224,8 @@ for (const onFailure of ["refuse", "allow"] as const) {
       () => "yes" as never,
       () => refuse("Not A Code", "x"),
     ]) {
-      const { orchestrator, records, runner, lines } = world({ beforeCreate }, { onFailure });
-      await (async () => orchestrator.createKey(PRINCIPAL, REQUEST))().catch(() => {});
+      const { operations, records, runner, lines } = world({ beforeCreate }, { onFailure });
+      await (async () => operations.createKey(CALLER, REQUEST))().catch(() => {});
       expect(records.map((record) => record.split(" ")[1])).toEqual([expected]);
       expect(runner.counters[0]).toMatchObject({ threw: 1, refused: 0, open: 0 });
       expect(lines).toHaveLength(1);
@@ -226,11 +233,11 @@ for (const onFailure of ["refuse", "allow"] as const) {
   });
 
   test(`a hook that hangs is given its time and no more; on_failure: ${onFailure}`, async () => {
-    const { orchestrator, clock, records, runner } = world(
+    const { operations, clock, records, runner } = world(
       { beforeCreate: () => new Promise<undefined>(() => {}) },
       { onFailure },
     );
-    const created = Promise.resolve(orchestrator.createKey(PRINCIPAL, REQUEST)).catch((error: unknown) => error);
+    const created = Promise.resolve(operations.createKey(CALLER, REQUEST)).catch((error: unknown) => error);
     await clock.advance(99);
     expect(records).toEqual([]);
     await clock.advance(1);
@@ -242,27 +249,27 @@ for (const onFailure of ["refuse", "allow"] as const) {
 
 test("a hook that floods is not called while a thousand of its calls are open, and is again afterwards", async () => {
   const release: (() => void)[] = [];
-  const { orchestrator, runner } = world({ beforeCreate: () => new Promise<void>((resolve) => release.push(resolve)) });
-  const calls = Array.from({ length: 1_000 }, async () => orchestrator.createKey(PRINCIPAL, REQUEST));
-  expect(refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST)).message).toContain("hook_failed");
+  const { operations, runner } = world({ beforeCreate: () => new Promise<void>((resolve) => release.push(resolve)) });
+  const calls = Array.from({ length: 1_000 }, async () => operations.createKey(CALLER, REQUEST));
+  expect(refusalOf(() => operations.createKey(CALLER, REQUEST)).message).toContain("hook_failed");
   expect(runner.counters[0]).toMatchObject({ overloaded: 1, open: 1_000 });
   for (const resolve of release.splice(0)) resolve();
   await Promise.all(calls);
   expect(runner.counters[0]!.open).toBe(0);
-  void orchestrator.createKey(PRINCIPAL, REQUEST);
+  void operations.createKey(CALLER, REQUEST);
   expect(release).toHaveLength(1);
 });
 
 test("a hook that keeps failing logs a line a second, and says how many it left out", async () => {
-  const { orchestrator, clock, lines } = world({
+  const { operations, clock, lines } = world({
     beforeCreate: () => {
       throw new Error("bug\nwith \u001b[31mlines");
     },
   });
-  for (let call = 0; call < 500; call++) refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST));
+  for (let call = 0; call < 500; call++) refusalOf(() => operations.createKey(CALLER, REQUEST));
   expect(lines).toEqual(["a hook failed: it threw: bug with  [31mlines"]);
   await clock.advance(1_000);
-  refusalOf(() => orchestrator.createKey(PRINCIPAL, REQUEST));
+  refusalOf(() => operations.createKey(CALLER, REQUEST));
   expect(lines).toHaveLength(2);
 });
 

@@ -1,18 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { allowAll, CALLER, heldLeases } from "../../../bench/harness/edge-in-process.ts";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import type { LeaseCache } from "../../../src/edge/cache/lease-cache.ts";
 import { createLeaseCounters } from "../../../src/edge/cache/lease-events.ts";
-import type { Orchestrator } from "../../../src/edge/operations/orchestrator.ts";
-import { timed } from "../../../src/edge/operations/timed-orchestrator.ts";
+import type { CreatedKey } from "../../../src/edge/operations/operations.ts";
+import { createOperations } from "../../../src/edge/operations/pipeline.ts";
 import type { MetricSources } from "../../../src/edge/telemetry/edge-metrics.ts";
 import { Metrics } from "../../../src/edge/telemetry/metrics.ts";
 import { metricsReferencePage } from "../../../src/edge/telemetry/metrics-reference.ts";
 import { BUCKETS_MS, OperationLatency } from "../../../src/edge/telemetry/operation-latency.ts";
+import { createRecorder } from "../../../src/edge/telemetry/operation-recorder.ts";
 import { createTelemetry } from "../../../src/edge/telemetry/telemetry.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-
-const principal = { kind: "listener", name: "billing" } as const;
 
 /** An exposition's samples, by series. */
 function parse(text: string): Map<string, number> {
@@ -70,108 +71,96 @@ const SOURCES: Omit<MetricSources, "clock" | "latency" | "eventLoop"> = {
 describe("operation latency", () => {
   test("falls into the buckets of ADR-604, per operation and outcome, as Prometheus counts them", async () => {
     const latency = new OperationLatency();
-    for (const ms of [0.05, 0.1, 0.2, 0.3, 3, 20]) latency.observe("create", "ok", ms);
-    latency.observe("create", "access_denied", 0.01);
-    latency.observe("decrypt_batch", "internal_error", 7);
+    for (const ms of [0.05, 0.1, 0.2, 0.3, 3, 20]) latency.observe("native", "create", "ok", ms);
+    latency.observe("native", "create", "access_denied", 0.01);
+    latency.observe("native", "decrypt_batch", "internal_error", 7);
     const metrics = new Metrics();
     metrics.add(...latency.definitions());
     const series = parse(await metrics.text());
     const bucket = (le: string): number | undefined =>
-      series.get(`crypto_edge_operation_duration_seconds_bucket{operation="create",outcome="ok",le="${le}"}`);
+      series.get(
+        `crypto_edge_operation_duration_seconds_bucket{door="native",operation="create",outcome="ok",le="${le}"}`,
+      );
     expect(BUCKETS_MS).toEqual([0.1, 0.25, 0.5, 1, 2.5, 5, 10]);
     expect(["0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "+Inf"].map(bucket)).toEqual([
       2, 3, 4, 4, 4, 5, 5, 6,
     ]);
-    expect(series.get('crypto_edge_operation_duration_seconds_count{operation="create",outcome="ok"}')).toBe(6);
-    expect(series.get('crypto_edge_operation_duration_seconds_sum{operation="create",outcome="ok"}')).toBeCloseTo(
-      0.02365,
-    );
-    expect(series.get('crypto_edge_operation_duration_seconds_count{operation="create",outcome="access_denied"}')).toBe(
-      1,
-    );
     expect(
-      series.get('crypto_edge_operation_duration_seconds_count{operation="decrypt_batch",outcome="internal_error"}'),
+      series.get('crypto_edge_operation_duration_seconds_count{door="native",operation="create",outcome="ok"}'),
+    ).toBe(6);
+    expect(
+      series.get('crypto_edge_operation_duration_seconds_sum{door="native",operation="create",outcome="ok"}'),
+    ).toBeCloseTo(0.02365);
+    expect(
+      series.get(
+        'crypto_edge_operation_duration_seconds_count{door="native",operation="create",outcome="access_denied"}',
+      ),
+    ).toBe(1);
+    expect(
+      series.get(
+        'crypto_edge_operation_duration_seconds_count{door="native",operation="decrypt_batch",outcome="internal_error"}',
+      ),
     ).toBe(1);
   });
 
-  test("is measured for values, promises, refusals and batches alike, and changes none of them", async () => {
-    const revoked = new CryptoEdgeError("key_revoked", "gone");
-    const inner: Orchestrator = {
-      createKey: () => ({ wrapped: new Uint8Array(1), version: 2, plaintext: undefined }),
-      createKeys: async (_, __, count) =>
-        Array.from({ length: count }, () => ({ wrapped: new Uint8Array(1), version: 2, plaintext: undefined })),
-      decryptKey: () => {
-        throw revoked;
-      },
-      decryptKeys: (_, requests) => requests.map(() => revoked),
-      rewrapKey: () => Promise.reject(new TypeError("defect")),
-    };
+  test("tells the front doors apart, and bounds how many it does", async () => {
     const latency = new OperationLatency();
-    const outer = timed(inner, latency);
-    const request = { tenant: "tenant-a", service: "billing" };
-    const opening = { wrapped: new Uint8Array(1) };
-    expect(outer.createKey(principal, request)).toMatchObject({ version: 2 });
-    expect(await outer.createKeys(principal, request, 50)).toHaveLength(50);
-    expect(() => outer.decryptKey(principal, opening)).toThrow(revoked);
-    expect(outer.decryptKeys(principal, [opening, opening])).toEqual([revoked, revoked]);
-    await expect(Promise.resolve(outer.rewrapKey(principal, opening))).rejects.toThrow("defect");
-
+    latency.observe("native", "create", "ok", 1);
+    for (let door = 0; door < 100; door++) latency.countKeys(`door-${door}`, "decrypt", "ok", 1);
+    latency.countKeys("native", "create", "ok", 5);
     const metrics = new Metrics();
     metrics.add(...latency.definitions());
     const series = parse(await metrics.text());
-    expect(series.get('crypto_edge_keys_total{operation="create",outcome="ok"}')).toBe(1);
-    expect(series.get('crypto_edge_keys_total{operation="create_batch",outcome="ok"}')).toBe(50);
-    expect(series.get('crypto_edge_keys_total{operation="decrypt",outcome="key_revoked"}')).toBe(1);
-    expect(series.get('crypto_edge_keys_total{operation="decrypt_batch",outcome="key_revoked"}')).toBe(2);
-    expect(series.get('crypto_edge_keys_total{operation="rewrap",outcome="internal_error"}')).toBe(1);
+    expect(series.get('crypto_edge_keys_total{door="native",operation="create",outcome="ok"}')).toBe(5);
+    const doors = [...series.keys()].filter((name) => name.startsWith("crypto_edge_keys_total"));
+    expect(doors.length).toBeLessThan(40);
+    expect(doors.reduce((sum, name) => sum + series.get(name)!, 0)).toBe(105);
   });
 });
 
-test("every operation counts, timed or not", async () => {
+test("the histogram counts every call with the time that it took, whether it ends now or later, well or not", async () => {
   const latency = new OperationLatency();
-  const wrapped = new Uint8Array(1);
-  const edge = timed(
-    { createKey: () => ({ wrapped, version: 2, plaintext: undefined }) } as unknown as Orchestrator,
-    latency,
-  );
-  const metrics = new Metrics();
-  metrics.add(...latency.definitions());
-  for (let done = 1; done <= 40; done++) {
-    edge.createKey(principal, { tenant: "tenant-a", service: "billing" });
-    if (![1, 2, 16, 17, 40].includes(done)) continue;
-    const series = parse(await metrics.text());
-    const labels = 'operation="create",outcome="ok"';
-    expect(series.get(`crypto_edge_keys_total{${labels}}`)).toBe(done);
-    expect(series.get(`crypto_edge_operation_duration_seconds_count{${labels}}`)).toBe(done);
-    expect(series.get(`crypto_edge_operation_duration_seconds_sum{${labels}}`)).toBeGreaterThan(0);
-  }
-});
-
-test("a call that is not timed counts as the one timed last, whatever its outcome, and none as one that waited", async () => {
-  const latency = new OperationLatency();
-  let answer: () => unknown = () => ({ wrapped: new Uint8Array(1), version: 2, plaintext: undefined });
-  const edge = timed({ createKey: () => answer() } as unknown as Orchestrator, latency);
-  const create = (): unknown => edge.createKey(principal, { tenant: "tenant-a", service: "billing" });
-  const atOnce = answer;
-  create();
-  answer = () => Bun.sleep(15).then(atOnce);
-  await create();
-  answer = atOnce;
-  for (let done = 0; done < 10; done++) create();
-  answer = () => {
-    throw new CryptoEdgeError("key_revoked", "gone");
+  const held = heldLeases();
+  let wait = 0;
+  const leases: LeaseCache = {
+    ...held,
+    active: (tenant, service) => {
+      if (wait === 0) return held.active(tenant, service);
+      return Bun.sleep(wait).then(() => held.active(tenant, service));
+    },
+    version() {
+      throw new CryptoEdgeError("key_revoked", "gone");
+    },
   };
-  for (let done = 0; done < 100; done++) expect(create).toThrow("gone");
+  let clockMs = 0;
+  const recorder = createRecorder({ record() {} }, latency);
+  const edge = createOperations({ access: allowAll, leases, recorder: { ...recorder, now: () => clockMs++ } });
+  const request = { tenant: "tenant-a", service: "billing" };
+  const { wrapped } = edge.createKey(CALLER, request) as CreatedKey;
+  for (let done = 0; done < 10; done++) edge.createKey(CALLER, request);
+  wait = 5;
+  const waiting = edge.createKey(CALLER, request);
+  clockMs += 100;
+  await waiting;
+  wait = 0;
+  expect(await edge.createKeys(CALLER, request, 50)).toHaveLength(50);
+  expect(() => edge.decryptKey(CALLER, { wrapped })).toThrow("gone");
+  edge.decryptKeys(CALLER, [{ wrapped }, { wrapped }]);
   const metrics = new Metrics();
   metrics.add(...latency.definitions());
   const series = parse(await metrics.text());
-  const of = (what: string, outcome: string, more = ""): number | undefined =>
-    series.get(`crypto_edge_operation_duration_seconds_${what}{operation="create",outcome="${outcome}"${more}}`);
-  expect([of("count", "ok"), of("bucket", "ok", ',le="0.005"')]).toEqual([12, 11]);
-  expect(of("count", "key_revoked")).toBe(100);
-  expect(series.get('crypto_edge_keys_total{operation="create",outcome="key_revoked"}')).toBe(100);
-  expect(of("sum", "key_revoked")).toBeGreaterThan(0);
-  expect(of("sum", "key_revoked")).toBeLessThan(0.1);
+  const of = (what: string, operation: string, outcome: string, more = ""): number | undefined =>
+    series.get(
+      `crypto_edge_operation_duration_seconds_${what}{door="native",operation="${operation}",outcome="${outcome}"${more}}`,
+    );
+  const keys = (operation: string, outcome: string): number | undefined =>
+    series.get(`crypto_edge_keys_total{door="native",operation="${operation}",outcome="${outcome}"}`);
+  expect([of("count", "create", "ok"), of("bucket", "create", "ok", ',le="0.001"')]).toEqual([12, 11]);
+  expect(of("sum", "create", "ok")).toBeCloseTo(0.112);
+  expect([of("count", "create_batch", "ok"), of("count", "decrypt", "key_revoked")]).toEqual([1, 1]);
+  expect(of("count", "decrypt_batch", "ok")).toBe(1);
+  expect([keys("create", "ok"), keys("create_batch", "ok")]).toEqual([12, 50]);
+  expect([keys("decrypt", "key_revoked"), keys("decrypt_batch", "key_revoked")]).toEqual([1, 2]);
 });
 
 describe("/metrics", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { gunzipSync } from "node:zlib";
 import type { Principal } from "../../../src/edge/access/principal.ts";
-import type { OperationCall } from "../../../src/edge/operations/usage-recorder.ts";
+import type { RecordedKind } from "../../../src/edge/operations/recorder.ts";
 import { AuditLog } from "../../../src/edge/usage/audit-log.ts";
 import { Usage } from "../../../src/edge/usage/usage.ts";
 import { UsageCounters } from "../../../src/edge/usage/usage-counters.ts";
@@ -66,18 +66,12 @@ function setUp(options: { maxRecords?: number; maxLines?: number; maxRows?: numb
     maxQueued: 10_000,
   });
   const usage = new Usage({ clock, edgeId: "edge-1", audited: "failures", counters, shipper, auditLog });
-  const callOf = (tenant: string, count: number, requestId: string): OperationCall => ({
-    principal: caller,
-    operation: "create",
-    tenant,
-    service: "billing",
-    version: 0,
-    count,
-    requestId,
-  });
-  const ok = (tenant = "tenant-a", count = 1): void => usage.record(callOf(tenant, count, "r-1"), "ok", 1);
+  const kind: RecordedKind = { name: "create", operation: "create" };
+  const by = (requestId: string) => ({ principal: caller, door: "native", requestId });
+  const ok = (tenant = "tenant-a", count = 1): void =>
+    usage.record(kind, by("r-1"), { tenant, service: "billing" }, 1, count, "ok");
   const denied = (tenant = "tenant-b"): void =>
-    usage.record(callOf(tenant, 1, "r-2"), "access_denied", 0, "You may not.");
+    usage.record(kind, by("r-2"), { tenant, service: "billing" }, 0, 1, "access_denied", "You may not.");
   /** Virtual time, with real turns in between: gzip runs on another thread. */
   const pass = async (ms: number, stepMs = 1000): Promise<void> => {
     for (let passed = 0; passed < ms; passed += stepMs) {

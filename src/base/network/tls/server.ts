@@ -6,14 +6,14 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
-import { type Peer, readPeerCertificate } from "../../pki/peer-certificate.ts";
+import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {
   readonly cert: string;
   readonly key: string;
-  /** The authorities whose client certificates are accepted. */
+  /** The authorities whose client certificates are accepted; empty where any are. */
   readonly clientCa: string;
 }
 
@@ -27,14 +27,19 @@ export interface TlsServerOptions {
   /** Whether other processes listen on the same port (`SO_REUSEPORT`). */
   readonly sharesPort?: boolean;
   readonly certificates: ServerCertificates;
-  /** `optional` lets callers without a certificate in (who then authenticate otherwise); a bad one is always refused. */
-  readonly clientCertificate?: "required" | "optional";
+  /**
+   * `optional` lets callers without a certificate in (who then authenticate otherwise); a bad one is always refused. `any` does so too, and takes every
+   * certificate whose key the peer proves to hold, whoever signed it: what it is worth is then for the application to say.
+   */
+  readonly clientCertificate?: "required" | "optional" | "any";
   readonly minVersion?: "TLSv1.3" | "TLSv1.2";
   readonly limits?: Partial<TlsServerLimits>;
   /** Answers a request. Never rejects: what it throws ends the connection and goes to `onError`. */
-  readonly onRequest: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
-  /** Speaks HTTP/1.1 on a connection in the place of `node:http`; HTTP/2 still comes to `onRequest`. */
-  readonly onHttp1?: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
+  readonly onRequest?: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
+  /** Takes the connection in the place of `onRequest`. */
+  readonly onConnection?: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
+  /** What is offered by ALPN, by default what `onRequest` speaks; none: no protocol is negotiated. */
+  readonly protocols?: readonly string[];
   /**
    * A last look at a verified peer, once per connection: a reason refuses it (a revoked certificate, too many
    * connections). Synchronous: it stands on the accepting path.
@@ -118,7 +123,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       connection.socket.destroy();
     };
     try {
-      const done = options.onRequest(request, response, connection.peer);
+      const done = options.onRequest!(request, response, connection.peer);
       if (done instanceof Promise) done.catch(failed);
     } catch (error) {
       failed(error);
@@ -143,14 +148,15 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   });
   http2.on("sessionError", () => undefined);
 
+  const protocols = options.protocols ?? ["h2", "http/1.1"];
   const secureOptions = (certificates: ServerCertificates) => ({
     cert: certificates.cert,
     key: certificates.key,
-    ca: certificates.clientCa,
+    ...(certificates.clientCa === "" ? {} : { ca: certificates.clientCa }),
     requestCert: true,
-    rejectUnauthorized: options.clientCertificate !== "optional",
+    rejectUnauthorized: (options.clientCertificate ?? "required") === "required",
     minVersion: options.minVersion ?? ("TLSv1.3" as const),
-    ALPNProtocols: ["h2", "http/1.1"],
+    ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
     handshakeTimeout: limits.handshakeTimeoutMs,
   });
 
@@ -170,8 +176,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       return refuse("bad_certificate", "the client's certificate can't be read");
     }
     if (peer.certificate === undefined) {
-      if (options.clientCertificate !== "optional") return refuse("no_certificate", "no client certificate was given");
-    } else if (!socket.authorized) {
+      if ((options.clientCertificate ?? "required") === "required")
+        return refuse("no_certificate", "no client certificate was given");
+    } else if (!socket.authorized && options.clientCertificate !== "any") {
       return refuse("bad_certificate", String(socket.authorizationError ?? "the client's certificate is not trusted"));
     }
     const reason = options.admit?.(peer);
@@ -183,8 +190,8 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       options.onClosed?.(peer);
     });
     socket.setNoDelay(true);
-    if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
-    else if (options.onHttp1 !== undefined) options.onHttp1(socket, peer, connections.activityOf(connection));
+    if (options.onConnection !== undefined) options.onConnection(socket, peer, connections.activityOf(connection));
+    else if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
     else http1.emit("connection", socket);
   });
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {
@@ -241,8 +248,7 @@ function hasBody(request: TlsRequest): boolean {
 }
 
 function certificateOf(socket: TLSSocket): Peer["certificate"] {
-  const raw = socket.getPeerCertificate()?.raw;
-  return raw === undefined || raw.length === 0 ? undefined : readPeerCertificate(raw);
+  return readShownCertificate(socket.getPeerCertificate(true));
 }
 
 function connectionOf(request: TlsRequest): Connection<Peer> | undefined {

@@ -8,15 +8,14 @@ import { CryptoEdgeError } from "../../../base/errors.ts";
 import { problemOf } from "../../../base/network/problem.ts";
 import { mapInTurns } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
-import type { Principal } from "../../access/principal.ts";
 import type {
+  Caller,
   CreatedKey,
   CreateKeyRequest,
-  DecryptedKey,
   MaybePromise,
-  Orchestrator,
-} from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../operations/usage-recorder.ts";
+  Opened,
+  Operations,
+} from "../../operations/operations.ts";
 import type {
   CreateBatchBody,
   CreateBody,
@@ -28,39 +27,34 @@ import type {
   Rewrapped,
   WrappedBody,
 } from "./schemas.ts";
-import { decryptInSlices } from "./slices.ts";
 
 export interface Api {
-  create(principal: Principal, body: CreateBody, requestId?: RequestId): MaybePromise<Created>;
-  createBatch(principal: Principal, body: CreateBatchBody, requestId?: RequestId): MaybePromise<CreatedBatch>;
-  decrypt(principal: Principal, body: WrappedBody, requestId?: RequestId): MaybePromise<Decrypted>;
-  decryptBatch(principal: Principal, body: DecryptBatchBody, requestId?: RequestId): MaybePromise<DecryptedBatch>;
-  rewrap(principal: Principal, body: WrappedBody, requestId?: RequestId): MaybePromise<Rewrapped>;
+  create(caller: Caller, body: CreateBody): MaybePromise<Created>;
+  createBatch(caller: Caller, body: CreateBatchBody): MaybePromise<CreatedBatch>;
+  decrypt(caller: Caller, body: WrappedBody): MaybePromise<Decrypted>;
+  decryptBatch(caller: Caller, body: DecryptBatchBody): MaybePromise<DecryptedBatch>;
+  rewrap(caller: Caller, body: WrappedBody): MaybePromise<Rewrapped>;
 }
 
-export function createApi(orchestrator: Orchestrator): Api {
+export function createApi(operations: Operations): Api {
   return {
-    create: (principal, body, requestId) =>
-      then(orchestrator.createKey(principal, createRequest(body), requestId), showCreated),
+    create: (caller, body) => then(operations.createKey(caller, createRequest(body)), showCreated),
 
-    createBatch: (principal, body, requestId) =>
-      then(orchestrator.createKeys(principal, createRequest(body), body.count, requestId), (made) =>
+    createBatch: (caller, body) =>
+      then(operations.createKeys(caller, createRequest(body), body.count), (made) =>
         then(mapInTurns(made, showCreated), (keys) => ({ keys })),
       ),
 
-    decrypt: (principal, body, requestId) =>
-      then(
-        orchestrator.decryptKey(principal, { wrapped: wrappedBytes(body), context: body.context }, requestId),
-        showDecrypted,
-      ),
+    decrypt: (caller, body) =>
+      then(operations.decryptKey(caller, { wrapped: wrappedBytes(body), context: body.context }), showDecrypted),
 
-    decryptBatch(principal, body, requestId) {
+    decryptBatch(caller, body) {
       // A text that is no base64url is that item's own error, like a malformed blob.
       const requests = body.items.map((item) => ({
         wrapped: fromBase64url(item.wrapped) ?? new Uint8Array(0),
         context: item.context,
       }));
-      return then(decryptInSlices(orchestrator, principal, requests, requestId), (opened) =>
+      return then(operations.decryptKeys(caller, requests), (opened) =>
         then(
           mapInTurns(opened, (result) =>
             result instanceof CryptoEdgeError ? { error: problemOf(result) } : showDecrypted(result),
@@ -70,13 +64,10 @@ export function createApi(orchestrator: Orchestrator): Api {
       );
     },
 
-    rewrap: (principal, body, requestId) =>
+    rewrap: (caller, body) =>
       then(
-        orchestrator.rewrapKey(principal, { wrapped: wrappedBytes(body), context: body.context }, requestId),
-        (key) => ({
-          ...key,
-          wrapped: toBase64url(key.wrapped),
-        }),
+        operations.rewrap(caller, { wrapped: wrappedBytes(body), context: body.context }),
+        ({ wrapped, tenant, service, version }) => ({ wrapped: toBase64url(wrapped), tenant, service, version }),
       ),
   };
 }
@@ -105,7 +96,7 @@ function showCreated(key: CreatedKey): Created {
   return created;
 }
 
-function showDecrypted(key: DecryptedKey): Decrypted {
+function showDecrypted(key: Opened): Decrypted {
   return { plaintext: showOnce(key.plaintext), tenant: key.tenant, service: key.service, version: key.version };
 }
 

@@ -7,10 +7,9 @@ import { problem, responseOf, type WrittenAnswer, writeError, writeProblem } fro
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { QuickHandler } from "../../listeners/listener.ts";
-import type { MaybePromise, Orchestrator } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../operations/usage-recorder.ts";
+import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { createApi } from "./api.ts";
-import { hotPath, pathOf } from "./hot-path.ts";
+import { hotPath, nativeCaller, pathOf } from "./hot-path.ts";
 import {
   OCTET_STREAM,
   readCreateBatch,
@@ -20,17 +19,13 @@ import {
 } from "./octet-stream.ts";
 import { openApiDocument } from "./openapi.ts";
 import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./schemas.ts";
-import { decryptInSlices } from "./slices.ts";
 import { metricsResponse } from "./watch.ts";
 
 /** What a probe asks: whether this edge can serve, and why not. */
-export interface Readiness {
-  readonly ready: boolean;
-  readonly [detail: string]: unknown;
-}
+export type Readiness = Readonly<{ ready: boolean }>;
 
 export interface AppParts {
-  readonly orchestrator: Orchestrator;
+  readonly operations: Operations;
   /** Who sent a request. @throws {CryptoEdgeError} `unauthenticated` */
   readonly identify: (request: Request) => Principal;
   readonly readiness: () => Readiness;
@@ -51,11 +46,11 @@ export interface App {
 }
 
 export function createApp(parts: AppParts): App {
-  const { orchestrator } = parts;
+  const { operations } = parts;
   /** Requests made anew from one whose body has been read: a listener knows who sent that one. */
   const firsts = new WeakMap<Request, Request>();
   const identify = (request: Request): Principal => parts.identify(firsts.get(request) ?? request);
-  const api = createApi(orchestrator);
+  const api = createApi(operations);
   const document = openApiDocument();
   const tellError = (error: unknown, trace: RequestTrace): WrittenAnswer => {
     parts.onFailure(error, trace);
@@ -98,7 +93,7 @@ export function createApp(parts: AppParts): App {
     path: string,
     schema: Schema,
     success: 200 | 201,
-    run: (principal: Principal, body: Static<Schema>, requestId: RequestId) => unknown,
+    run: (caller: Caller, body: Static<Schema>) => unknown,
   ): void => {
     // Checked here and not by the framework, whose own error for some bodies is a defect of its own.
     const check = TypeCompiler.Compile(schema);
@@ -111,7 +106,7 @@ export function createApp(parts: AppParts): App {
           if (!check.Check(body)) {
             throw new CryptoEdgeError("invalid_request", describeMistake(check.Errors(body).First()));
           }
-          const answer = run(principal, body, trace);
+          const answer = run(nativeCaller(principal, trace), body);
           const succeed = (value: unknown): unknown => {
             set.status = success;
             return value;
@@ -138,7 +133,7 @@ export function createApp(parts: AppParts): App {
     return app.handle(again);
   };
   const hot = hotPath({ api, identify, answerError: tellError, handOn });
-  const octetStream = octetStreamRoutes(orchestrator);
+  const octetStream = octetStreamRoutes(operations);
   return {
     handle(request) {
       if (request.method !== "POST") return app.handle(request);
@@ -158,29 +153,29 @@ export function createApp(parts: AppParts): App {
 type OctetStreamRoute = (
   request: Request,
   identify: (request: Request) => Principal,
-  requestId: RequestId,
+  trace: RequestTrace,
 ) => Promise<Response>;
 
 /** The batches as bytes. */
-function octetStreamRoutes(orchestrator: Orchestrator): Map<string, OctetStreamRoute> {
+function octetStreamRoutes(operations: Operations): Map<string, OctetStreamRoute> {
   const answer = (status: number, bytes: Uint8Array): Response =>
     new Response(bytes as Uint8Array<ArrayBuffer>, { status, headers: { "content-type": OCTET_STREAM } });
   const body = async (request: Request): Promise<Uint8Array> => new Uint8Array(await request.arrayBuffer());
   return new Map<string, OctetStreamRoute>([
     [
       "/v1/keys/create-batch",
-      async (request, identify, requestId) => {
-        const principal = identify(request);
+      async (request, identify, trace) => {
+        const caller = nativeCaller(identify(request), trace);
         const { request: asked, count } = readCreateBatch(await body(request));
-        return answer(201, writeCreateBatch(await orchestrator.createKeys(principal, asked, count, requestId)));
+        return answer(201, writeCreateBatch(await operations.createKeys(caller, asked, count)));
       },
     ],
     [
       "/v1/keys/decrypt-batch",
-      async (request, identify, requestId) => {
-        const principal = identify(request);
+      async (request, identify, trace) => {
+        const caller = nativeCaller(identify(request), trace);
         const requests = readDecryptBatch(await body(request));
-        return answer(200, writeDecryptBatch(await decryptInSlices(orchestrator, principal, requests, requestId)));
+        return answer(200, writeDecryptBatch(await operations.decryptKeys(caller, requests)));
       },
     ],
   ]);

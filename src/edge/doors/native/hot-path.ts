@@ -10,8 +10,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { responseOf, type WrittenAnswer } from "../../../base/network/problem.ts";
 import { type HeaderFields, RequestTrace } from "../../../base/network/trace-context.ts";
 import type { Principal } from "../../access/principal.ts";
-import type { MaybePromise } from "../../operations/orchestrator.ts";
-import type { RequestId } from "../../operations/usage-recorder.ts";
+import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type { Api } from "./api.ts";
 import { CreateBody, type Created, type Decrypted, type Rewrapped, WrappedBody } from "./schemas.ts";
 
@@ -56,7 +55,7 @@ function route<Schema extends TSchema, Answer>(
   { identify, answerError, handOn }: HotPathParts,
   schema: Schema,
   status: 200 | 201,
-  run: (principal: Principal, body: Static<Schema>, requestId: RequestId) => MaybePromise<Answer>,
+  run: (caller: Caller, body: Static<Schema>) => MaybePromise<Answer>,
   write: (answer: Answer) => string,
 ): Route {
   const check = TypeCompiler.Compile(schema);
@@ -69,7 +68,7 @@ function route<Schema extends TSchema, Answer>(
     if (!check.Check(body)) return undefined;
     const trace = new RequestTrace({ headers });
     try {
-      const answer = run(principal, body, trace);
+      const answer = run(nativeCaller(principal, trace), body);
       if (!(answer instanceof Promise)) return succeed(answer);
       return answer.then(succeed, (error: unknown) => answerError(error, trace));
     } catch (error) {
@@ -82,7 +81,7 @@ function route<Schema extends TSchema, Answer>(
       if (!check.Check(body)) return handOn(request, text);
       const trace = new RequestTrace(request);
       try {
-        const answer = run(identify(request), body, trace);
+        const answer = run(nativeCaller(identify(request), trace), body);
         if (!(answer instanceof Promise)) return respond(answer);
         return answer.then(respond, (error: unknown) => responseOf(answerError(error, trace)));
       } catch (error) {
@@ -90,6 +89,11 @@ function route<Schema extends TSchema, Answer>(
       }
     });
   return { take, quick };
+}
+
+/** Who calls by this door. */
+export function nativeCaller(principal: Principal, requestId: RequestTrace): Caller {
+  return { principal, door: "native", requestId };
 }
 
 /** Undefined, which no schema allows, for what is not JSON. */

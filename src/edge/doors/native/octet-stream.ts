@@ -14,13 +14,8 @@ import { isName } from "../../../base/names.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import { decodeContext, type EncryptionContext } from "../../cipher/context.ts";
-import {
-  BATCH_MAX,
-  type CreatedKey,
-  type CreateKeyRequest,
-  type DecryptedKey,
-  type DecryptKeyRequest,
-} from "../../operations/orchestrator.ts";
+import { BATCH_MAX } from "../../operations/kinds.ts";
+import type { CreatedKey, CreateKeyRequest, Opened, OpenRequest } from "../../operations/operations.ts";
 
 export const OCTET_STREAM = "application/octet-stream";
 
@@ -64,10 +59,10 @@ export function writeCreateBatch(keys: readonly CreatedKey[]): Uint8Array {
 }
 
 /** @throws {CryptoEdgeError} `invalid_request`; a blob that is malformed is its own item's error, later. */
-export function readDecryptBatch(bytes: Uint8Array): DecryptKeyRequest[] {
+export function readDecryptBatch(bytes: Uint8Array): OpenRequest[] {
   const reader = new Reader(bytes);
   const count = readCount(reader);
-  const requests: DecryptKeyRequest[] = [];
+  const requests: OpenRequest[] = [];
   for (let index = 0; index < count; index++) {
     const wrapped = reader.take(reader.unsigned(2));
     requests.push({ wrapped, context: readContext(reader) });
@@ -77,8 +72,8 @@ export function readDecryptBatch(bytes: Uint8Array): DecryptKeyRequest[] {
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-export function writeDecryptBatch(results: readonly (DecryptedKey | CryptoEdgeError)[]): Uint8Array {
-  const length = (result: DecryptedKey | CryptoEdgeError): number =>
+export function writeDecryptBatch(results: readonly (Opened | CryptoEdgeError)[]): Uint8Array {
+  const length = (result: Opened | CryptoEdgeError): number =>
     result instanceof CryptoEdgeError ? result.code.length : result.plaintext.length;
   const bytes = new Uint8Array(results.reduce((sum, result) => sum + 3 + length(result), 4));
   const view = new DataView(bytes.buffer);

@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, made from the same schemas that check the bodies (TypeBox's are JSON Schema already). */
 import type { TSchema } from "@sinclair/typebox";
-import type { ErrorCode } from "../../../base/errors.ts";
+import type { ErrorCode, HttpErrorCode } from "../../../base/errors.ts";
 import { VERSION } from "../../../base/version.ts";
 import {
   CreateBatchBody,
@@ -16,11 +16,9 @@ import {
 } from "./schemas.ts";
 
 /** Codes that no operation gives: a listener does, or the routing. */
-type ListenerCode = "not_found" | "method_not_allowed" | "misdirected_request" | "internal_error" | "overloaded";
-
 interface Refusal {
   readonly status: number;
-  readonly code: ErrorCode | ListenerCode;
+  readonly code: ErrorCode | HttpErrorCode;
   readonly when: string;
   /**
    * Where it may come: at any path; at the key operations; at those that open one wrapped key; at what is served only where
@@ -41,6 +39,7 @@ export const REFUSALS: readonly Refusal[] = [
   { status: 405, code: "method_not_allowed", when: "the path takes another method", at: "everywhere" },
   { status: 410, code: "key_revoked", when: "the version is compromised or destroyed", at: "operations" },
   { status: 413, code: "too_large", when: "the body is too long", at: "everywhere" },
+  { status: 415, code: "unsupported_media_type", when: "the body is no JSON by its content-type", at: "operations" },
   { status: 417, code: "invalid_request", when: "an expectation that is not met", at: "everywhere" },
   {
     status: 421,

@@ -3,7 +3,7 @@ import { type SchemaOptions, type Static, Type } from "@sinclair/typebox";
 import { NAME_PATTERN } from "../../../base/names.ts";
 import { BLOB_LENGTH_MAX } from "../../cipher/blob.ts";
 import { CONTEXT_BYTES_MAX, CONTEXT_ENTRIES_MAX } from "../../cipher/context.ts";
-import { BATCH_MAX } from "../../operations/orchestrator.ts";
+import { BATCH_MAX } from "../../operations/kinds.ts";
 
 const Body: typeof Type.Object = (properties, options) =>
   Type.Object(properties, { additionalProperties: false, ...options });

@@ -1,16 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { allowAll, heldLeases, ignoreUsage, PRINCIPAL } from "../../../../bench/harness/edge-in-process.ts";
+import { allowAll, CALLER, heldLeases, ignoreAll, PRINCIPAL } from "../../../../bench/harness/edge-in-process.ts";
 import { CryptoEdgeError } from "../../../../src/base/errors.ts";
 import { type App, createApp } from "../../../../src/edge/doors/native/app.ts";
-import { createOrchestrator, type Orchestrator } from "../../../../src/edge/operations/orchestrator.ts";
+import type { Operations } from "../../../../src/edge/operations/operations.ts";
+import { createOperations } from "../../../../src/edge/operations/pipeline.ts";
 
 const leases = heldLeases();
-const orchestrator = createOrchestrator({ access: allowAll, leases, usage: ignoreUsage });
+const operations = createOperations({ access: allowAll, leases, recorder: ignoreAll });
 
-function appOver(of: Orchestrator, defects: unknown[] = []): App {
+function appOver(of: Operations, defects: unknown[] = []): App {
   return createApp({
-    orchestrator: of,
+    operations: of,
     identify: (request) => {
       if (request.headers.has("x-nobody")) throw new CryptoEdgeError("unauthenticated", "Say who you are.");
       return PRINCIPAL;
@@ -24,7 +25,7 @@ function appOver(of: Orchestrator, defects: unknown[] = []): App {
   });
 }
 
-const app = appOver(orchestrator);
+const app = appOver(operations);
 
 /** What a caller sees, the parts that are random at each call made equal. */
 async function seen(response: Response): Promise<unknown> {
@@ -51,7 +52,7 @@ async function expectSame(of: App, path: string, body: string, headers: Record<s
 const KEY = { tenant: "tenant-a", service: "billing" };
 
 async function wrappedKey(context?: Record<string, string>): Promise<string> {
-  const made = await orchestrator.createKey(PRINCIPAL, { ...KEY, context });
+  const made = await operations.createKey(CALLER, { ...KEY, context });
   return Buffer.from(made.wrapped).toString("base64url");
 }
 
@@ -131,14 +132,14 @@ describe("the hot path answers as the generic one does", () => {
 
   test("for an error that comes later, with its time to wait, and for a defect, which is told", async () => {
     const unavailable = new CryptoEdgeError("lease_unavailable", "Ask again.", { retryAfterMs: 1500 });
-    const later = appOver({ ...orchestrator, createKey: () => Promise.reject(unavailable) });
+    const later = appOver({ ...operations, createKey: () => Promise.reject(unavailable) });
     expect(await expectSame(later, "/v1/keys/create", JSON.stringify(KEY))).toMatchObject({ status: 503 });
 
     const defects: unknown[] = [];
     const broken = () => {
       throw new TypeError("a defect");
     };
-    const failing = appOver({ ...orchestrator, createKey: broken }, defects);
+    const failing = appOver({ ...operations, createKey: broken }, defects);
     expect(await expectSame(failing, "/v1/keys/create", JSON.stringify(KEY))).toMatchObject({ status: 500 });
     expect(defects).toHaveLength(2);
   });

@@ -1,0 +1,99 @@
+/** Connections of doors that have a protocol of their own: counted, bounded and timed by the listener, served by the door. */
+import { createServer } from "node:net";
+import type { Duplex } from "node:stream";
+import { type ConnectionActivity, Connections } from "../../base/network/connections.ts";
+import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
+import type { Principal } from "../access/principal.ts";
+import type { DoorConnection, SocketDoor, SocketLimits } from "../doors/door.ts";
+import type { ListenerLimits, ListenerLog } from "./listener.ts";
+
+export interface SocketCaller {
+  readonly connection: DoorConnection;
+  readonly load: CallerLoad;
+  readonly gate: RequestGate;
+  readonly limits: ListenerLimits;
+  readonly activity: ConnectionActivity;
+  readonly onError: (error: unknown) => void;
+}
+
+export function serveSocketDoor(
+  door: SocketDoor,
+  socket: Duplex,
+  { connection, load, gate, limits, activity, onError }: SocketCaller,
+): void {
+  const entered: number[] = [];
+  const end = (bytes: number): void => {
+    gate.leave(load, bytes);
+    activity.requestEnded();
+  };
+  const doorLimits: SocketLimits = {
+    messageBytesMax: limits.bodyBytesMax,
+    idleTimeoutMs: limits.idleTimeoutMs,
+    enter(bytes) {
+      if (activity.closing || socket.destroyed || gate.enter(load, bytes) !== undefined) return false;
+      activity.requestBegan();
+      entered.push(bytes);
+      return true;
+    },
+    leave(bytes) {
+      const index = entered.indexOf(bytes);
+      if (index < 0) return;
+      entered.splice(index, 1);
+      end(bytes);
+    },
+  };
+  // Counted, not listened for: a listener for data would take from the door what comes before it listens.
+  activity.measure(() => (socket as Duplex & { readonly bytesRead?: number }).bytesRead ?? 0);
+  socket.once("close", () => {
+    for (const bytes of entered.splice(0)) end(bytes);
+  });
+  try {
+    door.serve(socket, connection, doorLimits);
+  } catch (error) {
+    onError(error);
+    socket.destroy();
+  }
+}
+
+export interface UnixSocketDoorOptions {
+  readonly principal: Principal;
+  readonly door: SocketDoor;
+  readonly limits: ListenerLimits;
+  readonly log: ListenerLog;
+}
+
+/** Accepts connections on a Unix socket by `node:net`, whose sockets are streams. */
+export async function acceptForSocketDoor(
+  path: string,
+  { principal, door, limits, log }: UnixSocketDoorOptions,
+): Promise<{ close(timeoutMs: number): Promise<void> }> {
+  const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
+  const connections = new Connections<undefined>(times, () => false);
+  const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
+  const gate = new RequestGate(limits);
+  const load = { requests: 0, bytes: 0 };
+  const connection: DoorConnection = { kind: "unix", principal, peer: undefined, peerCertificate: undefined };
+  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    if (connections.closing || connections.size >= connectionsMax) return void socket.destroy();
+    const open = connections.add(socket, undefined);
+    socket.once("close", () => connections.delete(open));
+    const activity = connections.activityOf(open);
+    serveSocketDoor(door, socket, { connection, load, gate, limits, activity, onError });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      server.on("error", onError);
+      resolve();
+    });
+  });
+  return {
+    async close(timeoutMs) {
+      server.close();
+      await connections.close(timeoutMs);
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** The front doors of one listener, made from the configuration: built-in ones are loaded here, when a listener names them. */
+import { messageOf } from "../base/errors.ts";
+import { BUILT_IN_DOORS, NATIVE_DOOR } from "./config/built-in-doors.ts";
+import { doorSection } from "./config/door-sections.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import type { ListenerConfiguration } from "./config/schema.ts";
+import type { Door, DoorContext } from "./doors/door.ts";
+import { DoorRoutes, DoorsOverlap } from "./listeners/door-routes.ts";
+import type { HandlerFactory, ListenerDoors } from "./listeners/listener.ts";
+import { type PluginContext, SectionError } from "./plugin-host/plugin.ts";
+
+export interface DoorParts {
+  readonly native: HandlerFactory;
+  readonly context: (door: string) => DoorContext;
+  readonly lend: (plugin: string) => PluginContext;
+}
+
+/** @throws {ConfigurationError} with the place in the file, for a section that can never work, or doors that want the same paths */
+export async function makeDoors(
+  loaded: LoadedConfiguration,
+  index: number,
+  { native, context, lend }: DoorParts,
+): Promise<ListenerDoors> {
+  const listener = loaded.configuration.listeners[index]!;
+  const doors: Door[] = [];
+  for (const name of listener.doors) {
+    if (name !== NATIVE_DOOR) doors.push(await makeDoor(loaded, listener, index, name, context(name), lend));
+  }
+  const http = doors.filter((door) => door.transport === "http");
+  const hasNative = listener.doors.includes(NATIVE_DOOR);
+  try {
+    return {
+      native: hasNative ? native : undefined,
+      http: http.length === 0 ? undefined : new DoorRoutes(http),
+      socket: doors.find((door) => door.transport === "socket"),
+    };
+  } catch (error) {
+    if (error instanceof DoorsOverlap) throw loaded.errorAt(["listeners", index, "doors"], error.message);
+    throw error;
+  }
+}
+
+async function makeDoor(
+  loaded: LoadedConfiguration,
+  listener: ListenerConfiguration,
+  index: number,
+  name: string,
+  context: DoorContext,
+  lend: DoorParts["lend"],
+): Promise<Door> {
+  const { section, path } = doorSection(loaded.configuration, listener, index, name);
+  const contributed = loaded.plugins.doors.get(name);
+  try {
+    if (contributed !== undefined) {
+      return await contributed.contribution.create(section as never, context, lend(contributed.from.plugin.name));
+    }
+    const { create } = await BUILT_IN_DOORS[name]!.load();
+    return await create(section as never, context);
+  } catch (error) {
+    throw loaded.errorAt(error instanceof SectionError ? [...path, ...error.path] : path, messageOf(error));
+  }
+}

@@ -1,0 +1,61 @@
+/** What was done, for usage, audit and metrics: the port. Never on the path of a request's answer. */
+
+import { CryptoEdgeError, ERROR_CODES, type ErrorCode, isOperationCode } from "../../base/errors.ts";
+import type { Operation } from "../access/access-policy.ts";
+import type { Caller, ServiceKeyName } from "./operations.ts";
+
+export type Outcome = "ok" | ErrorCode | "internal_error";
+
+export const OUTCOMES: readonly Outcome[] = ["ok", ...ERROR_CODES, "internal_error"];
+
+export function outcomeOf(error: unknown): Outcome {
+  return error instanceof CryptoEdgeError && isOperationCode(error.code) ? error.code : "internal_error";
+}
+
+/** What is recorded: what policies allow, and the look at a service key that any of those allows. */
+export type RecordedOperation = Operation | "describe";
+
+/** As metrics tell operations apart: a batch is timed as a whole, so it has a name of its own. */
+export const OPERATION_NAMES = [
+  "create",
+  "decrypt",
+  "rewrap",
+  "encrypt",
+  "describe",
+  "create_batch",
+  "decrypt_batch",
+  "rewrap_batch",
+  "encrypt_batch",
+] as const;
+
+export type OperationName = (typeof OPERATION_NAMES)[number];
+
+/** The kind of an operation, as the recorder sees it. */
+export interface RecordedKind {
+  readonly name: OperationName;
+  readonly operation: RecordedOperation;
+}
+
+export interface Recorder {
+  /** A monotonic time in milliseconds, for `took`. */
+  now(): number;
+
+  /**
+   * Counts one key or value, or `count` under one key and one decision, that an operation has ended with. Synchronous, cheap, never
+   * throws; keeps nothing of what it is given. `key` has empty names for a blob that can't be read, and else whatever the caller said:
+   * bound what is kept. `version` is the one that was used, 0 where none was reached; `reason` is the message of the error, for
+   * audit.
+   */
+  record(
+    kind: RecordedKind,
+    caller: Caller,
+    key: ServiceKeyName,
+    version: number,
+    count: number,
+    outcome: Outcome,
+    reason?: string,
+  ): void;
+
+  /** Counts a whole call, and how long it took in milliseconds; a batch is one. Its items are recorded by themselves. */
+  took(kind: RecordedKind, caller: Caller, outcome: Outcome, durationMs: number): void;
+}

@@ -1,0 +1,104 @@
+/** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
+import { CryptoEdgeError } from "../../base/errors.ts";
+import { othersTurn } from "../../base/time/turns.ts";
+import type { MaybePromise } from "./operations.ts";
+
+/** About a millisecond's work each: so many items, or so many bytes of them, run in one go. */
+export const SLICE_ITEMS = 1_000;
+export const SLICE_BYTES = 1_048_576;
+
+/** In the place of an item that a defect has ended; its batch ends with it, so nobody sees this. */
+const ENDED_BY_DEFECT = new CryptoEdgeError("lease_unavailable", "This item has ended by a defect.");
+
+/**
+ * Runs each item and gives what it ended with, in their order: its result, or its own error. At once while the items are few and
+ * each ends at once. A defect of one item ends the batch; `discard` gets what the others had given.
+ */
+export function runEach<Item, Result>(
+  items: readonly Item[],
+  bytesOf: (item: Item) => number,
+  run: (item: Item) => MaybePromise<Result>,
+  discard: (result: Result) => void,
+): MaybePromise<(Result | CryptoEdgeError)[]> {
+  const results: MaybePromise<Result | CryptoEdgeError>[] = [];
+  try {
+    const next = runSlice(items, 0, bytesOf, run, results);
+    if (next === items.length && !results.some((result) => result instanceof Promise)) {
+      return results as (Result | CryptoEdgeError)[];
+    }
+    return runRest(items, next, bytesOf, run, discard, results);
+  } catch (error) {
+    discardAll(results, discard);
+    throw error;
+  }
+}
+
+/** Runs the items from `start` until the slice is full; returns where the next one begins. */
+function runSlice<Item, Result>(
+  items: readonly Item[],
+  start: number,
+  bytesOf: (item: Item) => number,
+  run: (item: Item) => MaybePromise<Result>,
+  results: MaybePromise<Result | CryptoEdgeError>[],
+): number {
+  const end = Math.min(items.length, start + SLICE_ITEMS);
+  let bytes = 0;
+  let index = start;
+  while (index < end && bytes < SLICE_BYTES) {
+    const item = items[index++]!;
+    bytes += bytesOf(item);
+    try {
+      const result = run(item);
+      results.push(result instanceof Promise ? result.catch(itsError) : result);
+    } catch (error) {
+      results.push(itsError(error));
+    }
+  }
+  return index;
+}
+
+async function runRest<Item, Result>(
+  items: readonly Item[],
+  start: number,
+  bytesOf: (item: Item) => number,
+  run: (item: Item) => MaybePromise<Result>,
+  discard: (result: Result) => void,
+  results: MaybePromise<Result | CryptoEdgeError>[],
+): Promise<(Result | CryptoEdgeError)[]> {
+  let settled = 0;
+  let next = start;
+  try {
+    for (;;) {
+      const ended = await Promise.allSettled(results.slice(settled));
+      const defect = ended.find((result) => result.status === "rejected");
+      for (const result of ended) results[settled++] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
+      if (defect !== undefined) throw defect.reason;
+      if (next === items.length) return results as (Result | CryptoEdgeError)[];
+      await othersTurn();
+      next = runSlice(items, next, bytesOf, run, results);
+    }
+  } catch (error) {
+    discardAll(results, discard);
+    throw error;
+  }
+}
+
+function discardAll<Result>(
+  results: readonly MaybePromise<Result | CryptoEdgeError>[],
+  discard: (result: Result) => void,
+): void {
+  for (const result of results) {
+    if (result instanceof Promise) {
+      result.then(
+        (late) => late instanceof CryptoEdgeError || discard(late),
+        () => {},
+      );
+    } else if (!(result instanceof CryptoEdgeError)) discard(result);
+  }
+}
+
+/** Expected errors are an item's own; anything else is a defect and must not be turned into an answer of one item. */
+function itsError(error: unknown): CryptoEdgeError {
+  if (error instanceof CryptoEdgeError) return error;
+  throw error;
+}

@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { folderOf } from "../edge/plugin-host/support.ts";
+
+const MAIN = resolve(import.meta.dir, "../../src/main.ts");
+
+function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  const child = Bun.spawnSync([process.execPath, MAIN, ...args], {
+    env: { ...process.env, ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  return { exitCode: child.exitCode, stdout: child.stdout.toString(), stderr: child.stderr.toString() };
+}
+
+describe("a process does not serve in an environment that changes what it is", () => {
+  test.each([
+    ["BUN_OPTIONS", "--smol"],
+    ["BUN_CONFIG_VERBOSE_FETCH", "curl"],
+    ["NODE_TLS_REJECT_UNAUTHORIZED", "0"],
+    ["SSLKEYLOGFILE", "/tmp/keys"],
+  ])("%s", (name, value) => {
+    for (const command of [["serve"], ["core", "serve"]]) {
+      const { exitCode, stderr } = run([...command, "--config", "/nowhere.yaml"], { [name]: value });
+      expect(stderr).toContain(`the environment sets ${name} (`);
+      expect(exitCode).toBe(1);
+    }
+  });
+});
+
+test("`plugin run` runs a plugin's own script with its own arguments", () => {
+  using folder = folderOf({});
+  const script = join(folder.path, "keys.ts");
+  writeFileSync(
+    script,
+    'import { parseArgs } from "node:util";\nconst { values, positionals } = parseArgs({ options: { pin: { type: "string" }, help: { type: "boolean" } }, allowPositionals: true });\nconsole.log(JSON.stringify({ values, positionals }));\n',
+  );
+  const { stdout, exitCode } = run(["plugin", "run", script, "create", "--pin", "x", "run", "--help"]);
+  expect(JSON.parse(stdout)).toEqual({ values: { pin: "x", help: true }, positionals: ["create", "run"] });
+  expect(exitCode).toBe(0);
+});
+
+test("a SIGHUP while the edge starts does not end it", async () => {
+  using folder = folderOf({});
+  const file = join(folder.path, "edge.yaml");
+  writeFileSync(
+    file,
+    `edge: { id: edge-test }
+key_source:
+  use: static
+  static: { keys: [{ tenant: tenant-a, service: billing, version: 1, state: active, key: "${"5a".repeat(32)}" }] }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+policies: []
+plugins: ["${resolve(import.meta.dir, "../../plugins/static")}"]
+key_memory: { dumpable: true }
+`,
+  );
+  const child = Bun.spawn([process.execPath, MAIN, "serve", "--config", file], { stdout: "ignore", stderr: "pipe" });
+  const log = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  // From its first instruction on: a signal is ignored as soon as the process can say so.
+  const statusOf = (): string => Bun.spawnSync(["cat", `/proc/${child.pid}/status`]).stdout.toString();
+  const catchesHangup = (): boolean =>
+    (BigInt(`0x${/SigCgt:\s+([0-9a-f]+)/.exec(statusOf())?.[1] ?? "0"}`) & 1n) === 1n;
+  while (!catchesHangup()) await Bun.sleep(1);
+  for (let round = 0; round < 20; round++) {
+    child.kill("SIGHUP");
+    await Bun.sleep(2);
+  }
+  while (!text.includes('"ready"')) {
+    const { value, done } = await log.read();
+    if (done) throw new Error(`the edge ended: ${text}`);
+    text += value;
+  }
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+}, 60_000);
