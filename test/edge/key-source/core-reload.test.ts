@@ -96,12 +96,12 @@ key_memory: { dumpable: true }
   const edge = await startEdge(await loadConfiguration(file, undefined, {}));
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     await client.createKey({ tenant: "tenant-a", service: "billing" });
     write(await world.pki.edge("edge-after"));
     // Each call for a key that nobody has asked for goes to the Core.
-    for (let attempt = 0; !seen().includes("edge-after"); attempt++) {
-      if (attempt > 250) throw new Error(`the Core has seen ${seen()}`);
+    for (let attempt = 0; !(await seen()).includes("edge-after"); attempt++) {
+      if (attempt > 250) throw new Error(`the Core has seen ${await seen()}`);
       await client.createKey({ tenant: `tenant-${attempt}`, service: "billing" });
       await Bun.sleep(100);
     }
