@@ -35,3 +35,6 @@ export function bind<Port>(token: Token<Port>, value: Port): Binding {
 }
 
 export const LOG = token<LogPort>("Log");
+
+/** Aborts when the process stops. */
+export const STOPPING = token<AbortSignal>("Stopping");

@@ -5,12 +5,13 @@
 import "reflect-metadata";
 import { container as root } from "tsyringe";
 import { createLog } from "../base/log.ts";
-import { type Binding, bind, LOG, type Module, type Resolve } from "../base/module.ts";
+import { type Binding, bind, LOG, type Module, type Resolve, STOPPING } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { ACCESS_POLICY, accessModule } from "./access/module.ts";
 import { LEASE_CACHE, LEASE_GATE, leaseCacheModule } from "./cache/module.ts";
 import { CIPHER, cipherModule } from "./cipher/module.ts";
+import { cipherMemoryModule } from "./cipher-memory.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import * as contributions from "./contributions.ts";
 import { coreModule, revocationCoreModule, usageSenderModule } from "./core-module.ts";
@@ -38,6 +39,8 @@ const MODULES: readonly Module[] = [
   // The four modules of ADR-602.
   contributions.chosenKeySourcesModule, //    the Core, or plugins: `keySources`
   keySourceModule, //                      1. key source
+  contributions.contributedCiphersModule, //  plugins: `ciphers`
+  cipherMemoryModule,
   cipherModule, //                         2. cipher
   revocationCoreModule,
   revocationAuditModule,
@@ -103,7 +106,8 @@ export async function createContainer(
     bind(CLOCK, systemClock),
     bind(contributions.LOADED, loaded),
     bind(contributions.PROCESS_LOG, log),
-    bind(contributions.PROCESS, { signal, workerIndex }),
+    bind(STOPPING, signal),
+    bind(contributions.WORKER_INDEX, workerIndex),
     ...settingsOf(loaded),
   ]) {
     if (!bindings.some(({ token }) => token === binding.token)) add(binding);
@@ -128,6 +132,7 @@ function observe(get: Resolve): void {
     revocation: () => get(REVOCATION_GUARD).status(),
     usage: () => get(USAGE).status(),
     keyMemory: () => get(KEY_MEMORY).stats,
+    cipher: () => get(CIPHER).description,
     log: get(contributions.PROCESS_LOG),
   });
 }

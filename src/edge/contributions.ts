@@ -1,9 +1,11 @@
 /** What plugins put in the place of the edge's own parts, as the configuration chooses: by kind, one module each. */
 import type { Log } from "../base/log.ts";
-import { LOG, type Module, type Resolve, token } from "../base/module.ts";
+import { LOG, type Module, type Resolve, STOPPING, token } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
 import type { LeaseControl } from "./cache/lease-cache.ts";
 import { LEASE_CONTROL, LEASED_SOURCE } from "./cache/module.ts";
+import { CONTRIBUTED_CIPHERS } from "./cipher/module.ts";
+import type { CipherFactory } from "./cipher/open-cipher.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { CoreParts } from "./core-parts.ts";
 import type { KeySource } from "./key-source/key-source.ts";
@@ -24,8 +26,8 @@ import { AUDIT_SINKS } from "./usage/module.ts";
 /** The configuration, with the plugins that it names. */
 export const LOADED = token<LoadedConfiguration>("Loaded");
 
-/** Of this process: when it stops, and which of several workers it is (from 1). */
-export const PROCESS = token<{ readonly signal: AbortSignal; readonly workerIndex: number }>("Process");
+/** Of several processes that serve together, which one this is: from 1. */
+export const WORKER_INDEX = token<number>("WorkerIndex");
 
 /** Its log, with what only the process as a whole needs of it. */
 export const PROCESS_LOG = token<Log>("ProcessLog");
@@ -42,7 +44,8 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
   token: LEND,
   make(get) {
     const { configuration, directory } = get(LOADED);
-    const { signal, workerIndex } = get(PROCESS);
+    const signal = get(STOPPING);
+    const workerIndex = get(WORKER_INDEX);
     const log = get(PROCESS_LOG);
     const { id } = configuration.edge;
     return (plugin) => ({
@@ -93,6 +96,21 @@ export const revocationTransportsModule: Module<readonly RevocationTransport[]> 
         if (contributed === undefined) throw loaded.errorAt(path, `there is no transport "${transport.use}"`);
         return makeContribution(contributed, transport[transport.use], path, maker(get));
       }),
+    );
+  },
+};
+
+/** Of plugins, by name: made when `cipher.use` asks for one. */
+export const contributedCiphersModule: Module<Readonly<Record<string, CipherFactory>>> = {
+  token: CONTRIBUTED_CIPHERS,
+  make(get) {
+    const { configuration, plugins } = get(LOADED);
+    const sections: Readonly<Record<string, unknown>> = configuration.cipher;
+    return Object.fromEntries(
+      [...plugins.ciphers].map(([name, contributed]): [string, CipherFactory] => [
+        name,
+        () => makeContribution(contributed, sections[name], ["cipher", name], maker(get)),
+      ]),
     );
   },
 };
