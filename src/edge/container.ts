@@ -7,6 +7,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import { messageOf } from "../base/errors.ts";
 import { createLog, type Log } from "../base/log.ts";
+import { loadSystemCalls } from "../base/system/system-calls.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { Policy } from "./access/policy.ts";
@@ -14,13 +15,15 @@ import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
 import type { Cipher } from "./cipher/cipher.ts";
 import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
-import { createNodeAdapter } from "./cipher/node-adapter.ts";
+import { CIPHERS, type CipherFactory, CipherUnavailableError, openCipher } from "./cipher/open-cipher.ts";
+import { watchForResumption } from "./cipher/resumption.ts";
 import { createCipher } from "./cipher/sessions.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { CoreParts } from "./core-parts.ts";
-import type { KeyMemory } from "./key-memory/key-memory.ts";
+import type { KeyMemory, KeyMemoryKind } from "./key-memory/key-memory.ts";
 import { openKeyMemory } from "./key-memory/open-key-memory.ts";
+import { RegionError, regionTaker } from "./key-memory/region.ts";
 import { createChain, isChain } from "./key-source/chain.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import type { Operations } from "./operations/operations.ts";
@@ -124,7 +127,12 @@ export async function createContainer(
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
   if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
-  once(TOKENS.cipher, () => createCipher({ adapter: createNodeAdapter(), onWiped: createFreedKeyOverwriter(clock) }));
+  const cipher = await createEdgeCipher(loaded, keyMemory.kind, plugins, clock, log);
+  container.registerInstance(TOKENS.cipher, cipher);
+  watchForResumption(clock, signal, () => {
+    cipher.renew();
+    log.warn("The clock jumped, as after a suspension or a snapshot: wrapping sessions draw new salts.");
+  });
 
   const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);
@@ -178,6 +186,7 @@ export async function createContainer(
     revocation: () => get(TOKENS.revocationGuard).status(),
     usage: () => usage.status(),
     keyMemory: () => keyMemory.stats,
+    cipher: () => cipher.description,
     log,
   });
   return container;
@@ -220,6 +229,45 @@ async function createKeySource(
     attemptTimeoutMs: CHAIN_TIMEOUT_MS / sources.length,
     onCircuit: (source, state, reason) => log.warn({ source, state, reason }, "a key source of the chain"),
   });
+}
+
+/** The cipher that `cipher.use` names, over its adapter; renewed when the machine may have been resumed from a snapshot. */
+async function createEdgeCipher(
+  loaded: LoadedConfiguration,
+  kind: KeyMemoryKind,
+  plugins: PluginScopes,
+  clock: Clock,
+  log: Log,
+): Promise<Cipher> {
+  const { cipher: section } = loaded.configuration as { cipher: { use: string; require_fips: boolean } };
+  const contributed = [...loaded.plugins.ciphers].map(([name, contribution]): [string, CipherFactory] => [
+    name,
+    () => plugins.make(contribution, (section as Record<string, unknown>)[name], ["cipher", name]),
+  ]);
+  const { calls } = await loadSystemCalls();
+  try {
+    const adapter = await openCipher({
+      use: section.use,
+      requireFips: section.require_fips,
+      ciphers: { ...CIPHERS, ...Object.fromEntries(contributed) },
+      takeMemory: (lengthBytes) => {
+        try {
+          return regionTaker(kind, calls)(lengthBytes);
+        } catch (error) {
+          if (!(error instanceof RegionError)) throw error;
+          log.warn(`The cipher's memory is on the heap: ${error.message}. Raise RLIMIT_MEMLOCK.`);
+          return regionTaker("heap", calls)(lengthBytes);
+        }
+      },
+      warn: (message) => log.warn(message),
+    });
+    log.info({ cipher: adapter.name, library: adapter.library, fips: adapter.fips }, "the cipher passed its tests");
+    const onWiped = adapter.name === "node" ? createFreedKeyOverwriter(clock) : undefined;
+    return createCipher(onWiped === undefined ? { adapter } : { adapter, onWiped });
+  } catch (error) {
+    if (error instanceof CipherUnavailableError) throw loaded.errorAt(["cipher", "use"], error.message);
+    throw error;
+  }
 }
 
 /** The hooks that the configuration names, in its order. */

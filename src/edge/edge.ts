@@ -196,6 +196,7 @@ export async function startEdge(
     telemetry.close();
     await keySource.close();
     await hooks.close();
+    container.resolve(TOKENS.cipher).close();
     keyMemory.close();
     await container.dispose();
     log.info("stopped");
