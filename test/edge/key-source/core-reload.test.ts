@@ -39,10 +39,10 @@ key_memory: { dumpable: true }
   const edge = await startEdge(await load());
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     const { wrapped } = await client.createKey({ tenant: "tenant-a", service: "billing" });
     await until(() => world.core.counters.streams === 1);
-    expect(seen()).toEqual(["edge-before"]);
+    expect(await seen()).toEqual(["edge-before"]);
 
     write(await world.pki.edge("edge-after"));
     await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
@@ -50,7 +50,7 @@ key_memory: { dumpable: true }
     await client.decryptKey({ wrapped });
     expect(world.core.counters.leaseCalls).toBe(calls);
     await client.createKey({ tenant: "tenant-b", service: "billing" });
-    expect(seen()).toEqual(["edge-before", "edge-after"]);
+    expect(await seen()).toEqual(["edge-before", "edge-after"]);
 
     writeFileSync(join(directory, "edge.pem"), "nonsense");
     // Told in the log, which stays out of the output of the tests.
@@ -64,7 +64,7 @@ key_memory: { dumpable: true }
     ]);
     told.mockRestore();
     await client.createKey({ tenant: "tenant-c", service: "billing" });
-    expect(seen()).toEqual(["edge-before", "edge-after"]);
+    expect(await seen()).toEqual(["edge-before", "edge-after"]);
   } finally {
     await edge.close();
     rmSync(directory, { recursive: true, force: true });
@@ -97,12 +97,12 @@ key_memory: { dumpable: true }
   const edge = await startEdge(await loadConfiguration(file, undefined, {}));
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     await client.createKey({ tenant: "tenant-a", service: "billing" });
     write(await world.pki.edge("edge-after"));
     // Each call for a key that nobody has asked for goes to the Core.
-    for (let attempt = 0; !seen().includes("edge-after"); attempt++) {
-      if (attempt > 250) throw new Error(`the Core has seen ${seen()}`);
+    for (let attempt = 0; !(await seen()).includes("edge-after"); attempt++) {
+      if (attempt > 250) throw new Error(`the Core has seen ${await seen()}`);
       await client.createKey({ tenant: `tenant-${attempt}`, service: "billing" });
       await Bun.sleep(100);
     }
