@@ -12,7 +12,7 @@ const vault = require("node-vault")({
 const plaintext = Buffer.from("value").toString("base64");
 const { data } = await vault.encryptData({ name: "billing", plaintext });
 assert.equal((await vault.decryptData({ name: "billing", ciphertext: data.ciphertext })).data.plaintext, plaintext);
-const made = await vault.generateDataKey({ name: "billing", type: "plaintext" });
+const made = await vault.write("transit/datakey/plaintext/billing", { bits: 256 });
 assert.equal(Buffer.from(made.data.plaintext, "base64").length, 32);
 assert.equal((await vault.health()).sealed, false);
 assert.equal((await vault.read("transit/keys/billing")).data.name, "billing");
