@@ -334,12 +334,7 @@ describe("a key source that is not honest", () => {
   }
 
   test("that is honest serves: the edge of these tests is a real one", async () => {
-    const honest = await startStaticEdge(configuration, [
-      bind(
-        KEY_SOURCE,
-        dishonest(() => ({})),
-      ),
-    ]);
+    const honest = await startStaticEdge(configuration, [bind(CHOSEN_KEY_SOURCES, [dishonest(() => ({}))])]);
     try {
       expect((await call(honest.urls[0]!, "create", { tenant: "tenant-a", service: "billing" })).status).toBe(201);
     } finally {
