@@ -44,13 +44,22 @@ resources:
 
 func main() {
 	n := flag.Int("n", 5, "objects")
-	watch := flag.Duration("watch", 0, "stay, probe health every 5 s and say when the stored key id goes stale")
+	untilStale := flag.Duration("until-stale", 0, "stay for so long, until what was stored reads as stale and new writes have another key id")
+	refused := flag.Bool("refused", false, "expect that the health check fails")
 	flag.Parse()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	gr := schema.GroupResource{Resource: "secrets"}
 	c := load(ctx, flag.Arg(0))
 	req, _ := http.NewRequest("GET", "/healthz", nil)
+	if *refused {
+		err := c.HealthChecks[0].Check(req)
+		fmt.Println("refused:", err)
+		if err == nil {
+			os.Exit(1)
+		}
+		return
+	}
 	must(c.HealthChecks[0].Check(req))
 	fmt.Println("healthy:", c.HealthChecks[0].Name())
 	tr := c.Transformers[gr]
@@ -83,9 +92,22 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("OK")
-	for end := time.Now().Add(*watch); time.Now().Before(end); time.Sleep(5 * time.Second) {
-		_, stale, errR := tr.TransformFromStorage(ctx, stored[0], value.DefaultContext("/registry/secrets/default/0"))
-		_, errW := tr.TransformToStorage(ctx, []byte("x"), value.DefaultContext("/registry/secrets/default/x"))
-		fmt.Printf("%s health=%v read stale=%v err=%v write err=%v\n", time.Now().Format("15:04:05"), c.HealthChecks[0].Check(req), stale, errR, errW)
+	if *untilStale == 0 {
+		return
 	}
+	for end := time.Now().Add(*untilStale); time.Now().Before(end); time.Sleep(time.Second) {
+		must(c.HealthChecks[0].Check(req))
+		_, stale, err := tr.TransformFromStorage(ctx, stored[0], value.DefaultContext("/registry/secrets/default/0"))
+		must(err)
+		out, err := tr.TransformToStorage(ctx, []byte("x"), value.DefaultContext("/registry/secrets/default/x"))
+		must(err)
+		var written kmstypes.EncryptedObject
+		must(proto.Unmarshal(out[bytes.Index(out, []byte("crypto-edge:"))+len("crypto-edge:"):], &written))
+		if stale && written.KeyID != o.KeyID {
+			fmt.Println("rotated:", written.KeyID)
+			return
+		}
+	}
+	fmt.Println("FAIL: not stale in time")
+	os.Exit(1)
 }
