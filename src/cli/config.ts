@@ -12,7 +12,7 @@ export function registerConfig(program: Command): void {
     .option("--json", "as JSON: { ok, problems }")
     .addHelpText("after", "\nExample:\n  crypto-edge config check edge.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../edge/config/load.ts");
+      const { ConfigurationError } = await import("../base/config/load.ts");
       const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       let problems: readonly string[] = [];
       try {

@@ -5,7 +5,7 @@ import { createLog, type Log } from "../base/log.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
-import { ConfigurationError } from "../edge/config/load.ts";
+import { ConfigurationError } from "../base/config/load.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { SectionError } from "../edge/plugin-host/plugin.ts";
 import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";

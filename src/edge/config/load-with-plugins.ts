@@ -6,7 +6,8 @@ import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-hos
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { PluginError } from "../plugin-host/plugin-error.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
-import { type ConfigurationError, readConfiguration } from "./load.ts";
+import { type ConfigurationError } from "../../base/config/load.ts";
+import { readConfiguration } from "./load.ts";
 import { type Configuration, LISTENER_KEYS } from "./schema.ts";
 
 export interface LoadedConfiguration {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Secret, Section } from "../../../src/base/config/schema-types.ts";
-import { ConfigurationError, parseConfiguration, readConfiguration } from "../../../src/edge/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/load.ts";
+import { parseConfiguration, readConfiguration } from "../../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../../src/edge/config/schema.ts";
 
 const VALID = `
