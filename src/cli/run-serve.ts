@@ -98,7 +98,7 @@ async function serveAsWorker(config: string, index: number): Promise<void> {
   process.on("SIGHUP", () => undefined);
   process.on("SIGTERM", () => undefined);
   const loaded = await loadConfiguration(config);
-  const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, {}, channel);
+  const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));
   channel.ready(edge.addresses, edge.answer);
   await stopped;

@@ -30,12 +30,14 @@ const masterKeySection = (keySources: CoreContributions["keySources"], descripti
         credential: Type.String({
           pattern: "^[A-Za-z0-9._-]+$",
           expected: "a credential's name",
-          description: "A credential that systemd hands over (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.",
+          description:
+            "A credential that systemd hands over (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.",
         }),
       }),
       Section({
         use: oneOf(Object.keys(keySources), {
-          description: "A key source of a plugin that opens the key at start, such as `aws-kms`, `openbao` or `pkcs11`.",
+          description:
+            "A key source of a plugin that opens the key at start, such as `aws-kms`, `openbao` or `pkcs11`.",
         }),
         tenant: Name({ default: "core", description: "The tenant that the source has the key under." }),
         service: Name({ default: "master-key", description: "The service that the source has the key under." }),
@@ -150,7 +152,11 @@ const CORE_PROPERTIES = {
   ),
   usage: Section(
     {
-      keep_counts: Duration({ default: "400d", minimumMs: 1_000, description: "How long totals are kept after their last use." }),
+      keep_counts: Duration({
+        default: "400d",
+        minimumMs: 1_000,
+        description: "How long totals are kept after their last use.",
+      }),
       keep_audit: Duration({ default: "90d", minimumMs: 1_000, description: "How long audit events are kept." }),
       max_audit: Size({ default: "1GiB", description: "How much is kept of audit events; the oldest go first." }),
     },
@@ -178,7 +184,7 @@ export interface CoreConfigurationSource {
   /** The entries of `plugins`, not checked: they are loaded before the rest can be. */
   readonly plugins: readonly unknown[];
   /** @throws ConfigurationError with every mistake, each with its place. */
-  check(contributions?: CoreContributions): CoreConfiguration;
+  check(contributions?: Partial<CoreContributions>): CoreConfiguration;
   /** The error that says what is wrong at a place of the file. */
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
@@ -190,8 +196,11 @@ export function readCoreConfiguration(file: string): CoreConfigurationSource {
   return {
     directory: text.directory,
     plugins: text.plugins,
-    check: (contributions = NO_CONTRIBUTIONS) => {
-      const configuration = text.decode<CoreConfiguration>(coreConfigurationSchema(contributions), crossChecks);
+    check: (contributions = {}) => {
+      const configuration = text.decode<CoreConfiguration>(
+        coreConfigurationSchema({ ...NO_CONTRIBUTIONS, ...contributions }),
+        crossChecks,
+      );
       const { database } = configuration;
       const isPath = typeof database === "string" && !isPostgresql(database) && database !== ":memory:";
       return isPath ? { ...configuration, database: resolve(text.directory, database) } : configuration;

@@ -7,7 +7,7 @@ import type { Clock } from "../base/time/clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { Configuration } from "./config/schema.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
-import { createCoreClient } from "./key-source/core/core-client.ts";
+import { createCoreClients } from "./key-source/core/core-clients.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
@@ -39,8 +39,8 @@ export function createCoreParts(
 ): CoreParts {
   const core = (() => {
     try {
-      return createCoreClient({
-        url: section.url,
+      return createCoreClients({
+        urls: typeof section.url === "string" ? [section.url] : section.url,
         certificates: readCoreCertificates(section),
         serverName: section.server_name,
         clock,

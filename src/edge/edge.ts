@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { Binding } from "../base/module.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
@@ -11,7 +12,7 @@ import { COMMIT, VERSION } from "../base/version.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
-import { createContainer, type Overrides, TOKENS } from "./container.ts";
+import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createApp } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
@@ -48,12 +49,12 @@ export interface Edge {
 /** Starts an edge; resolves once it listens. `worker`: it is one of several processes that serve together. */
 export async function startEdge(
   loaded: LoadedConfiguration,
-  overrides: Overrides = {},
+  bindings: readonly Binding[] = [],
   worker?: Worker,
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, overrides, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
@@ -196,6 +197,7 @@ export async function startEdge(
     telemetry.close();
     await keySource.close();
     await hooks.close();
+    container.resolve(TOKENS.cipher).close();
     keyMemory.close();
     await container.dispose();
     log.info("stopped");

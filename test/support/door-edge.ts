@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bind } from "../../src/base/module.ts";
 import { parseConfiguration } from "../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../src/edge/config/schema.ts";
+import { CORE } from "../../src/edge/contributions.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import {
   type KeySource,
@@ -11,6 +13,7 @@ import {
   type LeaseGrant,
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
+import { KEY_SOURCE } from "../../src/edge/key-source/module.ts";
 import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
 
 /** An edge in this process whose keys come from the test: any pair has them, but for what `faults` says. */
@@ -88,10 +91,10 @@ ${options.extra ?? ""}`;
   ] as const) {
     faults.set(pair, fault);
   }
-  const edge = await startEdge(
-    { configuration, directory: source.directory, plugins, errorAt: source.errorAt },
-    { keySource },
-  );
+  const edge = await startEdge({ configuration, directory: source.directory, plugins, errorAt: source.errorAt }, [
+    bind(KEY_SOURCE, keySource),
+    bind(CORE, undefined),
+  ]);
   return Object.assign(state, {
     urls: edge.addresses,
     url: edge.addresses[0]!,

@@ -66,11 +66,7 @@ export function readConfigurationText(file: string, environment: NodeJS.ProcessE
  * `file` names the text in messages and gives the folder. The environment's `CRYPTO_EDGE_…` variables are laid over it; an
  * empty one: none is.
  */
-export function parseConfigurationText(
-  text: string,
-  file: string,
-  environment: NodeJS.ProcessEnv,
-): ConfigurationText {
+export function parseConfigurationText(text: string, file: string, environment: NodeJS.ProcessEnv): ConfigurationText {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   if (document.errors.length > 0) {

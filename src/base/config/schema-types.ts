@@ -61,7 +61,7 @@ export const Section: typeof Type.Object = (properties, options) =>
   Type.Object(properties, { additionalProperties: false, ...options });
 
 /** One of some names. */
-export function oneOf(names: readonly string[], options: { description?: string } = {}) {
+export function oneOf(names: readonly string[], options: { description?: string; default?: string } = {}) {
   const expected = `one of ${names.join(", ")}`;
   return Type.Union(
     names.map((name) => Type.Literal(name)),

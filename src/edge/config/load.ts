@@ -54,9 +54,7 @@ function sourceOf(text: ConfigurationText): ConfigurationSource {
     check: (contributed = NO_CONTRIBUTIONS) =>
       text.decode<Configuration>(configurationSchema(contributed), (configuration) => {
         const problems = crossChecks(configuration);
-        return problems.length > 0
-          ? problems
-          : chooseDoorSections(configuration, contributed.doors, text.directory);
+        return problems.length > 0 ? problems : chooseDoorSections(configuration, contributed.doors, text.directory);
       }),
     errorAt: text.errorAt,
   };
@@ -133,4 +131,3 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
   });
   return problems;
 }
-

@@ -6,6 +6,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Address, Duration, Name, oneOf, optional, Path, Section, Size } from "../../base/config/schema-types.ts";
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
+import { CIPHERS } from "../cipher/open-cipher.ts";
 import { PluginEntries } from "../plugin-host/plugin-entries.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
 
@@ -16,7 +17,7 @@ const CoreUrl = Type.String({ pattern: "^https://", expected: "an https:// URL" 
 const CoreSection = Section(
   {
     url: Type.Union([CoreUrl, Type.Array(CoreUrl, { minItems: 1, expected: "a list of https:// URLs" })], {
-      expected: "an https:// URL, or a list of them",
+      expected: "an https:// URL",
       description: "The Core's address; or those of several Cores over one database, tried in turn.",
     }),
     ca: Path({ description: "The CA certificates (PEM) that the Core's certificate must come from." }),
@@ -365,6 +366,7 @@ export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
   readonly revocationTransports: Readonly<Record<string, TSchema>>;
   readonly auditSinks: Readonly<Record<string, TSchema>>;
+  readonly ciphers: Readonly<Record<string, TSchema>>;
   readonly hooks: Readonly<Record<string, TSchema>>;
   readonly doors: Readonly<Record<string, DoorEntry>>;
 }
@@ -373,6 +375,7 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
   keySources: {},
   revocationTransports: {},
   auditSinks: {},
+  ciphers: {},
   hooks: {},
   doors: {},
 };
@@ -381,6 +384,24 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
 export const LISTENER_KEYS: readonly string[] = (listenerSection({}).anyOf as TSchema[]).flatMap(({ properties }) =>
   Object.keys(properties as object),
 );
+
+function cipherSection(contributed: Readonly<Record<string, TSchema>>) {
+  return Section(
+    {
+      use: oneOf(["auto", ...Object.keys(CIPHERS), ...Object.keys(contributed)], {
+        default: "auto",
+        description:
+          "What does the cryptography: `openssl` is the machine's libcrypto 3, `node` the runtime's own; `auto` takes the first that this machine has and that gives the right answers. Or a plugin's.",
+      }),
+      require_fips: Type.Boolean({
+        default: false,
+        description: "Whether the edge refuses to start unless a FIPS provider of OpenSSL does the work.",
+      }),
+      ...optional(contributed),
+    },
+    { default: {}, description: "The cipher that data keys and values are wrapped with." },
+  );
+}
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
@@ -459,6 +480,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       },
       { default: {}, description: "The memory that service keys live in." },
     ),
+    cipher: cipherSection(contributed.ciphers),
     usage: UsageSection,
     audit: auditSection(contributed.auditSinks),
     hooks: hooksSection(contributed.hooks),
