@@ -16,13 +16,13 @@ import { type RevocationLists, readRevocationLists } from "../base/pki/revocatio
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { VERSION } from "../base/version.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import { type CoreAdmin, createAdmin } from "./admin.ts";
 import { createAdminApp } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
 import { type CoreLog, problemResponse, sendProblem } from "./answers.ts";
 import { callerName } from "./caller.ts";
 import { EventLog } from "./event-log.ts";
-import type { EventPublisher } from "./event-publisher.ts";
 import { EventStream } from "./event-stream.ts";
 import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";

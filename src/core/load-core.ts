@@ -7,6 +7,7 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import {
   type CoreConfiguration,
   type CoreConfigurationSource,
@@ -14,7 +15,6 @@ import {
   type MasterKeyConfiguration,
   readCoreConfiguration,
 } from "./core-configuration.ts";
-import type { EventPublisher } from "./event-publisher.ts";
 import { loadMasterKey, type MasterKeys, unwrapMasterKey } from "./master-key.ts";
 import { type PostgresqlOptions, parsePostgresqlUrl } from "./store/open-store.ts";
 

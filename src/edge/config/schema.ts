@@ -76,6 +76,14 @@ const Status = (served: boolean) =>
 
 const TokenIssuerSection = Section(
   {
+    name: Type.Optional(
+      Type.String({
+        pattern: "^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$",
+        expected: "a name of lower-case letters, digits, dots and dashes",
+        description:
+          "Goes before the names of its callers: `token:NAME:SUBJECT`. A must where there are several issuers, whose subjects could be equal.",
+      }),
+    ),
     issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
     audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
     jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
