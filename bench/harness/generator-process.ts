@@ -3,7 +3,7 @@ import type { Socket } from "bun";
 import { encodeRequest, type LoadOptions, type LoadResult } from "./generator.ts";
 
 const options = JSON.parse(await Bun.stdin.text()) as LoadOptions;
-const { target, connections, rate, seconds, warmUpSeconds = 0.5 } = options;
+const { target, connections, rate, seconds, warmUpSeconds = 0.5, requestsMax = Number.POSITIVE_INFINITY } = options;
 
 const messages = options.requests.map(encodeRequest);
 /** Which message is sent when: a fixed cycle of a hundred that spreads the weights evenly. */
@@ -163,14 +163,14 @@ if (rate === undefined) {
   const turn = (): void => {
     const nowMs = performance.now();
     markCpu(nowMs);
-    while (nextDueMs <= nowMs) {
+    while (nextDueMs <= nowMs && sent + backlog.length - backlogHead < requestsMax) {
       if (nextDueMs >= measureFromMs) lateness.push(nowMs - nextDueMs);
       const connection = idle.pop();
       if (connection === undefined) backlog.push(nextDueMs);
       else send(connection, nextDueMs);
       nextDueMs += intervalMs;
     }
-    if (nowMs >= endMs) finish();
+    if (nowMs >= endMs || measured >= requestsMax) finish();
     else if (options.beside) setTimeout(turn, 1);
     else setImmediate(turn);
   };

@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly beside?: boolean;
   /** Not measured, before the seconds that are. */
   readonly warmUpSeconds?: number;
-  /** Ends once so many were asked and answered; `seconds` is the limit then. By the program in C alone. */
+  /** At a fixed rate: ends once so many were asked and answered; `seconds` is the limit then. */
   readonly requestsMax?: number;
 }
 
