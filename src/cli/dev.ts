@@ -42,6 +42,10 @@ function introduction(dev: import("./run-dev.ts").Dev, wrapped: string): string 
     call("create", { tenant: "tenant-a", service: "billing", plaintext: true }),
     "Open one that was made just now:",
     call("decrypt", { wrapped }),
+    "By the clients of AWS KMS (docs/door-aws-kms.md), with any credentials:",
+    `  AWS_ENDPOINT_URL_KMS=${dev.edgeUrl} AWS_DEFAULT_REGION=eu-central-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws kms generate-data-key --key-id alias/tenant-a/billing --key-spec AES_256`,
+    "By those of Vault and OpenBao (docs/door-vault-transit.md), with any token:",
+    `  VAULT_ADDR=${dev.edgeUrl} VAULT_TOKEN=any VAULT_NAMESPACE=tenant-a vault write -f transit/datakey/plaintext/billing`,
     "",
     "ready (Ctrl-C ends it)",
   ].join("\n");

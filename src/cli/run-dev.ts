@@ -77,9 +77,9 @@ key_source:
   use: core
   core: { url: "${coreUrl}", ca: ca.pem, cert: edge.pem, key: edge.key }
 listeners:
-  - { http: "127.0.0.1:${port}", principal: local }
+  - { http: "127.0.0.1:${port}", principal: local, doors: [native, aws-kms, vault-transit] }
 policies:
-  - { principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt, rewrap] }
+  - { principals: [local], tenants: ["*"], services: ["*"], operations: [create, encrypt, decrypt, rewrap] }
 log: { level: warn }
 `;
 }
