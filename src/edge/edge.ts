@@ -114,7 +114,8 @@ export async function startEdge(
     } else if (error.code === "unauthenticated") {
       log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
     } else if (error.code === "lease_unavailable") {
-      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+      const reason = messageOf(error.cause ?? error);
+      log.warn({ ...trace.fields, reason }, "a request could not be served");
     } else {
       log.debug({ ...trace.fields, code: error.code }, "a request was refused");
     }
