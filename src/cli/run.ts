@@ -1,4 +1,5 @@
 /** Runs one command, and shows a person what a failure of it looks like. */
+import "../sdk/plugin/provide.ts";
 import { directCommand } from "./direct.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 

@@ -8,9 +8,9 @@ import { wipe } from "../base/wipe.ts";
 import { ConfigurationError } from "../edge/config/load.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { SectionError } from "../edge/plugin-host/plugin.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";
 import { type CoreConfiguration, readCoreConfiguration } from "./core-configuration.ts";
-import type { EventPublisher } from "./event-publisher.ts";
 import { loadMasterKey } from "./master-key.ts";
 
 export async function serveCore(file: string): Promise<RunningCore> {

@@ -13,7 +13,7 @@ import {
   type LeaseGrant,
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
-import { KEY_SOURCE } from "../../src/edge/key-source/module.ts";
+import { CHOSEN_KEY_SOURCES } from "../../src/edge/key-source/module.ts";
 import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
 
 /** An edge in this process whose keys come from the test: any pair has them, but for what `faults` says. */
@@ -92,7 +92,7 @@ ${options.extra ?? ""}`;
     faults.set(pair, fault);
   }
   const edge = await startEdge({ configuration, directory: source.directory, plugins, errorAt: source.errorAt }, [
-    bind(KEY_SOURCE, keySource),
+    bind(CHOSEN_KEY_SOURCES, [keySource]),
     bind(CORE, undefined),
   ]);
   return Object.assign(state, {

@@ -5,10 +5,10 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import type { EventPublisher } from "../../core/event-publisher.ts";
 import type { CipherAdapter } from "../cipher/cipher.ts";
 import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
+import type { EventPublisher } from "../revocation/event-publisher.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
 import type { PluginMetrics } from "../telemetry/plugin-metrics.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
