@@ -1,5 +1,7 @@
 /** The Core as a process: its configuration file, its log, its certificates reloaded at SIGHUP. */
+
 import { readFileSync } from "node:fs";
+import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
@@ -7,6 +9,7 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import { ConfigurationError } from "../edge/config/load.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
+import type { PluginContext } from "../edge/plugin-host/plugin.ts";
 import { SectionError } from "../edge/plugin-host/plugin.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";
@@ -87,18 +90,20 @@ async function createPublishers(
   signal: AbortSignal,
 ): Promise<EventPublisher[]> {
   const nothing = { add() {}, set() {}, observe() {} };
+  const turns = aloneTurns();
   const made: EventPublisher[] = [];
   for (const [index, entry] of configuration.publishers.entries()) {
     const { from, contribution } = plugins.eventPublishers.get(entry.use)!;
     try {
       const section = (entry as Record<string, unknown>)[entry.use];
-      const context = {
+      const context: PluginContext = {
         log: log.child({ plugin: from.plugin.name }),
         clock: systemClock,
         metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
         edgeId: "core",
         directory,
         signal,
+        attempt: (name, run) => attemptInTurn(turns, name, run),
       };
       made.push(await contribution.create(section as never, context));
     } catch (error) {

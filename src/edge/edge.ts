@@ -55,7 +55,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
