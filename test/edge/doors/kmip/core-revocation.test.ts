@@ -38,13 +38,15 @@ const VERSION = { tenant: "tenant-a", service: "billing", version: 1 };
 
 test("a Core that can't be reached, that refuses, or that answers nonsense has revoked nothing, and that is said", async () => {
   const failure = (access: CoreAccess, version = VERSION): Promise<unknown> =>
-    createRevokeService(access, ["*"]).revoke(version, "test").then(
-      () => "revoked",
-      ({ reason, message }) => {
-        expect(message).toStartWith("Nothing was revoked: ");
-        return reason;
-      },
-    );
+    createRevokeService(access, ["*"])
+      .revoke(version, "test")
+      .then(
+        () => "revoked",
+        ({ reason, message }) => {
+          expect(message).toStartWith("Nothing was revoked: ");
+          return reason;
+        },
+      );
   expect(await failure({ ...admin, url: "https://127.0.0.1:1" })).toBe(RESULT_REASON.generalFailure);
   expect(await failure({ ...admin, cert: "/nowhere" })).toBe(RESULT_REASON.generalFailure);
   expect(await failure({ ...admin, ca: edge.cert })).toBe(RESULT_REASON.generalFailure);
