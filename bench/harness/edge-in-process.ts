@@ -15,7 +15,11 @@ export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
 
 export const CALLER: Caller = { principal: PRINCIPAL, door: "native", requestId: undefined };
 
-export const allowAll: AccessPolicy = { authorize: () => undefined, authorizeAny: () => undefined };
+export const allowAll: AccessPolicy = {
+  authorize: () => undefined,
+  authorizeAny: () => undefined,
+  namedServices: () => [],
+};
 
 export const ignoreAll: Recorder = { now: () => 0, record: () => undefined, took: () => undefined };
 

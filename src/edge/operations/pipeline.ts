@@ -53,6 +53,7 @@ export function createOperations(parts: PipelineParts): Operations {
     decryptValues: (caller, requests) => pipeline.runMany(DECRYPT_VALUES, caller, requests, blobBytes),
     open: (caller, request) => pipeline.run(kinds.open, caller, request),
     describeKey: (caller, name) => pipeline.run(kinds.describe, caller, name),
+    namedServices: ({ principal }, tenant) => parts.access.namedServices(principal, tenant),
   };
 }
 
