@@ -174,6 +174,7 @@ function pluginContext(): PluginContext {
     edgeId: "core",
     directory: "/",
     signal: new AbortController().signal,
+    attempt: async (_name, run) => run(),
   };
 }
 

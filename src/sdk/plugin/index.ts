@@ -1,5 +1,6 @@
 /** `crypto-edge/plugin`: everything a plugin imports. */
 export { type Static, Type } from "@sinclair/typebox";
+export { FinalFailure } from "../../base/attempts.ts";
 export {
   Address,
   Duration,
