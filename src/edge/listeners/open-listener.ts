@@ -50,8 +50,12 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   const handler = doors.native?.({ identify: () => principal, administration: configuration.status });
   const plain = { principal, handler, doors: doors.http, limits, log };
   if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, plain);
-  const { unix, mode, owner } = configuration;
-  const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
+  const { unix, mode, owner, shared } = configuration;
+  const socket = {
+    mode: Number.parseInt(mode, 8),
+    ...(owner === undefined ? {} : { owner: parseOwner(owner) }),
+    ...(shared ? { shared: clock } : {}),
+  };
   if (doors.socket !== undefined)
     return listenWithSocketDoor(unix, socket, { principal, door: doors.socket, limits, log });
   return listenOnUnixSocket(unix, socket, plain);

@@ -1,5 +1,4 @@
 /** Plain HTTP on a loopback port or a Unix socket. */
-import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { type CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { Connections } from "../../base/network/connections.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
@@ -10,6 +9,7 @@ import { type Handler, type Listener, ListenerError, type ListenerLimits, type L
 import { acceptPlain, type PlainAddress } from "./plain-sockets.ts";
 import type { UnixSocketDoorOptions } from "./socket-doors.ts";
 import { type Http1Caller, speakHttp1 } from "./speak-http1.ts";
+import { bindUnixSocket, type UnixSocketOptions } from "./unix-socket.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
 export async function listenOnPort(host: string, port: number, options: PlainListenerOptions): Promise<Listener> {
@@ -36,23 +36,13 @@ export interface PlainListenerOptions {
   readonly log: ListenerLog;
 }
 
-export interface UnixSocketOptions {
-  readonly mode: number;
-  /** Numeric ids; -1 leaves one as it is. */
-  readonly owner?: { readonly user: number; readonly group: number };
-}
-
-/**
- * A stale socket file is replaced; one that somebody listens on is an error.
- *
- * @throws {ListenerError}
- */
+/** @throws {ListenerError} */
 export async function listenOnUnixSocket(
   path: string,
   socket: UnixSocketOptions,
   options: PlainListenerOptions,
 ): Promise<Listener> {
-  return bindUnixSocket(path, socket, () => serve({ unix: path }, () => undefined, options));
+  return bindUnixSocket(path, socket, (unix) => serve({ unix }, () => undefined, options));
 }
 
 /** The same for a door with a protocol of its own. @throws {ListenerError} */
@@ -62,37 +52,7 @@ export async function listenWithSocketDoor(
   options: UnixSocketDoorOptions,
 ): Promise<Listener> {
   const { acceptForSocketDoor } = await import("./socket-doors.ts");
-  return bindUnixSocket(path, socket, () => acceptForSocketDoor(path, options));
-}
-
-async function bindUnixSocket(
-  path: string,
-  { mode, owner }: UnixSocketOptions,
-  listen: () => Promise<Omit<Listener, "address">>,
-): Promise<Listener> {
-  if (await isLive(path)) {
-    throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
-  }
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
-    throw new ListenerError(`${path} exists and is no socket. Move it away, or choose another path.`);
-  }
-  try {
-    rmSync(path, { force: true });
-    // Nobody can connect between the socket's creation and its chmod.
-    const before = process.umask(0o777);
-    try {
-      const server = await listen();
-      if (owner !== undefined) chownSync(path, owner.user, owner.group);
-      chmodSync(path, mode);
-      return { ...server, address: `unix:${path}` };
-    } finally {
-      process.umask(before);
-    }
-  } catch (error) {
-    throw new ListenerError(
-      `Cannot listen on the socket ${path}: ${messageOf(error)}. Check that its folder exists and may be written, and that the owner may be set.`,
-    );
-  }
+  return bindUnixSocket(path, socket, (unix) => acceptForSocketDoor(unix, options));
 }
 
 async function serve(
@@ -144,16 +104,4 @@ async function serve(
       await connections.close(timeoutMs);
     },
   };
-}
-
-async function isLive(path: string): Promise<boolean> {
-  const { connect } = await import("node:net");
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }

@@ -5,7 +5,8 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Handler, Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
-import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../../src/edge/listeners/plain-http.ts";
+import { listenOnPort, listenOnUnixSocket } from "../../../src/edge/listeners/plain-http.ts";
+import type { UnixSocketOptions } from "../../../src/edge/listeners/unix-socket.ts";
 
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
