@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  type Http1Answer,
-  type Http1Options,
-  type Http1Request,
-  type Http1Socket,
-  serveHttp1,
-} from "../../../src/base/network/http1.ts";
+import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
+import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 
 /** A socket that a test feeds. */
 class FakeSocket implements Http1Socket {
@@ -54,7 +50,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1"
 
 function serve(
   answer: (request: Http1Request) => Http1Answer | Promise<Http1Answer> = ok,
-  changes: Partial<Http1Options> = {},
+  changes: Partial<Http1Handler> = {},
 ): Served {
   const socket = new FakeSocket();
   const requests: Served["requests"] = [];
@@ -67,7 +63,8 @@ function serve(
       return undefined;
     },
     answer(request) {
-      const { method, target, body, headers } = request;
+      const { method, target, headers } = request.head;
+      const { body } = request;
       requests.push({ method, target, body: text(body), fields: Object.fromEntries(headers.fields) });
       return answer(request);
     },
@@ -76,6 +73,7 @@ function serve(
     bodyGrew: () => undefined,
     bodyTaken() {},
     answerWaits() {},
+    answerFlows() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
     ended() {},
