@@ -1,6 +1,7 @@
 /** What it costs that service keys live in memory that only this process can read. */
 
-import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../src/edge/cipher/sessions.ts";
 import type { KeyMemoryKind } from "../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
 import { createOperations } from "../src/edge/operations/pipeline.ts";
@@ -49,7 +50,7 @@ async function measured(kind: KeyMemoryKind, context: BenchContext) {
   const key = crypto.getRandomValues(new Uint8Array(32));
   const edge = createOperations({ access: allowAll, leases: heldLeases(memory.store(key)), recorder: ignoreAll });
   const request = { tenant: "tenant-a", service: "billing" };
-  const cipher = createAesGcmCipher();
+  const cipher = createCipher({ adapter: createNodeAdapter() });
   const identity = { ...request, version: 1 };
   const dataKey = new Uint8Array(32);
   return {

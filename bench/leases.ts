@@ -2,7 +2,8 @@
 
 import { systemClock } from "../src/base/time/system-clock.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "../src/edge/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
+import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../src/edge/cipher/sessions.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
 import type { KeySource } from "../src/edge/key-source/key-source.ts";
 import type { BenchContext } from "./harness/context.ts";
@@ -127,7 +128,7 @@ async function filled(context: BenchContext, leases: number) {
   context.cleanUp(() => keyMemory.close());
   const cache: TtlLeaseCache = createTtlLeaseCache({
     source,
-    cipher: createAesGcmCipher(),
+    cipher: createCipher({ adapter: createNodeAdapter() }),
     keyMemory,
     clock: systemClock,
     gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },

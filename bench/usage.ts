@@ -1,5 +1,4 @@
 /** What counting, auditing and timing an operation cost on the path of a request. */
-import { Histogram, Registry } from "prom-client";
 import { systemClock } from "../src/base/time/system-clock.ts";
 import type { Principal } from "../src/edge/access/principal.ts";
 import type { Caller, ServiceKeyName } from "../src/edge/operations/operations.ts";
@@ -64,13 +63,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
     (_, index) => JSON.parse(`{"tenant":"tenant-${index}","service":"billing"}`) as ServiceKeyName,
   );
   const latency = new OperationLatency();
-  const histogram = new Histogram({
-    name: "operation_seconds",
-    help: "For comparison.",
-    labelNames: ["operation", "outcome"],
-    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01],
-    registers: [new Registry()],
-  });
   let index = 0;
   const next = (): void => {
     index = (index + 617) % TENANTS;
@@ -88,8 +80,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
           () => auditLog.flush(),
         ),
       latency: () => nanoseconds(() => latency.observe("native", "create", "ok", 0.2), context.sampleMs),
-      promClient: () =>
-        nanoseconds(() => histogram.observe({ operation: "create", outcome: "ok" }, 0.0002), context.sampleMs),
     },
     context.rounds,
   );
@@ -115,8 +105,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
     row({
       name: "usage: one latency observed",
       ...facts(samples.latency),
-      baseline: median(samples.promClient),
-      baselineName: "prom-client's histogram",
       goal: { of: "value", atMost: 20 },
     }),
   ];

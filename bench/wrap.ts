@@ -1,8 +1,9 @@
 /** CreateKey and DecryptKey in this process, their lease held, against the processor's own speed at AES-256-GCM. */
 
 import { createCipheriv } from "node:crypto";
-import { createAesGcmCipher } from "../src/edge/cipher/aes-gcm.ts";
 import { parseBlob } from "../src/edge/cipher/blob.ts";
+import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../src/edge/cipher/sessions.ts";
 import type { Opened } from "../src/edge/operations/operations.ts";
 import { createOperations } from "../src/edge/operations/pipeline.ts";
 import type { BenchContext } from "./harness/context.ts";
@@ -79,7 +80,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   ];
 
   function blobsOfManySalts(count: number): { wrapped: Uint8Array }[] {
-    const cipher = createAesGcmCipher();
+    const cipher = createCipher({ adapter: createNodeAdapter() });
     return Array.from({ length: count }, () => {
       // Each session draws its own salt, as each process of a fleet does.
       const session = leases.begin(cipher);

@@ -127,6 +127,10 @@ function rows(key: string, schema: TSchema, required: boolean): Row[] {
     );
     return schema.description === undefined && required ? inner : [own("a section"), ...inner];
   }
+  if (schema.type === "object" && schema.patternProperties !== undefined) {
+    const inner = Object.values(schema.patternProperties as Record<string, TSchema>);
+    return [own("a section"), ...inner.flatMap((each) => rows(`${key}.NAME`, each, true))];
+  }
   if (schema.type === "array") {
     const items = schema.items as TSchema;
     if (isPlain(items)) return [own(`a list: ${describeValue(items)}`)];

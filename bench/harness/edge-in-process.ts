@@ -5,8 +5,9 @@ import type { AccessPolicy } from "../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../src/edge/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
 import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/edge/cipher/cipher.ts";
+import { createNodeAdapter } from "../../src/edge/cipher/node-adapter.ts";
+import { createCipher } from "../../src/edge/cipher/sessions.ts";
 import type { KeyMemory } from "../../src/edge/key-memory/key-memory.ts";
 import type { Caller } from "../../src/edge/operations/operations.ts";
 import type { Recorder } from "../../src/edge/operations/recorder.ts";
@@ -23,12 +24,16 @@ export const ignoreAll: Recorder = { now: () => 0, record: () => undefined, took
 export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
   const identity = { tenant: "tenant-a", service: "billing", version: 3 };
   const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
-  const held: LeasedVersion = { ...identity, state: "active", session: begin(createAesGcmCipher()) };
+  const held: LeasedVersion = {
+    ...identity,
+    state: "active",
+    session: begin(createCipher({ adapter: createNodeAdapter() })),
+  };
   return {
     active: () => held,
     version: () => held,
     versions: () => [{ version: held.version, state: held.state }],
-    leases: () => [],
+
     close: () => held.session.wipe(),
     begin,
   };
@@ -47,7 +52,7 @@ export function leaseCache(keyMemory: KeyMemory, maxLeases: number): LeaseCache 
       },
       close: async () => undefined,
     },
-    cipher: createAesGcmCipher(),
+    cipher: createCipher({ adapter: createNodeAdapter() }),
     keyMemory,
     clock: systemClock,
     gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },

@@ -18,7 +18,7 @@ import { createContainer, TOKENS } from "../../src/edge/container.ts";
 import type { KeySource } from "../../src/edge/key-source/key-source.ts";
 import type { Operations } from "../../src/edge/operations/operations.ts";
 import { contribution } from "../../src/edge/plugin-host/plugin.ts";
-import type { RevocationGuard } from "../../src/edge/revocation/guard.ts";
+import type { RevocationGuard } from "../../src/edge/revocation/revocation-guard.ts";
 import type { RevocationSink } from "../../src/edge/revocation/revocation-transport.ts";
 import { machineMs } from "../harness/machine-clock.ts";
 import { residentBytesOf } from "../harness/processes.ts";

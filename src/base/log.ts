@@ -3,12 +3,12 @@
  * Whatever is passed to it, a key, a blob, a context value or a token does not come out: fields are of plain kinds, bytes are never
  * printed, and what has the shape of key material is masked.
  */
-import pino from "pino";
 import { type LineOutput, openLineOutput } from "./line-output.ts";
 import type { LogPort } from "./log-port.ts";
 import { maskMaterial } from "./masking.ts";
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
+const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LEVELS)[number];
 
 /** The log of a process: its repeated lines are limited. */
 export interface Log extends LogPort {
@@ -62,20 +62,22 @@ export function logOutput(): LineOutput {
 }
 
 export function createLog(level: LogLevel, destination: LogDestination = logOutput()): Log {
-  const logger = pino(
-    {
-      level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: (fields: unknown) => fields },
+  const lines: Lines = {
+    isOn: (of) => LEVELS.indexOf(of) >= LEVELS.indexOf(level),
+    write(of, fields, msg) {
+      destination.write(`${JSON.stringify({ level: of, time: new Date().toISOString(), ...fields, msg })}\n`);
     },
-    destination,
-  );
-  return limited(logger, { count: 0 }, {});
+  };
+  return limited(lines, { count: 0 }, {});
 }
 
-function limited(logger: pino.Logger, suppressed: { count: number }, bound: Readonly<Record<string, string>>): Log {
+/** Writes lines as they are given: what may be printed has been decided. */
+interface Lines {
+  isOn(level: LogLevel): boolean;
+  write(level: LogLevel, fields: object, message: string): void;
+}
+
+function limited(output: Lines, suppressed: { count: number }, bound: Readonly<Record<string, string>>): Log {
   let windowStartMs = 0;
   const seen = new Map<string, number>();
 
@@ -87,7 +89,8 @@ function limited(logger: pino.Logger, suppressed: { count: number }, bound: Read
       windowStartMs = nowMs;
       seen.clear();
       for (const [line, lines] of left) {
-        logger.warn({ ...bound, lines: lines - LINES_PER_WINDOW }, `left out lines that said: ${masked(line)}`);
+        const left = { ...bound, lines: lines - LINES_PER_WINDOW };
+        output.write("warn", left, `left out lines that said: ${masked(line)}`);
       }
     }
     const lines = (seen.get(text) ?? 0) + 1;
@@ -97,19 +100,19 @@ function limited(logger: pino.Logger, suppressed: { count: number }, bound: Read
       return;
     }
     const shown = typeof fields === "string" ? {} : (plain(fields, 0) as object);
-    logger[level]({ ...bound, ...shown }, masked(text));
+    output.write(level, { ...bound, ...shown }, masked(text));
   };
 
   // A level that is off costs no more than the call.
   const at = (level: LogLevel): Log[LogLevel] =>
-    logger.isLevelEnabled(level) ? (fields, message) => write(level, fields, message) : () => {};
+    output.isOn(level) ? (fields, message) => write(level, fields, message) : () => {};
 
   return {
     debug: at("debug"),
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    child: (fields) => limited(logger, suppressed, { ...bound, ...fields }),
+    child: (fields) => limited(output, suppressed, { ...bound, ...fields }),
     get suppressed() {
       return suppressed.count;
     },

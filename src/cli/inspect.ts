@@ -2,14 +2,14 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import type { Command } from "commander";
 import { fromBase64url } from "../base/base64url.ts";
-import { parseBlob, type WrappedKey } from "../edge/cipher/blob.ts";
+import { type ParsedBlob, parseBlob } from "../edge/cipher/blob.ts";
 
 const START_LENGTH = 4096;
 const NOTE = "Nothing of this has been verified: only opening it does that.";
 
 interface Inspected {
   readonly kind: "wrapped key" | "sealed file";
-  readonly wrapped: WrappedKey;
+  readonly wrapped: ParsedBlob;
 }
 
 export function registerInspect(program: Command): void {

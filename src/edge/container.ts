@@ -11,17 +11,16 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { Policy } from "./access/policy.ts";
 import { createLeaseLog } from "./cache/lease-log.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "./cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "./cipher/aes-gcm.ts";
 import type { Cipher } from "./cipher/cipher.ts";
 import { createFreedKeyOverwriter } from "./cipher/freed-keys.ts";
+import { createNodeAdapter } from "./cipher/node-adapter.ts";
+import { createCipher } from "./cipher/sessions.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { policyRules } from "./config/policy-rules.ts";
+import type { CoreParts } from "./core-parts.ts";
 import type { KeyMemory } from "./key-memory/key-memory.ts";
 import { openKeyMemory } from "./key-memory/open-key-memory.ts";
 import { createChain, isChain } from "./key-source/chain.ts";
-import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
-import { type CoreClient, createCoreClient } from "./key-source/core/core-client.ts";
-import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import type { Operations } from "./operations/operations.ts";
 import { createOperations } from "./operations/pipeline.ts";
@@ -32,16 +31,13 @@ import type { Contributed } from "./plugin-host/loader.ts";
 import { chainMetrics, hookMetrics } from "./plugin-host/metrics.ts";
 import { type Contribution, type PluginContext, SectionError } from "./plugin-host/plugin.ts";
 import { PluginError } from "./plugin-host/plugin-error.ts";
-import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
-import { createCoreStream } from "./revocation/core-stream.ts";
-import { createEventVerifier } from "./revocation/event-verifier.ts";
-import { createRevocationGuard, type RevocationGuard } from "./revocation/guard.ts";
+import { createRevocationGuard } from "./revocation/guard.ts";
+import type { RevocationGuard } from "./revocation/revocation-guard.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { createRecorder, type UsageRecorder } from "./telemetry/operation-recorder.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
 import type { AuditSink } from "./usage/audit-sink.ts";
 import { auditLease, auditRevocation } from "./usage/audited-leases.ts";
-import { sendToCore } from "./usage/core-usage.ts";
 import { openUsage } from "./usage/open-usage.ts";
 import type { Usage } from "./usage/usage.ts";
 
@@ -50,7 +46,7 @@ export const TOKENS = {
   log: token<Log>("Log"),
   clock: token<Clock>("Clock"),
   /** Undefined where the Core is neither a key source nor a transport. */
-  core: token<CoreClient | undefined>("Core"),
+  core: token<CoreParts | undefined>("Core"),
   keySource: token<KeySource>("KeySource"),
   cipher: token<Cipher>("Cipher"),
   keyMemory: token<KeyMemory>("KeyMemory"),
@@ -122,14 +118,12 @@ export async function createContainer(
   const hooks = await createHooks(loaded, plugins, clock, log);
   container.registerInstance(TOKENS.hooks, hooks);
   telemetry.metrics.add(...hookMetrics(hooks));
-  const core = overrides.keySource === undefined ? createCore(loaded, clock) : undefined;
+  const core = overrides.keySource === undefined ? await createCore(loaded, clock, log) : undefined;
   once(TOKENS.core, () => core);
-  const events =
-    core && createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
   const keySource = overrides.keySource ?? (await createKeySource(loaded, core, plugins, clock, log));
   if (isChain(keySource)) telemetry.metrics.add(...chainMetrics(keySource));
   container.registerInstance(TOKENS.keySource, keySource);
-  once(TOKENS.cipher, () => createAesGcmCipher({ onWiped: createFreedKeyOverwriter(clock) }));
+  once(TOKENS.cipher, () => createCipher({ adapter: createNodeAdapter(), onWiped: createFreedKeyOverwriter(clock) }));
 
   const usage = await createUsage(loaded, core, clock, log, plugins);
   container.registerInstance(TOKENS.usage, usage);
@@ -140,12 +134,12 @@ export async function createContainer(
       log,
       maxSilenceMs: configuration.revocation.max_silence,
       onSilence: configuration.revocation.on_silence,
-      core: events,
-      verifier: core && createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+      core: core?.events,
+      verifier: core?.verifier,
       onApplied: (event, transport) => auditRevocation(usage, event, transport),
     }),
   );
-  container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, events, clock, plugins));
+  container.registerInstance(TOKENS.revocationTransports, await createTransports(loaded, core, plugins));
 
   once(TOKENS.leaseCache, () => {
     const guard = get(TOKENS.revocationGuard);
@@ -188,21 +182,12 @@ export async function createContainer(
   return container;
 }
 
-/** The client of the Core, where the Core is a key source or a transport. */
-function createCore({ configuration, errorAt }: LoadedConfiguration, clock: Clock): CoreClient | undefined {
-  const section = configuration.key_source.core;
+/** The Core, where it is a key source or a transport: its code is loaded then alone. */
+async function createCore(loaded: LoadedConfiguration, clock: Clock, log: Log): Promise<CoreParts | undefined> {
+  const section = loaded.configuration.key_source.core;
   if (section === undefined) return undefined;
-  try {
-    return createCoreClient({
-      url: section.url,
-      certificates: readCoreCertificates(section),
-      serverName: section.server_name,
-      clock,
-      timeoutMs: section.timeout,
-    });
-  } catch (error) {
-    throw errorAt(["key_source", "core"], messageOf(error));
-  }
+  const { createCoreParts } = await import("./core-parts.ts");
+  return createCoreParts(loaded, section, clock, log);
 }
 
 /** How long all sources of a chain together may take: a little less than the lease cache waits for one answer. */
@@ -211,7 +196,7 @@ const CHAIN_TIMEOUT_MS = 4_500;
 /** The source that `key_source.use` names; a chain where it names several. */
 async function createKeySource(
   loaded: LoadedConfiguration,
-  core: CoreClient | undefined,
+  core: CoreParts | undefined,
   plugins: PluginScopes,
   clock: Clock,
   log: Log,
@@ -222,7 +207,7 @@ async function createKeySource(
   const sources: KeySource[] = [];
   for (const name of names) {
     const contributed = loaded.plugins.keySources.get(name);
-    if (name === "core" && core !== undefined) sources.push(createCoreKeySource(core));
+    if (name === "core" && core !== undefined) sources.push(core.source);
     else if (contributed !== undefined) {
       sources.push(await plugins.make(contributed, sections[name], ["key_source", name]));
     } else throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
@@ -256,15 +241,14 @@ async function createHooks(
 /** The configured transports; the Core's own stream where none is configured and there is a Core. */
 async function createTransports(
   loaded: LoadedConfiguration,
-  events: CoreEvents | undefined,
-  clock: Clock,
+  core: CoreParts | undefined,
   plugins: PluginScopes,
 ): Promise<RevocationTransport[]> {
   const { transports } = loaded.configuration.revocation;
-  const chosen = transports.length === 0 && events !== undefined ? [{ use: "core" }] : transports;
+  const chosen = transports.length === 0 && core !== undefined ? [{ use: "core" }] : transports;
   return Promise.all(
     chosen.map((transport: { use: string } & Record<string, unknown>, index) => {
-      if (transport.use === "core" && events !== undefined) return createCoreStream({ core: events, clock });
+      if (transport.use === "core" && core !== undefined) return core.stream();
       const section = ["revocation", "transports", index, transport.use];
       const contributed = loaded.plugins.revocationTransports.get(transport.use);
       if (contributed === undefined) throw loaded.errorAt(section, `there is no transport "${transport.use}"`);
@@ -276,7 +260,7 @@ async function createTransports(
 /** Counts and audit: to the Core, where there is one, and to where the configuration says. */
 async function createUsage(
   loaded: LoadedConfiguration,
-  core: CoreClient | undefined,
+  core: CoreParts | undefined,
   clock: Clock,
   log: Log,
   plugins: PluginScopes,
@@ -289,9 +273,8 @@ async function createUsage(
     await made.start?.();
     sinks.push(made);
   }
-  const send = core && sendToCore(core);
   try {
-    return await openUsage({ configuration, clock, send, sinks, warn: (message) => log.warn(message) });
+    return await openUsage({ configuration, clock, send: core?.send, sinks, warn: (message) => log.warn(message) });
   } catch (error) {
     throw errorAt(["audit", "file"], `the audit file can't be opened: ${messageOf(error)}`);
   }

@@ -14,7 +14,6 @@ import type { DoorContext } from "./doors/door.ts";
 import { createApp, type Readiness } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
-import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import type { HandlerFactory, Listener } from "./listeners/listener.ts";
 import { listenerLimits, openListener } from "./listeners/open-listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
@@ -87,7 +86,7 @@ export async function startEdge(
     ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
     ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
     ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
-    cipher: container.resolve(TOKENS.cipher).name,
+    cipher: container.resolve(TOKENS.cipher).description,
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
   });
@@ -144,14 +143,13 @@ export async function startEdge(
     readiness,
     answer: (question) =>
       question === "metrics"
-        ? telemetry.metrics.text()
+        ? Promise.resolve(telemetry.metrics.text())
         : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
     async reload({ policies, key_source }) {
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
       const ended = await Promise.allSettled([
         ...listeners.map((listener) => listener.reload?.()),
-        (async () =>
-          key_source.core && container.resolve(TOKENS.core)?.reload(readCoreCertificates(key_source.core)))(),
+        (async () => key_source.core && container.resolve(TOKENS.core)?.reload(key_source.core))(),
       ]);
       ended.forEach((result, index) => {
         if (result.status === "fulfilled") return;

@@ -82,7 +82,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         active: (tenant, service) => (turn++ % 2 === 0 ? cache : second).active(tenant, service),
         version: (tenant, service, version) => (turn++ % 2 === 0 ? cache : second).version(tenant, service, version),
         versions: (tenant, service) => cache.versions(tenant, service),
-        leases: () => cache.leases(),
         close: () => cache.close(),
       };
     },
@@ -108,7 +107,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       dropAll: (reason) => cache.dropAll(reason),
       renew: (tenant, service) => cache.renew(tenant, service),
       renewAll: () => cache.renewAll(),
-      lowestRevocationSeq: (log) => cache.lowestRevocationSeq(log),
     }),
   },
   {
@@ -155,8 +153,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     foundAs: /too many calls/,
     options: (options) => ({
       ...options,
-      calls: { failuresToOpen: Number.POSITIVE_INFINITY, fruitlessBurst: 1e9, fruitlessPerSecond: 1e9 },
-      tuning: { retryBaseMs: 1, retryMaxMs: 1 },
+      calls: { failuresToOpen: Number.POSITIVE_INFINITY, missBudget: { perSecond: 1e9, burst: 1e9 } },
+      tuning: { retry: { firstMs: 1, maxMs: 1 } },
     }),
   },
   {
@@ -189,7 +187,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       },
       version: (tenant, service, version) => cache.version(tenant, service, version),
       versions: (tenant, service) => cache.versions(tenant, service),
-      leases: () => cache.leases(),
       close: () => cache.close(),
     }),
   },

@@ -4,7 +4,6 @@ import {
   type TtlLeaseCache,
   type TtlLeaseCacheOptions,
 } from "../../src/edge/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../src/edge/cipher/aes-gcm.ts";
 import type { KeySlot } from "../../src/edge/key-memory/key-memory.ts";
 import {
   type KeySource,
@@ -13,8 +12,10 @@ import {
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
 import { DroppedEvent } from "../../src/edge/revocation/dropped-event.ts";
-import { createRevocationGuard, type RevocationGuard } from "../../src/edge/revocation/guard.ts";
+import { createRevocationGuard } from "../../src/edge/revocation/guard.ts";
+import type { RevocationGuard } from "../../src/edge/revocation/revocation-guard.ts";
 import type { RevocationEvent, RevocationSink } from "../../src/edge/revocation/revocation-transport.ts";
+import { nodeCipher } from "../support/ciphers.ts";
 import type { CoreModel } from "./core-model.ts";
 import type { MachineClock } from "./machine-clock.ts";
 import type { Road } from "./network.ts";
@@ -141,7 +142,7 @@ export class SimulatedEdge {
     const { guard } = this;
     const honest: TtlLeaseCacheOptions = {
       source: this.#source(life),
-      cipher: createAesGcmCipher({ fillRandom: (bytes) => seed.bytes(bytes) }),
+      cipher: nodeCipher({ fillRandom: (bytes) => seed.bytes(bytes) }),
       keyMemory: { store: (key) => this.#store(key) },
       clock: this.clock,
       gate: {

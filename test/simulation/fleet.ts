@@ -290,10 +290,12 @@ export async function reportFleet(options: FleetOptions): Promise<void> {
 }
 
 const UNUSED_CIPHER: Cipher = {
-  name: "none",
+  description: { adapter: "none", library: "none", fips: false },
   begin() {
     throw new Error("The fleet uses no key.");
   },
+  renew() {},
+  close() {},
 };
 
 const NO_SLOT: KeySlot = { use: (reader) => reader(new Uint8Array(32)), release() {}, released: false };

@@ -45,7 +45,13 @@ export function decodeConfiguration(
 
   if (schema.type === "object") {
     if (!isRecord(value)) return wrong();
-    if (schema.properties === undefined) return decodeRecord(schema, value, decode);
+    if (schema.properties === undefined) {
+      for (const key of Object.keys(value)) {
+        const problem = keyProblem(schema, key);
+        if (problem !== undefined) problems.push({ path: [...path, key], message: problem });
+      }
+      return decodeRecord(schema, value, decode);
+    }
     const properties = schema.properties as Record<string, TSchema>;
     const result: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
@@ -88,6 +94,14 @@ function decodeRecord(
   const inner = patterns[0];
   if (inner === undefined) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(inner, item, key)]));
+}
+
+/** Of a section whose keys are the user's own: they have a form. */
+function keyProblem(schema: TSchema, key: string): string | undefined {
+  const patterns = Object.keys((schema.patternProperties ?? {}) as object);
+  if (patterns.length === 0 || patterns.some((pattern) => new RegExp(pattern).test(key))) return undefined;
+  const { expectedKey = "another form" } = schema as { expectedKey?: string };
+  return `a key here is ${expectedKey}`;
 }
 
 function decodeText(schema: TSchema, value: unknown, environment: DecodingEnvironment): unknown {

@@ -68,20 +68,26 @@ export class CircuitBreaker {
     return true;
   }
 
-  /** A call of `period` failed: opens the circuit if it was the trial, or one failure too many. */
-  failed(period: number, nowMs: number, reason: string): void {
+  /**
+   * A call of `period` failed: opens the circuit if it was the trial, or one failure too many.
+   *
+   * @param atLeastMs The other side's own wish, where it opens.
+   */
+  failed(period: number, nowMs: number, reason: string, atLeastMs = 0): void {
     if (period !== this.#period || this.#state === "open") return;
     this.#failuresInRow++;
-    if (this.#state === "half_open" || this.#failuresInRow >= this.#options.failuresToOpen) this.open(nowMs, reason);
+    if (this.#state !== "half_open" && this.#failuresInRow < this.#options.failuresToOpen) return;
+    if (this.#openings === 0) this.#outageSinceMs = nowMs;
+    const openForMs = this.#options.openForMs(this.#openings, nowMs - this.#outageSinceMs);
+    this.open(nowMs, reason, Math.max(openForMs, atLeastMs));
   }
 
-  /** Opens it whatever came before, for `openForMs` (by default as the options say). */
-  open(nowMs: number, reason: string, openForMs?: number): void {
+  /** Opens it whatever came before: the other side asked for it. */
+  open(nowMs: number, reason: string, openForMs: number): void {
     if (this.#openings === 0) this.#outageSinceMs = nowMs;
-    const waitMs = openForMs ?? this.#options.openForMs(this.#openings, nowMs - this.#outageSinceMs);
     this.#openings++;
-    this.#openUntilMs = nowMs + waitMs;
-    this.#enter("open", reason, waitMs);
+    this.#openUntilMs = nowMs + openForMs;
+    this.#enter("open", reason, openForMs);
   }
 
   #enter(state: CircuitState, reason: string, openForMs: number): void {

@@ -12,13 +12,13 @@ export interface Rate {
  * paid off first: else a batch larger than the burst could never pass.
  */
 export class TokenBucket {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #perMs: number;
   readonly #burst: number;
   #tokens: number;
   #atMs: number;
 
-  constructor(rate: Rate, clock: Clock) {
+  constructor(rate: Rate, clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
     this.#perMs = rate.perSecond / 1000;
     this.#burst = Math.max(1, rate.burst ?? rate.perSecond);

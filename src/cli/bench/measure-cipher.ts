@@ -1,7 +1,8 @@
 /** Wrapping and unwrapping in this process, beside the runtime's AES-256-GCM alone: rounds in turn, medians. */
 import { createCipheriv, randomBytes } from "node:crypto";
-import { createAesGcmCipher } from "../../edge/cipher/aes-gcm.ts";
 import { parseBlob } from "../../edge/cipher/blob.ts";
+import { createNodeAdapter } from "../../edge/cipher/node-adapter.ts";
+import { createCipher } from "../../edge/cipher/sessions.ts";
 
 const ROUNDS = 7;
 const CALLS_AT_ONCE = 2_000;
@@ -16,7 +17,7 @@ export interface CipherRate {
 
 export function measureCipher(totalMs: number): CipherRate[] {
   const serviceKey = randomBytes(32);
-  const session = createAesGcmCipher().begin(
+  const session = createCipher({ adapter: createNodeAdapter() }).begin(
     { tenant: "tenant-a", service: "billing", version: 1 },
     { use: (reader) => reader(serviceKey) },
   );

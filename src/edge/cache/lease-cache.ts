@@ -21,10 +21,7 @@ export interface LeaseCache {
   version(tenant: string, service: string, version: number): LeasedVersion | Promise<LeasedVersion>;
 
   /** The versions of the lease that is held on a service key, whatever their state; none where no lease is held. A copy. */
-  versions(tenant: string, service: string): readonly { readonly version: number; readonly state: LeasableState }[];
-
-  /** Every lease held, for status; a copy. */
-  leases(): LeaseStatus[];
+  versions(tenant: string, service: string): LeaseStatus["versions"];
 
   /** Wipes every key; nothing is served afterwards. */
   close(): void;
@@ -63,8 +60,6 @@ export interface LeaseControl {
   renew(tenant: string, service: string): void;
   /** Renews every lease early, in the background, spread and bounded (silence of the transports). */
   renewAll(): void;
-  /** The lowest `revocationSeq` of the leases held in `log`; undefined when none is held. */
-  lowestRevocationSeq(log: string): number | undefined;
 }
 
 /** A version, a whole service (no version), or a whole tenant (no service). */

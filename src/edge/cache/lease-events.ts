@@ -1,4 +1,4 @@
-import type { CircuitState } from "./source-calls.ts";
+import type { CircuitState } from "../../base/time/circuit-breaker.ts";
 
 /**
  * What happened to leases: plain numbers, counted in place, so that a metric costs nothing on a hit. Read them at any

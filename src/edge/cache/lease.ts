@@ -89,8 +89,6 @@ export class Lease implements Due {
   /** What `active` answers; undefined for a version alone, and when the active version was revoked. */
   active: HeldVersion | undefined = undefined;
   versions: HeldVersion[] = [];
-  log: string | undefined = undefined;
-  revocationSeq = 0;
   /** The name of the key source that granted it. */
   source = "";
 
@@ -99,8 +97,8 @@ export class Lease implements Due {
   failures = 0;
   /** Renewed even when nobody uses it. */
   prewarmed = false;
-  /** Versions asked for alone, since this lease lacked them; only in a lease on a whole service. */
-  alone: Map<number, Lease> | undefined = undefined;
+  /** Leases on versions asked for alone, since this one lacked them; only in a lease on a whole service. */
+  singleVersionLeases: Map<number, Lease> | undefined = undefined;
 
   /** When it was last used, to within a second, and its neighbours in that order. */
   usedMs = 0;
@@ -146,8 +144,12 @@ export class Lease implements Due {
     for (const held of versions) held.wipe();
     this.versions = [];
     this.active = undefined;
-    this.hardMs = Number.NEGATIVE_INFINITY;
-    this.hardWallMs = Number.NEGATIVE_INFINITY;
     return versions.length;
   }
+}
+
+/** For events and logs. */
+export function leaseName(lease: Lease): { tenant: string; service: string; version: number | undefined } {
+  const { tenant, service, version } = lease;
+  return { tenant, service, version: version === WHOLE_SERVICE ? undefined : version };
 }

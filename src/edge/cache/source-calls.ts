@@ -1,20 +1,24 @@
 /**
- * The calls to the key source: how many at once, how fast after a failure, and in which order. One failing source must not
- * take the edge down, and 10,000 edges must not take a returning Core down (design.md, "Leases").
+ * Calls to the key source: bounded in number and time, those that somebody waits for first, with a circuit that leaves a
+ * failing source alone. What keeps a fleet from flattening a returning Core down (design.md, "Leases").
  *
- * Written here rather than taken from a library because every wait must run on the injected clock and random numbers, so
- * that the simulation can replay it; the libraries read `Date.now` and `Math.random` themselves (and a breaker on the wall
- * clock stays open for as long as that clock was set back).
+ * Every wait runs on the injected clock and random numbers, so that the simulation can replay it.
  */
+import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
+import { CircuitBreaker, type CircuitState } from "../../base/time/circuit-breaker.ts";
 import type { Timer } from "../../base/time/clock.ts";
+import { Deadline } from "../../base/time/deadline.ts";
+import { TokenBucket } from "../../base/time/token-bucket.ts";
 import { checkGrant, wipeGrant } from "../key-source/grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source/key-source.ts";
+import { CallWindow } from "./call-window.ts";
 import type { LeaseClock } from "./lease-clock.ts";
+import { closed, QueuedCall, type SourceCall, SourceNotCalled } from "./source-call.ts";
 
 export interface SourceCallLimits {
   /** A call that has not answered after this is aborted, and has failed. */
   readonly callTimeoutMs: number;
-  /** Calls in flight, at most. The bound in force moves between 1 and this: it grows with success, halves with failure. */
+  /** Calls in flight, at most. The bound in force moves between 1 and this. */
   readonly maxInFlight: number;
   /** Calls that somebody waits for and that have not begun, at most. */
   readonly maxWaiting: number;
@@ -22,17 +26,14 @@ export interface SourceCallLimits {
   readonly maxWaitMs: number;
   /** Failures in a row that open the circuit. */
   readonly failuresToOpen: number;
-  /** The first wait of an open circuit is random up to this; each further one up to twice as much … */
-  readonly openBaseMs: number;
-  /** … up to this, so that service is back soon after the source; */
-  readonly openMaxMs: number;
+  /** An open circuit's wait is random within this, so that service is back soon after the source; */
+  readonly open: Backoff;
   /** or, after a long outage, up to a fortieth of its length, when a whole fleet has lost its leases; at most this. */
   readonly openLongestMs: number;
   /** `Retry-After` is kept to, up to this. */
   readonly retryAfterMaxMs: number;
-  /** Calls that bear no fruit (no such key, a failure), a second and at once: what made-up names can do to the source. */
-  readonly fruitlessPerSecond: number;
-  readonly fruitlessBurst: number;
+  /** Calls that end without a lease (no such key, a failure), a second and at once: what made-up names can do to the source. */
+  readonly missBudget: { readonly perSecond: number; readonly burst: number };
 }
 
 export const DEFAULT_CALL_LIMITS: SourceCallLimits = {
@@ -41,39 +42,11 @@ export const DEFAULT_CALL_LIMITS: SourceCallLimits = {
   maxWaiting: 10_000,
   maxWaitMs: 5_000,
   failuresToOpen: 5,
-  openBaseMs: 200,
-  openMaxMs: 1_500,
+  open: { firstMs: 200, maxMs: 1_500 },
   openLongestMs: 15_000,
   retryAfterMaxMs: 300_000,
-  fruitlessPerSecond: 20,
-  fruitlessBurst: 64,
+  missBudget: { perSecond: 20, burst: 64 },
 };
-
-const INITIAL_IN_FLIGHT = 4;
-
-/** `closed`: calls are made; `open`: none is; `half_open`: one is, to try. */
-export type CircuitState = "closed" | "open" | "half_open";
-
-/** A grant that keeps the contract, with the moment of asking: its lease counts from there. */
-export interface Answer {
-  readonly grant: LeaseGrant;
-  /** Lease time. */
-  readonly askedMs: number;
-  readonly askedWallMs: number;
-}
-
-/** The source was not asked at all. */
-export class NotAsked extends Error {
-  override readonly name = "NotAsked";
-  readonly reason: "circuit_open" | "busy" | "fruitless" | "closed";
-  readonly retryAfterMs: number;
-
-  constructor(reason: NotAsked["reason"], message: string, retryAfterMs: number) {
-    super(message);
-    this.reason = reason;
-    this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
-  }
-}
 
 export interface SourceCallsOptions {
   readonly source: KeySource;
@@ -84,60 +57,20 @@ export interface SourceCallsOptions {
   readonly onCircuit: (state: CircuitState, reason: string, retryAfterMs: number) => void;
 }
 
-/** One call, waiting to begin or in flight. */
-export class SourceCall {
-  /** Rejects with `KeySourceError` or `NotAsked`. Whoever takes the grant wipes its keys. */
-  readonly answer: Promise<Answer>;
-  readonly request: LeaseRequest;
-  /** Set by `SourceCalls` alone. */
-  queuedMs: number;
-  begun = false;
-  demanded: boolean;
-  resolve!: (answer: Answer) => void;
-  reject!: (error: unknown) => void;
-
-  constructor(request: LeaseRequest, demanded: boolean, queuedMs: number) {
-    this.request = request;
-    this.demanded = demanded;
-    this.queuedMs = queuedMs;
-    this.answer = new Promise<Answer>((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
-
 export class SourceCalls {
-  readonly #source: KeySource;
-  readonly #time: LeaseClock;
-  readonly #schedule: SourceCallsOptions["schedule"];
-  readonly #random: () => number;
+  readonly #options: SourceCallsOptions;
   readonly #limits: SourceCallLimits;
-  readonly #onCircuit: SourceCallsOptions["onCircuit"];
-
-  readonly #demanded: SourceCall[] = [];
-  readonly #background: SourceCall[] = [];
-  readonly #aborts = new Set<AbortController>();
+  readonly #time: LeaseClock;
+  readonly #clock: { schedule(delayMs: number, callback: () => void): Timer; monotonicMs(): number };
+  readonly #circuit: CircuitBreaker;
+  readonly #window: CallWindow;
+  readonly #misses: TokenBucket;
+  readonly #demanded: QueuedCall[] = [];
+  readonly #background: QueuedCall[] = [];
+  readonly #closing = new AbortController();
   #waitTimer: Timer | undefined;
-
-  #state: CircuitState = "closed";
-  /** Grows with each change of state: an answer to a call from before changes nothing any more. */
-  #period = 0;
-  /** Calls in flight that began in this period. */
+  /** Calls in flight that began in the circuit's period. */
   #inPeriod = 0;
-  #openUntilMs = 0;
-  #openedTimes = 0;
-  #outageSinceMs = 0;
-  #failuresInRow = 0;
-  #closed = false;
-
-  /** The bound in force, and up to where it grows by one per success (then by one per round). */
-  #bound: number;
-  #threshold: number;
-  #halvedMs = Number.NEGATIVE_INFINITY;
-
-  #fruitless: number;
-  #fruitlessFilledMs: number;
 
   /** Calls made, and how many of them failed (an authoritative refusal is no failure). */
   calls = 0;
@@ -145,20 +78,29 @@ export class SourceCalls {
   inFlight = 0;
 
   constructor(options: SourceCallsOptions) {
-    this.#source = options.source;
-    this.#time = options.time;
-    this.#schedule = options.schedule;
-    this.#random = options.random;
-    this.#limits = options.limits;
-    this.#onCircuit = options.onCircuit;
-    this.#bound = Math.min(INITIAL_IN_FLIGHT, options.limits.maxInFlight);
-    this.#threshold = options.limits.maxInFlight;
-    this.#fruitless = options.limits.fruitlessBurst;
-    this.#fruitlessFilledMs = options.time.nowMs;
+    const { time, schedule, limits, random, onCircuit } = options;
+    this.#options = options;
+    this.#limits = limits;
+    this.#time = time;
+    this.#clock = { schedule, monotonicMs: () => time.nowMs };
+    this.#window = new CallWindow(limits.maxInFlight);
+    this.#misses = new TokenBucket(limits.missBudget, this.#clock);
+    this.#circuit = new CircuitBreaker({
+      failuresToOpen: limits.failuresToOpen,
+      openForMs(openings, outageMs) {
+        const { open, openLongestMs } = limits;
+        const maxMs = Math.max(open.maxMs, Math.min(openLongestMs, outageMs / 40));
+        return random() * longestBackoffMs({ ...open, maxMs }, openings);
+      },
+      onChange: (state, reason, openForMs) => {
+        this.#inPeriod = 0;
+        onCircuit(state, reason, openForMs);
+      },
+    });
   }
 
   get state(): CircuitState {
-    return this.#state;
+    return this.#circuit.state;
   }
 
   /** Calls that have not begun. */
@@ -168,20 +110,20 @@ export class SourceCalls {
 
   /** How many calls may be in flight now. */
   get bound(): number {
-    return Math.floor(this.#bound);
+    return this.#window.bound;
   }
 
   /** Asks the source when its turn comes: `demanded` calls go first, in order. The promise never rejects unheard. */
   ask(request: LeaseRequest, demanded: boolean): SourceCall {
     const nowMs = this.#time.read();
-    const call = new SourceCall(request, demanded, nowMs);
+    const call = new QueuedCall(request, demanded, nowMs);
     call.answer.catch(() => {});
-    if (this.#closed) {
-      call.reject(closing());
+    if (this.#closing.signal.aborted) {
+      call.reject(closed());
     } else if (this.isOpen(nowMs)) {
       call.reject(this.circuitOpen(nowMs));
     } else if (demanded && this.#demanded.length >= this.#limits.maxWaiting) {
-      call.reject(new NotAsked("busy", "Too many requests wait for the key source.", 1_000));
+      call.reject(new SourceNotCalled("busy", "Too many requests wait for the key source.", 1_000));
     } else {
       (demanded ? this.#demanded : this.#background).push(call);
       this.#begin();
@@ -191,54 +133,51 @@ export class SourceCalls {
 
   /** Whether no call is made now; `circuitOpen` says why. */
   isOpen(nowMs: number): boolean {
-    return this.#state === "open" && nowMs < this.#openUntilMs;
+    return this.#circuit.isOpen(nowMs);
   }
 
-  circuitOpen(nowMs: number): NotAsked {
+  circuitOpen(nowMs: number): SourceNotCalled {
     const message = "The key source failed and is left alone for a moment.";
-    return new NotAsked("circuit_open", message, this.#openUntilMs - nowMs);
+    return new SourceNotCalled("circuit_open", message, this.#circuit.remainingMs(nowMs));
   }
 
   /** Somebody waits for this call now. */
   demand(call: SourceCall): void {
-    if (call.demanded) return;
-    call.demanded = true;
-    if (call.begun) return;
-    remove(this.#background, call);
-    call.queuedMs = this.#time.read();
-    this.#demanded.push(call);
+    const queued = call as QueuedCall;
+    if (queued.demanded) return;
+    queued.demanded = true;
+    if (queued.begun) return;
+    const index = this.#background.indexOf(queued);
+    if (index >= 0) this.#background.splice(index, 1);
+    queued.queuedMs = this.#time.read();
+    this.#demanded.push(queued);
     this.#begin();
   }
 
   /** Aborts what is in flight and refuses what waits. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#refuseWaiting(closing());
-    for (const abort of this.#aborts) abort.abort(closing());
+    if (this.#closing.signal.aborted) return;
+    this.#refuseWaiting(closed());
+    this.#closing.abort();
   }
 
   #begin(): void {
     const nowMs = this.#time.nowMs;
-    if (this.#state === "open" && nowMs >= this.#openUntilMs) this.#enter("half_open", "trying", 0);
+    this.#circuit.tryAgain(nowMs);
     for (;;) {
       // Calls of an earlier period may still hang: they must not keep the one that tries from being made.
-      const trying = this.#state === "half_open";
+      const trying = this.#circuit.state === "half_open";
       const inFlight = trying ? this.#inPeriod : this.inFlight;
-      const bound = trying ? 1 : Math.floor(this.#bound);
-      if (this.#state === "open" || inFlight >= bound) break;
+      const bound = trying ? 1 : this.#window.bound;
+      if (this.#circuit.state === "open" || inFlight >= bound) break;
       // Background renewals leave half of the room to those who wait.
       const mayRenew = inFlight < Math.max(1, bound >> 1);
       const call = this.#demanded.shift() ?? (mayRenew ? this.#background.shift() : undefined);
       if (call === undefined) break;
-      if (call.demanded && !this.#mayBeFruitless(nowMs)) {
-        call.reject(
-          new NotAsked(
-            "fruitless",
-            "Too many requests were for keys that are not there. Ask again later.",
-            1_000 / this.#limits.fruitlessPerSecond,
-          ),
-        );
+      if (call.demanded && this.#misses.take(1) > 0) {
+        const message = "Too many requests were for keys that are not there. Ask again later.";
+        const waitMs = 1_000 / this.#limits.missBudget.perSecond;
+        call.reject(new SourceNotCalled("misses_exhausted", message, waitMs));
       } else {
         this.#make(call);
       }
@@ -246,11 +185,10 @@ export class SourceCalls {
     this.#watchWaiting();
   }
 
-  #make(call: SourceCall): void {
-    const { callTimeoutMs } = this.#limits;
-    const period = this.#period;
+  #make(call: QueuedCall): void {
+    const { callTimeoutMs: timeoutMs } = this.#limits;
+    const { period } = this.#circuit;
     const charged = call.demanded;
-    if (charged) this.#fruitless--;
     call.begun = true;
     this.calls++;
     this.inFlight++;
@@ -259,123 +197,84 @@ export class SourceCalls {
     const askedMs = this.#time.read();
     const askedWallMs = this.#time.wallMs;
     const abort = new AbortController();
-    this.#aborts.add(abort);
-    let settled = false;
     const settle = (finish: () => void): void => {
-      settled = true;
-      timer.cancel();
-      this.#aborts.delete(abort);
       this.inFlight--;
-      if (period === this.#period) this.#inPeriod--;
+      if (period === this.#circuit.period) this.#inPeriod--;
       this.#time.read();
       finish();
       this.#begin();
     };
-    const fail = (error: unknown): void => {
-      if (settled) return;
+    const fail = (error: unknown): void =>
       settle(() => {
-        if (error instanceof NotAsked) return call.reject(error);
-        const refusal = error instanceof KeySourceError ? error : unavailable(error);
+        if (error instanceof SourceNotCalled) return call.reject(error);
+        const refusal = error instanceof KeySourceError ? error : unexpected(error);
         if (refusal.authoritative) this.#succeeded(period);
         else this.#failed(period, askedMs, refusal);
         call.reject(refusal);
       });
-    };
-    const timer = this.#schedule(callTimeoutMs, () => {
-      const late = new KeySourceError("unavailable", `The key source gave no answer within ${callTimeoutMs} ms.`);
-      fail(late);
-      abort.abort(late);
+    const deadline = new Deadline({
+      clock: this.#clock,
+      timeoutMs,
+      signal: this.#closing.signal,
+      onOver: (cause) => {
+        const late = `The key source gave no answer within ${timeoutMs} ms.`;
+        const error = cause === "aborted" ? closed() : new KeySourceError("unavailable", late);
+        fail(error);
+        abort.abort(error);
+      },
     });
-    abort.signal.addEventListener("abort", () => fail(abort.signal.reason), { once: true });
 
     let promise: Promise<LeaseGrant>;
     try {
-      promise = this.#source.lease(call.request, abort.signal);
+      promise = this.#options.source.lease(call.request, abort.signal);
     } catch (error) {
       promise = Promise.reject(error);
     }
+    const failed = (error: unknown): void => {
+      if (deadline.settle()) fail(error);
+    };
     promise.then((grant) => {
-      if (settled) return wipeGrant(grant);
       try {
-        checkGrant(call.request, grant);
+        if (!deadline.settled) checkGrant(call.request, grant);
       } catch (error) {
         wipeGrant(grant);
-        return fail(error);
+        return failed(error);
       }
+      if (!deadline.settle()) return wipeGrant(grant);
       settle(() => {
-        if (charged) this.#fruitless = Math.min(this.#limits.fruitlessBurst, this.#fruitless + 1);
+        if (charged) this.#misses.giveBack(1);
         this.#succeeded(period);
         call.resolve({ grant, askedMs, askedWallMs });
       });
-    }, fail);
+    }, failed);
   }
 
   /** The source has spoken. */
   #succeeded(period: number): void {
-    if (period !== this.#period) return;
-    this.#failuresInRow = 0;
-    if (this.#state === "half_open") {
-      this.#openedTimes = 0;
-      this.#bound = 1;
-      this.#threshold = Math.max(2, this.#limits.maxInFlight / 2);
-      this.#enter("closed", "the key source answers again", 0);
-    }
-    const step = this.#bound < this.#threshold ? 1 : 1 / this.#bound;
-    this.#bound = Math.min(this.#limits.maxInFlight, this.#bound + step);
+    if (period !== this.#circuit.period) return;
+    if (this.#circuit.succeeded(period)) this.#window.restart();
+    this.#window.grow();
   }
 
   #failed(period: number, askedMs: number, error: KeySourceError): void {
     this.failures++;
-    if (period !== this.#period || this.#closed) return;
+    if (period !== this.#circuit.period || this.#closing.signal.aborted) return;
     const nowMs = this.#time.nowMs;
-    this.#failuresInRow++;
-    if (askedMs > this.#halvedMs) {
-      this.#halvedMs = nowMs;
-      this.#bound = Math.max(1, this.#bound / 2);
-      this.#threshold = Math.max(2, this.#bound);
-    }
+    this.#window.shrink(askedMs, nowMs);
     const wishMs = error.retryAfterMs;
     if (wishMs !== undefined && wishMs > 0) {
       // Up to twice the wish: those whom the source sent away together must not come back together.
-      const waitMs = Math.min(wishMs, this.#limits.retryAfterMaxMs) * (1 + this.#random());
-      this.#open(nowMs, waitMs, error.message);
-    } else if (this.#state === "half_open" || this.#failuresInRow >= this.#limits.failuresToOpen) {
-      const { openBaseMs, openMaxMs, openLongestMs } = this.#limits;
-      if (this.#openedTimes === 0) this.#outageSinceMs = nowMs;
-      const longestMs = Math.max(openMaxMs, Math.min(openLongestMs, (nowMs - this.#outageSinceMs) / 40));
-      const waitMs = this.#random() * Math.min(longestMs, openBaseMs * 2 ** Math.min(this.#openedTimes, 20));
-      this.#open(nowMs, waitMs, error.message);
+      const waitMs = Math.min(wishMs, this.#limits.retryAfterMaxMs) * (1 + this.#options.random());
+      this.#circuit.open(nowMs, error.message, waitMs);
+    } else {
+      this.#circuit.failed(period, nowMs, error.message);
     }
+    if (this.#circuit.state === "open") this.#refuseWaiting(this.circuitOpen(nowMs));
   }
 
-  #open(nowMs: number, waitMs: number, reason: string): void {
-    if (this.#openedTimes === 0) this.#outageSinceMs = nowMs;
-    this.#openedTimes++;
-    this.#openUntilMs = nowMs + waitMs;
-    this.#enter("open", reason, waitMs);
-    this.#refuseWaiting(this.circuitOpen(nowMs));
-  }
-
-  #enter(state: CircuitState, reason: string, retryAfterMs: number): void {
-    this.#state = state;
-    this.#period++;
-    this.#inPeriod = 0;
-    this.#failuresInRow = 0;
-    this.#onCircuit(state, reason, retryAfterMs);
-  }
-
-  #refuseWaiting(error: NotAsked): void {
+  #refuseWaiting(error: SourceNotCalled): void {
     for (const call of [...this.#demanded.splice(0), ...this.#background.splice(0)]) call.reject(error);
     this.#watchWaiting();
-  }
-
-  /** Whether one more call that somebody demands may turn out to bear no fruit. */
-  #mayBeFruitless(nowMs: number): boolean {
-    const { fruitlessPerSecond, fruitlessBurst } = this.#limits;
-    const filled = this.#fruitless + ((nowMs - this.#fruitlessFilledMs) / 1_000) * fruitlessPerSecond;
-    this.#fruitless = Math.min(fruitlessBurst, filled);
-    this.#fruitlessFilledMs = nowMs;
-    return this.#fruitless >= 1;
   }
 
   /** Refuses calls that have waited too long to begin: the queue is in order, so one timer for its first is enough. */
@@ -388,26 +287,19 @@ export class SourceCalls {
     }
     if (this.#waitTimer !== undefined) return;
     const { maxWaitMs } = this.#limits;
-    this.#waitTimer = this.#schedule(Math.max(0, first.queuedMs + maxWaitMs - this.#time.nowMs), () => {
+    this.#waitTimer = this.#clock.schedule(Math.max(0, first.queuedMs + maxWaitMs - this.#time.nowMs), () => {
       this.#waitTimer = undefined;
       const nowMs = this.#time.read();
       while (this.#demanded.length > 0 && this.#demanded[0]!.queuedMs + maxWaitMs <= nowMs) {
-        this.#demanded.shift()!.reject(new NotAsked("busy", "The key source is too slow for its callers.", 1_000));
+        this.#demanded
+          .shift()!
+          .reject(new SourceNotCalled("busy", "The key source is too slow for its callers.", 1_000));
       }
       this.#watchWaiting();
     });
   }
 }
 
-function remove(calls: SourceCall[], call: SourceCall): void {
-  const index = calls.indexOf(call);
-  if (index >= 0) calls.splice(index, 1);
-}
-
-function unavailable(error: unknown): KeySourceError {
+function unexpected(error: unknown): KeySourceError {
   return new KeySourceError("unavailable", "The key source failed in a way that it should not.", { cause: error });
-}
-
-function closing(): NotAsked {
-  return new NotAsked("closed", "This edge is stopping.", 1_000);
 }

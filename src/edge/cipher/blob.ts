@@ -1,14 +1,21 @@
 /**
- * The wrapped L4 blob, format 1: its layout and nothing else. Sections refer to docs/blob-format.md, which this file
- * follows in order. No key is touched here.
+ * The blob, format 1: a wrapped data key (suite 1) or an encrypted value (suite 2). Its layout and nothing else; no key is
+ * touched here. Sections refer to docs/blob-format.md, which this file follows in order.
  */
 import { CryptoEdgeError } from "../../base/errors.ts";
 
-/** "Layout": magic `L4`, format 1, suite 1 (HKDF-SHA-256, AES-256-GCM, committing). */
+/** "Layout": magic `L4`, format 1. */
 const MAGIC_0 = 0x4c;
 const MAGIC_1 = 0x34;
 const FORMAT = 1;
-const SUITE = 1;
+const SUITE_OFFSET = 3;
+
+/** Suite 1: the blob holds a data key that the edge made. */
+export const DATA_KEY_SUITE = 1;
+/** Suite 2: the blob holds bytes that the caller chose. */
+export const VALUE_SUITE = 2;
+/** Both: HKDF-SHA-256, AES-256-GCM, committing. The suite is part of the identity, so each has wrapping keys of its own. */
+export type Suite = typeof DATA_KEY_SUITE | typeof VALUE_SUITE;
 
 export const SALT_LENGTH = 16;
 export const NONCE_LENGTH = 12;
@@ -21,8 +28,12 @@ const NAME_LENGTH_MAX = 128;
 /** All but the names and the ciphertext: identity's fixed bytes, salt, nonce, commitment, tag. */
 const FIXED_LENGTH = TENANT_OFFSET + 1 + SALT_LENGTH + NONCE_LENGTH + COMMITMENT_LENGTH + TAG_LENGTH;
 
-/** The longest blob: longest names, 64-byte data key. */
+/** The longest value, in bytes. The shortest has one. */
+export const VALUE_LENGTH_MAX = 65_536;
+/** The longest wrapped data key: longest names, 64-byte data key. */
 export const BLOB_LENGTH_MAX = FIXED_LENGTH + 2 * NAME_LENGTH_MAX + 64;
+/** The longest encrypted value. */
+export const VALUE_BLOB_LENGTH_MAX = FIXED_LENGTH + 2 * NAME_LENGTH_MAX + VALUE_LENGTH_MAX;
 
 /** The lengths a data key may have, in bytes. */
 export type DataKeyLength = 16 | 32 | 64;
@@ -40,7 +51,8 @@ export interface ServiceKeyIdentity {
 }
 
 /** A blob that is not malformed: its bytes, what it says of itself, and where its fields stand. Nothing is verified. */
-export interface WrappedKey extends ServiceKeyIdentity {
+export interface ParsedBlob extends ServiceKeyIdentity {
+  readonly suite: Suite;
   /** The whole blob; not copied, so the caller must not change it while this object is in use. */
   readonly bytes: Uint8Array;
   /** Where `identity` ends and the salt starts. */
@@ -57,13 +69,13 @@ export function identityLength({ tenant, service }: ServiceKeyIdentity): number 
 }
 
 /** Encodes `identity`: every byte from the magic to the end of the service. The names must be valid (`isName`). */
-export function encodeIdentity(identity: ServiceKeyIdentity): Uint8Array {
+export function encodeIdentity(identity: ServiceKeyIdentity, suite: Suite = DATA_KEY_SUITE): Uint8Array {
   const { tenant, service, version } = identity;
   const bytes = new Uint8Array(identityLength(identity));
   bytes[0] = MAGIC_0;
   bytes[1] = MAGIC_1;
   bytes[2] = FORMAT;
-  bytes[3] = SUITE;
+  bytes[SUITE_OFFSET] = suite;
   bytes[4] = version >>> 24;
   bytes[5] = version >>> 16;
   bytes[6] = version >>> 8;
@@ -76,34 +88,46 @@ export function encodeIdentity(identity: ServiceKeyIdentity): Uint8Array {
 }
 
 /**
- * Reads a blob ("Rules for a reader": a blob that is not malformed has exactly one reading).
+ * Reads a blob ("Rules for a reader": a blob that is not malformed has exactly one reading). With `accepted`, blobs of that
+ * suite alone: an operation on data keys takes no values, and the other way round.
+ *
+ * What it takes depends on these bytes alone: nothing is remembered from one blob to the next, so its time tells a caller
+ * nothing about what others ask for (docs/security.md, "Denied calls").
  *
  * @throws {CryptoEdgeError} `invalid_blob`, and nothing else, whatever the bytes are.
  */
-export function parseBlob(bytes: Uint8Array): WrappedKey {
-  if (bytes.length < FIXED_LENGTH + 2 + 16) throw malformed("it is too short");
+export function parseBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob {
+  if (bytes.length < FIXED_LENGTH + 2 + 1) throw malformed("it is too short");
   if (bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) throw malformed("it does not start with the bytes 4C 34");
   if (bytes[2] !== FORMAT) throw malformed("its format is unknown");
-  if (bytes[3] !== SUITE) throw malformed("its suite is unknown");
-  const version = (((bytes[4]! << 24) | (bytes[5]! << 16) | (bytes[6]! << 8) | bytes[7]!) >>> 0) as number;
+  const suite = bytes[SUITE_OFFSET]!;
+  if (suite !== DATA_KEY_SUITE && suite !== VALUE_SUITE) throw malformed("its suite is unknown");
+  const version = ((bytes[4]! << 24) | (bytes[5]! << 16) | (bytes[6]! << 8) | bytes[7]!) >>> 0;
   if (version === 0) throw malformed("its key version is 0");
 
   const tenantLength = bytes[8]!;
   const serviceLengthOffset = TENANT_OFFSET + tenantLength;
-  const tenant = readName(bytes, TENANT_OFFSET, tenantLength, "tenant");
+  checkName(bytes, TENANT_OFFSET, tenantLength, "tenant");
   const serviceLength = bytes[serviceLengthOffset] ?? 0;
-  const service = readName(bytes, serviceLengthOffset + 1, serviceLength, "service");
-
   const saltOffset = serviceLengthOffset + 1 + serviceLength;
+  checkName(bytes, serviceLengthOffset + 1, serviceLength, "service");
+
   const nonceOffset = saltOffset + SALT_LENGTH;
   const commitmentOffset = nonceOffset + NONCE_LENGTH;
   const ciphertextOffset = commitmentOffset + COMMITMENT_LENGTH;
   const tagOffset = bytes.length - TAG_LENGTH;
-  if (!isDataKeyLength(tagOffset - ciphertextOffset)) throw malformed("its length is not what its fields add up to");
+  const length = tagOffset - ciphertextOffset;
+  if (suite === DATA_KEY_SUITE ? !isDataKeyLength(length) : length < 1 || length > VALUE_LENGTH_MAX) {
+    throw malformed("its length is not what its fields add up to");
+  }
+  if (accepted !== undefined && suite !== accepted) throw ofOtherSuite(suite);
+  // Both names in one string, cut in two: a call into the runtime takes longer than all else here.
+  const names = asLatin1(bytes, TENANT_OFFSET, saltOffset);
   return {
     bytes,
-    tenant,
-    service,
+    suite,
+    tenant: names.slice(0, tenantLength),
+    service: names.slice(tenantLength + 1),
     version,
     saltOffset,
     nonceOffset,
@@ -113,31 +137,22 @@ export function parseBlob(bytes: Uint8Array): WrappedKey {
   };
 }
 
-function readName(bytes: Uint8Array, offset: number, length: number, field: string): string {
+const { latin1Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, start: number, end: number): string;
+};
+
+function asLatin1(bytes: Uint8Array, start: number, end: number): string {
+  return latin1Slice.call(bytes, start, end);
+}
+
+function checkName(bytes: Uint8Array, offset: number, length: number, field: string): void {
   if (length === 0 || length > NAME_LENGTH_MAX)
     throw malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`);
   if (offset + length > bytes.length) throw malformed(`it ends inside its ${field}`);
-  let hash = length;
-  for (let index = offset; index < offset + length; index++) hash = Math.imul(hash, 31) + bytes[index]!;
-  const place = hash & (KNOWN_NAMES.length - 1);
-  const known = KNOWN_NAMES[place]!;
-  if (isAscii(known, bytes, offset, length)) return known;
   for (let index = offset; index < offset + length; index++) {
     if (NAME_BYTE[bytes[index]!] === 0) throw malformed(`its ${field} has a character that is not allowed`);
   }
   if (NAME_BYTE[bytes[offset]!] !== ALPHANUMERIC) throw malformed(`its ${field} does not start with a letter or digit`);
-  const name = String.fromCharCode(...bytes.subarray(offset, offset + length));
-  KNOWN_NAMES[place] = name;
-  return name;
-}
-
-/** Names read lately, by a hash of their bytes: to make a string anew for each blob would take longer than all else here. */
-const KNOWN_NAMES: string[] = new Array(1024).fill("");
-
-function isAscii(text: string, bytes: Uint8Array, offset: number, length: number): boolean {
-  if (text.length !== length) return false;
-  for (let index = 0; index < length; index++) if (text.charCodeAt(index) !== bytes[offset + index]) return false;
-  return true;
 }
 
 /** 0: not allowed in a name; 1: allowed after the first character; 2: a letter or digit. */
@@ -155,6 +170,15 @@ function putAscii(target: Uint8Array, offset: number, text: string): void {
 function malformed(reason: string): CryptoEdgeError {
   return new CryptoEdgeError(
     "invalid_blob",
-    `This is not a wrapped key: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
+    `This is not a wrapped key or value: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
+  );
+}
+
+function ofOtherSuite(suite: Suite): CryptoEdgeError {
+  return new CryptoEdgeError(
+    "invalid_blob",
+    suite === VALUE_SUITE
+      ? "This is an encrypted value, not a wrapped data key: open it with the operation for values."
+      : "This is a wrapped data key, not an encrypted value: open it with the operation for keys.",
   );
 }

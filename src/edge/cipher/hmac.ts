@@ -7,10 +7,13 @@ export const HASH_LENGTH = 32;
 /**
  * HMAC-SHA-256 (RFC 2104) under a secret key of at most 64 bytes. The result is the caller's to wipe.
  *
+ * @throws {RangeError} for a longer key: what HMAC does with one is not needed here.
+ *
  * Made of plain hashes, because the crypto library copies the key of its HMAC, and of its HKDF, to memory that it frees
  * without wiping; it does not copy what it hashes (docs/security-model.md, "Key memory").
  */
 export function hmacSha256(key: Uint8Array, ...message: readonly Uint8Array[]): Uint8Array {
+  if (key.length > HASH_BLOCK_LENGTH) throw new RangeError("This HMAC takes keys of at most 64 bytes.");
   const messageLength = message.reduce((length, part) => length + part.length, 0);
   const inner = allocateSecret(HASH_BLOCK_LENGTH + messageLength).fill(0x36, 0, HASH_BLOCK_LENGTH);
   const outer = allocateSecret(HASH_BLOCK_LENGTH + HASH_LENGTH).fill(0x5c, 0, HASH_BLOCK_LENGTH);

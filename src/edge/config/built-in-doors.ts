@@ -4,7 +4,10 @@
  */
 import type { TSchema } from "@sinclair/typebox";
 import { Section } from "../../base/config/schema-types.ts";
+import { AwsKmsSection } from "../doors/aws-kms/configuration.ts";
 import type { Door, DoorFactory } from "../doors/door.ts";
+import { KubernetesKmsSection } from "../doors/kubernetes-kms/configuration.ts";
+import { VaultTransitSection } from "../doors/vault-transit/configuration.ts";
 
 export interface DoorEntry {
   /** `http` doors share the `http`, `https` and `unix` listeners; a `socket` door has a `unix` or `tls` listener to itself. */
@@ -22,7 +25,21 @@ export const NATIVE_DOOR = "native";
 
 /** By the name that a listener's `doors` gives. */
 export const BUILT_IN_DOORS: Readonly<Record<string, BuiltInDoor>> = {
-  // "aws-kms": { transport: "http", section: AwsKmsSection, load: async () => (await import("../doors/aws-kms/door.ts")).door },
+  "aws-kms": {
+    transport: "http",
+    section: AwsKmsSection,
+    load: async () => (await import("../doors/aws-kms/door.ts")).door,
+  },
+  "vault-transit": {
+    transport: "http",
+    section: VaultTransitSection,
+    load: async () => (await import("../doors/vault-transit/door.ts")).door,
+  },
+  "kubernetes-kms": {
+    transport: "socket",
+    section: KubernetesKmsSection,
+    load: async () => (await import("../doors/kubernetes-kms/door.ts")).door,
+  },
 };
 
 export const NATIVE_SECTION = Section({}, { description: "The edge's own API (docs/api.md)." });

@@ -52,6 +52,11 @@ export interface DoorConnection {
   readonly peer: string | undefined;
   /** DER of the certificate that the peer has shown and whose key it has proven; undefined without one. */
   readonly peerCertificate: Uint8Array | undefined;
+  /**
+   * Verifies a bearer token that came elsewhere than in the head, as at a login: by the listener's issuers, who are the same that count for
+   * requests. Undefined where the listener takes no tokens. @throws {CryptoEdgeError} `unauthenticated`, or rejects with it
+   */
+  readonly verifyToken?: ((token: string) => MaybePromise<Principal>) | undefined;
 }
 
 export interface DoorRequest extends DoorRequestHead {

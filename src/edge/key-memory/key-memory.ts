@@ -3,6 +3,8 @@
  * key has one place, is never moved or copied by the runtime, and is gone when its slot is released (design.md, "Key
  * memory"). `openKeyMemory` chooses the kind; nothing else in the edge knows which it is.
  */
+import { CodedError } from "../../base/errors.ts";
+
 export interface KeyMemory extends Disposable {
   /** The kind of the memory that keys go to first. `stats.heapKeys` says whether some had to go to the heap. */
   readonly kind: KeyMemoryKind;
@@ -46,8 +48,6 @@ export type KeyMemoryKind = "secret" | "locked" | "heap";
 /** `auto`: the best kind that this machine has, and the heap, with a warning, for what does not fit. */
 export type KeyMemoryChoice = "auto" | KeyMemoryKind;
 
-export const KEY_BYTES = 32;
-
 export interface KeyMemoryStats {
   readonly kind: KeyMemoryKind;
   /** Slots in use. */
@@ -62,12 +62,6 @@ export interface KeyMemoryStats {
 
 export type KeyMemoryErrorCode = "unavailable" | "full" | "wrong_length" | "released" | "closed";
 
-export class KeyMemoryError extends Error {
+export class KeyMemoryError extends CodedError<KeyMemoryErrorCode> {
   override readonly name = "KeyMemoryError";
-  readonly code: KeyMemoryErrorCode;
-
-  constructor(code: KeyMemoryErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
 }

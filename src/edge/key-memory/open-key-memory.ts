@@ -1,10 +1,11 @@
+import { SERVICE_KEY_BYTES } from "../../base/service-key.ts";
 import {
   loadSystemCalls,
   RLIMIT_MEMLOCK,
   type SystemCalls,
   type SystemCallsOrReason,
 } from "../../base/system/system-calls.ts";
-import { KEY_BYTES, type KeyMemory, type KeyMemoryChoice, KeyMemoryError, type KeyMemoryKind } from "./key-memory.ts";
+import { type KeyMemory, type KeyMemoryChoice, KeyMemoryError, type KeyMemoryKind } from "./key-memory.ts";
 import { RegionError, regionTaker, type TakeRegion } from "./region.ts";
 import { SlotMemory } from "./slot-memory.ts";
 
@@ -32,7 +33,7 @@ export async function openKeyMemory(options: KeyMemoryOptions, given?: SystemCal
   const system = given ?? (await loadSystemCalls());
   const { calls } = system;
   const candidates = options.choice === "auto" ? KINDS : [options.choice];
-  const neededBytes = options.expectedKeys * KEY_BYTES;
+  const neededBytes = options.expectedKeys * SERVICE_KEY_BYTES;
   if (calls !== undefined && options.choice !== "heap") raiseMemlockLimit(calls, neededBytes + SPARE_BYTES);
 
   const reasons: string[] = [];
@@ -60,7 +61,7 @@ function open(
   reasons: readonly string[],
 ): KeyMemory {
   const { choice, expectedKeys, warn } = options;
-  const neededBytes = expectedKeys * KEY_BYTES;
+  const neededBytes = expectedKeys * SERVICE_KEY_BYTES;
   const wipeAtExit = (): void => memory.close();
   const memory = new SlotMemory({
     kind,

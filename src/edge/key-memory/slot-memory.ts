@@ -1,11 +1,5 @@
-import {
-  KEY_BYTES,
-  type KeyMemory,
-  KeyMemoryError,
-  type KeyMemoryKind,
-  type KeyMemoryStats,
-  type KeySlot,
-} from "./key-memory.ts";
+import { SERVICE_KEY_BYTES } from "../../base/service-key.ts";
+import { type KeyMemory, KeyMemoryError, type KeyMemoryKind, type KeyMemoryStats, type KeySlot } from "./key-memory.ts";
 import { type Region, RegionError, type TakeRegion } from "./region.ts";
 
 /** Regions grow to this: 32,768 keys in one. */
@@ -46,7 +40,7 @@ export class SlotMemory implements KeyMemory {
       kind: this.kind,
       keys: sum(all, (region) => region.used),
       heapKeys: sum(this.kind === "heap" ? all : this.#overflow, (region) => region.used),
-      mappedBytes: sum(all, (region) => region.capacity * KEY_BYTES),
+      mappedBytes: sum(all, (region) => region.capacity * SERVICE_KEY_BYTES),
       memlockLimitBytes: this.#options.memlockLimitBytes(),
     };
   }
@@ -56,7 +50,7 @@ export class SlotMemory implements KeyMemory {
     this.#checkOpen();
     let room = sum(this.#own, (region) => region.capacity);
     while (room < keys) {
-      const region = this.#grow((keys - room) * KEY_BYTES);
+      const region = this.#grow((keys - room) * SERVICE_KEY_BYTES);
       if (region === undefined) break;
       room += region.capacity;
     }
@@ -65,8 +59,8 @@ export class SlotMemory implements KeyMemory {
 
   store(key: Uint8Array): KeySlot {
     this.#checkOpen();
-    if (key.length !== KEY_BYTES) {
-      throw new KeyMemoryError("wrong_length", `A key has ${KEY_BYTES} bytes; this one has ${key.length}.`);
+    if (key.length !== SERVICE_KEY_BYTES) {
+      throw new KeyMemoryError("wrong_length", `A key has ${SERVICE_KEY_BYTES} bytes; this one has ${key.length}.`);
     }
     return this.#regionWithRoom().store(key);
   }
@@ -83,7 +77,8 @@ export class SlotMemory implements KeyMemory {
   }
 
   #regionWithRoom(): SlotRegion {
-    const own = this.#own.find(hasRoom) ?? this.#grow(2 * sum(this.#own, (region) => region.capacity * KEY_BYTES));
+    const own =
+      this.#own.find(hasRoom) ?? this.#grow(2 * sum(this.#own, (region) => region.capacity * SERVICE_KEY_BYTES));
     if (own !== undefined) return own;
 
     const { overflow, fullAdvice, warn } = this.#options;
@@ -138,7 +133,7 @@ class SlotRegion {
 
   constructor(region: Region) {
     this.#region = region;
-    this.capacity = Math.floor(region.bytes.length / KEY_BYTES);
+    this.capacity = Math.floor(region.bytes.length / SERVICE_KEY_BYTES);
     this.#free = Uint32Array.from({ length: this.capacity }, (_, index) => this.capacity - 1 - index);
     this.#freeCount = this.capacity;
   }
@@ -163,11 +158,11 @@ class SlotRegion {
   }
 
   view(slot: number): Uint8Array {
-    return this.#region.bytes.subarray(slot * KEY_BYTES, (slot + 1) * KEY_BYTES);
+    return this.#region.bytes.subarray(slot * SERVICE_KEY_BYTES, (slot + 1) * SERVICE_KEY_BYTES);
   }
 
   release(slot: number): void {
-    this.#region.bytes.fill(0, slot * KEY_BYTES, (slot + 1) * KEY_BYTES);
+    this.#region.bytes.fill(0, slot * SERVICE_KEY_BYTES, (slot + 1) * SERVICE_KEY_BYTES);
     this.#free[this.#freeCount] = slot;
     this.#freeCount++;
   }

@@ -5,7 +5,10 @@
 
 import { messageOf } from "../../base/errors.ts";
 import type { Health } from "../../base/health.ts";
+import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
+import { CircuitBreaker, type CircuitState } from "../../base/time/circuit-breaker.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { withDeadline } from "../../base/time/deadline.ts";
 import { wipeGrant } from "./grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "./key-source.ts";
 
@@ -17,20 +20,15 @@ export interface ChainOptions {
   readonly attemptTimeoutMs: number;
   /** Failures in a row after which a source is left out for a while. */
   readonly failuresToOpen?: number;
-  /** How long: random between half of this and this, doubled by each failed trial … */
-  readonly openBaseMs?: number;
-  /** … up to this. */
-  readonly openMaxMs?: number;
+  /** How long: random between half of this and this, doubled by each failed trial. */
+  readonly open?: Backoff;
   readonly random?: () => number;
-  readonly onCircuit?: (source: string, state: ChainCircuit, reason: string) => void;
+  readonly onCircuit?: (source: string, state: CircuitState, reason: string) => void;
 }
-
-/** `closed`: it is asked; `open`: it is left out; `half_open`: one call tries it. */
-export type ChainCircuit = "closed" | "open" | "half_open";
 
 export interface ChainedSourceStatus {
   readonly source: string;
-  readonly circuit: ChainCircuit;
+  readonly circuit: CircuitState;
   /** Leases it granted, authoritative refusals it gave, and times it was unavailable. */
   readonly granted: number;
   readonly refused: number;
@@ -53,26 +51,26 @@ export function isChain(source: KeySource): source is ChainedKeySource {
 }
 
 export function createChain(options: ChainOptions): ChainedKeySource {
-  const links = options.sources.map((source) => new Link(source, options));
+  const sources = options.sources.map((source) => new ChainedSource(source, options));
 
   return {
     name: NAME,
 
     async start() {
-      await Promise.all(links.map(({ source }) => source.start?.()));
+      await Promise.all(sources.map(({ source }) => source.start?.()));
     },
 
     async lease(request, signal) {
       const failures: string[] = [];
       let retryAfterMs: number | undefined;
-      for (const link of links) {
+      for (const chained of sources) {
         if (signal.aborted) break;
         try {
-          return await link.lease(request, signal);
+          return await chained.lease(request, signal);
         } catch (error) {
           const failure = asKeySourceError(error);
           if (failure.authoritative) throw failure;
-          failures.push(`${link.source.name}: ${failure.message}`);
+          failures.push(`${chained.source.name}: ${failure.message}`);
           if (failure.retryAfterMs !== undefined) {
             retryAfterMs = Math.min(retryAfterMs ?? Number.POSITIVE_INFINITY, failure.retryAfterMs);
           }
@@ -85,20 +83,20 @@ export function createChain(options: ChainOptions): ChainedKeySource {
     },
 
     health(): Health {
-      const away = links.filter(({ circuit }) => circuit !== "closed");
-      const ill = links.filter(({ source }) => source.health?.().ok === false);
+      const away = sources.filter(({ circuit }) => circuit !== "closed");
+      const ill = sources.filter(({ source }) => source.health?.().ok === false);
       const details = [
         ...away.map(({ source, lastFailure }) => `${source.name} is away (${lastFailure})`),
         ...ill.map(({ source }) => `${source.name}: ${source.health?.().detail ?? "not well"}`),
       ];
-      const ok = new Set([...away, ...ill]).size < links.length;
+      const ok = new Set([...away, ...ill]).size < sources.length;
       return details.length === 0 ? { ok } : { ok, detail: details.join("; ") };
     },
 
-    status: () => links.map((link) => link.status()),
+    status: () => sources.map((chained) => chained.status()),
 
     async close() {
-      const results = await Promise.allSettled(links.map(({ source }) => source.close()));
+      const results = await Promise.allSettled(sources.map(({ source }) => source.close()));
       const failed = results.find((result) => result.status === "rejected");
       if (failed !== undefined) throw failed.reason;
     },
@@ -106,60 +104,56 @@ export function createChain(options: ChainOptions): ChainedKeySource {
 }
 
 /** One source with its circuit breaker, on the injected clock. */
-class Link {
+class ChainedSource {
   readonly source: KeySource;
-  readonly #clock: Clock;
-  readonly #attemptTimeoutMs: number;
-  readonly #failuresToOpen: number;
-  readonly #openBaseMs: number;
-  readonly #openMaxMs: number;
-  readonly #random: () => number;
-  readonly #onCircuit: NonNullable<ChainOptions["onCircuit"]>;
-
-  #circuit: ChainCircuit = "closed";
-  #failuresInRow = 0;
-  #openedTimes = 0;
-  #openUntilMs = 0;
+  readonly #options: ChainOptions;
+  readonly #open: Backoff;
+  readonly #circuit: CircuitBreaker;
   #counts = { granted: 0, refused: 0, unavailable: 0, skipped: 0 };
   lastFailure: string | undefined;
 
   constructor(source: KeySource, options: ChainOptions) {
+    const { random = Math.random, open = { firstMs: 1_000, maxMs: 30_000 } } = options;
     this.source = source;
-    this.#clock = options.clock;
-    this.#attemptTimeoutMs = options.attemptTimeoutMs;
-    this.#failuresToOpen = options.failuresToOpen ?? 3;
-    this.#openBaseMs = options.openBaseMs ?? 1_000;
-    this.#openMaxMs = options.openMaxMs ?? 30_000;
-    this.#random = options.random ?? Math.random;
-    this.#onCircuit = options.onCircuit ?? (() => {});
+    this.#options = options;
+    this.#open = open;
+    this.#circuit = new CircuitBreaker({
+      failuresToOpen: options.failuresToOpen ?? 3,
+      openForMs: (openings) => longestBackoffMs(open, openings) * (0.5 + random() / 2),
+      onChange: (state, reason) => options.onCircuit?.(source.name, state, reason),
+    });
   }
 
-  get circuit(): ChainCircuit {
-    return this.#circuit;
+  get circuit(): CircuitState {
+    return this.#circuit.state;
   }
 
   status(): ChainedSourceStatus {
-    return { source: this.source.name, circuit: this.#circuit, ...this.#counts, lastFailure: this.lastFailure };
+    return { source: this.source.name, circuit: this.circuit, ...this.#counts, lastFailure: this.lastFailure };
   }
 
   async lease(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant> {
     this.#enter();
-    const trial = this.#circuit === "half_open";
+    const { period, state } = this.#circuit;
     try {
       const grant = await this.#attempt(request, signal);
       this.#counts.granted++;
-      this.#answered();
+      this.#circuit.succeeded(period);
       return { ...grant, source: grant.source ?? this.source.name };
     } catch (error) {
       const failure = asKeySourceError(error);
+      const nowMs = this.#options.clock.monotonicMs();
       if (failure.authoritative) {
         this.#counts.refused++;
-        this.#answered();
+        this.#circuit.succeeded(period);
       } else if (signal.aborted) {
         // The caller gave up: that says nothing of the source, but a trial must end.
-        if (trial) this.#open("the trial was given up");
+        if (state === "half_open") this.#circuit.failed(period, nowMs, "the trial was given up");
       } else {
-        this.#failed(failure);
+        this.#counts.unavailable++;
+        this.lastFailure = failure.message;
+        const wishMs = Math.min(failure.retryAfterMs ?? 0, this.#open.maxMs);
+        this.#circuit.failed(period, nowMs, failure.message, wishMs);
       }
       throw failure;
     }
@@ -167,81 +161,29 @@ class Link {
 
   /** Throws while the circuit is open; lets one call through when its time is over. */
   #enter(): void {
-    if (this.#circuit === "closed") return;
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#circuit === "open" && nowMs >= this.#openUntilMs) {
-      this.#circuit = "half_open";
-      this.#onCircuit(this.source.name, "half_open", "one call tries it");
-      return;
-    }
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#circuit.state === "closed" || this.#circuit.tryAgain(nowMs)) return;
     this.#counts.skipped++;
     throw new KeySourceError("unavailable", `left out for now (${this.lastFailure})`, {
-      retryAfterMs: Math.max(1, Math.ceil(this.#openUntilMs - nowMs)),
+      retryAfterMs: Math.max(1, Math.ceil(this.#circuit.remainingMs(nowMs))),
     });
   }
 
   /** One call, bounded in time. A grant that comes too late is wiped. */
   #attempt(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant> {
-    const abort = new AbortController();
-    return new Promise((resolve, reject) => {
-      let over = false;
-      const end = (): void => {
-        over = true;
-        timer.cancel();
-        signal.removeEventListener("abort", giveUp);
-      };
-      const giveUp = (): void => {
-        end();
-        abort.abort();
-        reject(new KeySourceError("unavailable", "The call was given up."));
-      };
-      const timer = this.#clock.schedule(this.#attemptTimeoutMs, () => {
-        end();
-        abort.abort();
-        reject(new KeySourceError("unavailable", `no answer within ${this.#attemptTimeoutMs} ms`));
-      });
-      signal.addEventListener("abort", giveUp, { once: true });
-      if (signal.aborted) return giveUp();
-      (async () => this.source.lease(request, abort.signal))().then(
-        (grant) => {
-          if (over) return wipeGrant(grant);
-          end();
-          resolve(grant);
-        },
-        (error: unknown) => {
-          if (over) return;
-          end();
-          reject(error);
-        },
-      );
+    const { clock, attemptTimeoutMs: timeoutMs } = this.#options;
+    return withDeadline({
+      clock,
+      timeoutMs,
+      signal,
+      work: (attempt) => this.source.lease(request, attempt),
+      errorFor: (cause) =>
+        new KeySourceError(
+          "unavailable",
+          cause === "aborted" ? "The call was given up." : `no answer within ${timeoutMs} ms`,
+        ),
+      discard: wipeGrant,
     });
-  }
-
-  #answered(): void {
-    this.#failuresInRow = 0;
-    this.#openedTimes = 0;
-    if (this.#circuit === "closed") return;
-    this.#circuit = "closed";
-    this.#onCircuit(this.source.name, "closed", "it answers again");
-  }
-
-  #failed(failure: KeySourceError): void {
-    this.#counts.unavailable++;
-    this.lastFailure = failure.message;
-    this.#failuresInRow++;
-    if (this.#circuit === "half_open" || this.#failuresInRow >= this.#failuresToOpen) {
-      this.#open(failure.message, failure.retryAfterMs);
-    }
-  }
-
-  #open(reason: string, retryAfterMs = 0): void {
-    if (this.#circuit === "open") return;
-    const longestMs = Math.min(this.#openMaxMs, this.#openBaseMs * 2 ** Math.min(this.#openedTimes, 20));
-    const waitMs = Math.max(longestMs * (0.5 + this.#random() / 2), Math.min(retryAfterMs, this.#openMaxMs));
-    this.#openedTimes++;
-    this.#circuit = "open";
-    this.#openUntilMs = this.#clock.monotonicMs() + waitMs;
-    this.#onCircuit(this.source.name, "open", reason);
   }
 }
 

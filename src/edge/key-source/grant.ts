@@ -1,5 +1,5 @@
+import { SERVICE_KEY_BYTES } from "../../base/service-key.ts";
 import { wipe } from "../../base/wipe.ts";
-import { KEY_BYTES } from "../key-memory/key-memory.ts";
 import { KeySourceError, type LeaseGrant, type LeaseRequest } from "./key-source.ts";
 
 const VERSION_MAX = 2 ** 32 - 1;
@@ -32,7 +32,8 @@ export function checkGrant(request: LeaseRequest, grant: LeaseGrant): void {
     seen.add(version);
     if (state !== "active" && state !== "deprecated") throw wrong("a state that is never leased");
     if (state === "active") active++;
-    if (!(key instanceof Uint8Array) || key.length !== KEY_BYTES) throw wrong(`a key without ${KEY_BYTES} bytes`);
+    if (!(key instanceof Uint8Array) || key.length !== SERVICE_KEY_BYTES)
+      throw wrong(`a key without ${SERVICE_KEY_BYTES} bytes`);
   }
   if (request.version === undefined) {
     if (active !== 1) throw wrong(`${active} active versions`);

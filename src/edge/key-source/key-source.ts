@@ -2,6 +2,7 @@
  * Where service keys (L3) come from: the port. Its adapters are the Core over mTLS, and what plugins bring.
  * The conformance kit tests exactly the text of this file.
  */
+import { CodedError } from "../../base/errors.ts";
 import type { Health } from "../../base/health.ts";
 
 export interface KeySource {
@@ -78,17 +79,9 @@ export interface LeasedServiceKey {
  */
 export type KeySourceErrorCode = "key_not_found" | "key_revoked" | "edge_not_allowed" | "unavailable";
 
-export class KeySourceError extends Error {
+/** `retryAfterMs` is the source's own wish (`Retry-After`); undefined where it said nothing. */
+export class KeySourceError extends CodedError<KeySourceErrorCode> {
   override readonly name = "KeySourceError";
-  readonly code: KeySourceErrorCode;
-  /** The source's own wish (`Retry-After`); undefined where it said nothing. */
-  readonly retryAfterMs: number | undefined;
-
-  constructor(code: KeySourceErrorCode, message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = code;
-    this.retryAfterMs = options.retryAfterMs;
-  }
 
   /** Whether the source has spoken, so that neither a retry nor another source is tried. */
   get authoritative(): boolean {

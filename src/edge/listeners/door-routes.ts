@@ -57,6 +57,11 @@ export class DoorRoutes {
     this.#withParameters = this.#routes.filter((compiled) => !isFixed(compiled));
   }
 
+  /** Whether a door knows callers by a proof of its own, such as a signature: then a client certificate is no must. */
+  get takesProofs(): boolean {
+    return this.#doors.some(({ prove }) => prove !== undefined);
+  }
+
   find(method: string, path: string): RouteMatch | RouteMissing {
     const wanted = method === "HEAD" ? "GET" : method;
     let allow: string[] | undefined;

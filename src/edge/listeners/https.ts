@@ -88,6 +88,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, doors: Listen
     throw new ListenerError(`The HTTPS listener on ${host}:${options.port} cannot start: ${messageOf(error)}`);
   }
 
+  const takesOtherProofs = tokens !== undefined || doors.http?.takesProofs === true;
   const gate = new RequestGate(limits);
   const callers = new WeakMap<Peer, Caller>();
   const loads = new Map<string, PrincipalLoad>();
@@ -179,6 +180,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, doors: Listen
       principal: caller.principal,
       peer: peer.remoteAddress,
       peerCertificate: peer.certificate?.der,
+      verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
     };
     if (socketDoor !== undefined) {
       if (refusalOf(caller, peer) !== undefined) return void socket.destroy();
@@ -211,7 +213,7 @@ export async function listenOnHttps(options: HttpsListenerOptions, doors: Listen
     port: options.port,
     sharesPort: limits.sharesPort ?? false,
     certificates: trust.certificates,
-    clientCertificate: options.clientCertificates === "any" ? "any" : tokens === undefined ? "required" : "optional",
+    clientCertificate: options.clientCertificates === "any" ? "any" : takesOtherProofs ? "optional" : "required",
     minVersion: options.minVersion,
     limits: {
       maxConnections: limits.connectionsMax,

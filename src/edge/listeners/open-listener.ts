@@ -3,7 +3,6 @@
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
-import { listenOnHttps } from "./https.ts";
 import type { Listener, ListenerDoors, ListenerLimits, ListenerLog } from "./listener.ts";
 import { listenOnPort, listenOnUnixSocket, listenWithSocketDoor } from "./plain-http.ts";
 
@@ -22,6 +21,8 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   if ("https" in configuration || "tls" in configuration) {
     const { cert, key } = configuration;
     const isHttps = "https" in configuration;
+    // TLS, certificates and tokens are loaded where a listener has them.
+    const { listenOnHttps } = await import("./https.ts");
     return listenOnHttps(
       {
         ...(isHttps ? configuration.https : configuration.tls),

@@ -1,6 +1,5 @@
 /** Plain HTTP on a loopback port or a Unix socket. */
 import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
-import { connect } from "node:net";
 import { type CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { Connections } from "../../base/network/connections.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
@@ -9,7 +8,7 @@ import type { Principal } from "../access/principal.ts";
 import type { DoorRoutes } from "./door-routes.ts";
 import { type Handler, type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
 import { acceptPlain, type PlainAddress } from "./plain-sockets.ts";
-import { acceptForSocketDoor, type UnixSocketDoorOptions } from "./socket-doors.ts";
+import type { UnixSocketDoorOptions } from "./socket-doors.ts";
 import { type Http1Caller, speakHttp1 } from "./speak-http1.ts";
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
@@ -62,6 +61,7 @@ export async function listenWithSocketDoor(
   socket: UnixSocketOptions,
   options: UnixSocketDoorOptions,
 ): Promise<Listener> {
+  const { acceptForSocketDoor } = await import("./socket-doors.ts");
   return bindUnixSocket(path, socket, () => acceptForSocketDoor(path, options));
 }
 
@@ -146,7 +146,8 @@ async function serve(
   };
 }
 
-function isLive(path: string): Promise<boolean> {
+async function isLive(path: string): Promise<boolean> {
+  const { connect } = await import("node:net");
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {

@@ -2,7 +2,6 @@
  * Accepts connections without TLS, on a port or a Unix socket: by `Bun.listen`, whose sockets cost less than those of
  * `node:net`, or by `node:net` on Deno.
  */
-import { createServer } from "node:net";
 import type { Http1Socket } from "../../base/network/http1.ts";
 
 export type PlainAddress =
@@ -121,6 +120,7 @@ class BunSocket implements Http1Socket {
 function ignore(): void {}
 
 async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
+  const { createServer } = await import("node:net");
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());
     onConnection(socket as unknown as Http1Socket);

@@ -1,20 +1,16 @@
 /** Makes data keys and wraps them under a lease that is held. */
 import { othersTurn } from "../../base/time/turns.ts";
-import { allocateSecret, wipe } from "../../base/wipe.ts";
+import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
 import { SLICE_ITEMS } from "./slices.ts";
-import { SUITE_DATA_KEY, sessionOf } from "./suites.ts";
 
 const LENGTH_DEFAULT: DataKeyLength = 32;
 
 export function makeKey(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array): CreatedKey {
-  const dataKey = new Uint8Array(request.length ?? LENGTH_DEFAULT);
-  crypto.getRandomValues(dataKey);
-  const wrapped = sessionOf(leased, SUITE_DATA_KEY).wrap(dataKey, context);
-  if (request.plaintext === true) return { wrapped, version: leased.version, plaintext: dataKey };
-  wipe(dataKey);
-  return { wrapped, version: leased.version, plaintext: undefined };
+  const length = request.length ?? LENGTH_DEFAULT;
+  const plaintext = request.plaintext === true ? new Uint8Array(length) : undefined;
+  return { wrapped: leased.session.createKey(length, context, plaintext), version: leased.version, plaintext };
 }
 
 /** `count` keys, a long batch in slices. All are under the version of the first, and none is given when its lease ends before the last. */
@@ -51,18 +47,7 @@ async function makeSlices(
 }
 
 function makeKeys(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array, count: number): CreatedKey[] {
-  if (request.plaintext === true) return Array.from({ length: count }, () => makeKey(leased, request, context));
-  // Wrapped keys alone: one buffer serves all the data keys in turn.
-  const dataKey = allocateSecret(request.length ?? LENGTH_DEFAULT);
-  const session = sessionOf(leased, SUITE_DATA_KEY);
   const keys = new Array<CreatedKey>(count);
-  try {
-    for (let index = 0; index < count; index++) {
-      crypto.getRandomValues(dataKey);
-      keys[index] = { wrapped: session.wrap(dataKey, context), version: leased.version, plaintext: undefined };
-    }
-  } finally {
-    wipe(dataKey);
-  }
+  for (let index = 0; index < count; index++) keys[index] = makeKey(leased, request, context);
   return keys;
 }

@@ -5,7 +5,7 @@
 import { CryptoEdgeError } from "../../base/errors.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
-import { parseBlob, type WrappedKey } from "../cipher/blob.ts";
+import { DATA_KEY_SUITE, type ParsedBlob, parseBlob, VALUE_LENGTH_MAX, VALUE_SUITE } from "../cipher/blob.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
 import { makeInSlices, makeKey } from "./create-keys.ts";
 import type { HookedOperation } from "./operation-hooks.ts";
@@ -22,7 +22,6 @@ import type {
   ServiceKeyName,
 } from "./operations.ts";
 import type { RecordedKind } from "./recorder.ts";
-import { SUITE_DATA_KEY, SUITE_VALUE, type Suite, sessionOf, suiteOf } from "./suites.ts";
 
 /** What an operation is about: a service key, and the version that a blob is under. */
 export interface Subject extends ServiceKeyName {
@@ -48,8 +47,6 @@ export interface Kind<Request extends AnyRequest, Read extends Subject, Result> 
   readonly hooked?: (read: Read) => HookedFacts;
 }
 
-/** The longest value, in bytes; the shortest has one (blob-format.md, suite 2). */
-export const VALUE_BYTES_MAX = 65_536;
 /** Keys or values of one batch. */
 export const BATCH_MAX = 10_000;
 
@@ -88,10 +85,10 @@ export const encrypt: Kind<EncryptValueRequest, EncryptValueRequest, EncryptedVa
   operation: "encrypt",
   read(request) {
     const { length } = request.value;
-    if (length >= 1 && length <= VALUE_BYTES_MAX) return request;
+    if (length >= 1 && length <= VALUE_LENGTH_MAX) return request;
     throw new CryptoEdgeError(
       "invalid_request",
-      `A value has 1 to ${VALUE_BYTES_MAX} bytes; this one has ${length}. Encrypt longer data under a data key (createKey).`,
+      `A value has 1 to ${VALUE_LENGTH_MAX} bytes; this one has ${length}. Encrypt longer data under a data key (createKey).`,
     );
   },
   perform(leases, request, context) {
@@ -116,27 +113,27 @@ const opening = {
   versionOf: ({ version }) => version,
   discard: wipePlaintext,
   hooked: (blob) => hookedBlob(blob, "decrypt"),
-} satisfies Partial<Kind<OpenRequest, WrappedKey, Opened>>;
+} satisfies Partial<Kind<OpenRequest, ParsedBlob, Opened>>;
 
-export const decryptKey: Kind<OpenRequest, WrappedKey, Opened> = {
+export const decryptKey: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
-  read: ({ wrapped }) => requireSuite(parseBlob(wrapped), SUITE_DATA_KEY),
+  read: ({ wrapped }) => parseBlob(wrapped, DATA_KEY_SUITE),
 };
 
-export const decryptValue: Kind<OpenRequest, WrappedKey, Opened> = {
+export const decryptValue: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
-  read: ({ wrapped }) => requireSuite(parseBlob(wrapped), SUITE_VALUE),
+  read: ({ wrapped }) => parseBlob(wrapped, VALUE_SUITE),
 };
 
-export const open: Kind<OpenRequest, WrappedKey, Opened> = {
+export const open: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
   read: ({ wrapped }) => parseBlob(wrapped),
 };
 
-export const rewrap: Kind<OpenRequest, WrappedKey, Rewrapped> = {
+export const rewrap: Kind<OpenRequest, ParsedBlob, Rewrapped> = {
   name: "rewrap",
   operation: "rewrap",
   read: open.read,
@@ -170,11 +167,11 @@ export const describe: Kind<ServiceKeyName, ServiceKeyName, KeyDescription> = {
 };
 
 function encryptUnder(leased: LeasedVersion, { value }: EncryptValueRequest, context: Uint8Array): EncryptedValue {
-  return { wrapped: sessionOf(leased, SUITE_VALUE).wrap(value, context), version: leased.version };
+  return { wrapped: leased.session.wrap(value, context, VALUE_SUITE), version: leased.version };
 }
 
-function openUnder(leased: LeasedVersion, blob: WrappedKey, context: Uint8Array): Opened {
-  const plaintext = sessionOf(leased, suiteOf(blob)).unwrap(blob, context);
+function openUnder(leased: LeasedVersion, blob: ParsedBlob, context: Uint8Array): Opened {
+  const plaintext = leased.session.unwrap(blob, context);
   return { plaintext, tenant: blob.tenant, service: blob.service, version: blob.version };
 }
 
@@ -182,10 +179,10 @@ function openUnder(leased: LeasedVersion, blob: WrappedKey, context: Uint8Array)
 function rewrapFrom(
   leases: LeaseCache,
   old: LeasedVersion,
-  blob: WrappedKey,
+  blob: ParsedBlob,
   context: Uint8Array,
 ): MaybePromise<Rewrapped> {
-  const plaintext = sessionOf(old, suiteOf(blob)).unwrap(blob, context);
+  const plaintext = old.session.unwrap(blob, context);
   let active: LeasedVersion | Promise<LeasedVersion>;
   try {
     active = leases.active(blob.tenant, blob.service);
@@ -198,9 +195,9 @@ function rewrapFrom(
 }
 
 /** Wipes the plaintext, come what may. */
-function rewrapUnder(active: LeasedVersion, blob: WrappedKey, plaintext: Uint8Array, context: Uint8Array): Rewrapped {
+function rewrapUnder(active: LeasedVersion, blob: ParsedBlob, plaintext: Uint8Array, context: Uint8Array): Rewrapped {
   try {
-    const wrapped = sessionOf(active, suiteOf(blob)).wrap(plaintext, context);
+    const wrapped = active.session.wrap(plaintext, context, blob.suite);
     const { tenant, service, version } = blob;
     return { wrapped, tenant, service, version: active.version, wasActive: version === active.version };
   } finally {
@@ -208,23 +205,12 @@ function rewrapUnder(active: LeasedVersion, blob: WrappedKey, plaintext: Uint8Ar
   }
 }
 
-/** "An operation on data keys takes suite 1 alone, one on values suite 2 alone" (blob-format.md, "Rules for a reader"). */
-function requireSuite(blob: WrappedKey, suite: Suite): WrappedKey {
-  if (suiteOf(blob) === suite) return blob;
-  throw new CryptoEdgeError(
-    "invalid_blob",
-    suite === SUITE_DATA_KEY
-      ? "This blob holds an encrypted value, not a data key. Open it as a value."
-      : "This blob holds a data key, not an encrypted value. Open it as a data key.",
-  );
-}
-
 function hookedCreation({ length = 32, plaintext = false }: CreateKeyRequest): HookedFacts {
   return { operation: "create", length, plaintext, content: "data_key" };
 }
 
-function hookedBlob(blob: WrappedKey, operation: "decrypt" | "rewrap"): HookedFacts {
-  return { operation, length: 0, plaintext: false, content: suiteOf(blob) === SUITE_VALUE ? "value" : "data_key" };
+function hookedBlob(blob: ParsedBlob, operation: "decrypt" | "rewrap"): HookedFacts {
+  return { operation, length: 0, plaintext: false, content: blob.suite === VALUE_SUITE ? "value" : "data_key" };
 }
 
 export function wipePlaintext({ plaintext }: { readonly plaintext: Uint8Array | undefined }): void {

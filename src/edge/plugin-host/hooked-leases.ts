@@ -60,6 +60,5 @@ export function withRevocationHooks(control: LeaseControl, hooks: HookRunner): L
     dropAll: (reason) => control.dropAll(reason),
     renew: (tenant, service) => control.renew(tenant, service),
     renewAll: () => control.renewAll(),
-    lowestRevocationSeq: (log) => control.lowestRevocationSeq(log),
   };
 }

@@ -9,6 +9,7 @@ import type { EventPublisher } from "../../core/event-publisher.ts";
 import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
+import type { PluginMetrics } from "../telemetry/plugin-metrics.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
 import type { Hooks } from "./hooks.ts";
 
@@ -91,16 +92,6 @@ export interface PluginContext {
 
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */
 export type PluginLog = Pick<LogPort, "info" | "warn" | "error">;
-
-/**
- * Metrics of the plugin's own, served at /metrics as `crypto_edge_plugin_<plugin>_<name>`. Asking twice for a name gives
- * the same one. No labels: a plugin can't make the number of time series grow with its traffic.
- */
-export interface PluginMetrics {
-  counter(name: string, help: string): { add(amount?: number): void };
-  gauge(name: string, help: string): { set(value: number): void };
-  histogram(name: string, help: string, buckets?: readonly number[]): { observe(value: number): void };
-}
 
 /** A mistake in a contribution's section that its schema can't express. */
 export class SectionError extends Error {

@@ -1,4 +1,5 @@
-import type { Clock, Timer } from "../../base/time/clock.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import { Deadline } from "../../base/time/deadline.ts";
 import type { CoreEvents } from "./core-events.ts";
 import type { RevocationEvent } from "./revocation-transport.ts";
 
@@ -23,34 +24,26 @@ export interface CatchUpOptions {
 export function catchUp(options: CatchUpOptions): Promise<void> {
   const { core, clock, timeoutMs, signal } = options;
   const connection = new AbortController();
-  return new Promise((resolve, reject) => {
-    let timer: Timer | undefined;
-    let ended = false;
-    const end = (settle: () => void): void => {
-      if (ended) return;
-      ended = true;
-      timer?.cancel();
-      signal.removeEventListener("abort", stopped);
-      settle();
-      connection.abort();
-    };
-    const fail = (reason: unknown): void => end(() => reject(reason));
-    const stopped = (): void => fail(new Error("stopped"));
-    const wait = (): void => {
-      timer?.cancel();
-      timer = clock.schedule(timeoutMs, () => fail(new Error(`nothing came from the Core for ${timeoutMs} ms`)));
-    };
+  return new Promise<void>((resolve, reject) => {
+    const deadline = new Deadline({
+      clock,
+      timeoutMs,
+      signal,
+      onOver: (cause) =>
+        reject(new Error(cause === "aborted" ? "stopped" : `nothing came from the Core for ${timeoutMs} ms`)),
+    });
+    if (deadline.settled) return;
     const onEvent = (event: RevocationEvent): void => {
-      if (ended) return;
+      if (deadline.settled) return;
       options.deliver(event);
-      if (options.isLast(event)) end(resolve);
-      else wait();
+      if (!options.isLast(event)) deadline.extend();
+      else if (deadline.settle()) resolve();
     };
-    if (signal.aborted) return stopped();
-    signal.addEventListener("abort", stopped, { once: true });
-    wait();
+    const ended = (reason: unknown): void => {
+      if (deadline.settle()) reject(reason);
+    };
     core
       .follow(options.lastEventId, onEvent, connection.signal)
-      .then(() => fail(new Error("the Core ended the event stream")), fail);
-  });
+      .then(() => ended(new Error("the Core ended the event stream")), ended);
+  }).finally(() => connection.abort());
 }

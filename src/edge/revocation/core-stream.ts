@@ -2,6 +2,7 @@
  * The built-in transport: the Core's event stream over mTLS, resumed where the guard stands. A stream without a heartbeat
  * is dead, whatever TCP says.
  */
+import type { Backoff } from "../../base/time/backoff.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";
 import type { CoreEvents } from "./core-events.ts";
 import { keepConnected } from "./keep-connected.ts";
@@ -16,7 +17,7 @@ export interface CoreStreamOptions {
   readonly deadAfterMs?: number | undefined;
   /** How long a stream may take to begin. Longer: when a fleet comes back, giving up early is work done for nothing, again. */
   readonly openTimeoutMs?: number | undefined;
-  readonly backoff?: { readonly firstMs: number; readonly maxMs: number } | undefined;
+  readonly backoff?: Backoff | undefined;
 }
 
 const LATE_MS = 100;

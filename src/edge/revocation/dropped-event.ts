@@ -1,3 +1,5 @@
+import { CodedError } from "../../base/errors.ts";
+
 /** Why an event was not believed; counted by transport. */
 export type DropReason =
   /** Not a JWS, or not the data of an event. */
@@ -10,19 +12,14 @@ export type DropReason =
   | "too_old"
   /** Of another event log: another Core, or a history that was left. */
   | "other_log"
-  /** An old event, before the edge has its place in the log. */
+  /** An old event, before the edge has its position in the log. */
   | "no_place"
   /** Signed, but never sent by this road. */
   | "not_an_event"
   /** More at once than are verified: nobody but a forger sends so many. A true one among them shows as a hole. */
   | "too_many";
 
-export class DroppedEvent extends Error {
+/** An event that must not be believed. */
+export class DroppedEvent extends CodedError<DropReason> {
   override readonly name = "DroppedEvent";
-  readonly reason: DropReason;
-
-  constructor(reason: DropReason, message: string) {
-    super(message);
-    this.reason = reason;
-  }
 }

@@ -51,6 +51,13 @@ export function parseRevocationEvent(value: unknown): RevocationEvent {
   }
 }
 
+/** An event with a place of its own in the log; a heartbeat and a reset repeat the newest. */
+export type CountedEvent = Exclude<RevocationEvent, { type: "heartbeat" | "reset" }>;
+
+export function isCounted(event: RevocationEvent): event is CountedEvent {
+  return event.type !== "heartbeat" && event.type !== "reset";
+}
+
 function scope(data: Readonly<Record<string, unknown>>): { tenant: string; service?: string; version?: number } {
   const tenant = name("tenant", data.tenant);
   if (data.service === undefined || data.service === null) {
@@ -81,4 +88,20 @@ function isTime(text: string): boolean {
 function check<T>(field: string, value: unknown, holds: (value: unknown) => value is T): T {
   if (!holds(value)) throw new Error(`${field} is missing or not what it should be`);
   return value;
+}
+
+/** The longest signed event that is looked at. */
+export const JWS_MAX_LENGTH = 16_384;
+
+/** The place in a log that a signed event claims, its signature not looked at; undefined for a heartbeat and what can't be read. */
+export function claimOf(jws: string): { readonly log: string; readonly seq: number } | undefined {
+  if (jws.length > JWS_MAX_LENGTH) return undefined;
+  try {
+    const payload = jws.slice(jws.indexOf(".") + 1, jws.lastIndexOf("."));
+    const { type, log, seq } = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+    if (type === "heartbeat" || type === "reset") return undefined;
+    return typeof log === "string" && typeof seq === "number" ? { log, seq } : undefined;
+  } catch {
+    return undefined;
+  }
 }

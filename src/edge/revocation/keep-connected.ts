@@ -1,4 +1,5 @@
 import { messageOf } from "../../base/errors.ts";
+import { type Backoff, backoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
 
 export interface KeepConnectedOptions {
@@ -12,7 +13,7 @@ export interface KeepConnectedOptions {
   readonly onDown: (reason: string) => void;
   /** From 0 (included) to 1. */
   readonly random?: (() => number) | undefined;
-  readonly backoff?: { readonly firstMs: number; readonly maxMs: number } | undefined;
+  readonly backoff?: Backoff | undefined;
 }
 
 /** Connects again and again, until closed. Full jitter: a fleet that lost its peer at one moment comes back over the whole span. */
@@ -37,11 +38,7 @@ export function keepConnected(options: KeepConnectedOptions): { close(): Promise
       if (closing.signal.aborted) return;
       onDown(reason);
       failures = wasUp ? 0 : failures + 1;
-      await sleep(
-        clock,
-        random() * Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(failures, 30)),
-        closing.signal,
-      );
+      await sleep(clock, backoffMs(backoff, failures, random), closing.signal);
     }
   }
 

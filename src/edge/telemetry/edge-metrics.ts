@@ -4,7 +4,7 @@ import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { COMMIT, VERSION } from "../../base/version.ts";
 import type { LeaseCounters } from "../cache/lease-events.ts";
-import type { LeaseCacheSummary } from "../cache/ttl-lease-cache.ts";
+import type { LeaseCacheSummary } from "../cache/lease-summary.ts";
 import type { KeyMemoryStats } from "../key-memory/key-memory.ts";
 import type { UsageStatus } from "../usage/usage.ts";
 import type { EventLoopDelay } from "./event-loop-delay.ts";

@@ -1,9 +1,8 @@
 /**
  * The registry behind /metrics. The edge's own figures are read where they are kept at the moment of the scrape: nothing is told
- * to this registry on the path of a request. Prometheus text by `prom-client`.
+ * to this registry on the path of a request.
  */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { PluginMetrics } from "../plugin-host/plugin.ts";
+import { createPluginMetrics, type PluginMetrics } from "./plugin-metrics.ts";
 
 export type MetricType = "counter" | "gauge" | "histogram";
 export type Labels = Readonly<Record<string, string>>;
@@ -26,81 +25,52 @@ export interface MetricDefinition {
   read(): readonly Sample[];
 }
 
-/** A plugin is bounded too: its mistake must not fill the memory of the edge, or of who scrapes it. */
-const METRICS_PER_PLUGIN = 100;
-
 export class Metrics {
-  readonly #registry = new Registry();
-  readonly #definitions: MetricDefinition[] = [];
-
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+  readonly #definitions = new Map<string, MetricDefinition>();
 
   add(...definitions: readonly MetricDefinition[]): void {
     for (const definition of definitions) {
-      this.#definitions.push(definition);
-      const { name, help, type } = definition;
-      // What the registry asks of a metric at a scrape.
-      const metric = { name, help, type, get: () => ({ name, help, type, values: definition.read() }), reset() {} };
-      this.#registry.registerMetric(metric as unknown as Gauge);
+      if (this.#definitions.has(definition.name)) throw new Error(`There are two metrics ${definition.name}.`);
+      this.#definitions.set(definition.name, definition);
     }
   }
 
   get definitions(): readonly MetricDefinition[] {
-    return this.#definitions;
+    return [...this.#definitions.values()];
   }
 
-  /** The answer to a scrape. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  /** The answer to a scrape: Prometheus's text format, version 0.0.4. */
+  text(): string {
+    return this.definitions.map(family).join("\n");
   }
 
   /** What the plugin of this name is lent. */
   forPlugin(plugin: string): PluginMetrics {
-    const made = new Map<string, Counter | Gauge | Histogram>();
-    const once = <M extends Counter | Gauge | Histogram>(
-      kind: new (...args: never[]) => M,
-      name: string,
-      make: (fullName: string) => M,
-    ): M => {
-      const known = made.get(name);
-      if (known instanceof kind) return known;
-      if (known !== undefined) throw new Error(`The plugin ${plugin} has a metric ${name} of another kind.`);
-      if (made.size >= METRICS_PER_PLUGIN) {
-        throw new Error(`The plugin ${plugin} has ${METRICS_PER_PLUGIN} metrics, which is the most that it may have.`);
-      }
-      if (!/^[a-z][a-z0-9_]*$/.test(name)) {
-        throw new Error(`A metric can't be called ${JSON.stringify(name)}: lower-case letters, digits and _ only.`);
-      }
-      const metric = make(`crypto_edge_plugin_${plugin.replaceAll("-", "_")}_${name}`);
-      made.set(name, metric);
-      return metric;
-    };
-    const registers = [this.#registry];
-    return {
-      counter(name, help) {
-        const counter = once(Counter, name, (fullName) => new Counter({ name: fullName, help, registers }));
-        return { add: (amount = 1) => amount >= 0 && counter.inc(amount) };
-      },
-      gauge(name, help) {
-        const gauge = once(Gauge, name, (fullName) => new Gauge({ name: fullName, help, registers }));
-        return { set: (value) => gauge.set(value) };
-      },
-      histogram(name, help, buckets) {
-        const histogram = once(
-          Histogram,
-          name,
-          (fullName) =>
-            new Histogram({
-              name: fullName,
-              help,
-              registers,
-              ...(buckets === undefined ? undefined : { buckets: [...buckets] }),
-            }),
-        );
-        return { observe: (value) => histogram.observe(value) };
-      },
-    };
+    return createPluginMetrics(plugin, (definition) => this.add(definition));
   }
+}
+
+function family(definition: MetricDefinition): string {
+  const { name, help, type } = definition;
+  const lines = [`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`, `# TYPE ${name} ${type}`];
+  for (const { metricName = name, labels = {}, value } of definition.read()) {
+    lines.push(`${metricName}${labelsOf(labels)} ${numberOf(value)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function labelsOf(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}="${value.replace(/[\\"\n]/g, escaped)}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+function escaped(character: string): string {
+  return character === "\n" ? "\\n" : `\\${character}`;
+}
+
+function numberOf(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return "+Inf";
+  return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 }
 
 /** docs/metrics.md, from the registry itself. */

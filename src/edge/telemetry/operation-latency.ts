@@ -4,9 +4,11 @@
  */
 import { OPERATION_NAMES, type OperationName, OUTCOMES, type Outcome } from "../operations/recorder.ts";
 import type { MetricDefinition, Sample } from "./metrics.ts";
+import { histogramSamples } from "./plugin-metrics.ts";
 
 /** Upper bounds, in milliseconds. */
 export const BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+const BUCKETS_SECONDS = BUCKETS_MS.map((ms) => ms / 1000);
 
 /** Of one door, operation and outcome: the buckets, one for what is longer, the sum in milliseconds, and the keys. */
 const CELLS = BUCKETS_MS.length + 3;
@@ -84,20 +86,9 @@ export class OperationLatency {
   #readDurations(name: string): Sample[] {
     const samples: Sample[] = [];
     this.#each((labels, cells, base) => {
-      let cumulative = 0;
-      const buckets: Sample[] = [];
-      for (let bucket = 0; bucket <= BUCKETS_MS.length; bucket++) {
-        cumulative += cells[base + bucket]!;
-        const bound = BUCKETS_MS[bucket];
-        const le = bound === undefined ? "+Inf" : String(bound / 1000);
-        buckets.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulative });
-      }
-      if (cumulative === 0) return;
-      samples.push(
-        ...buckets,
-        { metricName: `${name}_sum`, labels, value: cells[base + SUM]! / 1000 },
-        { metricName: `${name}_count`, labels, value: cumulative },
-      );
+      const counts = cells.subarray(base, base + SUM);
+      if (counts.every((count) => count === 0)) return;
+      samples.push(...histogramSamples(name, BUCKETS_SECONDS, counts, cells[base + SUM]! / 1000, labels));
     });
     return samples;
   }

@@ -1,14 +1,13 @@
 /** Puts the usage recorder together from the configuration. */
 import type { Clock } from "../../base/time/clock.ts";
 import type { Configuration } from "../config/schema.ts";
-import { AuditFile } from "./audit-file.ts";
-import { lockAuditFile } from "./audit-lock.ts";
+import type { AuditFile } from "./audit-file.ts";
 import { AuditLog, AuditStdout, type LineSink } from "./audit-log.ts";
 import type { AuditSink } from "./audit-sink.ts";
 import { SinkSender } from "./sink-sender.ts";
 import { Usage } from "./usage.ts";
 import { UsageCounters } from "./usage-counters.ts";
-import { lineSink, type SendUsage, UsageShipper } from "./usage-shipper.ts";
+import type { SendUsage } from "./usage-shipper.ts";
 
 export interface OpenUsageOptions {
   readonly configuration: Pick<Configuration, "edge" | "usage" | "audit">;
@@ -28,9 +27,12 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
   const { edge, usage, audit } = configuration;
   const file = audit.file && (await openAuditFile(audit.file, clock, warn));
   const counters = new UsageCounters({ maxRows: usage.max_rows, maxPrincipals: MOST_PRINCIPALS });
+  // What a configuration does not use is not loaded.
+  const shipping = send && (await import("./usage-shipper.ts"));
   const shipper =
     send &&
-    new UsageShipper({
+    shipping &&
+    new shipping.UsageShipper({
       clock,
       counters,
       send,
@@ -43,7 +45,7 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
   const lineSinks: LineSink[] = [];
   if (file !== undefined) lineSinks.push(file);
   if (audit.stdout) lineSinks.push(new AuditStdout(warn));
-  if (shipper !== undefined) lineSinks.push(lineSink(shipper));
+  if (shipper !== undefined && shipping !== undefined) lineSinks.push(shipping.lineSink(shipper));
   const auditLog =
     lineSinks.length === 0
       ? undefined
@@ -83,6 +85,7 @@ async function openAuditFile(
   clock: Clock,
   warn: (message: string) => void,
 ): Promise<AuditFile> {
+  const [{ AuditFile }, { lockAuditFile }] = await Promise.all([import("./audit-file.ts"), import("./audit-lock.ts")]);
   const lock = await lockAuditFile(path, warn);
   try {
     return new AuditFile({ path, clock, maxBytes: max_size, keepFiles: keep_files, fsync, lock, warn });

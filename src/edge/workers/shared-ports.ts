@@ -1,5 +1,4 @@
 /** What must hold before several processes listen on one port. */
-import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { messageOf } from "../../base/errors.ts";
 import type { Configuration } from "../config/schema.ts";
@@ -27,7 +26,8 @@ export async function checkPortsFree({ listeners, metrics }: Configuration): Pro
   }
 }
 
-function checkFree(host: string, port: number): Promise<void> {
+async function checkFree(host: string, port: number): Promise<void> {
+  const { createServer } = await import("node:net");
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", (error: NodeJS.ErrnoException) => {

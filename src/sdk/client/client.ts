@@ -1,27 +1,44 @@
 /**
- * The TypeScript client: a typed call for each operation, errors with the edge's own codes. Needs only `fetch`.
+ * The TypeScript client: a typed call for each operation of an edge, on Node, Bun, Deno, and runtimes that have only `fetch`.
+ * docs/client.md is its guide.
  *
  * @example
- * const edge = createClient({ url: "http://127.0.0.1:7402" });
+ * ```ts
+ * const edge = createClient({ url: "unix:/run/crypto-edge/billing.sock" });
  * const { wrapped, plaintext } = await edge.createKey({ tenant: "tenant-a", service: "billing", plaintext: true });
  * // encrypt the record with `plaintext`, wipe it, store `wrapped` beside the record; later:
  * const key = await edge.decryptKey({ wrapped });
+ * ```
  */
 import { fromBase64url, toBase64url } from "../../base/base64url.ts";
-import { messageOf } from "../../base/errors.ts";
 import type { EncryptionContext } from "../../edge/cipher/context.ts";
-import type { Created, CreatedBatch, Decrypted, DecryptedBatch, Rewrapped } from "../../edge/doors/native/schemas.ts";
-import { CryptoEdgeError } from "./edge-error.ts";
+import { BATCH_MAX, readCreateBatch, readDecryptBatch, writeCreateBatch, writeDecryptBatch } from "./batch-bytes.ts";
+import { Caller, type CallHistogram, type CallOptions } from "./caller.ts";
+import { CryptoEdgeError, errorFromAnswer } from "./edge-error.ts";
+import { FetchTransport } from "./fetch-transport.ts";
+import { hasNodeHttp, NodeTransport } from "./node-transport.ts";
+import type { RetryOptions } from "./retry.ts";
+import { type RevocationListener, type RevocationWatch, watchRevocations } from "./revocations.ts";
+import { type ClientTls, readAddress, type Transport } from "./transport.ts";
+import { parseWrapped } from "./wrapped.ts";
 
 export interface ClientOptions {
-  /** `http://127.0.0.1:7402`, `https://…`, or `unix:/run/crypto-edge/billing.sock` (Bun only). */
+  /** `unix:/run/crypto-edge/billing.sock`, `https://…`, or on this machine `http://127.0.0.1:7402`. */
   readonly url: string;
-  /** Milliseconds that one call may take; 10,000 unless given. */
+  /** Milliseconds that one call may take, with all its retries; 10,000 unless given. */
   readonly timeoutMs?: number;
-  /** Sent as `Authorization: Bearer …`, for listeners that take tokens. */
-  readonly token?: string;
-  /** Passed on to `fetch`: on Bun `{ tls: { cert, key, ca } }` for a client certificate. */
-  readonly fetchOptions?: Readonly<Record<string, unknown>>;
+  /** Sent as `Authorization: Bearer …`, for listeners that take tokens. A function is asked for each call. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** For `https://`: client certificate, its key, the edge's CA. A function is asked again each minute, so that renewed files are taken. */
+  readonly tls?: ClientTls | (() => ClientTls);
+  /** Connections at once, each kept for later calls; 16 unless given. */
+  readonly connections?: number;
+  /** Calls whose errors pass by themselves are sent again; `{ attempts: 1 }` for never. */
+  readonly retry?: RetryOptions;
+  /** Is told how long each call took, and how it ended: a `prom-client` Histogram with the labels `operation` and `code` fits. */
+  readonly histogram?: CallHistogram;
+  /** Used instead of `node:http`; for runtimes that lack it, their own is taken by itself. */
+  readonly fetch?: typeof fetch;
 }
 
 export interface CreateKeyOptions {
@@ -38,6 +55,16 @@ export interface CreateKeyOptions {
 export interface WrappedKeyOptions {
   /** As it was returned. */
   readonly wrapped: Uint8Array;
+  /** That of the creation, equal. */
+  readonly context?: EncryptionContext;
+}
+
+export interface EncryptValueOptions {
+  readonly tenant: string;
+  /** `default` unless given. */
+  readonly service?: string;
+  /** 1 to 65,536 bytes. */
+  readonly value: Uint8Array;
   readonly context?: EncryptionContext;
 }
 
@@ -47,6 +74,8 @@ export interface ClientCreatedKey {
   readonly version: number;
   /** The data key, if asked for; yours to wipe. */
   readonly plaintext: Uint8Array | undefined;
+  /** How long the data key may be kept, in seconds: 0 (or undefined, where the edge said nothing) for not at all. */
+  readonly cacheSeconds?: number | undefined;
 }
 
 export interface ClientOpenedKey {
@@ -55,121 +84,269 @@ export interface ClientOpenedKey {
   readonly tenant: string;
   readonly service: string;
   readonly version: number;
+  /** As of a created key. */
+  readonly cacheSeconds?: number | undefined;
+}
+
+export interface ClientRewrappedKey {
+  readonly wrapped: Uint8Array;
+  /** The active version, under which it is wrapped now. */
+  readonly version: number;
+  /** Whether it was under that version already: then the old one can stay. */
+  readonly wasActive: boolean;
+}
+
+export interface ClientOpenedValue {
+  readonly value: Uint8Array;
+  readonly tenant: string;
+  readonly service: string;
+  readonly version: number;
 }
 
 /**
- * Every call throws {CryptoEdgeError} with the edge's code, or `lease_unavailable` when no edge answers. No call is repeated
- * here: `mayPass` tells when that can help, and how long to go on is the caller's to say.
+ * Calls throw {CryptoEdgeError} with the edge's code, or `lease_unavailable` when no edge answers in time, and the signal's reason when
+ * they are aborted. Asking again does no harm, since an edge stores nothing.
  */
 export interface Client {
-  createKey(options: CreateKeyOptions): Promise<ClientCreatedKey>;
-  createKeys(options: CreateKeyOptions, count: number): Promise<ClientCreatedKey[]>;
-  decryptKey(options: WrappedKeyOptions): Promise<ClientOpenedKey>;
-  /** A key or its own error for each, in the order asked. */
-  decryptKeys(items: readonly WrappedKeyOptions[]): Promise<(ClientOpenedKey | CryptoEdgeError)[]>;
-  rewrapKey(options: WrappedKeyOptions): Promise<{ wrapped: Uint8Array; version: number }>;
+  createKey(options: CreateKeyOptions, call?: CallOptions): Promise<ClientCreatedKey>;
+  /** Any number: it is split into requests of 10,000. */
+  createKeys(options: CreateKeyOptions, count: number, call?: CallOptions): Promise<ClientCreatedKey[]>;
+  decryptKey(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientOpenedKey>;
+  /** A key or its own error for each, in the order asked; any number. */
+  decryptKeys(items: readonly WrappedKeyOptions[], call?: CallOptions): Promise<(ClientOpenedKey | CryptoEdgeError)[]>;
+  /** Wraps the same data key (or value) under the active version; it is not shown. */
+  rewrapKey(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientRewrappedKey>;
+  rewrapKeys(
+    items: readonly WrappedKeyOptions[],
+    call?: CallOptions,
+  ): Promise<(ClientRewrappedKey | CryptoEdgeError)[]>;
+  /** Encrypts a small value by the edge itself: for what has no place for a data key. */
+  encryptValue(options: EncryptValueOptions, call?: CallOptions): Promise<{ wrapped: Uint8Array; version: number }>;
+  decryptValue(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientOpenedValue>;
+  /**
+   * Hears of revocations that concern this caller, until closed; for whoever keeps data keys. It begins with what is revoked
+   * already, connects again by itself, and does not keep the process alive.
+   */
+  watchRevocations(listener: RevocationListener): RevocationWatch;
+  /** Ends the connections that are kept. */
+  close(): void;
 }
 
-export function createClient(options: ClientOptions): Client {
-  const socket = options.url.startsWith("unix:") ? options.url.slice(5) : undefined;
-  const base = socket === undefined ? options.url.replace(/\/$/, "") : "http://localhost";
+/** Bytes of one request, well below the edge's `limits.max_body` (16 MiB unless configured). */
+const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
 
-  async function call<Answer, Result>(
-    operation: string,
-    body: unknown,
-    read: (answer: Answer) => Result,
-  ): Promise<Result> {
-    let response: Response;
-    let answer: unknown;
-    try {
-      response = await fetch(`${base}/v1/keys/${operation}`, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
-        },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(options.timeoutMs ?? 10_000),
-        ...options.fetchOptions,
-        ...(socket === undefined ? {} : { unix: socket }),
-      });
-      answer = parseJson(await response.text());
-    } catch (cause) {
-      throw new CryptoEdgeError(
-        "lease_unavailable",
-        `No edge answers at ${options.url}: ${messageOf(cause)}. Start one, or give its address.`,
-        { cause },
-      );
-    }
-    if (!response.ok) throw errorFrom(answer, response.headers.get("retry-after"), response.status);
-    try {
-      return read(answer as Answer);
-    } catch {
-      throw new CryptoEdgeError("unexpected_answer", `What answers at ${options.url} is no edge. Check the address.`, {
-        status: response.status,
-      });
-    }
-  }
+/**
+ * A client of one edge. Make one and keep it: it keeps connections.
+ *
+ * @throws {TypeError} for an address that no edge can have, or that this runtime can't reach.
+ */
+export function createClient(options: ClientOptions): Client {
+  const transport = createTransport(options);
+  const caller = new Caller(transport, options);
 
   return {
-    createKey: (create) => call("create", create, readCreated),
-    createKeys: (create, count) =>
-      call("create-batch", { ...create, count }, ({ keys }: CreatedBatch) => keys.map(readCreated)),
-    decryptKey: (item) => call("decrypt", wrappedBody(item), readOpened),
-    decryptKeys: (items) =>
-      call("decrypt-batch", { items: items.map(wrappedBody) }, ({ results }: DecryptedBatch) =>
-        results.map((result) => ("error" in result ? errorFrom(result.error, null) : readOpened(result))),
+    async createKey(create, call) {
+      const { wrapped, version, plaintext, cacheSeconds } = await caller.json(
+        "create",
+        "/v1/keys/create",
+        create,
+        readCreated,
+        call,
+      );
+      return { wrapped, version, plaintext, cacheSeconds };
+    },
+    async createKeys(create, count, call) {
+      if (!Number.isSafeInteger(count) || count < 1)
+        throw new CryptoEdgeError("invalid_request", "The count of keys is a whole number from 1.");
+      const { tenant, service = "default", length = 32, plaintext = false, context } = create;
+      const batch = { tenant, service, length, plaintext, context };
+      const keys: ClientCreatedKey[] = [];
+      while (keys.length < count) {
+        const body = writeCreateBatch(batch, Math.min(count - keys.length, BATCH_MAX));
+        const made = await caller.bytes(
+          "create-batch",
+          "/v1/keys/create-batch",
+          body,
+          (answer, cacheSeconds) =>
+            readCreateBatch(answer, plaintext ? length : 0).map((key) => ({ ...key, cacheSeconds })),
+          call,
+        );
+        for (const key of made) keys.push(key);
+      }
+      return keys;
+    },
+    decryptKey: (item, call) => caller.json("decrypt", "/v1/keys/decrypt", wrappedBody(item), readOpened, call),
+    async decryptKeys(items, call) {
+      // An item that is no wrapped key at all is its own error, and is not sent.
+      const results: (ClientOpenedKey | CryptoEdgeError)[] = items.map(({ wrapped }) => malformed(wrapped)!);
+      const sent = items.flatMap((item, index) => (results[index] === undefined ? [{ item, index }] : []));
+      const opened = await inBatches(
+        sent,
+        ({ item }) => item.wrapped.length + 4,
+        (slice) => {
+          const batch = slice.map(({ item }) => item);
+          return caller.bytes(
+            "decrypt-batch",
+            "/v1/keys/decrypt-batch",
+            writeDecryptBatch(batch),
+            (answer, cacheSeconds) =>
+              readDecryptBatch(answer, batch).map((result) =>
+                result instanceof CryptoEdgeError ? result : { ...result, cacheSeconds },
+              ),
+            call,
+          );
+        },
+      );
+      for (const [place, { index }] of sent.entries()) results[index] = opened[place]!;
+      return results;
+    },
+    rewrapKey: (item, call) =>
+      caller.json(
+        "rewrap",
+        "/v1/keys/rewrap",
+        wrappedBody(item),
+        (answer: RewrappedAnswer) => readRewrapped(item, answer),
+        call,
       ),
-    rewrapKey: (item) =>
-      call("rewrap", wrappedBody(item), ({ wrapped, version }: Rewrapped) => ({ wrapped: bytesOf(wrapped), version })),
+    rewrapKeys: (items, call) =>
+      inBatches(
+        items,
+        ({ wrapped }) => wrapped.length * 1.4 + 64,
+        (slice) =>
+          caller.json(
+            "rewrap-batch",
+            "/v1/keys/rewrap-batch",
+            { items: slice.map(wrappedBody) },
+            ({ results }: BatchAnswer<RewrappedAnswer>) => {
+              if (results.length !== slice.length) throw new RangeError("another number of answers");
+              return results.map((result, index) =>
+                "error" in result ? errorFromAnswer(result.error) : readRewrapped(slice[index]!, result),
+              );
+            },
+            call,
+          ),
+      ),
+    encryptValue: ({ value, ...rest }, call) =>
+      caller.json(
+        "encrypt",
+        "/v1/values/encrypt",
+        { ...rest, value: toBase64url(value) },
+        ({ wrapped, version }: RewrappedAnswer) => ({ wrapped: bytesOf(wrapped), version }),
+        call,
+      ),
+    decryptValue: (item, call) =>
+      caller.json(
+        "decrypt-value",
+        "/v1/values/decrypt",
+        wrappedBody(item),
+        ({ value, tenant, service, version }: OpenedValueAnswer) => ({
+          value: bytesOf(value),
+          tenant,
+          service,
+          version,
+        }),
+        call,
+      ),
+    watchRevocations: (listener) => watchRevocations(transport, () => caller.authorization(), listener),
+    close: () => transport.close(),
   };
+}
+
+function createTransport(options: ClientOptions): Transport {
+  const address = readAddress(options.url);
+  if (options.fetch === undefined && hasNodeHttp()) {
+    return new NodeTransport({ address, tls: options.tls, connections: options.connections ?? 16 });
+  }
+  if (options.tls !== undefined)
+    throw new TypeError("This runtime's fetch takes no client certificates: use a token instead.");
+  return new FetchTransport(address, options.fetch ?? fetch);
+}
+
+interface CreatedAnswer {
+  readonly wrapped: string;
+  readonly version: number;
+  readonly plaintext?: string;
+  readonly cache_seconds?: number;
+}
+
+interface OpenedAnswer {
+  readonly plaintext: string;
+  readonly tenant: string;
+  readonly service: string;
+  readonly version: number;
+  readonly cache_seconds?: number;
+}
+
+interface OpenedValueAnswer extends Omit<OpenedAnswer, "plaintext"> {
+  readonly value: string;
+}
+
+interface RewrappedAnswer {
+  readonly wrapped: string;
+  readonly version: number;
+}
+
+interface BatchAnswer<Answer extends object> {
+  readonly results: readonly (Answer | { readonly error: unknown })[];
+}
+
+/**
+ * Sends what fits into one request at a time; a request that the edge finds too large is halved.
+ *
+ * @throws what `send` does, for the first request that fails as a whole
+ */
+async function inBatches<Item, Result>(
+  items: readonly Item[],
+  bytesOf: (item: Item) => number,
+  send: (slice: readonly Item[]) => Promise<Result[]>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  let most = BATCH_MAX;
+  for (let start = 0; start < items.length; ) {
+    let end = start;
+    for (let bytes = 0; end < items.length && end - start < most; end++) {
+      bytes += bytesOf(items[end]!);
+      if (bytes > REQUEST_BYTES_MAX && end > start) break;
+    }
+    try {
+      for (const result of await send(items.slice(start, end))) results.push(result);
+      start = end;
+    } catch (error) {
+      if (!(error instanceof CryptoEdgeError) || error.code !== "too_large" || end - start < 2) throw error;
+      most = Math.ceil((end - start) / 2);
+    }
+  }
+  return results;
+}
+
+function malformed(wrapped: Uint8Array): CryptoEdgeError | undefined {
+  try {
+    parseWrapped(wrapped);
+    return undefined;
+  } catch (error) {
+    return error as CryptoEdgeError;
+  }
 }
 
 function wrappedBody({ wrapped, context }: WrappedKeyOptions): object {
   return { wrapped: toBase64url(wrapped), ...(context === undefined ? {} : { context }) };
 }
 
-function readCreated({ wrapped, version, plaintext }: Created): ClientCreatedKey {
-  return { wrapped: bytesOf(wrapped), version, plaintext: plaintext === undefined ? undefined : bytesOf(plaintext) };
+function readCreated({ wrapped, version, plaintext, cache_seconds }: CreatedAnswer): ClientCreatedKey {
+  const key = plaintext === undefined ? undefined : bytesOf(plaintext);
+  return { wrapped: bytesOf(wrapped), version, plaintext: key, cacheSeconds: cache_seconds };
 }
 
-function readOpened({ plaintext, tenant, service, version }: Decrypted): ClientOpenedKey {
-  return { plaintext: bytesOf(plaintext), tenant, service, version };
+function readOpened({ plaintext, tenant, service, version, cache_seconds }: OpenedAnswer): ClientOpenedKey {
+  return { plaintext: bytesOf(plaintext), tenant, service, version, cacheSeconds: cache_seconds };
+}
+
+function readRewrapped(item: WrappedKeyOptions, { wrapped, version }: RewrappedAnswer): ClientRewrappedKey {
+  return { wrapped: bytesOf(wrapped), version, wasActive: parseWrapped(item.wrapped).version === version };
 }
 
 function bytesOf(text: string): Uint8Array {
   const bytes = fromBase64url(text);
   if (bytes === undefined) throw new TypeError("This is not base64url.");
   return bytes;
-}
-
-/** A server refuses some requests before the edge sees them, and then explains nothing: undefined. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What a proxy, or the runtime below the edge, answers without an explanation. */
-const UNEXPLAINED: Readonly<Record<number, string>> = {
-  413: "too_large",
-  429: "rate_limited",
-  502: "lease_unavailable",
-  503: "lease_unavailable",
-  504: "lease_unavailable",
-};
-
-function errorFrom(answer: unknown, retryAfter: string | null, answered?: number): CryptoEdgeError {
-  const told = (answer ?? {}) as { code?: unknown; detail?: unknown; status?: unknown };
-  const status = answered ?? (typeof told.status === "number" ? told.status : undefined);
-  const code = typeof told.code === "string" ? told.code : (UNEXPLAINED[status ?? 0] ?? "unexpected_answer");
-  const sentence =
-    typeof told.detail === "string" ? told.detail : `An answer with the status ${status} that explains nothing.`;
-  const retryAfterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
-  return new CryptoEdgeError(code, sentence, {
-    status,
-    retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : undefined,
-  });
 }

@@ -1,8 +1,8 @@
-import type { ErrorCode } from "../../base/errors.ts";
+import { CryptoEdgeError as BaseError, type ErrorCode } from "../../base/errors.ts";
 
 /**
  * The codes of docs/errors.md, and whatever a newer edge tells. Of the client itself: `lease_unavailable` where no edge
- * answers, `unexpected_answer` where what answers is no edge.
+ * answers, `unexpected_answer` where what answers is no edge, `invalid_request` for what it would not send.
  */
 export type EdgeErrorCode =
   | ErrorCode
@@ -17,16 +17,25 @@ export type EdgeErrorCode =
 /** What passes by itself. Any other answer stays the same until something else is changed. */
 const PASSING: ReadonlySet<string> = new Set(["lease_unavailable", "rate_limited", "overloaded"]);
 
+export interface EdgeErrorOptions {
+  readonly status?: number | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly requestId?: string | undefined;
+  readonly cause?: unknown;
+}
+
 /**
  * Every failure of a call: the edge's own code and sentence.
  *
  * @example
+ * ```ts
  * try {
  *   await edge.decryptKey({ wrapped });
  * } catch (error) {
  *   if (error instanceof CryptoEdgeError && error.code === "key_revoked") discard();
  *   else throw error;
  * }
+ * ```
  */
 export class CryptoEdgeError extends Error {
   override readonly name: string = "CryptoEdgeError";
@@ -35,16 +44,15 @@ export class CryptoEdgeError extends Error {
   readonly status: number | undefined;
   /** When asking again can help: after this many milliseconds, if the edge said. */
   readonly retryAfterMs: number | undefined;
+  /** What the edge's log and audit name the request by, if it answered. */
+  readonly requestId: string | undefined;
 
-  constructor(
-    code: EdgeErrorCode,
-    message: string,
-    options: { status?: number | undefined; retryAfterMs?: number | undefined; cause?: unknown } = {},
-  ) {
+  constructor(code: EdgeErrorCode, message: string, options: EdgeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = options.status;
     this.retryAfterMs = options.retryAfterMs;
+    this.requestId = options.requestId;
   }
 
   /**
@@ -54,4 +62,46 @@ export class CryptoEdgeError extends Error {
   get mayPass(): boolean {
     return PASSING.has(this.code);
   }
+}
+
+/** Runs what the edge and its clients share (blobs, contexts), whose errors are the edge's own class. */
+export function withClientErrors<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof BaseError) throw new CryptoEdgeError(error.code, error.message, { status: error.status });
+    throw error;
+  }
+}
+
+/** What a proxy, or the runtime below the edge, answers without an explanation. */
+const UNEXPLAINED: Readonly<Record<number, string>> = {
+  413: "too_large",
+  429: "rate_limited",
+  502: "lease_unavailable",
+  503: "lease_unavailable",
+  504: "lease_unavailable",
+};
+
+/** The error that a refusal tells: a problem detail, or at least a status. */
+export function errorFromAnswer(
+  problem: unknown,
+  head: { status?: number; retryAfter?: string | undefined; requestId?: string | undefined } = {},
+): CryptoEdgeError {
+  const told = (problem ?? {}) as { code?: unknown; detail?: unknown; status?: unknown; request_id?: unknown };
+  const status = head.status ?? (typeof told.status === "number" ? told.status : undefined);
+  const code = typeof told.code === "string" ? told.code : (UNEXPLAINED[status ?? 0] ?? "unexpected_answer");
+  const sentence =
+    typeof told.detail === "string" ? told.detail : `An answer with the status ${status} that explains nothing.`;
+  return new CryptoEdgeError(code, sentence, {
+    status,
+    retryAfterMs: retryAfterMs(head.retryAfter),
+    requestId: typeof told.request_id === "string" ? told.request_id : head.requestId,
+  });
+}
+
+/** `Retry-After` in seconds; edges send no dates. */
+function retryAfterMs(header: string | undefined): number | undefined {
+  if (header === undefined || !/^\d{1,6}$/.test(header.trim())) return undefined;
+  return Number(header) * 1000;
 }

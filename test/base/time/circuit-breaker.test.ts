@@ -69,6 +69,14 @@ describe("a circuit", () => {
     expect(circuit.state).toBe("half_open");
   });
 
+  test("stays open for as long as the other side wishes, if that is longer", () => {
+    const { circuit, changes } = world(1);
+    circuit.failed(circuit.period, 0, "busy", 7_000);
+    circuit.tryAgain(7_000);
+    circuit.failed(circuit.period, 7_000, "busy", 1);
+    expect(changes).toEqual(["open 7000 busy", "half_open 0 one call tries it", "open 200 busy"]);
+  });
+
   test("can be opened for a time that the other side asked for", () => {
     const { circuit, changes } = world(5);
     circuit.open(0, "asked to wait", 7_000);

@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import type { CircuitState } from "../../../src/base/time/circuit-breaker.ts";
 import { LeaseClock } from "../../../src/edge/cache/lease-clock.ts";
-import {
-  type CircuitState,
-  DEFAULT_CALL_LIMITS,
-  NotAsked,
-  type SourceCallLimits,
-  SourceCalls,
-} from "../../../src/edge/cache/source-calls.ts";
+import { SourceNotCalled } from "../../../src/edge/cache/source-call.ts";
+import { DEFAULT_CALL_LIMITS, type SourceCallLimits, SourceCalls } from "../../../src/edge/cache/source-calls.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 import { AskedSource, codeOf } from "./world.ts";
 
@@ -30,13 +26,13 @@ function start(limits: Partial<SourceCallLimits> = {}, random: () => number = ()
       await ask().answer;
       return "answered";
     } catch (error) {
-      return error instanceof NotAsked ? error.reason : "failed";
+      return error instanceof SourceNotCalled ? error.code : "failed";
     }
   };
   return { clock, source, states, calls, ask, outcome };
 }
 
-const waitOf = (error: unknown): number => (error as NotAsked).retryAfterMs;
+const waitOf = (error: unknown): number => (error as SourceNotCalled).retryAfterMs;
 
 describe("calls in flight", () => {
   test("are bounded, the bound growing with success and halving with failure", async () => {

@@ -396,15 +396,6 @@ describe("revocation", () => {
     world.gate.open = true;
     expect(isHit(active(world))).toBe(true);
   });
-
-  test("knows where the stream of events must resume", async () => {
-    const world = await holding({ revocationSeq: 9 });
-    const other = world.cache.active("tenant-a", "mail");
-    await world.source.questions[1]!.grant({ revocationSeq: 4 });
-    await other;
-    expect(world.cache.lowestRevocationSeq("log-1")).toBe(4);
-    expect(world.cache.lowestRevocationSeq("log-2")).toBeUndefined();
-  });
 });
 
 describe("made-up names", () => {
@@ -431,7 +422,7 @@ describe("made-up names", () => {
   });
 
   test("reach the source no faster than a limit, and take no memory without bound", async () => {
-    const world = createWorld({ tuning: { maxRefusals: 50 }, calls: { fruitlessBurst: 40, fruitlessPerSecond: 10 } });
+    const world = createWorld({ tuning: { maxRefusals: 50 }, calls: { missBudget: { perSecond: 10, burst: 40 } } });
     world.source.answer = (question) => question.fail("key_not_found");
     const codes = new Map<string, number>();
     for (let second = 0; second < 10; second++) {

@@ -5,7 +5,6 @@ import {
   type TtlLeaseCache,
   type TtlLeaseCacheOptions,
 } from "../../../src/edge/cache/ttl-lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import type { Cipher } from "../../../src/edge/cipher/cipher.ts";
 import { type KeyMemory, KeyMemoryError, type KeySlot } from "../../../src/edge/key-memory/key-memory.ts";
 import {
@@ -16,6 +15,7 @@ import {
   type LeaseGrant,
   type LeaseRequest,
 } from "../../../src/edge/key-source/key-source.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 /** A question that the source has been asked and that the test answers. */
@@ -128,15 +128,24 @@ export class TestGate implements LeaseGate {
 
 /** A cipher whose sessions tell whether they were wiped. */
 export class CountedCipher implements Cipher {
-  readonly name = "test";
   readonly sessions: { wiped: boolean }[] = [];
-  readonly #cipher = createAesGcmCipher();
+  readonly #cipher = nodeCipher();
+  readonly description = this.#cipher.description;
+
+  renew(): void {
+    this.#cipher.renew();
+  }
+
+  close(): void {
+    this.#cipher.close();
+  }
 
   begin(...parameters: Parameters<Cipher["begin"]>) {
     const session = this.#cipher.begin(...parameters);
     const state = { wiped: false };
     this.sessions.push(state);
     return {
+      createKey: session.createKey.bind(session),
       wrap: session.wrap.bind(session),
       unwrap: session.unwrap.bind(session),
       wipe(): void {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
-import { parseBlob, type ServiceKeyIdentity, type WrappedKey } from "../../../src/edge/cipher/blob.ts";
+import { type ParsedBlob, parseBlob, type ServiceKeyIdentity } from "../../../src/edge/cipher/blob.ts";
 import { decodeContext, encodeContext } from "../../../src/edge/cipher/context.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 
 const alphanumeric = [..."ABCXYZabcxyz0189"];
 const name = fc
@@ -43,7 +43,7 @@ describe("the blob", () => {
   test("opens to the data key that went in, whatever the names, the version, the key and the context", () => {
     fc.assert(
       fc.property(identity, bytes(32), dataKey, context, (of, serviceKey, secret, given) => {
-        const cipher = createAesGcmCipher();
+        const cipher = nodeCipher();
         const encoded = encodeContext(given);
         const blob = cipher.begin(of, reader(serviceKey)).wrap(secret, encoded);
         const wrapped = parseBlob(blob);
@@ -55,7 +55,7 @@ describe("the blob", () => {
 
   test("fails with any one bit of it changed", () => {
     const serviceKey = new Uint8Array(32).fill(7);
-    const cipher = createAesGcmCipher();
+    const cipher = nodeCipher();
     const of = { tenant: "tenant-a", service: "billing", version: 3 };
     const writer = cipher.begin(of, reader(serviceKey));
     const blob = writer.wrap(new Uint8Array(32).fill(9), encodeContext({ a: "b" }));
@@ -80,7 +80,7 @@ describe("the blob", () => {
         const encoded = encodeContext(given);
         fc.pre(encoded.length > 0);
         const serviceKey = new Uint8Array(32).fill(7);
-        const session = createAesGcmCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(serviceKey));
+        const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(serviceKey));
         const wrapped = parseBlob(session.wrap(new Uint8Array(16), encoded));
         const changed = encoded.slice();
         const bit = at % (changed.length * 8);
@@ -104,7 +104,7 @@ describe("the parser", () => {
   });
 
   test("throws invalid_blob and nothing else for blobs that were cut, grown, or changed", () => {
-    const blob = createAesGcmCipher()
+    const blob = nodeCipher()
       .begin({ tenant: "tenant-a", service: "billing", version: 3 }, reader(new Uint8Array(32)))
       .wrap(new Uint8Array(32), new Uint8Array(0));
     const mutation = fc.record({ at: fc.nat(blob.length - 1), byte: fc.nat(255) });
@@ -126,7 +126,7 @@ describe("the parser", () => {
   test("reads a blob in one way only: what it read makes the same identity bytes again", () => {
     fc.assert(
       fc.property(identity, (of) => {
-        const blob = createAesGcmCipher()
+        const blob = nodeCipher()
           .begin(of, reader(new Uint8Array(32)))
           .wrap(new Uint8Array(16), new Uint8Array(0));
         const wrapped = parseBlob(blob);
@@ -163,7 +163,7 @@ describe("the context's encoding", () => {
 
 describe("a wrapping session", () => {
   test("draws a new salt when one has served its number of blobs, and opens them all", () => {
-    const session = createAesGcmCipher({ blobsPerSalt: 3 }).begin(
+    const session = nodeCipher({ blobsPerSalt: 3 }).begin(
       { tenant: "a", service: "b", version: 1 },
       reader(new Uint8Array(32)),
     );
@@ -178,7 +178,7 @@ describe("a wrapping session", () => {
   });
 
   test("never uses a nonce twice", () => {
-    const session = createAesGcmCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
+    const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
     const nonces = Array.from({ length: 5_000 }, () => {
       const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
       return Buffer.from(blob.bytes.subarray(blob.nonceOffset, blob.commitmentOffset)).toString("hex");
@@ -189,9 +189,9 @@ describe("a wrapping session", () => {
   test("keeps a bounded number of keys for opening, and still opens what fell out", () => {
     const serviceKey = reader(new Uint8Array(32).fill(3));
     const of = { tenant: "a", service: "b", version: 1 };
-    const writer = createAesGcmCipher({ blobsPerSalt: 1 }).begin(of, serviceKey);
+    const writer = nodeCipher({ blobsPerSalt: 1 }).begin(of, serviceKey);
     const blobs = Array.from({ length: 50 }, () => parseBlob(writer.wrap(new Uint8Array(16), new Uint8Array(0))));
-    const session = createAesGcmCipher({ openingKeysMax: 4 }).begin(of, serviceKey);
+    const session = nodeCipher({ readyKeysMax: 4 }).begin(of, serviceKey);
     for (const blob of [...blobs, ...blobs]) expect(session.unwrap(blob, new Uint8Array(0))).toHaveLength(16);
   });
 
@@ -206,9 +206,9 @@ describe("a wrapping session", () => {
           return read(serviceKey);
         },
       };
-      const session = createAesGcmCipher(blobsPerSalt === undefined ? {} : { blobsPerSalt }).begin(of, counting);
+      const session = nodeCipher(blobsPerSalt === undefined ? {} : { blobsPerSalt }).begin(of, counting);
       const wrap = () => parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
-      const unwrap = (blob: WrappedKey) => session.unwrap(blob, new Uint8Array(0));
+      const unwrap = (blob: ParsedBlob) => session.unwrap(blob, new Uint8Array(0));
       return { reads, wrap, unwrap };
     };
 
@@ -240,7 +240,7 @@ describe("a wrapping session", () => {
   });
 
   test("does nothing more once wiped", () => {
-    const session = createAesGcmCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
+    const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
     const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
     session.wipe();
     session.wipe();

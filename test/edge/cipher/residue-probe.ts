@@ -4,11 +4,11 @@
  */
 
 import { allocateSecret, wipe } from "../../../src/base/wipe.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { parseBlob } from "../../../src/edge/cipher/blob.ts";
 import { overwriteFreedKeys } from "../../../src/edge/cipher/freed-keys.ts";
 import type { KeyMemoryChoice } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 
 export const SESSIONS = 40;
 export const FREED_KEY = 1000;
@@ -53,7 +53,7 @@ function freeUnwiped(): ArrayBuffer[] {
 if (import.meta.main) {
   const [kind, stage, load] = process.argv.slice(2) as [KeyMemoryChoice, Stage, Load];
   const memory = await openKeyMemory({ choice: kind, expectedKeys: SESSIONS, warn: () => {} });
-  const cipher = createAesGcmCipher();
+  const cipher = nodeCipher();
   const others: unknown[] = [];
   const salts: string[] = [];
   const running = Array.from({ length: SESSIONS }, (_, number) => {

@@ -1,44 +1,56 @@
 import { describe, expect, test } from "bun:test";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
-import { parseBlob } from "../../../src/edge/cipher/blob.ts";
+import { parseBlob, type Suite } from "../../../src/edge/cipher/blob.ts";
 import { encodeContext } from "../../../src/edge/cipher/context.ts";
-import vectors from "../../vectors/blob-v1.json" with { type: "json" };
+import { nodeCipher } from "../../support/ciphers.ts";
+import dataKeys from "../../vectors/blob-v1.json" with { type: "json" };
+import values from "../../vectors/blob-v1-suite-2.json" with { type: "json" };
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"));
-const reader = (hex: string) => ({ use: <T>(read: (key: Uint8Array) => T): T => read(bytes(hex)) });
+const hex = (value: Uint8Array): string => Buffer.from(value).toString("hex");
+const reader = (key: string) => ({ use: <T>(read: (key: Uint8Array) => T): T => read(bytes(key)) });
+
+const OPEN = [
+  ...dataKeys.open.map((vector) => ({ ...vector, suite: 1 as Suite, plaintext: vector.l4 })),
+  ...values.open.map((vector) => ({ ...vector, suite: 2 as Suite, plaintext: vector.value })),
+];
+const REFUSE = [
+  ...dataKeys.refuse.map((vector) => ({ ...vector, accepted: 1 as Suite })),
+  ...values.refuse.map((vector) => ({ ...vector, accepted: 2 as Suite })),
+];
 
 describe("every vector that opens", () => {
-  for (const vector of vectors.open) {
-    const identity = { tenant: vector.tenant, service: vector.service, version: vector.version };
+  for (const vector of OPEN) {
+    const { name, suite, l3, plaintext, blob, tenant, service, version } = vector;
+    const identity = { tenant, service, version };
     const context = encodeContext(vector.context as Record<string, string>);
 
-    test(`opens: ${vector.name}`, () => {
-      const wrapped = parseBlob(bytes(vector.blob));
-      expect({ tenant: wrapped.tenant, service: wrapped.service, version: wrapped.version }).toEqual(identity);
-      const session = createAesGcmCipher().begin(identity, reader(vector.l3));
-      expect(Buffer.from(session.unwrap(wrapped, context)).toString("hex")).toBe(vector.l4);
+    test(`opens: suite ${suite}, ${name}`, () => {
+      const parsed = parseBlob(bytes(blob));
+      expect(parsed).toMatchObject({ ...identity, suite });
+      expect(hex(nodeCipher().begin(identity, reader(l3)).unwrap(parsed, context))).toBe(plaintext);
     });
 
-    test(`is made again, byte for byte, from its salt and nonce: ${vector.name}`, () => {
+    test(`is made again, byte for byte, from its salt and nonce: suite ${suite}, ${name}`, () => {
       const draws = [bytes(vector.salt), bytes(vector.nonce)];
-      const session = createAesGcmCipher({ fillRandom: (target) => target.set(draws.shift()!) }).begin(
-        identity,
-        reader(vector.l3),
-      );
-      expect(Buffer.from(session.wrap(bytes(vector.l4), context)).toString("hex")).toBe(vector.blob);
+      const cipher = nodeCipher({ fillRandom: (target) => target.set(draws.shift()!) });
+      expect(hex(cipher.begin(identity, reader(l3)).wrap(bytes(plaintext), context, suite))).toBe(blob);
+    });
+
+    test(`is refused by the operation for the other suite: suite ${suite}, ${name}`, () => {
+      expect(() => parseBlob(bytes(blob), suite === 1 ? 2 : 1)).toThrow(/operation for (keys|values)/);
     });
   }
 });
 
 describe("every vector that must not open", () => {
-  for (const vector of vectors.refuse) {
-    test(`is refused as ${vector.code}: ${vector.name}`, () => {
+  for (const vector of REFUSE) {
+    test(`is refused as ${vector.code}: suite ${vector.accepted}, ${vector.name}`, () => {
       let code: string | undefined;
       try {
-        const wrapped = parseBlob(bytes(vector.blob));
-        const session = createAesGcmCipher().begin(wrapped, reader(vector.l3));
-        session.unwrap(wrapped, encodeContext(vector.context as Record<string, string>));
+        const parsed = parseBlob(bytes(vector.blob));
+        const session = nodeCipher().begin(parsed, reader(vector.l3));
+        session.unwrap(parsed, encodeContext(vector.context as Record<string, string>));
       } catch (error) {
         if (!(error instanceof CryptoEdgeError)) throw error;
         code = error.code;

@@ -1,12 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
+import { SERVICE_KEY_BYTES } from "../../../src/base/service-key.ts";
 import { loadSystemCalls, type SystemCalls } from "../../../src/base/system/system-calls.ts";
-import {
-  KEY_BYTES,
-  type KeyMemory,
-  type KeyMemoryChoice,
-  type KeyMemoryKind,
-} from "../../../src/edge/key-memory/key-memory.ts";
+import type { KeyMemory, KeyMemoryChoice, KeyMemoryKind } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
 import { hasSecretMemory } from "../../support/secret-memory.ts";
 
@@ -23,7 +19,7 @@ async function open(choice: KeyMemoryChoice, expectedKeys = 1): Promise<KeyMemor
   return memory;
 }
 
-const key = (fill: number): Uint8Array => new Uint8Array(KEY_BYTES).fill(fill);
+const key = (fill: number): Uint8Array => new Uint8Array(SERVICE_KEY_BYTES).fill(fill);
 const copy = (view: Uint8Array): number[] => [...view];
 const kinds: KeyMemoryKind[] = hasSecretMemory ? ["secret", "locked", "heap"] : ["locked", "heap"];
 
@@ -68,7 +64,7 @@ describe.each(kinds)("key memory of kind %s", (kind) => {
   test("keeps 200,000 keys apart, and takes no more memory for the next 200,000", async () => {
     const memory = await open(kind, 1000);
     const round = (): number => {
-      const bytes = new Uint8Array(KEY_BYTES);
+      const bytes = new Uint8Array(SERVICE_KEY_BYTES);
       const number = new DataView(bytes.buffer);
       const slots = Array.from({ length: 200_000 }, (_, index) => {
         number.setUint32(0, index);
@@ -88,7 +84,7 @@ describe.each(kinds)("key memory of kind %s", (kind) => {
     const { mappedBytes } = memory.stats;
     expect(round()).toBe(0);
     expect(memory.stats).toMatchObject({ keys: 0, mappedBytes });
-    expect(mappedBytes).toBeLessThan(2 * 200_000 * KEY_BYTES);
+    expect(mappedBytes).toBeLessThan(2 * 200_000 * SERVICE_KEY_BYTES);
   });
 
   test("closes: slots count as released, views are empty, nothing crashes", async () => {

@@ -59,8 +59,7 @@ function world() {
     clock,
     attemptTimeoutMs: 100,
     failuresToOpen: 2,
-    openBaseMs: 1_000,
-    openMaxMs: 4_000,
+    open: { firstMs: 1_000, maxMs: 4_000 },
     random: () => 1,
     onCircuit: (source, state) => circuits.push(`${source} ${state}`),
   });

@@ -1,9 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { LeaseCache, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
-import type { Caller, CreatedKey, CreateKeyRequest } from "../../../src/edge/operations/operations.ts";
+import type {
+  Caller,
+  CreatedKey,
+  CreateKeyRequest,
+  EncryptedValue,
+  Rewrapped,
+} from "../../../src/edge/operations/operations.ts";
 import { createOperations } from "../../../src/edge/operations/pipeline.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 
 const CALLER: Caller = { principal: { kind: "listener", name: "local" }, door: "native", requestId: undefined };
 const KEY: CreateKeyRequest = { tenant: "tenant-a", service: "billing", plaintext: true };
@@ -16,15 +22,16 @@ function leaseThatChanges() {
   const version = (number: number): LeasedVersion => {
     const identity = { tenant: "tenant-a", service: "billing", version: number };
     const serviceKey = new Uint8Array(32).fill(number);
-    const session = createAesGcmCipher().begin(identity, { use: (reader) => reader(serviceKey) });
-    const wrap = session.wrap.bind(session);
+    const session = nodeCipher().begin(identity, { use: (reader) => reader(serviceKey) });
+    const createKey = session.createKey.bind(session);
     return {
       ...identity,
       state: "active",
       session: Object.assign(session, {
-        wrap(dataKey: Uint8Array, context: Uint8Array) {
-          dataKeys.push(dataKey);
-          return wrap(dataKey, context);
+        createKey(...[length, context, plaintext]: Parameters<typeof createKey>) {
+          const wrapped = createKey(length, context, plaintext);
+          if (plaintext !== undefined) dataKeys.push(plaintext);
+          return wrapped;
         },
       }),
     };
@@ -40,7 +47,6 @@ function leaseThatChanges() {
       return version(number);
     },
     versions: () => [{ version: 1, state: "active" }],
-    leases: () => [],
     close() {},
   };
   const revoke = (): void => {
@@ -150,6 +156,7 @@ describe("a batch whose items are judged each by itself", () => {
         return {
           ...leased,
           session: {
+            createKey: (...given) => session.createKey(...given),
             wrap: (...given) => session.wrap(...given),
             unwrap(...given) {
               const dataKey = session.unwrap(...given);
@@ -185,6 +192,20 @@ describe("every operation", () => {
     expect(operations.createKey(CALLER, { ...KEY, context: { "app:vault:x": "y", constructor: "z" } })).toMatchObject({
       version: 1,
     });
+  });
+
+  test("on values makes and opens suite 2 alone; rewrap and open take both", () => {
+    const { operations } = operationsOn(leaseThatChanges().leases);
+    const { tenant, service } = KEY;
+    const value = new TextEncoder().encode("chosen by the caller");
+    const encrypted = operations.encryptValue(CALLER, { tenant, service, value }) as EncryptedValue;
+    const created = operations.createKey(CALLER, KEY) as CreatedKey;
+    expect(operations.decryptValue(CALLER, encrypted)).toMatchObject({ plaintext: value, tenant, version: 1 });
+    expect(() => operations.decryptKey(CALLER, encrypted)).toThrow("operation for values");
+    expect(() => operations.decryptValue(CALLER, created)).toThrow("operation for keys");
+    const rewrapped = operations.rewrap(CALLER, encrypted) as Rewrapped;
+    expect(operations.open(CALLER, rewrapped)).toMatchObject({ plaintext: value });
+    expect(operations.open(CALLER, created)).toMatchObject({ plaintext: created.plaintext });
   });
 
   test("that describes a key needs any permission at all, and takes none of its rate", () => {

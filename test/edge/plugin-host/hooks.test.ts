@@ -3,7 +3,6 @@ import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeaseControl, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
-import { createAesGcmCipher } from "../../../src/edge/cipher/aes-gcm.ts";
 import { type KeySource, KeySourceError } from "../../../src/edge/key-source/key-source.ts";
 import type { Caller, CreatedKey, Opened } from "../../../src/edge/operations/operations.ts";
 import { createOperations, type PipelineParts } from "../../../src/edge/operations/pipeline.ts";
@@ -12,6 +11,7 @@ import { withLeaseHooks, withRevocationHooks } from "../../../src/edge/plugin-ho
 import { createOperationHooks } from "../../../src/edge/plugin-host/hooked-operations.ts";
 import { type Hooks, refuse } from "../../../src/edge/plugin-host/hooks.ts";
 import type { PluginLog } from "../../../src/edge/plugin-host/plugin.ts";
+import { nodeCipher } from "../../support/ciphers.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 const PRINCIPAL: Principal = { kind: "listener", name: "billing" };
@@ -35,7 +35,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     log,
   );
   const key = new Uint8Array(32).fill(9);
-  const session = createAesGcmCipher().begin(
+  const session = nodeCipher().begin(
     { tenant: "tenant-a", service: "billing", version: 3 },
     { use: (reader) => reader(key) },
   );
@@ -65,7 +65,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
     },
   };
   const operations = createOperations({ ...parts, hooks: createOperationHooks(runner) });
-  return { clock, lines, runner, operations, parts, asked, denied, records };
+  return { clock, lines, runner, operations, parts, asked, denied, records, session };
 }
 
 function refusalOf(call: () => unknown): CryptoEdgeError {
@@ -144,20 +144,16 @@ test("a refusal before ends the operation with the hook's code and sentence, bef
 });
 
 test("a refusal after wipes the keys that were made, and is what usage is told", () => {
-  const { operations, records } = world({ afterCreate: () => refuse("no", "No.") });
-  const fill = crypto.getRandomValues;
+  const { operations, records, session } = world({ afterCreate: () => refuse("no", "No.") });
   const made: Uint8Array[] = [];
-  crypto.getRandomValues = ((bytes: Uint8Array) => {
-    if (bytes.length === 32) made.push(bytes);
-    return fill.call(crypto, bytes as Uint8Array<ArrayBuffer>);
-  }) as typeof fill;
-  try {
-    refusalOf(() => operations.createKeys(CALLER, REQUEST, 3));
-  } finally {
-    crypto.getRandomValues = fill;
-  }
-  expect(made.length).toBeGreaterThanOrEqual(3);
-  expect(made.slice(0, 3).every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+  const { createKey } = session;
+  session.createKey = (length, context, plaintext) => {
+    made.push(plaintext!);
+    return createKey.call(session, length, context, plaintext);
+  };
+  refusalOf(() => operations.createKeys(CALLER, { ...REQUEST, plaintext: true }, 3));
+  expect(made).toHaveLength(3);
+  expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
   expect(records).toEqual(["create refused_by_hook 0"]);
 });
 

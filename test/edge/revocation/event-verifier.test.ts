@@ -51,7 +51,7 @@ async function reasonOf(verifier: EventVerifier, jws: string): Promise<string> {
     await verifier.verify(jws);
     return "believed";
   } catch (error) {
-    if (error instanceof DroppedEvent) return error.reason;
+    if (error instanceof DroppedEvent) return error.code;
     throw error;
   }
 }

@@ -301,7 +301,7 @@ describe("a hole", () => {
   });
 
   test("keeps a bounded number of events beyond it, and loses none", async () => {
-    const { guard, core, clock } = createWorld({ limits: { maxAhead: 10 } });
+    const { guard, core, clock } = createWorld({ limits: { maxOutOfOrder: 10 } });
     core.events = Array.from({ length: 100 }, (_, index) =>
       index % 2 === 0 ? revoke(index + 1, V3) : restore(index + 1, V3),
     );

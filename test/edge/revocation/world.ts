@@ -2,11 +2,8 @@
 import type { LeaseControl, RevocationScope } from "../../../src/edge/cache/lease-cache.ts";
 import type { PluginLog } from "../../../src/edge/plugin-host/plugin.ts";
 import type { CoreEvents } from "../../../src/edge/revocation/core-events.ts";
-import {
-  createRevocationGuard,
-  type RevocationGuard,
-  type RevocationGuardOptions,
-} from "../../../src/edge/revocation/guard.ts";
+import { createRevocationGuard } from "../../../src/edge/revocation/guard.ts";
+import type { RevocationGuard, RevocationGuardOptions } from "../../../src/edge/revocation/revocation-guard.ts";
 import type { RevocationEvent } from "../../../src/edge/revocation/revocation-transport.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 

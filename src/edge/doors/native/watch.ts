@@ -2,12 +2,12 @@
 
 import { problem, responseOf, writeProblem } from "../../../base/network/problem.ts";
 import type { Handler } from "../../listeners/listener.ts";
-import type { Metrics } from "../../telemetry/metrics.ts";
+import type { MaybePromise } from "../../operations/operations.ts";
 import type { Readiness } from "./app.ts";
 
 export interface WatchParts {
   readonly readiness: () => Readiness;
-  readonly metrics: Pick<Metrics, "text">;
+  readonly metrics: { text(): MaybePromise<string> };
 }
 
 export function createWatchHandler({ readiness, metrics }: WatchParts): Handler {

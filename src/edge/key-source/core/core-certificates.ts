@@ -1,7 +1,6 @@
 /** What the edge presents to the Core and what it trusts, and plain words for what can be wrong with it. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { messageOf } from "../../../base/errors.ts";
+import { readFileText } from "../../../base/read-file.ts";
 
 /** PEM texts; `cert` may be a chain, `ca` a bundle. */
 export interface CoreCertificates {
@@ -16,18 +15,10 @@ export function readCoreCertificates(paths: {
   readonly cert: string;
   readonly key: string;
 }): CoreCertificates {
-  const read = (what: string, path: string): string => {
-    try {
-      return readFileSync(path, "utf8");
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
-      throw new Error(`${what} ${path} can't be read (${code}): check the path and its permissions`);
-    }
-  };
   const certificates = {
-    ca: read("the CA certificate", paths.ca),
-    cert: read("the edge's certificate", paths.cert),
-    key: read("the edge's private key", paths.key),
+    ca: readFileText(paths.ca, "the CA certificate"),
+    cert: readFileText(paths.cert, "the edge's certificate"),
+    key: readFileText(paths.key, "the edge's private key"),
   };
   checkCoreCertificates(certificates);
   return certificates;

@@ -1,9 +1,11 @@
 /** The calls of core-protocol.md that an edge makes, over one set of connection settings. */
+
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { createParser } from "eventsource-parser";
 import type { JSONWebKeySet } from "jose";
 import { messageOf } from "../../../base/errors.ts";
+import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { wipe } from "../../../base/wipe.ts";
@@ -77,7 +79,6 @@ const DEFAULT_MAX_CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_RETRY_AFTER_MS = 3_600_000;
-const KEY_BYTES = 32;
 
 const LeaseAnswer = Type.Object({
   tenant: Type.String({ maxLength: 128 }),
@@ -294,7 +295,7 @@ function openVersions(lease: Static<typeof LeaseAnswer>, recipient: LeaseRecipie
       const aad = leaseAad(lease.tenant, lease.service, version);
       const key = recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
       opened.push({ version, state, key });
-      if (key.length !== KEY_BYTES) throw new RangeError("a service key has 32 bytes");
+      if (key.length !== SERVICE_KEY_BYTES) throw new RangeError("a service key has 32 bytes");
     }
   } catch (error) {
     for (const { key } of opened) wipe(key);

@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import type { Clock } from "../../../base/time/clock.ts";
+import { Deadline } from "../../../base/time/deadline.ts";
 import { type CoreCertificates, checkCoreCertificates } from "./core-certificates.ts";
 import { explainFault } from "./core-fault.ts";
 
@@ -107,31 +108,20 @@ export class CoreConnection {
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let length = 0;
-      const finish = (act: () => void): void => {
-        timer.cancel();
-        signal?.removeEventListener("abort", aborted);
-        this.#inFlight.delete(closed);
-        act();
+      const give = (reason: string, cause?: unknown): void => {
+        message.destroy();
+        reject(new CoreCallError(reason, cause === undefined ? {} : { cause }));
       };
-      const fail = (reason: string, cause?: unknown): void =>
-        finish(() => {
-          message.destroy();
-          reject(new CoreCallError(reason, cause === undefined ? {} : { cause }));
-        });
-      const aborted = (): void => fail("the call to the Core was given up");
-      const closed = (): void => fail("the connection to the Core is closed");
-      const timer = this.#options.clock.schedule(this.#options.timeoutMs, () =>
-        fail(`the Core at ${this.url.origin} was too slow to finish its answer`),
-      );
-      if (signal?.aborted) return aborted();
-      signal?.addEventListener("abort", aborted, { once: true });
-      this.#inFlight.add(closed);
+      const wait = this.#wait(signal, `the Core at ${this.url.origin} was too slow to finish its answer`, give);
+      const fail = (reason: string, cause?: unknown): void => {
+        if (wait.settle()) give(reason, cause);
+      };
       message.on("data", (chunk: Buffer) => {
         length += chunk.length;
         if (length > maxBytes) fail(`the answer of the Core at ${this.url.origin} is too large`);
         else chunks.push(chunk);
       });
-      message.on("end", () => finish(() => resolve(Buffer.concat(chunks, length))));
+      message.on("end", () => wait.settle() && resolve(Buffer.concat(chunks, length)));
       message.on("error", (error) => fail(`the Core at ${this.url.origin} broke off its answer`, error));
       message.on("close", () => fail(`the Core at ${this.url.origin} broke off its answer`));
     });
@@ -151,12 +141,10 @@ export class CoreConnection {
 
   #attempt(call: CoreCall): Promise<CoreAnswer> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(new CoreCallError("the connection to the Core is closed"));
-      if (call.signal?.aborted) return reject(new CoreCallError("the call to the Core was given up"));
-      const agent = call.stream === true ? this.#makeAgent(false) : this.#agent;
-      let settled = false;
+      if (this.#closed) return reject(new CoreCallError(CLOSED));
+      if (call.signal?.aborted) return reject(new CoreCallError(GIVEN_UP));
       const request = httpsRequest({
-        agent,
+        agent: call.stream === true ? this.#makeAgent(false) : this.#agent,
         host: this.url.hostname.replace(/^\[|\]$/g, ""),
         port: this.url.port === "" ? 443 : Number(this.url.port),
         method: call.method,
@@ -168,37 +156,45 @@ export class CoreConnection {
           ...call.headers,
         },
       });
-      const settle = (act: () => void): void => {
-        if (settled) return;
-        settled = true;
-        timer.cancel();
-        call.signal?.removeEventListener("abort", aborted);
-        this.#inFlight.delete(closed);
-        act();
-      };
-      const give = (reason: string): void =>
-        settle(() => {
-          reject(new CoreCallError(reason));
-          request.destroy();
-        });
-      const aborted = (): void => give("the call to the Core was given up");
-      const closed = (): void => give("the connection to the Core is closed");
-      const timer = this.#options.clock.schedule(this.#options.timeoutMs, () =>
-        give(`the Core at ${this.url.origin} did not answer within ${this.#options.timeoutMs} ms`),
-      );
-      call.signal?.addEventListener("abort", aborted, { once: true });
-      this.#inFlight.add(closed);
-      request.on("response", (message: IncomingMessage) =>
-        settle(() => resolve({ status: message.statusCode ?? 0, headers: message.headers, message })),
-      );
-      request.on("error", (error: NodeJS.ErrnoException) =>
-        settle(() => {
-          const stale = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
-          reject(stale ? new StaleConnection(error) : this.#fault(error));
-        }),
-      );
+      const late = `the Core at ${this.url.origin} did not answer within ${this.#options.timeoutMs} ms`;
+      const wait = this.#wait(call.signal, late, (reason) => {
+        reject(new CoreCallError(reason));
+        request.destroy();
+      });
+      request.on("response", (message: IncomingMessage) => {
+        if (wait.settle()) resolve({ status: message.statusCode ?? 0, headers: message.headers, message });
+      });
+      request.on("error", (error: NodeJS.ErrnoException) => {
+        if (!wait.settle()) return;
+        const stale = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+        reject(stale ? new StaleConnection(error) : this.#fault(error));
+      });
       request.end(call.body);
     });
+  }
+
+  /** Waits for so long, unless the caller gives up or the connection is closed; then `give` is told why. */
+  #wait(signal: AbortSignal | undefined, late: string, give: (reason: string) => void): { settle(): boolean } {
+    const closed = (): void => {
+      if (deadline.settle()) give(CLOSED);
+    };
+    this.#inFlight.add(closed);
+    const { clock, timeoutMs } = this.#options;
+    const deadline = new Deadline({
+      clock,
+      timeoutMs,
+      signal,
+      onOver: (cause) => {
+        this.#inFlight.delete(closed);
+        give(cause === "aborted" ? GIVEN_UP : late);
+      },
+    });
+    return {
+      settle: () => {
+        this.#inFlight.delete(closed);
+        return deadline.settle();
+      },
+    };
   }
 
   #fault(error: NodeJS.ErrnoException): CoreCallError {
@@ -227,6 +223,9 @@ export class CoreConnection {
     });
   }
 }
+
+const CLOSED = "the connection to the Core is closed";
+const GIVEN_UP = "the call to the Core was given up";
 
 class StaleConnection extends Error {
   readonly error: NodeJS.ErrnoException;

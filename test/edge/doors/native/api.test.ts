@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseBlob } from "../../../../src/edge/cipher/blob.ts";
-import { createClient } from "../../../../src/sdk/client/client.ts";
 import { CryptoEdgeError } from "../../../../src/sdk/client/index.ts";
 import { type StaticEdge, startStaticEdge, staticConfiguration } from "../../../support/static-edge.ts";
 import vectors from "../../../vectors/blob-v1.json" with { type: "json" };
@@ -207,66 +206,6 @@ describe("the client", () => {
     expect(client.createKey({ tenant: "tenant-a", service: "nowhere" })).rejects.toMatchObject({
       code: "key_not_found",
     });
-  });
-});
-
-describe("the client, of an answer that is no success,", () => {
-  /** What answers instead of an edge; each path names its answer. */
-  const answers: Record<string, () => Response> = {
-    "internal error": () => problem(500, "internal_error"),
-    overloaded: () => problem(503, "overloaded", { "retry-after": "3" }),
-    "code of tomorrow": () => problem(409, "of_tomorrow"),
-    "unexplained 413": () => new Response("", { status: 413 }),
-    "unexplained 502": () => new Response("<html>Bad Gateway</html>", { status: 502 }),
-    "unexplained 403": () => new Response("no", { status: 403 }),
-    "a page": () => new Response("<html></html>"),
-    "other JSON": () => Response.json({ hello: "you" }),
-    "no base64url": () => Response.json({ wrapped: "a+/=", version: 1 }),
-  };
-  const problem = (status: number, code: string, headers: Record<string, string> = {}): Response =>
-    new Response(JSON.stringify({ status, code, detail: `told: ${code}` }), { status, headers });
-  const expected: Record<string, object> = {
-    "internal error": { code: "internal_error", status: 500, mayPass: false, message: "told: internal_error" },
-    overloaded: { code: "overloaded", status: 503, mayPass: true, retryAfterMs: 3_000 },
-    "code of tomorrow": { code: "of_tomorrow", status: 409, mayPass: false, message: "told: of_tomorrow" },
-    "unexplained 413": { code: "too_large", status: 413, mayPass: false },
-    "unexplained 502": { code: "lease_unavailable", status: 502, mayPass: true },
-    "unexplained 403": { code: "unexpected_answer", status: 403, mayPass: false },
-    "a page": { code: "unexpected_answer", status: 200, mayPass: false },
-    "other JSON": { code: "unexpected_answer", mayPass: false },
-    "no base64url": { code: "unexpected_answer", mayPass: false },
-  };
-
-  let asked = 0;
-  const other = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request) {
-      asked++;
-      return answers[decodeURIComponent(new URL(request.url).pathname.split("/")[1]!)]!();
-    },
-  });
-  afterAll(() => other.stop(true));
-
-  for (const [name, error] of Object.entries(expected)) {
-    test(`tells what it was, and asks once: ${name}`, async () => {
-      const client = createClient({ url: `http://127.0.0.1:${other.port}/${encodeURIComponent(name)}` });
-      const before = asked;
-      const end = await client.createKey(KEY).catch((thrown: unknown) => thrown);
-      expect(end).toBeInstanceOf(CryptoEdgeError);
-      expect(end).toMatchObject(error);
-      expect(asked).toBe(before + 1);
-      if (name === "no base64url") return;
-      await expect(client.createKeys(KEY, 2)).rejects.toMatchObject(error);
-      await expect(client.decryptKeys([{ wrapped: new Uint8Array(3) }])).rejects.toMatchObject(error);
-    });
-  }
-
-  test("tells that no edge is there", async () => {
-    const closed = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-    await closed.stop(true);
-    const client = createClient({ url: `http://127.0.0.1:${closed.port}` });
-    await expect(client.createKey(KEY)).rejects.toMatchObject({ code: "lease_unavailable", mayPass: true });
   });
 });
 

@@ -1,0 +1,325 @@
+/**
+ * Wrapping sessions over whichever adapter does the cryptography (blob-format.md): which salt a blob is made under, which keys
+ * are ready, and what a reader checks before it opens. The hot path: every wrap and unwrap runs through here.
+ */
+import { CryptoEdgeError } from "../../base/errors.ts";
+import {
+  COMMITMENT_LENGTH,
+  DATA_KEY_SUITE,
+  type DataKeyLength,
+  encodeIdentity,
+  identityLength,
+  isDataKeyLength,
+  NONCE_LENGTH,
+  type ParsedBlob,
+  SALT_LENGTH,
+  type ServiceKeyIdentity,
+  type Suite,
+  VALUE_LENGTH_MAX,
+  VALUE_SUITE,
+} from "./blob.ts";
+import type {
+  Cipher,
+  CipherAdapter,
+  CipherDescription,
+  DerivedKey,
+  ServiceKeyReader,
+  WrappingSession,
+} from "./cipher.ts";
+import { infoFor } from "./key-derivation.ts";
+import { READY_KEYS_MAX, ReadyKey, ReadyKeys } from "./ready-keys.ts";
+
+/** "Rules for a writer": a salt serves at most 2^30 blobs. */
+const BLOBS_PER_SALT = 2 ** 30;
+
+export interface CipherOptions {
+  readonly adapter: CipherAdapter;
+  readonly blobsPerSalt?: number;
+  readonly readyKeysMax?: number;
+  /** Told after derived keys were wiped, when the crypto library's own freed copies of them may still have to be overwritten. */
+  readonly onWiped?: () => void;
+}
+
+export function createCipher(options: CipherOptions): Cipher {
+  return new SessionCipher(options);
+}
+
+class SessionCipher implements Cipher {
+  readonly description: CipherDescription;
+  readonly adapter: CipherAdapter;
+  readonly blobsPerSalt: number;
+  readonly ready: ReadyKeys;
+  readonly onWiped: () => void;
+  /** Counts the renewals. A salt of an earlier generation is not wrapped under. */
+  generation = 0;
+  readonly #sessions = new Set<Session>();
+
+  constructor({ adapter, blobsPerSalt = BLOBS_PER_SALT, readyKeysMax = READY_KEYS_MAX, onWiped }: CipherOptions) {
+    const { name, library, fips } = adapter;
+    this.description = { adapter: name, library, fips };
+    this.adapter = adapter;
+    this.blobsPerSalt = blobsPerSalt;
+    this.ready = new ReadyKeys(readyKeysMax);
+    this.onWiped = onWiped ?? (() => {});
+  }
+
+  begin(identity: ServiceKeyIdentity, serviceKey: ServiceKeyReader): WrappingSession {
+    const session = new Session(this, identity, serviceKey);
+    this.#sessions.add(session);
+    return session;
+  }
+
+  ended(session: Session): void {
+    this.#sessions.delete(session);
+    this.onWiped();
+  }
+
+  renew(): void {
+    this.generation++;
+    this.adapter.reseed();
+  }
+
+  close(): void {
+    for (const session of [...this.#sessions]) session.wipe();
+    this.adapter.close();
+  }
+}
+
+/** The wrapping key of one salt: its header for ever, K while it is ready. */
+class SaltKey extends ReadyKey {
+  readonly session: Session;
+  readonly suite: Suite;
+  readonly saltStart: number;
+  /** What blobs of this salt begin with, the nonce's place zeros. */
+  readonly header: Uint8Array;
+  derived: DerivedKey | undefined;
+
+  constructor(session: Session, suite: Suite, saltStart: number, header: Uint8Array, derived: DerivedKey) {
+    super();
+    this.session = session;
+    this.suite = suite;
+    this.saltStart = saltStart;
+    this.header = header;
+    this.derived = derived;
+  }
+
+  giveWay(): void {
+    this.close();
+    this.session.gaveWay(this);
+  }
+
+  close(): void {
+    this.derived?.close();
+    this.derived = undefined;
+  }
+}
+
+/** What a session wraps under, of one suite. */
+interface Writing {
+  readonly key: SaltKey;
+  readonly generation: number;
+  blobs: number;
+}
+
+class Session implements WrappingSession {
+  readonly #cipher: SessionCipher;
+  readonly #identity: ServiceKeyIdentity;
+  readonly #serviceKey: ServiceKeyReader;
+  readonly #saltOffset: number;
+  readonly #nonceOffset: number;
+  readonly #ciphertextOffset: number;
+  /** Undefined until the first wrap, and once wiped. */
+  #dataKeys: Writing | undefined;
+  #values: Writing | undefined;
+  /**
+   * Keys for opening, by the first four bytes of the salt, so that a look-up makes no string; the rest is compared. Salts are
+   * random: two that begin alike only cost a derivation.
+   */
+  #opening: Map<number, SaltKey> | undefined;
+  #isWiped = false;
+
+  constructor(cipher: SessionCipher, identity: ServiceKeyIdentity, serviceKey: ServiceKeyReader) {
+    this.#cipher = cipher;
+    this.#identity = identity;
+    this.#serviceKey = serviceKey;
+    this.#saltOffset = identityLength(identity);
+    this.#nonceOffset = this.#saltOffset + SALT_LENGTH;
+    this.#ciphertextOffset = this.#nonceOffset + NONCE_LENGTH + COMMITMENT_LENGTH;
+  }
+
+  createKey(length: DataKeyLength, context: Uint8Array, plaintext?: Uint8Array): Uint8Array {
+    const key = this.#writingKey(DATA_KEY_SUITE);
+    return key.derived!.sealRandom(key.header, this.#nonceOffset, context, length, plaintext);
+  }
+
+  wrap(plaintext: Uint8Array, context: Uint8Array, suite: Suite = DATA_KEY_SUITE): Uint8Array {
+    const { length } = plaintext;
+    if (suite === DATA_KEY_SUITE ? !isDataKeyLength(length) : length < 1 || length > VALUE_LENGTH_MAX) {
+      throw new RangeError(`A blob of suite ${suite} holds no ${length} bytes.`);
+    }
+    const key = this.#writingKey(suite);
+    return key.derived!.seal(key.header, this.#nonceOffset, context, plaintext);
+  }
+
+  unwrap(blob: ParsedBlob, context: Uint8Array): Uint8Array {
+    this.#checkOpen();
+    const { bytes, saltOffset, suite } = blob;
+    // What this session wrapped itself, under the salt that it still wraps under.
+    const own = (suite === DATA_KEY_SUITE ? this.#dataKeys : this.#values)?.key;
+    if (own?.derived !== undefined && isSalt(own.header, bytes, saltOffset)) return this.#open(own, blob, context);
+    const saltStart = startOfSalt(bytes, saltOffset);
+    const known = this.#opening?.get(saltStart);
+    if (known?.derived !== undefined && known.suite === suite && isSalt(known.header, bytes, saltOffset)) {
+      return this.#open(known, blob, context);
+    }
+    return this.#openUnderNewKey(blob, saltStart, context);
+  }
+
+  wipe(): void {
+    if (this.#isWiped) return;
+    this.#isWiped = true;
+    const { ready } = this.#cipher;
+    for (const key of [...(this.#opening?.values() ?? []), this.#dataKeys?.key, this.#values?.key]) {
+      if (key === undefined) continue;
+      ready.leave(key);
+      key.close();
+    }
+    this.#opening = undefined;
+    this.#dataKeys = undefined;
+    this.#values = undefined;
+    this.#cipher.ended(this);
+  }
+
+  /** A key of this session gave way to another: one for opening is forgotten, one for wrapping keeps its salt. */
+  gaveWay(key: SaltKey): void {
+    if (this.#opening?.get(key.saltStart) === key) this.#opening.delete(key.saltStart);
+  }
+
+  #open(key: SaltKey, blob: ParsedBlob, context: Uint8Array): Uint8Array {
+    const { bytes, nonceOffset, commitmentOffset, ciphertextOffset } = blob;
+    const { header } = key;
+    // In constant time, the commitment being among what is compared.
+    let difference = header.length ^ ciphertextOffset;
+    for (let index = 0; index < nonceOffset; index++) difference |= header[index]! ^ bytes[index]!;
+    for (let index = commitmentOffset; index < ciphertextOffset; index++) difference |= header[index]! ^ bytes[index]!;
+    if (difference !== 0) throw decryptionFailed(blob.suite);
+    const plaintext = key.derived!.open(bytes, nonceOffset, ciphertextOffset, context);
+    if (plaintext === undefined) throw decryptionFailed(blob.suite);
+    this.#cipher.ready.touch(key);
+    return plaintext;
+  }
+
+  /** "Cache a derived key only after a blob has opened under it." A made-up salt costs its derivation, and nothing more. */
+  #openUnderNewKey(blob: ParsedBlob, saltStart: number, context: Uint8Array): Uint8Array {
+    const { bytes, suite, saltOffset, nonceOffset, commitmentOffset, ciphertextOffset } = blob;
+    const identity = encodeIdentity(this.#identity, suite);
+    if (!startsWith(bytes, identity) || saltOffset !== identity.length) throw decryptionFailed(suite);
+    const derived = this.#cipher.adapter.deriveKey(
+      this.#serviceKey,
+      bytes.slice(saltOffset, nonceOffset),
+      infoFor(identity),
+      bytes.slice(commitmentOffset, ciphertextOffset),
+    );
+    if (derived === undefined) throw decryptionFailed(suite);
+    let plaintext: Uint8Array | undefined;
+    try {
+      plaintext = derived.open(bytes, nonceOffset, ciphertextOffset, context);
+    } finally {
+      if (plaintext === undefined) {
+        derived.close();
+        // The library's freed copy of K is overwritten as after a session's end.
+        this.#cipher.onWiped();
+      }
+    }
+    if (plaintext === undefined) throw decryptionFailed(suite);
+    const header = bytes.slice(0, ciphertextOffset);
+    header.fill(0, nonceOffset, commitmentOffset);
+    this.#keepForOpening(new SaltKey(this, suite, saltStart, header, derived));
+    return plaintext;
+  }
+
+  #keepForOpening(key: SaltKey): void {
+    this.#opening ??= new Map();
+    const alike = this.#opening.get(key.saltStart);
+    if (alike !== undefined) {
+      this.#cipher.ready.leave(alike);
+      alike.close();
+    }
+    this.#opening.set(key.saltStart, key);
+    this.#cipher.ready.enter(key, this.#identity.tenant);
+  }
+
+  /** The key to wrap the next blob under, ready. */
+  #writingKey(suite: Suite): SaltKey {
+    const writing = suite === DATA_KEY_SUITE ? this.#dataKeys : this.#values;
+    const { generation, blobsPerSalt, ready } = this.#cipher;
+    if (writing === undefined || writing.generation !== generation || writing.blobs === blobsPerSalt) {
+      return this.#drawSalt(suite, writing);
+    }
+    writing.blobs++;
+    const { key } = writing;
+    if (key.derived === undefined) this.#makeReady(key);
+    else ready.touch(key);
+    return key;
+  }
+
+  #drawSalt(suite: Suite, before: Writing | undefined): SaltKey {
+    this.#checkOpen();
+    const { adapter, ready, generation } = this.#cipher;
+    const salt = new Uint8Array(SALT_LENGTH);
+    adapter.fillRandom(salt);
+    const identity = encodeIdentity(this.#identity, suite);
+    const derived = adapter.deriveKey(this.#serviceKey, salt, infoFor(identity))!;
+    const header = new Uint8Array(this.#ciphertextOffset);
+    header.set(identity);
+    header.set(salt, this.#saltOffset);
+    header.set(derived.commitment, this.#nonceOffset + NONCE_LENGTH);
+    const key = new SaltKey(this, suite, startOfSalt(salt, 0), header, derived);
+    if (before !== undefined) {
+      ready.leave(before.key);
+      before.key.close();
+    }
+    const writing: Writing = { key, generation, blobs: 1 };
+    if (suite === DATA_KEY_SUITE) this.#dataKeys = writing;
+    else this.#values = writing;
+    ready.enter(key, this.#identity.tenant);
+    return key;
+  }
+
+  #makeReady(key: SaltKey): void {
+    const { header, suite } = key;
+    const { adapter, ready } = this.#cipher;
+    key.derived = adapter.deriveKey(
+      this.#serviceKey,
+      header.slice(this.#saltOffset, this.#nonceOffset),
+      infoFor(encodeIdentity(this.#identity, suite)),
+    );
+    ready.enter(key, this.#identity.tenant);
+  }
+
+  #checkOpen(): void {
+    if (this.#isWiped) throw new Error("This wrapping session was wiped.");
+  }
+}
+
+function startOfSalt(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!;
+}
+
+function isSalt(header: Uint8Array, bytes: Uint8Array, offset: number): boolean {
+  for (let index = offset; index < offset + SALT_LENGTH; index++) if (header[index] !== bytes[index]) return false;
+  return true;
+}
+
+function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
+  for (let index = 0; index < start.length; index++) if (bytes[index] !== start[index]) return false;
+  return true;
+}
+
+function decryptionFailed(suite: Suite): CryptoEdgeError {
+  const what = suite === VALUE_SUITE ? "encrypted value" : "wrapped key";
+  return new CryptoEdgeError(
+    "decryption_failed",
+    `The ${what} does not open: it was altered, or the context is not the one given at its creation.`,
+  );
+}

@@ -1,0 +1,59 @@
+/** What an edge with a Core runs, and one without never loads: its client, and all that comes of it. */
+import { messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Clock } from "../base/time/clock.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import type { Configuration } from "./config/schema.ts";
+import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
+import { createCoreClient } from "./key-source/core/core-client.ts";
+import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
+import type { KeySource } from "./key-source/key-source.ts";
+import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
+import { createCoreStream } from "./revocation/core-stream.ts";
+import { createEventVerifier, type EventVerifier } from "./revocation/event-verifier.ts";
+import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { sendToCore } from "./usage/core-usage.ts";
+import type { SendUsage } from "./usage/usage-shipper.ts";
+
+export interface CoreParts {
+  readonly source: KeySource;
+  readonly events: CoreEvents;
+  readonly verifier: EventVerifier;
+  readonly send: SendUsage;
+  stream(): RevocationTransport;
+  /** Reads the certificates again. Throws, and changes nothing, where they are no good. */
+  reload(section: CoreSection): void;
+}
+
+type CoreSection = NonNullable<Configuration["key_source"]["core"]>;
+
+/** @throws {ConfigurationError} for certificates or an address that can never work */
+export function createCoreParts(
+  { errorAt }: Pick<LoadedConfiguration, "errorAt">,
+  section: CoreSection,
+  clock: Clock,
+  log: Log,
+): CoreParts {
+  const core = (() => {
+    try {
+      return createCoreClient({
+        url: section.url,
+        certificates: readCoreCertificates(section),
+        serverName: section.server_name,
+        clock,
+        timeoutMs: section.timeout,
+      });
+    } catch (error) {
+      throw errorAt(["key_source", "core"], messageOf(error));
+    }
+  })();
+  const events = createCoreEvents(core, (reason) => log.warn({ reason }, "an event of the Core cannot be read"));
+  return {
+    source: createCoreKeySource(core),
+    events,
+    verifier: createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+    send: sendToCore(core),
+    stream: () => createCoreStream({ core: events, clock }),
+    reload: (again) => core.reload(readCoreCertificates(again)),
+  };
+}

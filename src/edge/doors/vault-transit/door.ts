@@ -1,0 +1,175 @@
+/**
+ * The front door `vault-transit`: the Transit secrets engine of Vault and OpenBao (docs/door-vault-transit.md).
+ *
+ * @example
+ * VAULT_ADDR=http://127.0.0.1:7402 VAULT_NAMESPACE=tenant-a vault write transit/datakey/plaintext/billing bits=256
+ */
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import type { Caller, MaybePromise } from "../../operations/operations.ts";
+import { after } from "../after.ts";
+import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
+import { type JsonObject, parseJsonObject } from "../json-body.ts";
+import { envelope, invalid, json, VaultError, writeVaultError } from "./answers.ts";
+import { type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
+import type { VaultTransitConfiguration } from "./configuration.ts";
+import { denied, health, loggedIn, lookupSelf, sealStatus } from "./system.ts";
+import { readTarget, type Target, TransitKeys } from "./target.ts";
+import { dataKey, decrypt, encrypt, ensureKey, readKey, rewrap, type TransitCall } from "./transit.ts";
+import { isFromVaultClient, tokenOf } from "./who-calls.ts";
+
+/** Vault's own limit, which listeners may have lower. */
+const BODY_BYTES_MAX = 33_554_432;
+const SMALL_BODY_BYTES_MAX = 65_536;
+const WRITES = ["POST", "PUT"];
+const ALL_METHODS = ["GET", "LIST", "POST", "PUT", "PATCH", "DELETE"];
+const EMPTY: JsonObject = {};
+/** What a certificate is answered with: it means nothing without the certificate. */
+const CERTIFICATE_TOKEN = "crypto-edge.by-certificate";
+
+type Handle = DoorRoute["handle"];
+
+export const door: DoorFactory<VaultTransitConfiguration> = {
+  create: (section, context) => createVaultTransitDoor(section, context),
+};
+
+export function createVaultTransitDoor(section: VaultTransitConfiguration, context: DoorContext): HttpDoor {
+  const { operations, log, now } = context;
+  const keys = new TransitKeys(section);
+
+  /** Answers whatever a handler throws in Vault's words. */
+  function guarded(handle: Handle): Handle {
+    return (request, caller, parameters) => {
+      const failed = (error: unknown): DoorAnswer => {
+        if (!(error instanceof CryptoEdgeError)) {
+          log.error({ err: error, request_id: requestIdOf(caller) }, "a Vault request failed by a defect");
+        }
+        return writeVaultError(error);
+      };
+      try {
+        const answer = handle(request, caller, parameters);
+        return answer instanceof Promise ? answer.catch(failed) : answer;
+      } catch (error) {
+        return failed(error);
+      }
+    };
+  }
+
+  const transit: Handle = (request, caller, parameters) => {
+    refuseStrangers(request);
+    const target = readTarget(parameters.rest ?? "", parameters.namespace, request.headers.get("x-vault-namespace"));
+    if (target.name === "") return listKeys(request, caller, target);
+    const isWrite = request.method === "POST" || request.method === "PUT";
+    if (target.operation === "keys") {
+      if (request.method !== "GET" && !isWrite) return denied();
+    } else if (!isWrite) {
+      throw new VaultError(405, "unsupported operation");
+    }
+    const body = isWrite ? bodyOf(request) : EMPTY;
+    const call: TransitCall = { operations, caller, key: keys.resolve(target), body };
+    return run(target, call, request.method);
+  };
+
+  const listKeys = (request: DoorRequest, caller: Caller, target: Target): MaybePromise<DoorAnswer> => {
+    const isList =
+      request.method === "LIST" || (request.method === "GET" && /(^|&)list=(true|1)(&|$)/.test(request.query));
+    if (target.operation !== "keys" || !isList) throw new VaultError(405, "unsupported operation");
+    const names = keys.namesIn(target.namespace).map(([name]) => name);
+    return envelope(requestIdOf(caller), JSON.stringify({ keys: names.sort() }));
+  };
+
+  const lookup: Handle = (request, caller) => {
+    refuseStrangers(request);
+    return lookupSelf(request, caller.principal, requestIdOf(caller), now.wallMs());
+  };
+
+  /** Verified as each later request will be; `role` gives nothing. The token stays the caller's proof: none is made here. */
+  const login: Handle = (request, caller) => {
+    const { connection } = request;
+    const { jwt } = bodyOf(request);
+    if (typeof jwt !== "string" || jwt === "") throw invalid("missing jwt");
+    const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
+    // The listener's own principal, or the certificate's, whatever the token says.
+    if (connection.principal !== undefined) return answer();
+    return connection.verifyToken === undefined ? denied() : after(connection.verifyToken(jwt), answer);
+  };
+
+  const certificateLogin: Handle = ({ connection }, caller) =>
+    connection.principal === undefined ? denied() : loggedIn(CERTIFICATE_TOKEN, requestIdOf(caller), now.wallMs());
+
+  const routes: [methods: readonly string[], path: string, handle: Handle, options?: { open: true }][] = [
+    [["GET"], "/v1/sys/health", (request) => health(request, context), { open: true }],
+    [["GET"], "/v1/sys/seal-status", () => sealStatus(context), { open: true }],
+    [["GET"], "/v1/auth/token/lookup-self", lookup],
+    [WRITES, "/v1/auth/token/renew-self", () => writeVaultError(invalid("lease is not renewable"))],
+    [WRITES, "/v1/auth/token/revoke-self", () => json(204, "")],
+    [WRITES, "/v1/auth/jwt/login", login, { open: true }],
+    [WRITES, "/v1/auth/kubernetes/login", login, { open: true }],
+    [WRITES, "/v1/auth/cert/login", certificateLogin, { open: true }],
+    [ALL_METHODS, "/v1/auth/*rest", () => denied(), { open: true }],
+    [ALL_METHODS, `/v1/${section.mount}/*rest`, transit],
+    [ALL_METHODS, `/v1/:namespace/${section.mount}/*rest`, transit],
+  ];
+
+  return {
+    name: "vault-transit",
+    transport: "http",
+    routes: routes.map(([methods, path, handle, options]) => ({
+      methods,
+      path,
+      bodyBytesMax: handle === transit ? BODY_BYTES_MAX : SMALL_BODY_BYTES_MAX,
+      handle: guarded(handle),
+      ...options,
+    })),
+    identify(head): DoorIdentity {
+      const token = tokenOf(head);
+      return token === undefined ? { kind: "none" } : { kind: "token", token };
+    },
+    refuse: writeVaultError,
+  };
+}
+
+function run({ operation, variant, name }: Target, call: TransitCall, method: string): MaybePromise<DoorAnswer> {
+  const requestId = requestIdOf(call.caller);
+  const answer = (data: string): DoorAnswer => envelope(requestId, data);
+  const finish = (data: MaybePromise<string>): MaybePromise<DoorAnswer> =>
+    data instanceof Promise ? data.then(answer) : answer(data);
+  if (operation === "datakey") return finish(dataKey(call, variant === "plaintext"));
+  if (operation === "keys") {
+    if (method === "GET") return finish(readKey(call, name));
+    const warnings = JSON.stringify([`key ${name} already existed`]);
+    const ensured = (data: string): DoorAnswer => envelope(requestId, data, { warnings });
+    const made = ensureKey(call, name);
+    return made instanceof Promise ? made.then(ensured) : ensured(made);
+  }
+  const items = batchOf(call.body);
+  if (items === undefined) {
+    return finish(operation === "encrypt" ? encrypt(call) : operation === "decrypt" ? decrypt(call) : rewrap(call));
+  }
+  const batch = operation === "encrypt" ? encryptBatch : operation === "decrypt" ? decryptBatch : rewrapBatch;
+  const made = batch(call, items);
+  const finishBatch = ({ data, status }: BatchAnswer): DoorAnswer => envelope(requestId, data, { status });
+  return made instanceof Promise ? made.then(finishBatch) : finishBatch(made);
+}
+
+/** Empty and `null` are what clients send who have nothing to say. */
+function bodyOf({ body }: DoorRequest): JsonObject {
+  if (body.length === 0) return EMPTY;
+  const object = parseJsonObject(body);
+  if (object !== undefined) return object;
+  if (body.length < 16 && Buffer.from(body).toString("latin1").trim() === "null") return EMPTY;
+  throw invalid("failed to parse JSON input: the body is not a JSON object");
+}
+
+function refuseStrangers(request: DoorRequest): void {
+  if (!isFromVaultClient(request)) {
+    throw new VaultError(403, "permission denied: send X-Vault-Token or X-Vault-Request: true, as Vault's clients do");
+  }
+  const wrapTtl = request.headers.get("x-vault-wrap-ttl");
+  if (wrapTtl !== undefined && wrapTtl !== "" && wrapTtl !== "0") {
+    throw invalid("response wrapping (X-Vault-Wrap-TTL) is not supported by this edge");
+  }
+}
+
+function requestIdOf({ requestId }: Caller): string {
+  return requestId === undefined ? "" : requestId.toString();
+}

@@ -1,0 +1,55 @@
+/** The guard as others see it: the cache (`LeaseGate`), the transports (`sink`), status and metrics. guard.ts is what stands behind. */
+import type { LogPort } from "../../base/log-port.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import type { LeaseControl, LeaseGate } from "../cache/lease-cache.ts";
+import type { CoreEvents } from "./core-events.ts";
+import type { EventVerifier } from "./event-verifier.ts";
+import type { GapLimits } from "./gap-filler.ts";
+import type { RevocationStatus } from "./revocation-status.ts";
+import type { RevocationEvent, RevocationSink } from "./revocation-transport.ts";
+
+export interface RevocationGuard extends LeaseGate {
+  /** Names the cache whose leases are cut short. Before the first lease; the two know each other, so one comes second. */
+  attach(control: LeaseControl): void;
+  /** The guard as one transport sees it. Once per transport. */
+  sink(transport: string): RevocationSink;
+  /** Begins to count silence. After every `sink`. */
+  start(): void;
+  status(): RevocationStatus;
+  /** Cancels timers and calls in flight; what is blocked stays blocked. */
+  close(): void;
+}
+
+export interface RevocationGuardOptions {
+  readonly clock: Clock;
+  readonly log: Pick<LogPort, "info" | "warn" | "error">;
+  /** Where missing events are asked for; without it a gap drops every lease. */
+  readonly core?: CoreEvents | undefined;
+  /** For transports that deliver signed events; without it those are dropped. */
+  readonly verifier?: EventVerifier | undefined;
+  /** How long no transport may be heard before `onSilence`. */
+  readonly maxSilenceMs: number;
+  readonly onSilence: "renew_early" | "fail_closed";
+  /** Called after an event was applied (for a `revoke`: after the keys are wiped), once per event. */
+  readonly onApplied?: ((event: RevocationEvent, transport: string) => void) | undefined;
+  readonly limits?: Partial<RevocationLimits> | undefined;
+}
+
+export interface RevocationLimits extends GapLimits {
+  /** A signed event older than this tells nothing about a transport being alive. */
+  readonly freshMs: number;
+  /** How many blocked scopes are remembered. */
+  readonly maxScopes: number;
+  /** How many events beyond a gap are remembered. */
+  readonly maxOutOfOrder: number;
+}
+
+export const DEFAULT_LIMITS: RevocationLimits = {
+  gapGraceMs: 50,
+  fillTimeoutMs: 900,
+  leaseHintGraceMs: 1_000,
+  probeIntervalMs: 5_000,
+  freshMs: 10_000,
+  maxScopes: 65_536,
+  maxOutOfOrder: 4_096,
+};
