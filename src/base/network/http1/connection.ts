@@ -17,6 +17,7 @@ export interface Http1Request {
 
 export interface Http1Handler {
   readonly maxHeaderBytes: number;
+  /** The longest body whose length nobody said; of the others `admit` says so. */
   readonly maxBodyBytes: number;
   /**
    * Before the body is read: an answer turns the request away. While a promise is pending nothing more is read than a head's worth. Must
@@ -157,7 +158,6 @@ class Http1Connection {
   #takeHead(): boolean {
     const head = this.#parseReceived();
     if (head === undefined) return false;
-    if ((head.contentLength ?? 0) > this.#handler.maxBodyBytes) throw new Refusal(413, "the body is too long");
     const refused = this.#handler.admit(head);
     if (!(refused instanceof Promise)) return this.#admitted(head, refused);
     this.#phase = "admitting";
