@@ -28,7 +28,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     maxLines: 1000,
     warn: () => {},
   });
-  const sink = { name: "none", errors: 0, dropped: 0, write() {}, tick() {}, close() {} };
+  const sink = { name: "none", errors: 0, failing: false, dropped: 0, write() {}, tick() {}, close() {} };
   const auditLog = new AuditLog({
     clock: systemClock,
     edgeId: "bench",

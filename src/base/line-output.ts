@@ -49,11 +49,16 @@ export async function flushLineOutputs(timeoutMs: number): Promise<boolean> {
   return opened.every(({ waitingBytes }) => waitingBytes === 0);
 }
 
+interface Waiting {
+  readonly bytes: Buffer;
+  readonly lines: number;
+}
+
 class DescriptorOutput implements LineOutput {
   readonly #options: LineOutputOptions;
   readonly #descriptor: number;
   readonly #threaded: boolean;
-  #waiting: Buffer[] = [];
+  #waiting: Waiting[] = [];
   waitingBytes = 0;
   dropped = 0;
   failure: string | undefined;
@@ -74,11 +79,10 @@ class DescriptorOutput implements LineOutput {
       this.waitingBytes > 0 &&
       this.waitingBytes + bytes.length > (this.#options.waitingBytesMax ?? WAITING_BYTES_MAX)
     ) {
-      this.dropped += lines;
-      this.#droppedUntold += lines;
+      this.#drop(lines);
       return;
     }
-    this.#waiting.push(bytes);
+    this.#waiting.push({ bytes, lines });
     this.waitingBytes += bytes.length;
     // While it fails, the timer tries again: a full disk is not asked for each line.
     if (this.failure === undefined) this.#advance();
@@ -123,20 +127,27 @@ class DescriptorOutput implements LineOutput {
 
   /** Small lines that wait go out together. */
   #next(): Buffer {
-    if (this.#waiting.length > 1 && this.#waiting[0]!.length < CHUNK_BYTES) {
+    if (this.#waiting.length > 1 && this.#waiting[0]!.bytes.length < CHUNK_BYTES) {
       let count = 0;
-      let bytes = 0;
-      while (count < this.#waiting.length && bytes < CHUNK_BYTES) bytes += this.#waiting[count++]!.length;
-      this.#waiting.splice(0, count, Buffer.concat(this.#waiting.slice(0, count)));
+      let length = 0;
+      while (count < this.#waiting.length && length < CHUNK_BYTES) length += this.#waiting[count++]!.bytes.length;
+      const first = this.#waiting.slice(0, count);
+      const lines = first.reduce((sum, each) => sum + each.lines, 0);
+      this.#waiting.splice(0, count, { bytes: Buffer.concat(first.map(({ bytes }) => bytes)), lines });
     }
-    return this.#waiting[0]!;
+    return this.#waiting[0]!.bytes;
   }
 
   #wrote(written: number): void {
     const first = this.#waiting[0]!;
     this.waitingBytes -= written;
-    if (written < first.length) this.#waiting[0] = first.subarray(written);
+    if (written < first.bytes.length) this.#waiting[0] = { bytes: first.bytes.subarray(written), lines: first.lines };
     else this.#waiting.shift();
+  }
+
+  #drop(lines: number): void {
+    this.dropped += lines;
+    this.#droppedUntold += lines;
   }
 
   #flowed(): void {
@@ -149,6 +160,12 @@ class DescriptorOutput implements LineOutput {
 
   #failed(error: unknown): void {
     this.failure = (error as NodeJS.ErrnoException).code ?? "failed";
+    // Nobody reads: what waits is for nobody. A FIFO may get another reader.
+    if (this.failure === "EPIPE") {
+      for (const { lines } of this.#waiting) this.#drop(lines);
+      this.#waiting = [];
+      this.waitingBytes = 0;
+    }
     if (this.#retry !== undefined) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;

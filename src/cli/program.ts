@@ -1,14 +1,12 @@
-/** The program: its commands, and what a failure of one looks like to a person. */
+/** The program as its command line has it: every command and its options. */
 import { Command, CommanderError } from "commander";
-import { messageOf } from "../base/errors.ts";
-import { flushLineOutputs } from "../base/line-output.ts";
 import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
 import { registerBench } from "./bench.ts";
 import { registerConfig } from "./config.ts";
 import { registerCore } from "./core.ts";
 import { registerDev } from "./dev.ts";
-import { EXIT_FAILED, EXIT_USAGE } from "./exit-codes.ts";
+import { EXIT_USAGE } from "./exit-codes.ts";
 import { registerInspect } from "./inspect.ts";
 import { registerPki } from "./pki.ts";
 import { registerPlugin } from "./plugin.ts";
@@ -42,25 +40,13 @@ export function createProgram(): Command {
   return program;
 }
 
-/** How long the last lines of a log may take to reach a slow reader. */
-const LAST_LINES_MS = 1_000;
-
-/** Runs the command that the arguments name; returns the exit code. */
-export async function runProgram(args: readonly string[]): Promise<number> {
-  const code = await run(args);
-  // A reader that is stalled must not keep a process that has stopped.
-  if (!(await flushLineOutputs(LAST_LINES_MS))) process.exit(code);
-  return code;
+/** Runs what the arguments name. @throws {CommanderError} once it has printed what is wrong, or the help that was asked for */
+export async function parseAndRun(args: readonly string[]): Promise<void> {
+  await createProgram().parseAsync(args, { from: "user" });
 }
 
-async function run(args: readonly string[]): Promise<number> {
-  try {
-    await createProgram().parseAsync(args, { from: "user" });
-    return Number(process.exitCode ?? 0);
-  } catch (error) {
-    // Commander has printed what is wrong, or the help that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-    console.error(`crypto-edge: ${messageOf(error)}`);
-    return EXIT_FAILED;
-  }
+/** The exit code of an error of the parser's; undefined for any other. */
+export function exitCodeOfUsage(error: unknown): number | undefined {
+  if (!(error instanceof CommanderError)) return undefined;
+  return error.exitCode === 0 ? 0 : EXIT_USAGE;
 }

@@ -1,9 +1,6 @@
 /** `crypto-edge serve --config FILE`: the edge. */
-import { join, parse } from "node:path";
 import type { Command } from "commander";
-import { messageOf } from "../base/errors.ts";
-import type { Configuration } from "../edge/config/schema.ts";
-import { refuseHostileEnvironment } from "./hostile-environment.ts";
+import type { ServeOptions } from "./run-serve.ts";
 
 export function registerServe(program: Command): void {
   program
@@ -17,116 +14,8 @@ export function registerServe(program: Command): void {
       "after",
       "\nExample:\n  crypto-edge config check edge.yaml && crypto-edge serve --config edge.yaml\n\nSIGHUP reloads policies and certificates.",
     )
-    .action(async ({ config, worker }: { config: string; worker?: number }) => {
-      refuseHostileEnvironment();
-      if (worker !== undefined) return serveAsWorker(config, worker);
-      const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-      const loaded = await loadConfiguration(config);
-      const { workerCount } = await import("../edge/workers/shared-ports.ts");
-      const count = workerCount(loaded.configuration);
-      if (count > 1) return superviseEdge(config, loaded.configuration, count);
-      const { startEdge } = await import("../edge/edge.ts");
-      const { systemClock } = await import("../base/time/system-clock.ts");
-      const { openServiceManager } = await import("../base/system/service-manager.ts");
-      const { onReloadSignal } = await import("../base/system/reload-signal.ts");
-      const { stopSignal } = await import("../base/system/stop-signal.ts");
-      // Signals are heard before anybody can know that this process runs: none ends it by default.
-      const stopped = stopSignal();
-      const starting = startEdge(loaded).then(async (edge) => {
-        const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
-        return { edge, manager };
-      });
-      const endReloads = onReloadSignal(async () => {
-        const running = await starting.catch(() => undefined);
-        if (running === undefined) return;
-        running.manager.reloading();
-        await reload(running.edge, config);
-        running.manager.ready();
-      });
-      const { edge, manager } = await starting;
-      for (const note of loaded.notes ?? []) edge.log.info(note);
-      manager.ready();
-      await stopped;
-      endReloads();
-      manager.stopping();
-      await edge.close();
-      manager.close();
+    .action(async (options: ServeOptions) => {
+      const { runServe } = await import("./run-serve.ts");
+      await runServe(options);
     });
-}
-
-async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-  try {
-    await edge.reload((await loadConfiguration(config)).configuration);
-  } catch (error) {
-    edge.log.error({ reason: messageOf(error) }, "the configuration was not reloaded; the old one stays in use");
-  }
-}
-
-/** The process that starts the workers, replaces one that dies, and answers no request itself. */
-async function superviseEdge(config: string, configuration: Configuration, count: number): Promise<void> {
-  const { systemClock } = await import("../base/time/system-clock.ts");
-  const { openServiceManager } = await import("../base/system/service-manager.ts");
-  const { createLog } = await import("../base/log.ts");
-  const { checkPortsFree } = await import("../edge/workers/shared-ports.ts");
-  const { superviseWorkers } = await import("../edge/workers/supervisor.ts");
-  const { onReloadSignal } = await import("../base/system/reload-signal.ts");
-  const { stopSignal } = await import("../base/system/stop-signal.ts");
-  const log = createLog(configuration.log.level);
-  await checkPortsFree(configuration);
-  const stopped = stopSignal();
-  const starting = superviseWorkers({
-    count,
-    clock: systemClock,
-    log,
-    command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
-  });
-  const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
-  const supervisor = await starting;
-  log.info({ addresses: supervisor.addresses, workers: count }, "ready");
-  const manager = await openServiceManager(systemClock, (message) => log.warn(message));
-  manager.ready();
-  await stopped;
-  endReloads();
-  manager.stopping();
-  await supervisor.close();
-  manager.close();
-}
-
-async function serveAsWorker(config: string, index: number): Promise<void> {
-  const { openWorkerChannel } = await import("../edge/workers/worker.ts");
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-  const { startEdge } = await import("../edge/edge.ts");
-  const channel = openWorkerChannel(index);
-  const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
-  // The terminal sends Ctrl-C to every process; the supervisor decides.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGHUP", () => undefined);
-  process.on("SIGTERM", () => undefined);
-  const loaded = await loadConfiguration(config);
-  const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, {}, channel);
-  channel.onReload(() => void reload(edge, config));
-  channel.ready(edge.addresses, edge.answer);
-  await stopped;
-  await edge.close();
-  // The channel would keep the process.
-  process.disconnect?.();
-}
-
-/** An audit file is one chain of one writer: every worker but the first writes its own, `audit.worker-2.jsonl`. */
-function ofWorker(configuration: Configuration, index: number): Configuration {
-  const { audit } = configuration;
-  if (audit.file === undefined || index === 1) return configuration;
-  const { dir, name, ext } = parse(audit.file.path);
-  return {
-    ...configuration,
-    audit: { ...audit, file: { ...audit.file, path: join(dir, `${name}.worker-${index}${ext}`) } },
-  };
-}
-
-/** The command that this process was started with: the executable alone, or Bun and the program's source. */
-function thisProgram(): string[] {
-  const script = process.argv[1];
-  const isCompiled = script === undefined || script.startsWith("/$bunfs/") || script.startsWith("B:\\~BUN\\");
-  return isCompiled ? [process.execPath] : [process.execPath, script];
 }

@@ -2,6 +2,7 @@
  * The composition root: every binding of the edge, here and nowhere else. The four modules of ADR-602 (key source, cipher,
  * cache, revocation transport) and what stands around them are ports; this file says which adapter answers for each.
  */
+import "reflect-metadata";
 import type { TSchema } from "@sinclair/typebox";
 import { type DependencyContainer, type InjectionToken, instanceCachingFactory, container as root } from "tsyringe";
 import { messageOf } from "../base/errors.ts";

@@ -1,12 +1,15 @@
 /** What an edge with a Core runs, and one without never loads: its client, and all that comes of it. */
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import type { Following } from "../base/pki/follow-files.ts";
 import type { Clock } from "../base/time/clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { Configuration } from "./config/schema.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { createCoreClient } from "./key-source/core/core-client.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
+import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
 import { createCoreStream } from "./revocation/core-stream.ts";
@@ -21,8 +24,8 @@ export interface CoreParts {
   readonly verifier: EventVerifier;
   readonly send: SendUsage;
   stream(): RevocationTransport;
-  /** Reads the certificates again. Throws, and changes nothing, where they are no good. */
-  reload(section: CoreSection): void;
+  /** Takes the certificates up when their files change, and tells when they end. */
+  followCertificates(expiry: CertificateExpiry): Following;
 }
 
 type CoreSection = NonNullable<Configuration["key_source"]["core"]>;
@@ -54,6 +57,6 @@ export function createCoreParts(
     verifier: createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
     send: sendToCore(core),
     stream: () => createCoreStream({ core: events, clock }),
-    reload: (again) => core.reload(readCoreCertificates(again)),
+    followCertificates: (expiry) => followCoreCertificates({ core, paths: section, clock, log, expiry }),
   };
 }

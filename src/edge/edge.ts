@@ -1,8 +1,10 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
+import { isDeepStrictEqual } from "node:util";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
+import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -11,13 +13,15 @@ import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
 import { createContainer, type Overrides, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
-import { createApp, type Readiness } from "./doors/native/app.ts";
+import { createApp } from "./doors/native/app.ts";
 import { createWatchHandler } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
 import type { HandlerFactory, Listener } from "./listeners/listener.ts";
 import { listenerLimits, openListener } from "./listeners/open-listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
+import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
+import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -64,24 +68,29 @@ export async function startEdge(
   for (const warning of hardening.warnings) log.warn(warning);
 
   const startedMs = systemClock.monotonicMs();
-  let prewarmed = configuration.cache.prewarm.length === 0;
-  const readiness = (): Readiness => {
-    const serving = !stopping.signal.aborted;
-    return {
-      ready: serving && prewarmed && guard.isOpen(),
-      serving,
-      prewarmed,
-
-      revocation: guard.status(),
-      leases: leases.summary(),
-    };
-  };
+  const expiry = new CertificateExpiry(systemClock, log);
+  telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
+  const state = (): EdgeState => ({
+    stopping: stopping.signal.aborted,
+    prewarm: configuration.cache.prewarm,
+    isOpen: guard.isOpen(),
+    revocation: guard.status(),
+    summary: leases.summary(),
+    leases: () => leases.leases(),
+  });
+  const readiness = (): Readiness => readinessOf(state());
   const status = () => ({
     edge: configuration.edge.id,
     version: VERSION,
     commit: COMMIT,
     uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
     ...readiness(),
+    problems: problemsOf(state(), { usage: usage.status(), certificates: expiry.ends(), nowMs: systemClock.wallMs() }),
+    revocation: guard.status(),
+    leases: leases.summary(),
+    certificates: expiry
+      .ends()
+      .map(({ role, file, notAfterMs }) => ({ role, file, ends: new Date(notAfterMs).toISOString() })),
     source: keySource.name,
     ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
     ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
@@ -125,14 +134,15 @@ export async function startEdge(
     now: { wallMs: () => systemClock.wallMs(), monotonicMs: () => systemClock.monotonicMs() },
     version: VERSION,
     readiness: () => {
-      const { ready } = readiness();
-      return ready ? { ready } : { ready, reason: "The edge cannot serve now; /readyz says why." };
+      const { ready, reasons } = readiness();
+      return ready ? { ready } : { ready, reason: reasons.join(" ") };
     },
   });
 
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
+  const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
   const edge: Edge = {
@@ -145,18 +155,23 @@ export async function startEdge(
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())
         : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
-    async reload({ policies, key_source }) {
+    async reload(renewed) {
+      const { policies } = renewed;
       container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
       const ended = await Promise.allSettled([
         ...listeners.map((listener) => listener.reload?.()),
-        (async () => key_source.core && container.resolve(TOKENS.core)?.reload(key_source.core))(),
+        followingCore?.reload(),
       ]);
       ended.forEach((result, index) => {
         if (result.status === "fulfilled") return;
         const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
         log.error(details, "these files are no good; the old ones stay in use");
       });
+      const ignored = changedSections(configuration, renewed);
       log.info({ policies: policies.length }, "reloaded");
+      if (ignored.length > 0) {
+        log.warn({ changed: ignored }, "these sections have changed too, and count from the next start");
+      }
       const refused = ended.filter(({ status }) => status === "rejected").length;
       usage.audit("administration", {
         operation: "reload",
@@ -175,6 +190,8 @@ export async function startEdge(
     for (const transport of transports) await transport.close();
     guard.close();
     leases.close();
+    followingCore?.close();
+    expiry.close();
     await usage.close(USAGE_CLOSE_MS);
     telemetry.close();
     await keySource.close();
@@ -193,7 +210,7 @@ export async function startEdge(
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
       const doors = await makeDoors(loaded, index, { native: createHandler, context: doorContext, lend });
-      listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, sharesPort }));
+      listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, expiry, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {
@@ -209,10 +226,21 @@ export async function startEdge(
   void leases.prewarm(configuration.cache.prewarm).then((refused) => {
     for (const { tenant, service, error } of refused)
       log.error({ tenant, service }, `prewarm refused: ${error.message}`);
-    prewarmed = refused.length === 0;
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
+}
+
+/** What a reload takes: policies, and the files that other sections name. */
+const RELOADED: ReadonlySet<string> = new Set(["policies"]);
+
+/** Sections that differ from those that the edge was started with, and are not reloaded. */
+function changedSections(started: Configuration, renewed: Configuration): string[] {
+  return Object.keys(renewed).filter(
+    (section) =>
+      !RELOADED.has(section) &&
+      !isDeepStrictEqual(started[section as keyof Configuration], renewed[section as keyof Configuration]),
+  );
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

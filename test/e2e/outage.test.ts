@@ -175,7 +175,7 @@ describe("the Core is killed with kill -9, under load", () => {
       await deployment.startCore(LEASE);
       const backMs = performance.now();
       resumedMs.push((await load.servedAgain(backMs)) - backMs);
-      await until(async () => (await read(readyUrl)).leases.leases === services.length);
+      await until(async () => (await read(statusUrl)).leases.leases === services.length);
       // No stampede: each key is asked for once, whoever waits for it, and renewed after half a second at the soonest.
       const calls = leaseCallsAt(deployment);
       const renewals = Math.ceil((performance.now() - backMs) / 500);

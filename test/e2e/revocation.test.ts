@@ -23,7 +23,7 @@ interface Readiness {
 }
 
 async function readiness(deployment: Deployment): Promise<Readiness> {
-  return (await (await fetch(`${deployment.edgeUrl}/readyz`)).json()) as Readiness;
+  return (await (await fetch(`${deployment.edgeUrl}/v1/status`)).json()) as Readiness;
 }
 
 /** `ok`, or the problem's code. */

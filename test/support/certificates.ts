@@ -12,6 +12,8 @@ export interface TestCertificate {
 }
 
 export interface TestAuthority extends TestCertificate {
+  /** An authority whose certificate this one signed. */
+  intermediate(commonName: string): Promise<TestAuthority>;
   issue(request?: TestCertificateRequest): Promise<TestCertificate>;
   /** A revocation list of these certificates. */
   revoke(
@@ -27,6 +29,8 @@ export interface TestCertificateRequest {
   readonly ip?: readonly string[];
   readonly notBefore?: Date;
   readonly notAfter?: Date;
+  /** CA:TRUE, on a certificate that otherwise is a caller's. */
+  readonly isAuthority?: boolean;
 }
 
 let serial = 1;
@@ -39,13 +43,36 @@ export async function makeAuthority(commonName = "test CA"): Promise<TestAuthori
     keys,
     signingAlgorithm: ALGORITHM,
     ...window({}),
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
+    extensions: await authorityExtensions(keys),
   });
+  return authorityOf(authority, keys);
+}
+
+async function authorityExtensions(keys: CryptoKeyPair): Promise<x509.Extension[]> {
+  return [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+  ];
+}
+
+async function authorityOf(authority: x509.X509Certificate, keys: CryptoKeyPair): Promise<TestAuthority> {
   return {
+    async intermediate(name) {
+      const own = await generateKeys();
+      const certificate = await x509.X509CertificateGenerator.create({
+        serialNumber: nextSerial(),
+        subject: [{ CN: [name] }],
+        issuer: authority.subjectName,
+        publicKey: own.publicKey,
+        signingKey: keys.privateKey,
+        signingAlgorithm: ALGORITHM,
+        ...window({}),
+        extensions: await authorityExtensions(own),
+      });
+      return authorityOf(certificate, own);
+    },
+
     certificate: pem(authority),
     key: await exportKey(keys.privateKey),
 
@@ -66,7 +93,7 @@ export async function makeAuthority(commonName = "test CA"): Promise<TestAuthori
         signingAlgorithm: ALGORITHM,
         ...window(request),
         extensions: [
-          new x509.BasicConstraintsExtension(false, undefined, true),
+          new x509.BasicConstraintsExtension(request.isAuthority ?? false, undefined, true),
           new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
           new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
           ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),

@@ -41,7 +41,8 @@ export class CertificateExpiry {
     const lives = certificates.map((certificate) => ({
       role,
       file,
-      subject: certificate.subject.replaceAll("\n", ", "),
+      // A certificate may have no subject: its names are in its SANs.
+      subject: (certificate.subject ?? "").replaceAll("\n", ", "),
       notBeforeMs: Date.parse(certificate.validFrom),
       notAfterMs: Date.parse(certificate.validTo),
     }));

@@ -2,7 +2,7 @@
 import "reflect-metadata";
 
 import { createHash } from "node:crypto";
-import { SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
+import { BasicConstraintsExtension, SubjectAlternativeNameExtension, X509Certificate } from "@peculiar/x509";
 
 /** The other end of a connection: where it calls from, and the certificate that it proved to hold, if it gave one. */
 export interface Peer {
@@ -26,6 +26,50 @@ export interface PeerCertificate {
   readonly issuer: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** CA:TRUE. Such a certificate makes others; it is no caller's (X509-SVID, 4.1). */
+  readonly isAuthority: boolean;
+  /** Those between it and the authority that is trusted, as the peer showed them; its own issuer first. Empty where none are known. */
+  readonly issuers: readonly IssuerCertificate[];
+}
+
+export interface IssuerCertificate {
+  readonly serial: string;
+  readonly issuer: string;
+}
+
+/** A certificate as `node:tls` shows it. */
+interface ShownCertificate {
+  readonly raw?: Uint8Array;
+  readonly issuerCertificate?: ShownCertificate;
+}
+
+/** No chain is longer that means well. */
+const ISSUERS_MAX = 8;
+
+/**
+ * The certificate of a connection's other end, with those that vouch for it. `shown` is what `getPeerCertificate(true)` gives. Undefined
+ * where there is none.
+ */
+export function readShownCertificate(shown: object | null | undefined): PeerCertificate | undefined {
+  const { raw, issuerCertificate } = (shown ?? {}) as ShownCertificate;
+  if (raw === undefined || raw.length === 0) return undefined;
+  const own = readPeerCertificate(raw);
+  const issuers: IssuerCertificate[] = [];
+  // The last one is its own issuer.
+  for (
+    let at = issuerCertificate, below = raw;
+    at?.raw !== undefined && !same(at.raw, below);
+    at = at.issuerCertificate
+  ) {
+    if (issuers.length === ISSUERS_MAX) break;
+    below = at.raw;
+    issuers.push(readPeerCertificate(at.raw));
+  }
+  return issuers.length === 0 ? own : { ...own, issuers };
+}
+
+function same(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0;
 }
 
 /**
@@ -58,6 +102,8 @@ function parse(der: Uint8Array): PeerCertificate {
     commonName: certificate.subjectName.getField("CN")[0],
     serial: certificate.serialNumber.toLowerCase().replace(/^0+(?=.)/, ""),
     issuer: certificate.issuer,
+    isAuthority: certificate.getExtension(BasicConstraintsExtension)?.ca === true,
+    issuers: [],
     notBeforeMs: certificate.notBefore.getTime(),
     notAfterMs: certificate.notAfter.getTime(),
   };

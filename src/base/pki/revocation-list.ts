@@ -13,7 +13,7 @@ export class RevocationListError extends Error {
 
 export interface RevocationLists {
   /**
-   * Why a certificate is refused, or undefined. A list that has run out refuses every certificate of its issuer (as
+   * Why a certificate, or one of those that vouch for it, is refused; undefined where none is. A list that has run out refuses every certificate of its issuer (as
    * OpenSSL does): without a new list nobody knows what has been revoked since.
    */
   refusalOf(certificate: PeerCertificate): string | undefined;
@@ -63,12 +63,24 @@ export async function readRevocationLists(
   }
   return {
     refusalOf(certificate) {
-      const list = byIssuer.get(certificate.issuer);
-      if (list === undefined) return undefined;
-      if (list.nextUpdateMs <= clock.wallMs()) return "the revocation list of the certificate's issuer has run out";
-      return list.serials.has(normalSerial(certificate.serial)) ? "the certificate has been revoked" : undefined;
+      const own = refusalBy(byIssuer.get(certificate.issuer), certificate.serial, clock);
+      if (own === "run out") return "the revocation list of the certificate's issuer has run out";
+      if (own === "revoked") return "the certificate has been revoked";
+      // Whoever's issuer is no good any more is no good either.
+      for (const { issuer, serial } of certificate.issuers) {
+        const refusal = refusalBy(byIssuer.get(issuer), serial, clock);
+        if (refusal === "run out") return `the revocation list of "${issuer}" has run out`;
+        if (refusal === "revoked") return "the certificate of its issuer has been revoked";
+      }
+      return undefined;
     },
   };
+}
+
+function refusalBy(list: IssuerList | undefined, serial: string, clock: Clock): "run out" | "revoked" | undefined {
+  if (list === undefined) return undefined;
+  if (list.nextUpdateMs <= clock.wallMs()) return "run out";
+  return list.serials.has(normalSerial(serial)) ? "revoked" : undefined;
 }
 
 function parseLists(name: string, bytes: Uint8Array): X509Crl[] {

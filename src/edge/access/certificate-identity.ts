@@ -26,6 +26,9 @@ export function principalOfCertificate(
   peer: string,
   sources: readonly NameSource[] = DEFAULT_NAME_SOURCES,
 ): Identified {
+  if (certificate.isAuthority) {
+    return { refused: "the certificate is that of an authority (CA:TRUE), which is no caller's" };
+  }
   for (const source of sources) {
     switch (source) {
       case "uri": {

@@ -1,5 +1,6 @@
 /** From an entry of `listeners:` to a listener that is open. */
 
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
@@ -11,6 +12,8 @@ export interface ListenerParts {
   readonly doors: ListenerDoors;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
   readonly sharesPort: boolean;
 }
 
@@ -38,6 +41,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
         limits,
         clock,
         log,
+        expiry: parts.expiry,
       },
       doors,
     );

@@ -2,18 +2,18 @@
  * TLS for callers on a network: TLS 1.3 (1.2 if asked for), over it HTTP/1.1 or a door's own protocol. The principal comes from the
  * client's certificate, or from a bearer token where there is none and the configuration names issuers.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createSecureContext, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
 import type { Http1Socket } from "../../base/network/http1.ts";
 import { responseOf, writeError } from "../../base/network/problem.ts";
 import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
-import { type ServerCertificates, startTlsServer } from "../../base/network/tls/server.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
+import { followFiles } from "../../base/pki/follow-files.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
-import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "../../base/pki/revocation-list.ts";
-import { watchFiles } from "../../base/pki/watch-files.ts";
+import type { RevocationLists } from "../../base/pki/revocation-list.ts";
+import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../../base/pki/server-trust.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";
@@ -51,6 +51,8 @@ export interface HttpsListenerOptions {
   readonly limits: ListenerLimits;
   readonly clock: Clock;
   readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
 }
 
 /** What is known of one connection's other end. */
@@ -70,19 +72,15 @@ interface PrincipalLoad extends CallerLoad {
   connections: number;
 }
 
-interface TrustFiles {
-  readonly certificates: ServerCertificates;
-  readonly revocationLists: RevocationLists;
-}
-
 /** @throws {ListenerError} for an address in use, or files that are no good. */
 export async function listenOnHttps(options: HttpsListenerOptions, doors: ListenerDoors): Promise<Listener> {
   const { host, limits, clock, log, nameSources } = options;
   const socketDoor = doors.socket;
-  let trust: TrustFiles;
+  const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
+  let trust: ServerTrust;
   let tokens: TokenVerifier | undefined;
   try {
-    trust = await readTrust(options);
+    trust = await readServerTrust(files, clock);
     tokens = options.tokens.length === 0 ? undefined : createTokenVerifier(options.tokens, clock);
   } catch (error) {
     throw new ListenerError(`The HTTPS listener on ${host}:${options.port} cannot start: ${messageOf(error)}`);
@@ -236,80 +234,40 @@ export async function listenOnHttps(options: HttpsListenerOptions, doors: Listen
       : new ListenerError(`Cannot listen on ${host}:${options.port}: ${messageOf(error)}.`);
   });
 
-  async function reload(): Promise<void> {
-    const renewed = await readTrust(options);
-    server.reload(renewed.certificates);
-    trust = renewed;
-    tokens?.reload();
-  }
-
-  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
-  const trusted = options.clientCa === undefined ? [] : [options.clientCa];
-  const watched = [options.cert, options.key, ...trusted, ...options.clientCrl, ...jwksFiles];
   const address = `${socketDoor === undefined ? "https" : "tls"}://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
-  const endWatch = watchFiles(watched, clock, () => {
-    reload().then(
-      () => log.info({ address }, "certificates and revocation lists were reloaded"),
-      (error: unknown) =>
-        log.error({ address, reason: messageOf(error) }, "changed files are no good; the old ones stay in use"),
-    );
+  const tell = (): void => {
+    options.expiry?.use(address, files.cert, trust.chain);
+    if (files.clientCa !== undefined) options.expiry?.use(address, files.clientCa, trust.authorities);
+  };
+  tell();
+  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
+  const following = followFiles({
+    role: address,
+    files: [...filesOfServerTrust(files), ...jwksFiles],
+    clock,
+    log,
+    read: () => readServerTrust(files, clock),
+    use(renewed) {
+      server.reload(renewed.certificates);
+      trust = renewed;
+      tokens?.reload();
+      tell();
+    },
   });
 
   return {
     address,
-    reload,
+    reload: following.reload,
     async close(timeoutMs) {
-      endWatch();
+      following.close();
       await server.close(timeoutMs);
     },
   };
 }
 
-async function readTrust(options: HttpsListenerOptions): Promise<TrustFiles> {
-  const read = (path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new Error(`${path} cannot be read: ${messageOf(error)}`);
-    }
-  };
-  const clientCa = options.clientCa === undefined ? "" : read(options.clientCa).toString("latin1");
-  const cert = read(options.cert).toString("latin1");
-  const key = read(options.key).toString("latin1");
-  checkPair(options, cert, key);
-  try {
-    if (options.clientCertificates === "any")
-      return { certificates: { cert, key, clientCa: "" }, revocationLists: NO_REVOCATION_LISTS };
-    if (!clientCa.includes("-----BEGIN CERTIFICATE-----")) throw new Error("there is none");
-    createSecureContext({ ca: clientCa });
-  } catch (error) {
-    throw new Error(`${options.clientCa} holds no certificates of authorities in PEM: ${messageOf(error)}`);
-  }
-  const lists = options.clientCrl.map((name) => ({ name, bytes: read(name) }));
-  return {
-    certificates: { cert, key, clientCa },
-    revocationLists:
-      lists.length === 0 ? NO_REVOCATION_LISTS : await readRevocationLists(lists, clientCa, options.clock),
-  };
-}
-
-/** The runtime takes a certificate and a key that don't fit together, and fails at the first handshake: so look here. */
-function checkPair(options: HttpsListenerOptions, cert: string, key: string): void {
-  let certificate: X509Certificate;
-  try {
-    certificate = new X509Certificate(cert);
-  } catch {
-    throw new Error(`${options.cert} is not a certificate in PEM`);
-  }
-  let privateKey: KeyObject;
-  try {
-    privateKey = createPrivateKey(key);
-  } catch {
-    throw new Error(`${options.key} is not a private key in PEM`);
-  }
-  if (!certificate.checkPrivateKey(privateKey)) {
-    throw new Error(`the key in ${options.key} is not that of the certificate in ${options.cert}`);
-  }
+/** Undefined where any client certificate passes: then nobody vouches for it. */
+function trustedCa({ clientCertificates, clientCa }: HttpsListenerOptions): string | undefined {
+  return clientCertificates === "any" ? undefined : clientCa;
 }
 
 /** A certificate may end while its connection lives on. */

@@ -1,8 +1,10 @@
 /** docs/metrics.md, made from the metrics themselves: `bun run src/edge/telemetry/metrics-reference.ts` writes it. */
 import { writeFileSync } from "node:fs";
+import { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import { systemClock } from "../../base/time/system-clock.ts";
 import { createLeaseCounters } from "../cache/lease-events.ts";
 import { chainMetrics, hookMetrics } from "../plugin-host/metrics.ts";
+import { certificateMetrics } from "./certificate-metrics.ts";
 import { metricsReference } from "./metrics.ts";
 import { createTelemetry } from "./telemetry.ts";
 
@@ -33,6 +35,7 @@ export function metricsReferencePage(): string {
     log: { suppressed: 0 },
   });
   telemetry.metrics.add(
+    ...certificateMetrics(new CertificateExpiry(systemClock, { warn() {}, error() {} }), systemClock),
     ...chainMetrics({ status: notRead } as unknown as Parameters<typeof chainMetrics>[0]),
     ...hookMetrics({ counters: [{}] } as unknown as Parameters<typeof hookMetrics>[0]),
   );

@@ -15,6 +15,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -72,6 +73,7 @@ export class AuditFile implements LineSink {
   #syncing = false;
   #unsynced = false;
   #lastSyncMs: number;
+  #followedMs: number;
   #failing = false;
   #toldOfAside = false;
   #closed = false;
@@ -82,11 +84,19 @@ export class AuditFile implements LineSink {
   constructor(options: AuditFileOptions) {
     this.#options = options;
     mkdirSync(dirname(options.path), { recursive: true });
+    const there = statSync(options.path, { throwIfNoEntry: false });
+    if (there !== undefined && !there.isFile()) {
+      throw new Error(`${options.path} is not a file: give the path of a regular file`);
+    }
     this.start = findStart(options.path, options.warn);
     this.#headSeq = this.#pendingSeq = this.start.head.seq;
     this.#descriptor = openSync(options.path, "a", 0o640);
     this.#sizeBytes = fstatSync(this.#descriptor).size;
-    this.#lastSyncMs = options.clock.monotonicMs();
+    this.#lastSyncMs = this.#followedMs = options.clock.monotonicMs();
+  }
+
+  get failing(): boolean {
+    return this.#failing;
   }
 
   write(lines: readonly string[], head: ChainHead): void {
@@ -102,9 +112,10 @@ export class AuditFile implements LineSink {
     this.#writePending();
   }
 
-  /** Tries again what could not be written, and syncs when it is time. */
+  /** Tries again what could not be written, syncs when it is time, and sees whether the file is still there. */
   tick(): void {
     if (this.#closed) return;
+    this.#followPath();
     if (this.#pendingBytes > 0) this.#writePending();
     this.#syncIfDue(false);
   }
@@ -141,6 +152,31 @@ export class AuditFile implements LineSink {
       if (this.#failing) this.#options.warn("The audit file can be written again.");
       this.#failing = false;
       this.#syncIfDue(true);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A descriptor outlives its name: what is written to a file that was moved or deleted is found by nobody. */
+  #followPath(): void {
+    const { path, clock, warn } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#followedMs < SECOND_MS) return;
+    this.#followedMs = nowMs;
+    try {
+      const own = fstatSync(this.#descriptor);
+      const there = statSync(path, { throwIfNoEntry: false });
+      if (there !== undefined && there.ino === own.ino && there.dev === own.dev) return;
+      if (there !== undefined && !there.isFile()) throw new Error("something else than a file has taken its place");
+      mkdirSync(dirname(path), { recursive: true });
+      const next = openSync(path, "a", 0o640);
+      closeSync(this.#descriptor);
+      this.#descriptor = next;
+      this.#sizeBytes = fstatSync(next).size;
+      this.errors++;
+      warn(
+        `The audit file ${path} was ${own.nlink === 0 ? "deleted" : "moved"} while it was written. It is made anew, and the chain goes on there after line ${this.#headSeq}.`,
+      );
     } catch (error) {
       this.#fail(error);
     }

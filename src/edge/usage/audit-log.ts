@@ -18,6 +18,8 @@ export interface LineSink {
   close(): void;
   readonly errors: number;
   readonly dropped: number;
+  /** Whether the last try to write failed. */
+  readonly failing: boolean;
 }
 
 export interface AuditLogOptions {
@@ -38,6 +40,8 @@ export interface AuditLogStatus {
   readonly queued: number;
   readonly dropped: number;
   readonly errors: number;
+  /** Whether some of it can't be written now. */
+  readonly failing: boolean;
 }
 
 export class AuditLog {
@@ -99,6 +103,7 @@ export class AuditLog {
       queued: this.#queue.length,
       dropped: sinks.reduce((sum, sink) => sum + sink.dropped, this.#droppedEvents),
       errors: sinks.reduce((sum, sink) => sum + sink.errors, 0),
+      failing: sinks.some((sink) => sink.failing),
     };
   }
 
@@ -153,6 +158,10 @@ export class AuditStdout implements LineSink {
 
   get dropped(): number {
     return this.#output.dropped;
+  }
+
+  get failing(): boolean {
+    return this.#failure !== undefined;
   }
 
   write(lines: readonly string[]): void {

@@ -239,6 +239,7 @@ export function lineSink(shipper: UsageShipper): LineSink {
     close() {},
     // Told by the shipper's own status.
     errors: 0,
+    failing: false,
     dropped: 0,
   };
 }

@@ -4,13 +4,13 @@ import { closeSync, fstatSync, fsyncSync, linkSync, openSync, readSync, renameSy
 import { messageOf } from "../../base/errors.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { Client } from "../client/client.ts";
+import { ChunkStream } from "./chunk-stream.ts";
 import {
   CHUNK_LENGTH,
-  ChunkStream,
   readSealedHeader,
   SEALED_CHUNK_LENGTH,
   SEALED_HEADER_LENGTH_MAX,
-  writeSealedHeader,
+  type SealedHeader,
 } from "./format.ts";
 
 /** Reading and writing are synchronous; now and then the process must hear its signals. */
@@ -31,14 +31,14 @@ export async function sealFile(job: FileJob, key: { tenant: string; service: str
   await withFiles(job, async (input, output) => {
     const { wrapped, plaintext } = await job.edge.createKey({ ...key, plaintext: true });
     if (plaintext === undefined) throw new Error("The edge answered without a data key. Is it of this version?");
+    const { header, stream } = sealing(plaintext, wrapped);
     try {
-      writeAll(output, writeSealedHeader(wrapped));
-      const stream = new ChunkStream(plaintext);
+      writeAll(output, header);
       await eachChunk(input, 0, CHUNK_LENGTH, job.progress, (chunk, isLast) => {
         for (const part of stream.seal(chunk, isLast)) writeAll(output, part);
       });
     } finally {
-      wipe(plaintext);
+      stream.wipe();
     }
   });
 }
@@ -49,17 +49,33 @@ export async function openFile(job: FileJob): Promise<void> {
     const start = new Uint8Array(SEALED_HEADER_LENGTH_MAX);
     const header = readSealedHeader(start.subarray(0, readFully(input, start, 0)));
     const { plaintext } = await job.edge.decryptKey({ wrapped: header.wrapped });
+    const stream = opening(plaintext, header);
     try {
-      const stream = new ChunkStream(plaintext);
       await eachChunk(input, header.length, SEALED_CHUNK_LENGTH, job.progress, (chunk, isLast) => {
         const content = stream.open(chunk, isLast);
         writeAll(output, content);
         wipe(content);
       });
     } finally {
-      wipe(plaintext);
+      stream.wipe();
     }
   });
+}
+
+function sealing(dataKey: Uint8Array, wrapped: Uint8Array): ReturnType<typeof ChunkStream.seal> {
+  try {
+    return ChunkStream.seal(dataKey, wrapped);
+  } finally {
+    wipe(dataKey);
+  }
+}
+
+function opening(dataKey: Uint8Array, header: SealedHeader): ChunkStream {
+  try {
+    return ChunkStream.open(dataKey, header);
+  } finally {
+    wipe(dataKey);
+  }
 }
 
 /** Reads from `offset` in pieces of `length`, telling which is the last; an empty file is one empty chunk. */

@@ -56,11 +56,57 @@ key_memory: { dumpable: true }
     const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
     await edge.reload((await load()).configuration);
     expect(told.mock.calls).toEqual([
-      [{ address: "the Core", reason: expect.stringContaining("not a PEM certificate") }, expect.any(String)],
+      [
+        { address: "the Core", reason: expect.stringContaining("edge.pem holds no certificate in PEM, but no PEM") },
+        expect.any(String),
+      ],
     ]);
     told.mockRestore();
     await client.createKey({ tenant: "tenant-c", service: "billing" });
     expect(seen()).toEqual(["edge-before", "edge-after"]);
+  } finally {
+    await edge.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test("an edge takes its renewed certificate from the disk without a signal, before the old one ends", async () => {
+  await using world = await startCoreWorld({ createOnFirstUse: true });
+  const directory = mkdtempSync(join(tmpdir(), "core-follow-"));
+  const write = ({ ca, cert, key }: ClientFiles): void => {
+    for (const [name, text] of Object.entries({ "ca.pem": ca, "edge.pem": cert, "edge.key": key })) {
+      writeFileSync(join(directory, name), text);
+    }
+  };
+  write(await world.pki.edge("edge-before"));
+  const file = join(directory, "edge.yaml");
+  writeFileSync(
+    file,
+    `
+edge: { id: edge-1 }
+key_source:
+  use: core
+  core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt] }]
+log: { level: error }
+key_memory: { dumpable: true }
+`,
+  );
+  const edge = await startEdge(await loadConfiguration(file, undefined, {}));
+  try {
+    const client = createClient({ url: edge.addresses[0]! });
+    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    await client.createKey({ tenant: "tenant-a", service: "billing" });
+    write(await world.pki.edge("edge-after"));
+    // Each call for a key that nobody has asked for goes to the Core.
+    for (let attempt = 0; !seen().includes("edge-after"); attempt++) {
+      if (attempt > 250) throw new Error(`the Core has seen ${seen()}`);
+      await client.createKey({ tenant: `tenant-${attempt}`, service: "billing" });
+      await Bun.sleep(100);
+    }
+    const metrics = await (await fetch(`${edge.addresses[0]}/metrics`)).text();
+    expect(metrics).toMatch(/crypto_edge_certificate_days_left\{role="the Core's client",file="[^"]+edge\.pem"\} \d+/);
   } finally {
     await edge.close();
     rmSync(directory, { recursive: true, force: true });

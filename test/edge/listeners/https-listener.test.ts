@@ -283,7 +283,7 @@ describe("TLS", () => {
     // As an operator does it: the new file takes the old one's name.
     renameSync(path("next.crl", await authority.revoke([billing.certificate])), crl);
     await clock.advance(4_100);
-    await until(() => logged.some(({ message }) => message.includes("were reloaded")));
+    await until(() => logged.some(({ message }) => message.includes("were taken up")));
     expect((await ask(url, billing)).status).toBe(401);
   });
 
@@ -431,7 +431,7 @@ describe("limits of an HTTPS listener", () => {
 });
 
 test("a listener that cannot start says what to do", async () => {
-  await expect(start({ cert: path("missing.pem") })).rejects.toThrow("missing.pem cannot be read");
+  await expect(start({ cert: path("missing.pem") })).rejects.toThrow("missing.pem can't be read");
   await expect(start({ clientCrl: [path("bad.crl", "garbage")] })).rejects.toThrow("not a certificate revocation list");
   await expect(start({ key: path("other.key", billing.key) })).rejects.toThrow();
   const { port } = await start();

@@ -6,7 +6,7 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
-import { type Peer, readPeerCertificate } from "../../pki/peer-certificate.ts";
+import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
@@ -248,8 +248,7 @@ function hasBody(request: TlsRequest): boolean {
 }
 
 function certificateOf(socket: TLSSocket): Peer["certificate"] {
-  const raw = socket.getPeerCertificate()?.raw;
-  return raw === undefined || raw.length === 0 ? undefined : readPeerCertificate(raw);
+  return readShownCertificate(socket.getPeerCertificate(true));
 }
 
 function connectionOf(request: TlsRequest): Connection<Peer> | undefined {

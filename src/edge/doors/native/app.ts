@@ -22,10 +22,7 @@ import { CreateBatchBody, CreateBody, DecryptBatchBody, WrappedBody } from "./sc
 import { metricsResponse } from "./watch.ts";
 
 /** What a probe asks: whether this edge can serve, and why not. */
-export interface Readiness {
-  readonly ready: boolean;
-  readonly [detail: string]: unknown;
-}
+export type Readiness = Readonly<{ ready: boolean }>;
 
 export interface AppParts {
   readonly operations: Operations;

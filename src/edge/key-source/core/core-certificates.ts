@@ -1,6 +1,6 @@
 /** What the edge presents to the Core and what it trusts, and plain words for what can be wrong with it. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileText } from "../../../base/read-file.ts";
+import { readAuthorities, readCertificatePair } from "../../../base/pki/pem.ts";
 
 /** PEM texts; `cert` may be a chain, `ca` a bundle. */
 export interface CoreCertificates {
@@ -9,19 +9,17 @@ export interface CoreCertificates {
   readonly key: string;
 }
 
-/** Reads the three files. @throws Error naming the file that is wrong, why, and what to do. */
-export function readCoreCertificates(paths: {
+/** Paths of PEM files. */
+export interface CoreCertificatePaths {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-}): CoreCertificates {
-  const certificates = {
-    ca: readFileText(paths.ca, "the CA certificate"),
-    cert: readFileText(paths.cert, "the edge's certificate"),
-    key: readFileText(paths.key, "the edge's private key"),
-  };
-  checkCoreCertificates(certificates);
-  return certificates;
+}
+
+/** Reads the three files. @throws Error naming the file that is wrong, why, and what to do. */
+export function readCoreCertificates(paths: CoreCertificatePaths): CoreCertificates {
+  const { cert, key } = readCertificatePair(paths.cert, paths.key);
+  return { ca: readAuthorities(paths.ca).pem, cert, key };
 }
 
 /** @throws Error where a text is no PEM of its kind, or the key is not the certificate's. */

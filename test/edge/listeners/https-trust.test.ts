@@ -1,0 +1,119 @@
+/** Whom an HTTPS listener trusts, beyond the signature: revoked issuers, certificates of authorities, files that change. */
+import { afterAll, afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CertificateExpiry } from "../../../src/base/pki/certificate-expiry.ts";
+import { systemClock } from "../../../src/base/time/system-clock.ts";
+import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";
+import type { HandlerFactory, Listener } from "../../../src/edge/listeners/listener.ts";
+import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "crypto-edge-trust-"));
+const root = await makeAuthority("root CA");
+const intermediate = await root.intermediate("intermediate CA");
+const server = await root.issue({ dns: ["localhost"], ip: ["127.0.0.1"] });
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+const chained = async (): Promise<TestCertificate> => {
+  const own = await intermediate.issue({ uris: ["spiffe://example.org/billing"] });
+  return { certificate: `${own.certificate}\n${intermediate.certificate}`, key: own.key };
+};
+
+const open: Listener[] = [];
+afterEach(async () => {
+  for (const listener of open.splice(0)) await listener.close(0);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const whoAmI: HandlerFactory =
+  ({ identify }) =>
+  (request) =>
+    Response.json(identify(request));
+
+async function start(changes: Partial<HttpsListenerOptions> = {}): Promise<Listener> {
+  const silent = { info() {}, warn() {}, error() {} };
+  const listener = await listenOnHttps(
+    {
+      host: "127.0.0.1",
+      port: 0,
+      cert: file("cert.pem", server.certificate),
+      key: file("key.pem", server.key),
+      clientCa: file("ca.pem", root.certificate),
+      clientCertificates: "verified",
+      clientCrl: [],
+      nameSources: ["uri"],
+      minVersion: "TLSv1.3",
+      tokens: [],
+      administration: false,
+      limits: {
+        connectionsMax: 100,
+        connectionsPerPrincipalMax: 50,
+        requestsMax: 50,
+        requestsPerCallerMax: 20,
+        headerBytesMax: 16_384,
+        bodyBytesMax: 65_536,
+        bodiesBytesMax: 1 << 20,
+        requestTimeoutMs: 30_000,
+        idleTimeoutMs: 60_000,
+      },
+      clock: systemClock,
+      log: silent,
+      ...changes,
+    },
+    { native: whoAmI, http: undefined, socket: undefined },
+  );
+  open.push(listener);
+  return listener;
+}
+
+async function ask({ address }: Listener, client: TestCertificate): Promise<[status: number, text: string]> {
+  const tls = { ca: root.certificate, cert: client.certificate, key: client.key };
+  const answer = await fetch(`${address}/who`, { keepalive: false, tls } as RequestInit);
+  return [answer.status, await answer.text()];
+}
+
+test("whoever was certified by an intermediate authority is known by it; once that is revoked, nobody is", async () => {
+  const client = await chained();
+  expect((await ask(await start(), client))[0]).toBe(200);
+
+  const crl = file("root.crl", await root.revoke([intermediate.certificate]));
+  const [status, text] = await ask(await start({ clientCrl: [crl] }), client);
+  expect(status).toBe(401);
+  expect(text).toContain("the certificate of its issuer has been revoked");
+  // One that the root itself has certified goes on.
+  const direct = await root.issue({ uris: ["spiffe://example.org/billing"] });
+  expect((await ask(await start({ clientCrl: [crl] }), direct))[0]).toBe(200);
+});
+
+test("the certificate of an authority is no caller's", async () => {
+  const authority = await root.issue({ uris: ["spiffe://example.org/billing"], isAuthority: true });
+  const [status, text] = await ask(await start(), authority);
+  expect(status).toBe(401);
+  expect(text).toContain("CA:TRUE");
+});
+
+test("certificates in use are told of, and again when the files have changed", async () => {
+  const clock = new VirtualClock();
+  const expiry = new CertificateExpiry(clock, { warn() {}, error() {} });
+  const listener = await start({ clock, expiry });
+  const ends = () => expiry.ends().find(({ file: path }) => path.endsWith("cert.pem"))!.notAfterMs;
+  const before = ends();
+  const renewed = await root.issue({
+    dns: ["localhost"],
+    ip: ["127.0.0.1"],
+    notAfter: new Date(Date.now() + 90 * 86_400_000),
+  });
+  file("cert.pem", renewed.certificate);
+  file("key.pem", renewed.key);
+  for (let waited = 0; ends() === before && waited < 500; waited++) {
+    await clock.advance(2_000);
+    await Bun.sleep(5);
+  }
+  expect(ends()).toBeGreaterThan(before);
+  expect(expiry.ends().map(({ role }) => role)).toEqual([listener.address, listener.address]);
+  expiry.close();
+});
