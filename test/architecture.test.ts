@@ -11,6 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/system": ["base", "base/time"],
   "base/pki": ["base", "base/time"],
   "base/network": ["base", "base/time", "base/pki"],
+  "base/json": ["base"],
   "base/config": ["base", "base/network"],
   "edge/access": ["base/*"],
   "edge/cipher": ["base/*"],
@@ -78,8 +79,6 @@ const EXCEPTIONS: readonly string[] = [
   "edge/usage → edge/config",
   "edge/plugin-host → sdk/plugin",
   "edge/plugin-host → core",
-  "edge/listeners → edge/config",
-  "edge/doors/native → edge/listeners",
 ];
 
 interface Import {
