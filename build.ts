@@ -1,6 +1,7 @@
 /**
  * Compiles the single executable: `bun build.ts` for this machine, into dist/crypto-edge; `bun build.ts --all` for every
- * target, each with its SHA-256 sum; `bun build.ts --deb` for a Debian package of this machine's.
+ * target, each with its SHA-256 sum; `bun build.ts --deb` for a Debian package of this machine's. `bun build.ts --package` makes
+ * the npm package instead; with `--accept-api` what it shows becomes what is agreed (packaging/npm-api.txt).
  */
 import "reflect-metadata";
 import { createHash } from "node:crypto";
@@ -19,7 +20,18 @@ const arguments_ = process.argv.slice(2);
 const commit = readCommit();
 mkdirSync(OUTPUT, { recursive: true });
 
-if (arguments_.includes("--all")) {
+if (arguments_.includes("--package")) {
+  const { buildNpmPackage } = await import("./packaging/npm.ts");
+  const { tarball, api } = await buildNpmPackage(import.meta.dirname, OUTPUT);
+  if (arguments_.includes("--accept-api")) writeFileSync("packaging/npm-api.txt", api);
+  else if (readFileSync("packaging/npm-api.txt", "utf8") !== api) {
+    console.error(
+      "The package shows something else than packaging/npm-api.txt: if it shall, build with --package --accept-api.",
+    );
+    process.exitCode = 1;
+  }
+  console.log(tarball);
+} else if (arguments_.includes("--all")) {
   for (const target of ALL_TARGETS) await compile(target, join(OUTPUT, target.replace("bun-", "crypto-edge-")));
 } else {
   await compile(OWN_TARGET, join(OUTPUT, "crypto-edge"));

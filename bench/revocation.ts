@@ -213,13 +213,13 @@ async function measure(
   let loadMs = 0;
   for (let round = -warmUpRounds; round < rounds; round++) {
     const service = `target-${nextName++}`;
-    core.admin.createService(TENANT, service);
+    await core.admin.createService(TENANT, service);
     await Promise.all(hosts.map((host) => host.watch(service)));
     const loadBeganMs = machineMs();
     // At any moment between two heartbeats.
     await Bun.sleep(50 + Math.random() * 200);
     const revokedMs = machineMs();
-    core.admin.revoke({ tenant: TENANT, service }, { reason: "bench" });
+    await core.admin.revoke({ tenant: TENANT, service }, { reason: "bench" });
     for (const result of await Promise.all(hosts.map((host) => host.result()))) {
       const took = result.refusedAtMs.map((refusedMs) => refusedMs - revokedMs);
       if (round === -warmUpRounds) firstMs = Math.max(firstMs, ...took);

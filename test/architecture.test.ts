@@ -55,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "edge/telemetry",
     "edge/usage",
   ],
-  "edge/config": ["base/*", "edge/access", "edge/doors", "edge/doors/*", "edge/plugin-host"],
+  "edge/config": ["base/*", "edge/access", "edge/cipher", "edge/doors", "edge/doors/*", "edge/plugin-host"],
   "edge/workers": ["base/*", "edge/config", "edge/listeners"],
   edge: ["base/*", "edge/*", "edge/doors/*"],
   core: ["base/*", "core/*", "edge/access", "edge/key-source", "edge/plugin-host", "edge/revocation"],
@@ -74,7 +74,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** What still stands against the rules. It only ever shrinks. */
 const EXCEPTIONS: readonly string[] = [
   "core → edge/config",
-  "core → edge/cache",
   "edge/telemetry → edge/plugin-host",
   "edge/usage → edge/config",
   "edge/plugin-host → sdk/plugin",

@@ -35,8 +35,8 @@ const core = await startCore({
 console.log(JSON.stringify({ url: core.url }));
 for await (const line of createInterface({ input: process.stdin })) {
   const [verb, tenant, service, version] = line.split(" ") as [string, string, string, string?];
-  if (verb === "rotate") core.admin.rotate(tenant, service);
-  if (verb === "revoke") core.admin.revoke({ tenant, service, version: Number(version) });
+  if (verb === "rotate") await core.admin.rotate(tenant, service);
+  if (verb === "revoke") await core.admin.revoke({ tenant, service, version: Number(version) });
 }
 await core.close();
 process.exit(0);

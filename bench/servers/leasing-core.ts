@@ -17,6 +17,6 @@ const core = await startCore({
   allow: ALLOW_EVERY_EDGE,
   leasesPerSecondPerEdge: 1_000_000,
 });
-for (let index = 0; index < 50; index++) core.admin.createService(`tenant-${index}`, "billing");
+for (let index = 0; index < 50; index++) await core.admin.createService(`tenant-${index}`, "billing");
 console.log(JSON.stringify({ port: core.port }));
 process.on("SIGTERM", () => void core.close().then(() => process.exit(0)));

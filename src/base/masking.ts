@@ -12,9 +12,11 @@ const HEX = /^[0-9a-fA-F]+$/;
 /** The magic of a wrapped key or value, and of a record, in base64. */
 const BLOB = /^(?:TDQB|TFIB)/;
 /** Where one word of a name ends and the next begins: `PrivateKey_v2`. */
-const WORD_ENDS = /[_+=-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/;
+const WORD_ENDS = /[_+=-]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/;
 /** Of the words that a run of random base64 falls into: about 2. */
 const WORD_LENGTH_MIN = 5;
+/** No word of a language has so many consonants in a row; of random letters most runs do. Acronyms are short. */
+const NO_WORD = /[bcdfghjklmnpqrstvwxz]{5}|[BCDFGHJKLMNPQRSTVWXZ]{6}/;
 
 const MASK = "[masked]";
 
@@ -31,5 +33,5 @@ function isMaterial(run: string): boolean {
   // One case alone, and no hex: of random base64 that has this length, one in ten million looks so.
   if (run === run.toLowerCase() || run === run.toUpperCase()) return false;
   const words = run.split(WORD_ENDS).filter((word) => word !== "");
-  return run.length < words.length * WORD_LENGTH_MIN;
+  return run.length < words.length * WORD_LENGTH_MIN || words.some((word) => NO_WORD.test(word));
 }

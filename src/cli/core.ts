@@ -1,7 +1,7 @@
 /** `crypto-edge core …`: runs the reference Core, and tells a running one what to do. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { LoggedEvent } from "../core/events.ts";
-import type { ServiceSummary, TenantSummary } from "../core/key-store.ts";
+import type { LoggedEvent } from "../core/protocol/events.ts";
+import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
 
 interface AdminOptions {

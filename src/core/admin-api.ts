@@ -1,94 +1,120 @@
-/** `/core/v1/admin/…` (docs/core.md): the reference Core's own calls, for administrators' certificates. */
-import { Type } from "@sinclair/typebox";
+/** `/core/v1/admin/…` (docs/core.md): an Elysia app over the service layer, for administrators' certificates. */
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { Elysia } from "elysia";
 import { NAME_PATTERN } from "../base/names.ts";
-import type { RevocationScope } from "../edge/cache/lease-cache.ts";
 import type { CoreAdmin } from "./admin.ts";
-import { CoreError } from "./core-error.ts";
+import { CoreError } from "./protocol/core-error.ts";
+import type { RevocationScope } from "./protocol/events.ts";
 
 const Name = Type.String({ pattern: NAME_PATTERN });
 const strict = { additionalProperties: false };
 const Version = Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 });
-const isTenant = TypeCompiler.Compile(Type.Object({ tenant: Name }, strict));
-const isService = TypeCompiler.Compile(Type.Object({ tenant: Name, service: Name }, strict));
 const scope = { tenant: Name, service: Type.Optional(Name), version: Type.Optional(Version) };
-const isScope = TypeCompiler.Compile(Type.Object(scope, strict));
-const isRevocation = TypeCompiler.Compile(
-  Type.Object(
-    {
-      ...scope,
-      reason: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
-      rotate: Type.Optional(Type.Boolean()),
-    },
-    strict,
-  ),
+const TenantBody = Type.Object({ tenant: Name }, strict);
+const ServiceBody = Type.Object({ tenant: Name, service: Name }, strict);
+const ScopeBody = Type.Object(scope, strict);
+const RevocationBody = Type.Object(
+  {
+    ...scope,
+    reason: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
+    rotate: Type.Optional(Type.Boolean()),
+  },
+  strict,
 );
 
-export interface AdminAnswer {
-  readonly status: number;
-  readonly body: unknown;
+const PREFIX = "/core/v1/admin";
+const MAX_LIMIT = 10_000;
+
+export interface AdminApp {
+  /** Answers a call of someone who was found to be an administrator. */
+  handle(request: Request): Promise<Response>;
 }
 
-/** @throws CoreError */
-export async function adminCall(admin: CoreAdmin, method: string, url: URL, body: unknown): Promise<AdminAnswer> {
-  const path = url.pathname.slice("/core/v1/admin/".length);
-  switch (`${method} ${path}`) {
-    case "GET tenants":
-      return ok({ tenants: admin.tenants() });
-    case "POST tenants": {
-      if (!isTenant.Check(body)) throw malformed(isTenant, body);
-      admin.createTenant(body.tenant);
-      return created({ tenant: body.tenant });
+/** `answerError`: how the Core says what is wrong; everything that is thrown goes through it. */
+export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) => Response): AdminApp {
+  const app = new Elysia({ prefix: PREFIX, normalize: false }).onError(({ code, error, request }) => {
+    if (code === "NOT_FOUND") {
+      const path = new URL(request.url).pathname.slice(PREFIX.length + 1, PREFIX.length + 101);
+      return answerError(new CoreError("not_found", `there is no administration call ${request.method} ${path}`));
     }
-    case "GET services":
-      return ok({ services: admin.services(url.searchParams.get("tenant") ?? "") });
-    case "POST services": {
-      if (!isService.Check(body)) throw malformed(isService, body);
-      admin.createService(body.tenant, body.service);
-      return created({ tenant: body.tenant, service: body.service, version: 1 });
-    }
-    case "POST rotate": {
-      if (!isService.Check(body)) throw malformed(isService, body);
-      return ok({ events: [admin.rotate(body.tenant, body.service)] });
-    }
-    case "POST revoke":
-    case "POST destroy": {
-      if (!isRevocation.Check(body)) throw malformed(isRevocation, body);
-      const { reason, rotate, ...rest } = body;
+    if (code === "PARSE") return answerError(new CoreError("invalid_request", "the body is not JSON"));
+    return answerError(error);
+  });
+
+  const get = (path: string, read: (query: URLSearchParams) => Promise<unknown>): void => {
+    app.get(path, async ({ request }) => Response.json(await read(new URL(request.url).searchParams)));
+  };
+  const post = <Schema extends TSchema>(
+    path: string,
+    schema: Schema,
+    success: 200 | 201,
+    act: (body: Static<Schema>) => Promise<unknown>,
+  ): void => {
+    const check = TypeCompiler.Compile(schema);
+    app.post(
+      path,
+      async ({ body }) => {
+        if (!check.Check(body)) throw malformed(check, body);
+        return Response.json(await act(body), { status: success });
+      },
+      { parse: "json" },
+    );
+  };
+
+  get("/status", () => admin.status());
+  get("/tenants", async () => ({ tenants: await admin.tenants() }));
+  post("/tenants", TenantBody, 201, async ({ tenant }) => {
+    await admin.createTenant(tenant);
+    return { tenant };
+  });
+  get("/services", async (query) => ({ services: await admin.services(query.get("tenant") ?? "") }));
+  post("/services", ServiceBody, 201, async ({ tenant, service }) => {
+    await admin.createService(tenant, service);
+    return { tenant, service, version: 1 };
+  });
+  post("/rotate", ServiceBody, 200, async ({ tenant, service }) => ({
+    events: [await admin.rotate(tenant, service)],
+  }));
+  for (const act of ["revoke", "destroy"] as const) {
+    post(`/${act}`, RevocationBody, 200, async ({ reason, rotate, ...rest }) => {
       const options = { ...(reason === undefined ? {} : { reason }), ...(rotate === undefined ? {} : { rotate }) };
-      const act = path === "revoke" ? admin.revoke : admin.destroy;
-      return ok({ events: act(rest as RevocationScope, options) });
-    }
-    case "POST restore": {
-      if (!isScope.Check(body)) throw malformed(isScope, body);
-      return ok({ events: [admin.restore(body as RevocationScope)] });
-    }
-    case "GET edges":
-      return ok({ edges: admin.edges() });
-    case "GET usage":
-      return ok({ usage: admin.usage(limitOf(url)) });
-    case "GET audit":
-      return ok({ events: admin.auditEvents(limitOf(url)) });
-    case "GET events": {
-      const after = Number(url.searchParams.get("after") ?? 0);
-      if (!Number.isSafeInteger(after) || after < 0)
-        throw new CoreError("invalid_request", "after must be a number from 0");
-      return ok({ events: admin.eventsAfter(after, limitOf(url)) });
-    }
-    case "POST signing-keys":
-      return created({ kid: await admin.rollSigningKey() });
-    default:
-      throw new CoreError("not_found", `there is no administration call ${method} ${path.slice(0, 100)}`);
+      return { events: await admin[act](rest as RevocationScope, options) };
+    });
   }
+  post("/restore", ScopeBody, 200, async (body) => ({ events: [await admin.restore(body as RevocationScope)] }));
+  get("/edges", async () => ({ edges: await admin.edges() }));
+  get("/usage", async (query) => ({ usage: await admin.usage(limitOf(query)) }));
+  get("/audit", async (query) => {
+    const edge = query.get("edge") ?? undefined;
+    const since = query.get("since") ?? undefined;
+    if (since !== undefined && Number.isNaN(Date.parse(since))) {
+      throw new CoreError("invalid_request", "since must be a time such as 2026-01-31T12:00:00Z");
+    }
+    return {
+      events: await admin.auditEvents({
+        limit: limitOf(query),
+        ...(edge === undefined ? {} : { edge }),
+        ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+      }),
+    };
+  });
+  get("/events", async (query) => {
+    const after = Number(query.get("after") ?? 0);
+    if (!Number.isSafeInteger(after) || after < 0) {
+      throw new CoreError("invalid_request", "after must be a number from 0");
+    }
+    return { events: await admin.eventsAfter(after, limitOf(query)) };
+  });
+  post("/signing-keys", Type.Object({}, strict), 201, async () => ({ kid: await admin.rollSigningKey() }));
+  post("/master-key", Type.Object({}, strict), 200, () => admin.rotateMasterKey());
+  return { handle: async (request) => app.handle(request) };
 }
 
-const ok = (body: unknown): AdminAnswer => ({ status: 200, body });
-const created = (body: unknown): AdminAnswer => ({ status: 201, body });
-
-function limitOf(url: URL): number {
-  const limit = Number(url.searchParams.get("limit") ?? 1_000);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
-    throw new CoreError("invalid_request", "limit must be from 1 to 10000");
+function limitOf(query: URLSearchParams): number {
+  const limit = Number(query.get("limit") ?? 1_000);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+    throw new CoreError("invalid_request", `limit must be from 1 to ${MAX_LIMIT}`);
   }
   return limit;
 }

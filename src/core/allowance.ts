@@ -8,7 +8,8 @@ export interface EdgeAllowance {
   readonly services: readonly string[];
 }
 
-export type AllowsLease = (edge: string, tenant: string, service: string) => boolean;
+/** Without a service: whether there is any of the tenant that the edge may lease. */
+export type AllowsLease = (edge: string, tenant: string, service: string | undefined) => boolean;
 
 /** What `dev` and a Core for one team use: every edge with a certificate of the CA may lease everything. */
 export const ALLOW_EVERY_EDGE: readonly EdgeAllowance[] = [{ edges: ["*"], tenants: ["*"], services: ["*"] }];
@@ -20,5 +21,5 @@ export function compileAllowances(allowances: readonly EdgeAllowance[]): AllowsL
     services: compileGlobs(allowance.services),
   }));
   return (edge, tenant, service) =>
-    compiled.some((one) => one.edges(edge) && one.tenants(tenant) && one.services(service));
+    compiled.some((one) => one.edges(edge) && one.tenants(tenant) && (service === undefined || one.services(service)));
 }

@@ -1,6 +1,6 @@
 import { type Identity, parseSpiffeId } from "../base/pki/identity.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
-import { CoreError } from "./core-error.ts";
+import { CoreError } from "./protocol/core-error.ts";
 
 /** Who calls, from the SPIFFE ID of its certificate. One ID, of this Core's trust domain. @throws CoreError */
 export function identifyCaller(peer: Peer, trustDomain: string): Identity {
@@ -17,6 +17,11 @@ export function identifyCaller(peer: Peer, trustDomain: string): Identity {
     );
   }
   return parsed.identity;
+}
+
+/** What a peer's connections are counted under: its SPIFFE ID, whatever else it is allowed. */
+export function callerName(peer: Peer): string {
+  return peer.certificate?.uris.find((uri) => uri.startsWith("spiffe://")) ?? "a caller without a SPIFFE ID";
 }
 
 export function requireEdge(identity: Identity): string {

@@ -7,7 +7,7 @@ import { type ConfigurationProblem, decodeConfiguration, isRecord } from "../bas
 import { Address, Duration, Path, Section } from "../base/config/schema-types.ts";
 import { ConfigurationError } from "../edge/config/load.ts";
 import { oneOf, optional, PluginEntries } from "../edge/config/schema.ts";
-import { DEFAULT_RETAINED_EVENTS } from "./key-store.ts";
+import { DEFAULT_RETAINED_EVENTS } from "./store/open-store.ts";
 
 const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });
 

@@ -1,40 +1,42 @@
 /**
- * The reference Core: core-protocol.md over mutual TLS, its keys in one SQLite database.
+ * The reference Core: core-protocol.md over mutual TLS, its keys in SQLite or, for several Cores, in PostgreSQL.
  *
  * @example
  * const core = await startCore({ listen: { hostname: "127.0.0.1", port: 0 }, tls, database: "core.db", masterKey, allow });
- * core.admin.createService("tenant-a", "billing");
+ * await core.admin.createService("tenant-a", "billing");
  * await core.close();
  */
-
+import { hostname } from "node:os";
 import { messageOf } from "../base/errors.ts";
-import { BodyTooLarge, readBody } from "../base/network/tls/body.ts";
-import {
-  type ServerCertificates,
-  startTlsServer,
-  type TlsRequest,
-  type TlsResponse,
-  type TlsServer,
-} from "../base/network/tls/server.ts";
+import { type ServerCertificates, startTlsServer, type TlsServer } from "../base/network/tls/server.ts";
 import { describeCertificate } from "../base/pki/authority.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
 import { readRevocationLists } from "../base/pki/revocation-list.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
-import { type CoreAdmin, createAdmin, type EdgeState } from "./admin.ts";
-import { adminCall } from "./admin-api.ts";
+import { VERSION } from "../base/version.ts";
+import { type CoreAdmin, createAdmin } from "./admin.ts";
+import { createAdminApp } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
-import { identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
-import { CORE_STATUS, CoreError } from "./core-error.ts";
+import { type CoreLog, problemResponse, sendProblem } from "./answers.ts";
+import { callerName } from "./caller.ts";
+import { EventLog } from "./event-log.ts";
 import type { EventPublisher } from "./event-publisher.ts";
 import { EventStream } from "./event-stream.ts";
-import type { CoreEvent } from "./events.ts";
-import { KeyStore } from "./key-store.ts";
-import { checkLeaseTerms, createLeaseDesk, DEFAULT_LEASE_TERMS, type LeaseTerms } from "./leases.ts";
-import { RateLimits } from "./rate-limits.ts";
+import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
+import { KeyHierarchy } from "./keys/hierarchy.ts";
+import { KeyRegistry } from "./keys/registry.ts";
+import { checkLeaseTerms, createLeaseService, DEFAULT_LEASE_TERMS, type LeaseTerms } from "./leases.ts";
+import { openKeyStore } from "./open-key-store.ts";
+import { Presence } from "./presence.ts";
+import { CoreError } from "./protocol/core-error.ts";
+import { createPublishing } from "./publishing.ts";
+import { type CallCounters, createRoutes, DEFAULT_EDGE_LIMITS, type EdgeLimits } from "./routes.ts";
 import { SigningKeys } from "./signing-keys.ts";
-import { MAX_USAGE_BODY_BYTES, UsageIntake } from "./usage-intake.ts";
+import { DEFAULT_RETAINED_EVENTS, type PostgresqlOptions } from "./store/open-store.ts";
+import type { StoreHealth } from "./store/store.ts";
+import { UsageIntake } from "./usage-intake.ts";
 
 export interface CoreOptions {
   /** Port 0 takes a free one. */
@@ -42,10 +44,14 @@ export interface CoreOptions {
   readonly tls: CoreCertificateTexts;
   /** Default: that of the Core's own certificate. */
   readonly trustDomain?: string;
-  /** A path, or `:memory:`. */
-  readonly database: string;
+  /** SQLite's path, or `:memory:`; or PostgreSQL's connection. */
+  readonly database: string | PostgresqlOptions;
   /** 32 bytes. Copied: the caller wipes its own. */
   readonly masterKey: Uint8Array;
+  /** The one before it, while `core rotate-master-key` is under way. */
+  readonly formerMasterKey?: Uint8Array;
+  /** This Core among those of its store. Default: the host's name and the port. */
+  readonly name?: string;
   /** Which edges may lease what; nothing by default. */
   readonly allow?: readonly EdgeAllowance[];
   /** A lease for an unknown tenant or service makes it: for `dev` and tests. */
@@ -54,18 +60,16 @@ export interface CoreOptions {
   /** Every second, by the protocol; tests may want it sooner. */
   readonly heartbeatMs?: number;
   readonly retainedEvents?: number;
+  readonly limits?: Partial<EdgeLimits>;
   /** How many lease calls one edge may make in a second, on average; bursts of ten seconds' worth pass. */
   readonly leasesPerSecondPerEdge?: number;
   /** How many revocation streams one edge may hold. */
   readonly streamsPerEdge?: number;
+  readonly usage?: Partial<UsageRetention>;
   readonly publishers?: readonly EventPublisher[];
   readonly clock?: Clock;
   /** One line for each thing an operator may want to know. Names no secret. */
-  readonly log?: (
-    level: "info" | "warn" | "error",
-    message: string,
-    fields?: Readonly<Record<string, unknown>>,
-  ) => void;
+  readonly log?: CoreLog;
 }
 
 /** PEM texts. */
@@ -75,13 +79,8 @@ export interface CoreCertificateTexts extends ServerCertificates {
 }
 
 /** Counted since the start. */
-export interface CoreCounters {
-  /** Lease calls, and of them those that were refused. */
-  leaseCalls: number;
-  leaseRefusals: number;
-  usageBatches: number;
-  usageDuplicates: number;
-  publishFailures: number;
+export interface CoreCounters extends CallCounters {
+  readonly publishFailures: number;
   readonly streams: number;
   /** Of all streams: what they were given and have not taken yet. */
   readonly unsentBytes: number;
@@ -98,6 +97,10 @@ export interface RunningCore {
   readonly lastSeq: number;
   readonly admin: CoreAdmin;
   readonly counters: CoreCounters;
+  /** Whether the store answers and has room. */
+  readonly health: StoreHealth;
+  /** When the Core's own certificate ends. */
+  readonly certificateEndsAtMs: number;
   /**
    * New connections use the new certificates, open ones go on, but for those whose certificate is on a revocation list now.
    * Rejects, changing nothing, where they are bad.
@@ -107,18 +110,7 @@ export interface RunningCore {
   close(): Promise<void>;
 }
 
-const MAX_LEASE_BODY_BYTES = 4_096;
-const MAX_ADMIN_BODY_BYTES = 16_384;
 const CLOSE_GRACE_MS = 3_000;
-/** An edge has one stream for each of its worker processes. */
-const DEFAULT_STREAMS_PER_EDGE = 256;
-const MAX_EDGES_REMEMBERED = 100_000;
-
-interface SeenEdge {
-  lastSeenMs: number;
-  leaseCalls: number;
-  usageBatches: number;
-}
 
 /** @throws Error with a sentence that says what to do, where the database, the certificates or the address can't be used. */
 export async function startCore(options: CoreOptions): Promise<RunningCore> {
@@ -128,221 +120,214 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const publishers = options.publishers ?? [];
   const terms: LeaseTerms = { ...DEFAULT_LEASE_TERMS, ...options.lease };
   checkLeaseTerms(terms);
-  const streamsPerEdge = options.streamsPerEdge ?? DEFAULT_STREAMS_PER_EDGE;
-  let revoked = await readRevocationLists(options.tls.clientCrls ?? [], options.tls.clientCa, clock);
-  const trustDomain = options.trustDomain ?? trustDomainOf(options.tls.cert);
+  const limits: EdgeLimits = {
+    ...DEFAULT_EDGE_LIMITS,
+    ...(options.leasesPerSecondPerEdge === undefined ? {} : { leasesPerSecond: options.leasesPerSecondPerEdge }),
+    ...(options.streamsPerEdge === undefined ? {} : { streams: options.streamsPerEdge }),
+    ...options.limits,
+  };
+  const retainedEvents = Math.max(1, options.retainedEvents ?? DEFAULT_RETAINED_EVENTS);
+  let certificates = options.tls;
+  let revoked = await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock);
+  const trustDomain = options.trustDomain ?? trustDomainOf(certificates.cert);
+  const startedAt = new Date(now()).toISOString();
 
-  const store = new KeyStore({
-    database: options.database,
-    masterKey: options.masterKey,
-    now,
-    ...(options.retainedEvents === undefined ? {} : { retainedEvents: options.retainedEvents }),
-    onEvent: (event) => {
-      stream.tell(event);
-      publish(event);
-    },
-  });
-  let signingKeys: SigningKeys;
+  /** What has been opened, in order: closed the other way round. */
+  const opened: (() => unknown)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const end of opened.splice(0).reverse()) await end();
+  };
   try {
-    signingKeys = await SigningKeys.open(store, now);
+    const hierarchy = new KeyHierarchy(options.masterKey, options.formerMasterKey);
+    opened.push(() => hierarchy.wipe());
+    const store = await openKeyStore({
+      database: options.database,
+      retainedEvents,
+      clock,
+      hierarchy,
+      onChange: (away) =>
+        away === undefined
+          ? log("info", "the database answers again")
+          : log("error", "the database is away: no lease is granted, no event told", { reason: away }),
+    });
+    opened.push(() => store.close());
+    const signingKeys = await SigningKeys.open({ store, hierarchy, now });
+    const publishing = createPublishing({ publishers, signingKeys, log });
+    opened.push(() => publishing.close());
+    const eventLog = await EventLog.open(store, retainedEvents, {
+      event: (event) => {
+        stream.tell(event);
+        publishing.publish(event);
+      },
+      newHistory: () => {
+        log("warn", "the database has another history: every edge is told to drop its leases", { log: eventLog.log });
+        stream.newHistory();
+      },
+    });
+    const stream = new EventStream({
+      log: eventLog,
+      clock,
+      heartbeatMs: options.heartbeatMs ?? 1_000,
+      onHeartbeat: (event) => publishing.publish(event),
+    });
+    opened.push(() => stream.close());
+    const registry = new KeyRegistry({
+      store,
+      hierarchy,
+      now,
+      // What can't be read back now is told by the next heartbeat: the change itself is committed.
+      onCommitted: (events) => eventLog.committed(events).catch(() => undefined),
+    });
+    const allows = compileAllowances(options.allow ?? []);
+    const presence = new Presence({
+      store,
+      clock,
+      core: options.name ?? `${hostname()}:${options.listen.port}`,
+      version: VERSION,
+      masterKeys: hierarchy.masterKeyIds,
+      lastSeq: () => eventLog.lastSeq,
+      streamsOf: (edge) => stream.streamsOf(edge),
+      placeOf: (edge) => stream.placeOf(edge),
+      onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
+    });
+    opened.push(() => presence.close());
+    const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
+    opened.push(() => housekeeping.close());
+    const calls: CallCounters = {
+      leaseCalls: 0,
+      leaseRefusals: 0,
+      usageBatches: 0,
+      usageDuplicates: 0,
+      usageRefused: 0,
+      adminCalls: 0,
+    };
+    const admin = createAdmin({
+      store,
+      registry,
+      hierarchy,
+      presence,
+      signingKeys,
+      status: () => ({
+        version: VERSION,
+        core: options.name ?? `${hostname()}:${options.listen.port}`,
+        database: {
+          kind: store.kind,
+          name: store.name,
+          ...(store.health.away === undefined ? {} : { away: store.health.away }),
+          ...(store.health.full === undefined ? {} : { full: store.health.full }),
+        },
+        log: eventLog.log,
+        lastSeq: eventLog.lastSeq,
+        streams: stream.streams,
+        connections: server.connections,
+        signingKey: signingKeys.kid,
+        certificateEndsAt: new Date(certificateEndsAtMs(certificates.cert)).toISOString(),
+        startedAt,
+      }),
+    });
+    const routes = createRoutes({
+      clock,
+      log,
+      trustDomain,
+      limits,
+      leases: createLeaseService(registry, { allows, terms, createOnFirstUse: options.createOnFirstUse ?? false }),
+      stream,
+      signingKeys,
+      intake: new UsageIntake({ usage: store.usage, allows, now }),
+      presence,
+      admin: createAdminApp(admin, (error) => problemResponse(error, log)),
+      counters: calls,
+    });
+
+    let closing = false;
+    const connectionsOf = new Map<string, number>();
+    const admitted = new WeakSet<Peer>();
+    const server: TlsServer = await startTlsServer({
+      hostname: options.listen.hostname,
+      port: options.listen.port,
+      certificates,
+      admit: (peer) => {
+        const refusal = peer.certificate && revoked.refusalOf(peer.certificate);
+        if (refusal !== undefined || admitted.has(peer)) return refusal;
+        const name = callerName(peer);
+        const connections = connectionsOf.get(name) ?? 0;
+        if (connections >= limits.connections) return `${name} has ${connections} connections already`;
+        admitted.add(peer);
+        connectionsOf.set(name, connections + 1);
+        return undefined;
+      },
+      onClosed: (peer) => {
+        const name = callerName(peer);
+        const left = (connectionsOf.get(name) ?? 1) - 1;
+        if (left === 0) connectionsOf.delete(name);
+        else connectionsOf.set(name, left);
+      },
+      onRequest: async (request, response, peer) => {
+        try {
+          if (closing) {
+            throw new CoreError("unavailable", "this Core is stopping: ask again soon", { retryAfterSeconds: 1 });
+          }
+          await routes.handle(request, response, peer);
+        } catch (error) {
+          sendProblem(request, response, error, log);
+        }
+      },
+      onRefused: ({ remoteAddress, code, reason }) =>
+        log("warn", "a connection was refused", { remoteAddress, code, reason }),
+      onError: (error) => log("error", "a connection failed", { reason: messageOf(error) }),
+    }).catch((error: unknown) => {
+      throw listenError(error, options.listen);
+    });
+    opened.push(async () => {
+      closing = true;
+      stream.close();
+      await server.close(CLOSE_GRACE_MS);
+    });
+    let closed: Promise<void> | undefined;
+    const host = options.listen.hostname.includes(":") ? `[${options.listen.hostname}]` : options.listen.hostname;
+    const counters = Object.defineProperties(calls, {
+      publishFailures: { get: () => publishing.failures, enumerable: true },
+      streams: { get: () => stream.streams, enumerable: true },
+      unsentBytes: { get: () => stream.unsentBytes, enumerable: true },
+      connections: { get: () => server.connections, enumerable: true },
+    }) as CoreCounters;
+    return {
+      url: `https://${host}:${server.port}`,
+      port: server.port,
+      get log() {
+        return eventLog.log;
+      },
+      get lastSeq() {
+        return eventLog.lastSeq;
+      },
+      admin,
+      counters,
+      get health() {
+        return store.health;
+      },
+      get certificateEndsAtMs() {
+        return certificateEndsAtMs(certificates.cert);
+      },
+      async reloadCertificates(next) {
+        const lists = await readRevocationLists(next.clientCrls ?? [], next.clientCa, clock);
+        server.reload(next);
+        certificates = next;
+        revoked = lists;
+        server.recheck();
+      },
+      close() {
+        closed ??= closeAll();
+        return closed;
+      },
+    };
   } catch (error) {
-    store.close();
+    await closeAll();
     throw error;
   }
-  const stream = new EventStream({
-    log: store,
-    clock,
-    heartbeatMs: options.heartbeatMs ?? 1_000,
-    onHeartbeat: (event) => publish(event),
-  });
-  const publish = (event: CoreEvent): void => {
-    if (publishers.length === 0) return;
-    let jws: string;
-    try {
-      jws = signingKeys.sign(event);
-    } catch (error) {
-      counters.publishFailures++;
-      log("error", "an event could not be signed", { reason: messageOf(error) });
-      return;
-    }
-    for (const publisher of publishers) {
-      const failed = (error: unknown): void => {
-        counters.publishFailures++;
-        log("warn", "an event could not be published", { publisher: publisher.name, reason: messageOf(error) });
-      };
-      try {
-        void Promise.resolve(publisher.publish(event, jws)).catch(failed);
-      } catch (error) {
-        failed(error);
-      }
-    }
-  };
+}
 
-  const desk = createLeaseDesk(store, {
-    allows: compileAllowances(options.allow ?? []),
-    terms,
-    createOnFirstUse: options.createOnFirstUse ?? false,
-  });
-  const intake = new UsageIntake(store, now);
-  const limits = new RateLimits(clock, options.leasesPerSecondPerEdge ?? 1_000);
-  const seen = new Map<string, SeenEdge>();
-  const see = (edge: string): SeenEdge => {
-    let state = seen.get(edge);
-    if (state === undefined) {
-      if (seen.size >= MAX_EDGES_REMEMBERED) seen.clear();
-      state = { lastSeenMs: 0, leaseCalls: 0, usageBatches: 0 };
-      seen.set(edge, state);
-    }
-    state.lastSeenMs = now();
-    return state;
-  };
-  const edges = (): EdgeState[] =>
-    [...seen].map(([edge, state]) => ({
-      edge,
-      lastSeenAt: new Date(state.lastSeenMs).toISOString(),
-      leaseCalls: state.leaseCalls,
-      usageBatches: state.usageBatches,
-      streams: stream.streamsOf(edge),
-    }));
-  const admin = createAdmin(store, {
-    edges,
-    usage: (limit) => intake.totals(limit),
-    auditEvents: (limit) => intake.auditEvents(limit),
-    rollSigningKey: () => signingKeys.roll(),
-  });
-  let closing = false;
-  let server: TlsServer | undefined;
-  const counters: CoreCounters = {
-    leaseCalls: 0,
-    leaseRefusals: 0,
-    usageBatches: 0,
-    usageDuplicates: 0,
-    publishFailures: 0,
-    get streams() {
-      return stream.streams;
-    },
-    get unsentBytes() {
-      return stream.unsentBytes;
-    },
-    get connections() {
-      return server?.connections ?? 0;
-    },
-  };
-
-  const route = async (request: TlsRequest, response: TlsResponse, peer: Peer): Promise<void> => {
-    if (closing) throw new CoreError("unavailable", "this Core is stopping: ask again soon", { retryAfterSeconds: 1 });
-    const identity = identifyCaller(peer, trustDomain);
-    const method = request.method ?? "GET";
-    const target = request.url ?? "/";
-    const path = target.split("?", 1)[0] ?? "/";
-    switch (path) {
-      case "/core/v1/leases": {
-        requireMethod(method, "POST");
-        const edge = requireEdge(identity);
-        counters.leaseCalls++;
-        see(edge).leaseCalls++;
-        try {
-          const waitSeconds = limits.take(edge);
-          const body = parseJson(await readBody(request, MAX_LEASE_BODY_BYTES));
-          if (waitSeconds > 0) {
-            throw new CoreError("rate_limited", `the edge ${edge} asks for leases too often`, {
-              retryAfterSeconds: waitSeconds,
-            });
-          }
-          return sendJson(response, 200, desk.answer(edge, body));
-        } catch (error) {
-          counters.leaseRefusals++;
-          throw error;
-        }
-      }
-      case "/core/v1/revocations": {
-        requireMethod(method, "GET");
-        const edge = requireEdge(identity);
-        see(edge);
-        if (stream.streamsOf(edge) >= streamsPerEdge) {
-          throw new CoreError("rate_limited", `the edge ${edge} holds ${streamsPerEdge} streams already`, {
-            retryAfterSeconds: 5,
-          });
-        }
-        const lastEventId = request.headers["last-event-id"];
-        return stream.open(edge, response, Array.isArray(lastEventId) ? lastEventId[0] : lastEventId);
-      }
-      case "/core/v1/keys": {
-        requireMethod(method, "GET");
-        return sendJson(response, 200, JSON.stringify(signingKeys.jwks));
-      }
-      case "/core/v1/usage": {
-        requireMethod(method, "POST");
-        const edge = requireEdge(identity);
-        const body = await readBody(request, MAX_USAGE_BODY_BYTES);
-        const key = request.headers["idempotency-key"];
-        const answer = await intake.take(
-          edge,
-          { idempotencyKey: typeof key === "string" ? key : undefined, encoding: request.headers["content-encoding"] },
-          body,
-        );
-        see(edge).usageBatches++;
-        counters.usageBatches++;
-        if (answer.duplicate) counters.usageDuplicates++;
-        return sendJson(response, 200, JSON.stringify(answer));
-      }
-    }
-    if (!path.startsWith("/core/v1/admin/")) throw new CoreError("not_found", "there is no such call");
-    requireAdmin(identity);
-    const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : Buffer.alloc(0);
-    const answer = await adminCall(
-      admin,
-      method,
-      new URL(target, "https://core.invalid"),
-      raw.length === 0 ? undefined : parseJson(raw),
-    );
-    if (method === "POST") log("info", "an administrator acted", { call: path, answer: answer.body });
-    sendJson(response, answer.status, JSON.stringify(answer.body));
-  };
-
-  server = await startTlsServer({
-    hostname: options.listen.hostname,
-    port: options.listen.port,
-    certificates: options.tls,
-    admit: ({ certificate }) => certificate && revoked.refusalOf(certificate),
-    onRequest: (request, response, peer) =>
-      route(request, response, peer).catch((error: unknown) => sendProblem(request, response, error, log)),
-    onRefused: ({ remoteAddress, code, reason }) =>
-      log("warn", "a connection was refused", { remoteAddress, code, reason }),
-    onError: (error) => log("error", "a connection failed", { reason: messageOf(error) }),
-  }).catch((error: unknown) => {
-    stream.close();
-    store.close();
-    throw listenError(error, options.listen);
-  });
-  let closed: Promise<void> | undefined;
-  const host = options.listen.hostname.includes(":") ? `[${options.listen.hostname}]` : options.listen.hostname;
-  return {
-    url: `https://${host}:${server.port}`,
-    port: server.port,
-    log: store.log,
-    get lastSeq() {
-      return store.lastSeq;
-    },
-    admin,
-    counters,
-    async reloadCertificates(certificates) {
-      const lists = await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock);
-      server.reload(certificates);
-      revoked = lists;
-      server.recheck();
-    },
-    close() {
-      closed ??= (async () => {
-        closing = true;
-        stream.close();
-        await server.close(CLOSE_GRACE_MS);
-        for (const publisher of publishers) await publisher.close?.().catch(() => undefined);
-        store.close();
-      })();
-      return closed;
-    },
-  };
+function certificateEndsAtMs(certificate: string): number {
+  return describeCertificate(certificate).notAfter.getTime();
 }
 
 function trustDomainOf(certificate: string): string {
@@ -361,57 +346,4 @@ function listenError(error: unknown, listen: { hostname: string; port: number })
   if (code === "EADDRINUSE") return new Error(`${where} is in use: stop what listens there, or choose another port`);
   if (code === "EACCES") return new Error(`this user may not listen on ${where}: choose a port above 1023`);
   return new Error(`the Core can't listen on ${where}: ${messageOf(error)}`, { cause: error });
-}
-
-function requireMethod(method: string, wanted: "GET" | "POST"): void {
-  if (method !== wanted) throw new CoreError("method_not_allowed", `this call takes ${wanted}`);
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    throw new CoreError("invalid_request", "the body is not JSON");
-  }
-}
-
-function sendJson(response: TlsResponse, status: number, json: string): void {
-  response.statusCode = status;
-  response.setHeader("content-type", "application/json");
-  response.setHeader("cache-control", "no-store");
-  response.end(json);
-}
-
-function sendProblem(
-  request: TlsRequest,
-  response: TlsResponse,
-  thrown: unknown,
-  log: NonNullable<CoreOptions["log"]>,
-): void {
-  // The caller has gone, or a stream has begun: there is nobody to tell.
-  if (response.headersSent || response.destroyed) return void response.destroy();
-  // What is left of a body is thrown away, so that the answer gets through.
-  request.resume();
-  let error: CoreError;
-  if (thrown instanceof CoreError) error = thrown;
-  else if (thrown instanceof BodyTooLarge) error = new CoreError("too_large", "the body is too large");
-  else {
-    log("error", "a call failed", { reason: messageOf(thrown) });
-    error = new CoreError("unavailable", "the Core failed at this call: ask again soon", { retryAfterSeconds: 1 });
-  }
-  const status = CORE_STATUS[error.code];
-  response.statusCode = status;
-  response.setHeader("content-type", "application/problem+json");
-  response.setHeader("cache-control", "no-store");
-  if (error.retryAfterSeconds !== undefined) response.setHeader("retry-after", String(error.retryAfterSeconds));
-  response.end(
-    JSON.stringify({
-      type: "about:blank",
-      title: error.code,
-      status,
-      code: error.code,
-      detail: error.message,
-      ...error.details,
-    }),
-  );
 }

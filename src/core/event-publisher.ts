@@ -3,7 +3,7 @@
  *
  * A broker can delay or withhold, not forge: it carries the signed form, and heartbeats too, so that silence shows.
  */
-import type { CoreEvent } from "./events.ts";
+import type { CoreEvent } from "./protocol/events.ts";
 
 export interface EventPublisher {
   /** What logs and the state of the Core call it. */

@@ -1,19 +1,22 @@
 /**
  * The revocation stream's fan-out (core-protocol.md, "Revocations"): each event is made into bytes once and written to
- * every stream, at once, in the call that committed it.
+ * every stream, at once, in the call that this Core learnt of it in.
  *
- * A stream that reads too slowly is not buffered for: it falls back to reading the log, in pages, at its own pace.
+ * A stream that reads too slowly is not buffered for: it falls back to reading the log, in pages, at its own pace. A heartbeat
+ * vouches for the log's newest number, so none is sent while the store can't be asked: edges then look for another Core.
  */
 import { ServerResponse } from "node:http";
 import type { TlsResponse } from "../base/network/tls/server.ts";
 import type { Clock, Timer } from "../base/time/clock.ts";
-import { type CoreEvent, eventFrame, type LoggedEvent, parseEventId } from "./events.ts";
+import { type CoreEvent, eventFrame, type LoggedEvent, parseEventId } from "./protocol/events.ts";
 
 export interface EventLog {
   readonly log: string;
   readonly lastSeq: number;
   readonly oldestSeq: number;
-  eventsAfter(seq: number, limit: number): LoggedEvent[];
+  eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]>;
+  /** Asks the store; what is new is told first. Rejects where it can't be asked. */
+  refresh(): Promise<void>;
 }
 
 export interface EventStreamOptions {
@@ -41,6 +44,8 @@ interface Stream {
   seq: number;
   /** Whether it has all events and gets new ones as they are made. */
   live: boolean;
+  /** Whether it is being fed from the log. */
+  feeding: boolean;
   /** When it was first found to take nothing. */
   stuckSinceMs: number | undefined;
 }
@@ -52,6 +57,7 @@ export class EventStream {
   readonly #recent = new Map<number, Buffer>();
   #heartbeat: Timer | undefined;
   #slice: Timer | undefined;
+  #closed = false;
   /** Those that this heartbeat is still to be written to. */
   #unbeaten: readonly Stream[] = [];
 
@@ -75,8 +81,29 @@ export class EventStream {
     return this.#streamsByEdge.get(edge) ?? 0;
   }
 
-  /** Begins a stream on a response whose head is not sent yet, after `lastEventId` where one is given. */
-  open(edge: string, response: TlsResponse, lastEventId: string | undefined): void {
+  /** The newest event written to the stream of an edge that is furthest behind; undefined without a stream. */
+  placeOf(edge: string): number | undefined {
+    let place: number | undefined;
+    for (const stream of this.#streams) if (stream.edge === edge) place = Math.min(place ?? stream.seq, stream.seq);
+    return place;
+  }
+
+  /**
+   * Begins a stream on a response whose head is not sent yet, after `lastEventId` where one is given.
+   *
+   * @throws StoreUnavailable where the log's newest number can't be vouched for; nothing was sent then
+   */
+  async open(edge: string, response: TlsResponse, lastEventId: string | undefined): Promise<void> {
+    // Counted from here: many that come at once must not pass the limit together.
+    this.#count(edge, 1);
+    try {
+      // The id may be of an event that another Core has told and this one has not heard of yet.
+      await this.#options.log.refresh();
+    } catch (error) {
+      this.#count(edge, -1);
+      throw error;
+    }
+    if (response.destroyed || this.#closed) return this.#count(edge, -1);
     response.statusCode = 200;
     response.setHeader("content-type", "text/event-stream");
     response.setHeader("cache-control", "no-store");
@@ -86,7 +113,7 @@ export class EventStream {
       response.removeHeader("transfer-encoding");
     }
     const { log } = this.#options;
-    const stream: Stream = { edge, response, seq: log.lastSeq, live: false, stuckSinceMs: undefined };
+    const stream: Stream = { edge, response, seq: log.lastSeq, live: false, feeding: false, stuckSinceMs: undefined };
     const place = lastEventId === undefined ? undefined : parseEventId(lastEventId);
     const first: CoreEvent[] = [];
     if (lastEventId === undefined) {
@@ -101,27 +128,41 @@ export class EventStream {
       stream.seq = place.seq;
     }
     this.#streams.add(stream);
-    this.#streamsByEdge.set(edge, this.streamsOf(edge) + 1);
     response.once("close", () => this.#forget(stream));
     response.on("error", () => this.#forget(stream));
-    response.on("drain", () => this.#feed(stream));
+    response.on("drain", () => void this.#feed(stream));
     for (const event of first) this.#write(stream, eventFrame(event));
-    this.#feed(stream);
     // Where nothing was missed, this is how the edge learns that the stream is up and where the log stands.
-    if (stream.live && first.length === 0) this.#write(stream, eventFrame(this.#heartbeatEvent()));
+    if (first.length === 0 && stream.seq === log.lastSeq) this.#write(stream, eventFrame(this.#heartbeatEvent()));
+    void this.#feed(stream);
+  }
+
+  /** The store has another history: what streams were told before is of the old one. */
+  newHistory(): void {
+    this.#recent.clear();
+    for (const stream of this.#streams) {
+      stream.seq = this.#options.log.lastSeq;
+      this.#write(stream, eventFrame(this.#resetEvent("this Core's event log is another one now")));
+    }
   }
 
   /** Tells a committed event to every stream. */
   tell(event: LoggedEvent): void {
     const frame = this.#frame(event);
     for (const stream of this.#streams) {
-      if (!stream.live || stream.seq !== event.seq - 1) continue;
+      if (!stream.live || stream.seq >= event.seq) continue;
+      if (stream.seq !== event.seq - 1) {
+        stream.live = false;
+        void this.#feed(stream);
+        continue;
+      }
       stream.seq = event.seq;
       if (!this.#write(stream, frame)) stream.live = unsent(stream.response) < SLOW_BYTES;
     }
   }
 
   close(): void {
+    this.#closed = true;
     this.#heartbeat?.cancel();
     this.#slice?.cancel();
     for (const stream of this.#streams) {
@@ -132,44 +173,67 @@ export class EventStream {
 
   #forget(stream: Stream): void {
     if (!this.#streams.delete(stream)) return;
-    const left = this.streamsOf(stream.edge) - 1;
-    if (left === 0) this.#streamsByEdge.delete(stream.edge);
-    else this.#streamsByEdge.set(stream.edge, left);
+    this.#count(stream.edge, -1);
   }
 
-  /** Writes what a stream lacks, as far as it takes it. Synchronous up to live, so that no event falls between. */
-  #feed(stream: Stream): void {
+  #count(edge: string, change: 1 | -1): void {
+    const count = this.streamsOf(edge) + change;
+    if (count === 0) this.#streamsByEdge.delete(edge);
+    else this.#streamsByEdge.set(edge, count);
+  }
+
+  /** Writes what a stream lacks, as far as it takes it. Synchronous from the last page up to live: no event falls between. */
+  async #feed(stream: Stream): Promise<void> {
+    if (stream.feeding || stream.live) return;
     const { log } = this.#options;
-    while (!stream.live && this.#streams.has(stream)) {
-      if (stream.seq < log.oldestSeq - 1) {
-        stream.seq = log.lastSeq;
-        this.#write(stream, eventFrame(this.#resetEvent("this stream fell out of the Core's retention")));
+    stream.feeding = true;
+    try {
+      while (this.#streams.has(stream)) {
+        if (stream.seq < log.oldestSeq - 1) {
+          stream.seq = log.lastSeq;
+          this.#write(stream, eventFrame(this.#resetEvent("this stream fell out of the Core's retention")));
+        }
+        if (stream.seq >= log.lastSeq) {
+          stream.live = true;
+          return;
+        }
+        const from = stream.seq;
+        const frames = this.#recentAfter(from) ?? (await this.#readAfter(from));
+        // A new history has moved the stream meanwhile.
+        if (stream.seq !== from) continue;
+        let flowing = true;
+        for (const { seq, frame } of frames) {
+          stream.seq = seq;
+          flowing = this.#write(stream, frame);
+        }
+        if (!flowing && unsent(stream.response) >= SLOW_BYTES) return;
       }
-      if (stream.seq >= log.lastSeq) {
-        stream.live = true;
-        return;
-      }
-      let flowing = true;
-      for (const { seq, frame } of this.#framesAfter(stream.seq)) {
-        stream.seq = seq;
-        flowing = this.#write(stream, frame);
-      }
-      if (!flowing && unsent(stream.response) >= SLOW_BYTES) return;
+    } catch {
+      // The store is away: the next heartbeat that it vouches for goes on.
+    } finally {
+      stream.feeding = false;
     }
   }
 
-  #framesAfter(seq: number): { seq: number; frame: Buffer }[] {
-    const { log } = this.#options;
-    const last = Math.min(log.lastSeq, seq + PAGE);
+  /** From memory, where all of the next page is there. */
+  #recentAfter(seq: number): { seq: number; frame: Buffer }[] | undefined {
+    const last = Math.min(this.#options.log.lastSeq, seq + PAGE);
     const kept: { seq: number; frame: Buffer }[] = [];
     for (let next = seq + 1; next <= last; next++) {
       const frame = this.#recent.get(next);
-      if (frame === undefined) {
-        return log.eventsAfter(seq, PAGE).map((event) => ({ seq: event.seq, frame: this.#frame(event) }));
-      }
+      if (frame === undefined) return undefined;
       kept.push({ seq: next, frame });
     }
     return kept;
+  }
+
+  async #readAfter(seq: number): Promise<{ seq: number; frame: Buffer }[]> {
+    const { log } = this.#options;
+    const events = await log.eventsAfter(seq, PAGE);
+    // What was committed and is not told yet comes by `tell`, in order.
+    return events
+      .filter((event) => event.seq <= log.lastSeq)
+      .map((event) => ({ seq: event.seq, frame: this.#frame(event) }));
   }
 
   #frame(event: LoggedEvent): Buffer {
@@ -214,7 +278,7 @@ export class EventStream {
       const slow = unsent(stream.response) >= SLOW_BYTES;
       if (!slow) {
         stream.stuckSinceMs = undefined;
-        if (!stream.live) this.#feed(stream);
+        if (!stream.live) void this.#feed(stream);
         if (stream.live) this.#write(stream, frame);
       } else {
         stream.stuckSinceMs ??= nowMs;
@@ -226,7 +290,11 @@ export class EventStream {
   #scheduleHeartbeat(): void {
     this.#heartbeat = this.#options.clock.schedule(this.#options.heartbeatMs, () => {
       this.#scheduleHeartbeat();
-      this.#beat();
+      void this.#options.log.refresh().then(
+        () => this.#closed || this.#beat(),
+        // Nobody can vouch for the log: no heartbeat.
+        () => undefined,
+      );
     });
   }
 

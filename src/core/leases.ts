@@ -4,9 +4,9 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { NAME_PATTERN } from "../base/names.ts";
 import { wipe } from "../base/wipe.ts";
 import type { AllowsLease } from "./allowance.ts";
-import { CoreError } from "./core-error.ts";
 import { createSealer, X25519_KEY_BYTES } from "./hpke.ts";
-import type { KeyStore, OpenedVersion } from "./key-store.ts";
+import type { KeyRegistry, OpenedLease, OpenedVersion } from "./keys/registry.ts";
+import { CoreError } from "./protocol/core-error.ts";
 
 const LeaseBody = Type.Object({
   tenant: Type.String({ pattern: NAME_PATTERN }),
@@ -41,28 +41,31 @@ export function checkLeaseTerms(terms: LeaseTerms): void {
 
 const sealer = createSealer("crypto-edge lease v1");
 
-export interface LeaseDesk {
-  /** Answers one call of an edge, synchronously, as JSON. @throws CoreError */
-  answer(edge: string, body: unknown): string;
+export interface LeaseService {
+  /** Answers one call of an edge, as JSON. @throws CoreError, StoreUnavailable */
+  answer(edge: string, body: unknown): Promise<string>;
 }
 
-export function createLeaseDesk(
-  store: KeyStore,
+export function createLeaseService(
+  registry: KeyRegistry,
   options: { readonly allows: AllowsLease; readonly terms: LeaseTerms; readonly createOnFirstUse: boolean },
-): LeaseDesk {
+): LeaseService {
   const { allows, terms, createOnFirstUse } = options;
-  const open = (tenant: string, service: string, version: number | undefined): OpenedVersion[] => {
+  const open = async (tenant: string, service: string, version: number | undefined): Promise<OpenedLease> => {
     try {
-      return store.openVersions(tenant, service, version, terms.deprecatedVersions);
+      return await registry.openVersions(tenant, service, version, terms.deprecatedVersions);
     } catch (error) {
       const missing = error instanceof CoreError && error.code === "key_not_found" && version === undefined;
       if (!createOnFirstUse || !missing) throw error;
-      store.createService(tenant, service);
-      return store.openVersions(tenant, service, version, terms.deprecatedVersions);
+      await registry.createService(tenant, service).catch((failure: unknown) => {
+        // Another call was first.
+        if (!(failure instanceof CoreError && failure.code === "conflict")) throw failure;
+      });
+      return registry.openVersions(tenant, service, version, terms.deprecatedVersions);
     }
   };
   return {
-    answer(edge, body) {
+    async answer(edge, body) {
       if (!isLeaseBody.Check(body)) {
         const path = isLeaseBody.Errors(body).First()?.path.slice(1);
         throw new CoreError("invalid_request", `the lease request is malformed${path ? ` at ${path}` : ""}`);
@@ -75,19 +78,21 @@ export function createLeaseDesk(
       const recipient = Buffer.from(body.recipient, "base64url");
       if (recipient.length !== X25519_KEY_BYTES)
         throw new CoreError("invalid_request", "the recipient is no X25519 key");
-      const opened = open(tenant, service, version);
+      const opened = await open(tenant, service, version);
       try {
         return JSON.stringify({
           tenant,
           service,
           ttl_seconds: terms.ttlSeconds,
           refresh_after_seconds: terms.refreshAfterSeconds,
-          log: store.log,
-          revocation_seq: store.lastSeq,
-          versions: opened.map((one) => seal(recipient, tenant, service, one)),
+          // The store's snapshot of the states, never what this Core has heard since: a revocation that it heard while this lease
+          // was being made would else count as known to the lease.
+          log: opened.log,
+          revocation_seq: opened.revocationSeq,
+          versions: opened.versions.map((one) => seal(recipient, tenant, service, one)),
         });
       } finally {
-        for (const one of opened) wipe(one.key);
+        for (const one of opened.versions) wipe(one.key);
       }
     },
   };

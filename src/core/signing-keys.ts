@@ -7,8 +7,9 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from "jose";
 import { wipe } from "../base/wipe.ts";
-import type { CoreEvent } from "./events.ts";
-import type { KeyStore } from "./key-store.ts";
+import type { KeyHierarchy } from "./keys/hierarchy.ts";
+import type { CoreEvent } from "./protocol/events.ts";
+import type { SigningKeyRow, Store } from "./store/store.ts";
 
 /** The `typ` of a signed event: it can't be taken for any other kind of JWS. */
 export const EVENT_JWS_TYPE = "crypto-edge-event";
@@ -20,41 +21,48 @@ interface Current {
   readonly privateKey: KeyObject;
 }
 
+/** How long an answer to `GET /core/v1/keys` may be behind a roll by another Core. */
+const JWKS_FRESH_MS = 1_000;
+
+export interface SigningKeysOptions {
+  readonly store: Store;
+  readonly hierarchy: KeyHierarchy;
+  readonly now: () => number;
+}
+
 export class SigningKeys {
-  readonly #store: KeyStore;
-  readonly #now: () => number;
+  readonly #options: SigningKeysOptions;
   #current: Current;
-  #jwks: JSONWebKeySet;
+  #jwks: JSONWebKeySet = { keys: [] };
+  #readAtMs = Number.NEGATIVE_INFINITY;
 
   /** Opens the newest key, or makes the first one. */
-  static async open(store: KeyStore, now: () => number): Promise<SigningKeys> {
-    const row = store.db
-      .query<{ kid: string; private_key: Uint8Array }, []>(
-        "SELECT kid, private_key FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1",
-      )
-      .get();
-    const current = row === null ? await makeKey(store, now()) : openKey(store, row.kid, row.private_key);
-    return new SigningKeys(store, now, current);
+  static async open(options: SigningKeysOptions): Promise<SigningKeys> {
+    const rows = await options.store.signingKeys();
+    const newest = rows.find((row) => row.retiredAt === undefined);
+    const current = newest === undefined ? await makeKey(options, "first") : openKey(options, newest);
+    const keys = new SigningKeys(options, current);
+    await keys.refresh();
+    return keys;
   }
 
-  private constructor(store: KeyStore, now: () => number, current: Current) {
-    this.#store = store;
-    this.#now = now;
+  private constructor(options: SigningKeysOptions, current: Current) {
+    this.#options = options;
     this.#current = current;
-    this.#jwks = this.#readJwks();
   }
 
   get kid(): string {
     return this.#current.kid;
   }
 
-  /** `GET /core/v1/keys`. */
-  get jwks(): JSONWebKeySet {
+  /** `GET /core/v1/keys`: with the keys that other Cores have made. The last ones known while the store is away. */
+  async jwks(): Promise<JSONWebKeySet> {
+    if (Math.abs(this.#options.now() - this.#readAtMs) >= JWKS_FRESH_MS) await this.refresh().catch(() => undefined);
     return this.#jwks;
   }
 
   /**
-   * The JWS compact serialization (RFC 7515, section 7.1; EdDSA) of an event's JSON. In the call that committed the event, where a
+   * The JWS compact serialization (RFC 7515, section 7.1; EdDSA) of an event's JSON. In the call that learnt of the event, where a
    * library's promise would come back behind whatever else the Core is being asked.
    */
   sign(event: CoreEvent): string {
@@ -64,22 +72,25 @@ export class SigningKeys {
     return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
   }
 
-  /** A new key signs from now on. Returns its id. */
+  /** A new key signs from now on, at every Core. Returns its id. */
   async roll(): Promise<string> {
-    this.#current = await makeKey(this.#store, this.#now());
-    this.#jwks = this.#readJwks();
+    this.#current = await makeKey(this.#options, "another");
+    await this.refresh();
     return this.#current.kid;
   }
 
-  #readJwks(): JSONWebKeySet {
-    const since = new Date(this.#now() - RETIRED_KEY_MS).toISOString();
-    this.#store.db.query("DELETE FROM signing_keys WHERE retired_at < ?").run(since);
-    const rows = this.#store.db
-      .query<{ kid: string; public_key: Uint8Array }, []>(
-        "SELECT kid, public_key FROM signing_keys ORDER BY created_at DESC",
-      )
-      .all();
-    return { keys: rows.map((row) => publicJwk(row.kid, row.public_key)) };
+  /** Takes over what another Core has rolled. */
+  async refresh(): Promise<void> {
+    const rows = await this.#options.store.signingKeys();
+    const newest = rows.find((row) => row.retiredAt === undefined);
+    if (newest !== undefined && newest.kid !== this.#current.kid) this.#current = openKey(this.#options, newest);
+    const since = new Date(this.#options.now() - RETIRED_KEY_MS).toISOString();
+    this.#jwks = {
+      keys: rows
+        .filter(({ retiredAt }) => retiredAt === undefined || retiredAt >= since)
+        .map((row) => publicJwk(row.kid, row.publicKey)),
+    };
+    this.#readAtMs = this.#options.now();
   }
 }
 
@@ -87,25 +98,31 @@ function base64url(text: string): string {
   return Buffer.from(text).toString("base64url");
 }
 
-async function makeKey(store: KeyStore, nowMs: number): Promise<Current> {
+/** `first`: only where no other Core has made one meanwhile; that one is taken then. */
+async function makeKey(options: SigningKeysOptions, which: "first" | "another"): Promise<Current> {
+  const { store, hierarchy, now } = options;
   const { publicKey, privateKey } = generateKeyPairSync("ed25519");
   const spki = publicKey.export({ format: "der", type: "spki" });
   const kid = await calculateJwkThumbprint(publicKey.export({ format: "jwk" }) as JWK);
   const secret = privateKey.export({ format: "der", type: "pkcs8" });
-  const wrapped = store.wrapOwn(kid, secret);
-  wipe(secret);
-  const at = new Date(nowMs).toISOString();
-  store.db.transaction(() => {
-    store.db.query("UPDATE signing_keys SET retired_at = ? WHERE retired_at IS NULL").run(at);
-    store.db
-      .query("INSERT INTO signing_keys (kid, public_key, private_key, created_at) VALUES (?, ?, ?, ?)")
-      .run(kid, spki, wrapped, at);
-  })();
-  return { kid, privateKey };
+  try {
+    return await store.change(async (change) => {
+      const known = (await change.signingKeys()).find((row) => row.retiredAt === undefined);
+      if (which === "first" && known !== undefined) return openKey(options, known);
+      await change.insertSigningKey(
+        { kid, publicKey: spki, wrappedPrivateKey: await hierarchy.wrap(change, ["signing", kid], secret) },
+        new Date(now()).toISOString(),
+        new Date(now() - RETIRED_KEY_MS).toISOString(),
+      );
+      return { kid, privateKey };
+    });
+  } finally {
+    wipe(secret);
+  }
 }
 
-function openKey(store: KeyStore, kid: string, wrapped: Uint8Array): Current {
-  const secret = store.unwrapOwn(kid, wrapped);
+function openKey({ hierarchy }: SigningKeysOptions, { kid, wrappedPrivateKey }: SigningKeyRow): Current {
+  const secret = hierarchy.unwrap(["signing", kid], wrappedPrivateKey);
   try {
     return {
       kid,

@@ -1,63 +1,37 @@
-/** `POST /core/v1/usage` (core-protocol.md, "Usage"): a batch counts once, whole or not at all. */
+/** `POST /core/v1/usage` (core-protocol.md, "Usage"): a batch counts once, whole or not at all; what it may not say is refused. */
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
-import { type Static, Type } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { CoreError } from "./core-error.ts";
-import type { KeyStore } from "./key-store.ts";
+import type { AllowsLease } from "./allowance.ts";
+import { CoreError } from "./protocol/core-error.ts";
+import type { UsageTables } from "./store/usage-tables.ts";
+import { readBatch } from "./usage-batch.ts";
 
 export const MAX_USAGE_BODY_BYTES = 4 * 1024 * 1024;
-const MAX_USAGE_TEXT_BYTES = 32 * 1024 * 1024;
-const MAX_LINE_BYTES = 64 * 1024;
-/** How long a batch's key is remembered: an edge gives up sending one again long before. */
-const BATCH_KEY_MS = 30 * 24 * 3_600_000;
-
-const text = (maxLength: number) => Type.String({ maxLength });
-
-const UsageCount = Type.Object({
-  tenant: text(512),
-  service: text(512),
-  version: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
-  operation: text(64),
-  outcome: text(64),
-  principal: text(2048),
-  count: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  from: text(64),
-  to: text(64),
-});
-export type UsageCount = Static<typeof UsageCount>;
-const isCount = TypeCompiler.Compile(UsageCount);
-const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$/;
-
-/** The sum of what one edge reported under one set of names. */
-export interface UsageTotal {
-  readonly edge: string;
-  readonly tenant: string;
-  readonly service: string;
-  readonly version: number;
-  readonly operation: string;
-  readonly outcome: string;
-  readonly principal: string;
-  readonly count: number;
-  readonly from: string;
-  readonly to: string;
-}
+const MAX_USAGE_TEXT_BYTES = 4 * 1024 * 1024;
 
 export interface UsageAnswer {
-  /** Records in the batch. */
+  /** Records in the batch that were taken. */
   readonly accepted: number;
+  /** Records of tenants and services that this edge may not lease; absent where there is none. */
+  readonly refused?: number;
   /** Whether this batch had been counted before. */
   readonly duplicate: boolean;
 }
 
-export class UsageIntake {
-  readonly #store: KeyStore;
-  readonly #now: () => number;
+export interface UsageIntakeOptions {
+  readonly usage: UsageTables;
+  readonly allows: AllowsLease;
+  readonly now: () => number;
+}
 
-  constructor(store: KeyStore, now: () => number) {
-    this.#store = store;
-    this.#now = now;
+export class UsageIntake {
+  readonly #options: UsageIntakeOptions;
+  /** Batches are taken one after another: what unpacking and reading one takes is bounded, of many it is not. */
+  #taking: Promise<unknown> = Promise.resolve();
+
+  constructor(options: UsageIntakeOptions) {
+    this.#options = options;
   }
 
   /** @throws CoreError for a batch that can't be read; nothing of it counts then. */
@@ -70,73 +44,42 @@ export class UsageIntake {
     if (idempotencyKey === undefined || !/^[\x21-\x7e]{1,128}$/.test(idempotencyKey)) {
       throw new CoreError("invalid_request", "give an Idempotency-Key header of 1 to 128 printable characters");
     }
-    const records = parse(await decode(body, encoding));
-    const digest = createHash("sha256").update(body).digest();
-    return this.#store.db
-      .transaction(() => {
-        const known = this.#store.db
-          .query<{ records: number; digest: Uint8Array }, [string, string]>(
-            "SELECT records, digest FROM usage_batches WHERE edge = ? AND idempotency_key = ?",
-          )
-          .get(edge, idempotencyKey);
-        if (known !== null) {
-          if (!digest.equals(known.digest)) {
-            throw new CoreError("conflict", "this Idempotency-Key was used for another batch: take a new one");
-          }
-          return { accepted: known.records, duplicate: true };
-        }
-        this.#write(edge, idempotencyKey, digest, records);
-        return { accepted: records.length, duplicate: false };
-      })
-      .immediate();
+    const taking = this.#taking.then(() => this.#take(edge, idempotencyKey, encoding, body));
+    this.#taking = taking.catch(() => undefined);
+    return taking;
   }
 
-  totals(limit: number): UsageTotal[] {
-    return this.#store.db
-      .query<UsageTotal, [number]>(
-        `SELECT edge, tenant, service, version, operation, outcome, principal, count, first_at AS "from",
-           last_at AS "to" FROM usage_counts ORDER BY last_at DESC LIMIT ?`,
-      )
-      .all(limit);
-  }
-
-  auditEvents(limit: number): unknown[] {
-    return this.#store.db
-      .query<{ edge: string; event: string }, [number]>("SELECT edge, event FROM audit_events ORDER BY id DESC LIMIT ?")
-      .all(limit)
-      .map(({ edge, event }) => ({ edge, ...(JSON.parse(event) as object) }));
-  }
-
-  #write(edge: string, key: string, digest: Buffer, records: readonly UsageRecord[]): void {
-    const { db } = this.#store;
-    const at = new Date(this.#now()).toISOString();
-    db.query("DELETE FROM usage_batches WHERE received_at < ?").run(new Date(this.#now() - BATCH_KEY_MS).toISOString());
-    db.query(
-      "INSERT INTO usage_batches (edge, idempotency_key, digest, records, received_at) VALUES (?, ?, ?, ?, ?)",
-    ).run(edge, key, digest, records.length, at);
-    const count = db.query(
-      `INSERT INTO usage_counts
-         (edge, tenant, service, version, operation, outcome, principal, count, first_at, last_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET count = count + excluded.count, first_at = min(first_at, excluded.first_at),
-         last_at = max(last_at, excluded.last_at)`,
-    );
-    const audit = db.query("INSERT INTO audit_events (edge, received_at, event) VALUES (?, ?, ?)");
-    for (const record of records) {
-      if (record.kind === "audit") {
-        audit.run(edge, at, record.line);
-      } else {
-        const { tenant, service, version, operation, outcome, principal, from, to } = record.value;
-        count.run(edge, tenant, service, version, operation, outcome, principal, record.value.count, from, to);
-      }
+  async #take(edge: string, idempotencyKey: string, encoding: string | undefined, body: Buffer): Promise<UsageAnswer> {
+    const { allows, now, usage } = this.#options;
+    const nowMs = now();
+    const batch = await readBatch(await decode(body, encoding), {
+      nowMs,
+      allows: (tenant, service) => allows(edge, tenant, service),
+    });
+    if (batch.refused > 0 && batch.refused === batch.records) {
+      throw new CoreError(
+        "edge_not_allowed",
+        `this Core does not let the edge ${edge} use any key that the batch names`,
+      );
     }
+    const digest = createHash("sha256").update(body).digest();
+    const known = await usage.take({
+      edge,
+      idempotencyKey,
+      digest,
+      records: batch.records,
+      at: new Date(nowMs).toISOString(),
+      counts: batch.counts,
+      auditEvents: batch.auditEvents,
+    });
+    const refused = batch.refused === 0 ? {} : { refused: batch.refused };
+    if (known === undefined) return { accepted: batch.records - batch.refused, ...refused, duplicate: false };
+    if (!digest.equals(known.digest)) {
+      throw new CoreError("conflict", "this Idempotency-Key was used for another batch: take a new one");
+    }
+    return { accepted: known.records - batch.refused, ...refused, duplicate: true };
   }
 }
-
-type UsageRecord =
-  | { readonly kind: "count"; readonly value: UsageCount }
-  /** Kept as it came: the chain of hashes is over the edge's own bytes. */
-  | { readonly kind: "audit"; readonly line: string };
 
 async function decode(body: Buffer, encoding: string | undefined): Promise<string> {
   let bytes = body;
@@ -160,32 +103,4 @@ async function decode(body: Buffer, encoding: string | undefined): Promise<strin
   } catch {
     throw new CoreError("invalid_request", "the body is not UTF-8");
   }
-}
-
-function parse(ndjson: string): UsageRecord[] {
-  const records: UsageRecord[] = [];
-  let number = 0;
-  for (const line of ndjson.split("\n")) {
-    number++;
-    if (line.trim() === "") continue;
-    const wrong = (what: string): CoreError =>
-      new CoreError("invalid_request", `line ${number} of the batch ${what}; nothing of the batch was counted`);
-    if (line.length > MAX_LINE_BYTES) throw wrong("is too long");
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      throw wrong("is not JSON");
-    }
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("is not an object");
-    if (!("count" in value)) {
-      records.push({ kind: "audit", line });
-    } else if (isCount.Check(value) && TIME.test(value.from) && TIME.test(value.to)) {
-      records.push({ kind: "count", value });
-    } else {
-      const error = isCount.Errors(value).First();
-      throw wrong(`is not a usage count (${error === undefined ? "from, to" : error.path.slice(1)})`);
-    }
-  }
-  return records;
 }

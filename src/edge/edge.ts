@@ -1,17 +1,16 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { isDeepStrictEqual } from "node:util";
+import { randomBytes } from "node:crypto";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { Binding } from "../base/module.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
-import { policyRules } from "./config/policy-rules.ts";
-import type { Configuration } from "./config/schema.ts";
-import { createContainer, type Overrides, TOKENS } from "./container.ts";
+import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createNativeDoors } from "./doors/native/door.ts";
 import { createWatchDoor } from "./doors/native/watch.ts";
@@ -21,6 +20,7 @@ import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
 import { listenerLimits, openListener } from "./open-listener.ts";
+import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
@@ -41,7 +41,9 @@ export interface Edge {
    * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
    * has changed counts from the next start. Never rejects: what is no good is logged, and the old stays in use.
    */
-  reload(configuration: Configuration): Promise<void>;
+  reload(renewed: Renewal): Promise<void>;
+  /** What the digests of a renewal are made with. */
+  readonly digestKey: string;
   /** Stops accepting, finishes what is in flight (bounded), wipes every key. May be called twice. */
   close(): Promise<void>;
 }
@@ -49,12 +51,12 @@ export interface Edge {
 /** Starts an edge; resolves once it listens. `worker`: it is one of several processes that serve together. */
 export async function startEdge(
   loaded: LoadedConfiguration,
-  overrides: Overrides = {},
+  bindings: readonly Binding[] = [],
   worker?: Worker,
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, overrides, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
@@ -68,6 +70,8 @@ export async function startEdge(
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
+  const digestKey = randomBytes(32).toString("hex");
+  const started = renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
@@ -154,9 +158,10 @@ export async function startEdge(
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())
         : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
+    digestKey,
     async reload(renewed) {
       const { policies } = renewed;
-      container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
+      await container.resolve(TOKENS.accessPolicy).replaceInSlices(policies);
       const ended = await Promise.allSettled([
         ...listeners.map((listener) => listener.reload?.()),
         followingCore?.reload(),
@@ -166,7 +171,7 @@ export async function startEdge(
         const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
         log.error(details, "these files are no good; the old ones stay in use");
       });
-      const ignored = changedSections(configuration, renewed);
+      const ignored = changedSections(started, renewed);
       log.info({ policies: policies.length }, "reloaded");
       if (ignored.length > 0) {
         log.warn({ changed: ignored }, "these sections have changed too, and count from the next start");
@@ -195,6 +200,7 @@ export async function startEdge(
     telemetry.close();
     await keySource.close();
     await hooks.close();
+    container.resolve(TOKENS.cipher).close();
     keyMemory.close();
     await container.dispose();
     log.info("stopped");
@@ -228,18 +234,6 @@ export async function startEdge(
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
-}
-
-/** What a reload takes: policies, and the files that other sections name. */
-const RELOADED: ReadonlySet<string> = new Set(["policies"]);
-
-/** Sections that differ from those that the edge was started with, and are not reloaded. */
-function changedSections(started: Configuration, renewed: Configuration): string[] {
-  return Object.keys(renewed).filter(
-    (section) =>
-      !RELOADED.has(section) &&
-      !isDeepStrictEqual(started[section as keyof Configuration], renewed[section as keyof Configuration]),
-  );
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { EventEmitter } from "node:events";
 import type { TlsResponse } from "../../src/base/network/tls/server.ts";
 import { EventStream } from "../../src/core/event-stream.ts";
-import type { LoggedEvent } from "../../src/core/events.ts";
+import type { LoggedEvent } from "../../src/core/protocol/events.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const LOG = "00112233445566778899aabbccddeeff";
@@ -32,7 +32,7 @@ class Reader extends EventEmitter {
   }
 }
 
-function openStreams() {
+async function openStreams() {
   const clock = new VirtualClock();
   const events: LoggedEvent[] = [];
   const stream = new EventStream({
@@ -44,15 +44,17 @@ function openStreams() {
         return events.length;
       },
       oldestSeq: 1,
-      eventsAfter: (seq, limit) => events.slice(seq, seq + limit),
+      eventsAfter: async (seq, limit) => events.slice(seq, seq + limit),
+      refresh: async () => undefined,
     },
   });
-  const readers = Array.from({ length: STREAMS }, (_, index) => {
+  const readers: Reader[] = [];
+  for (let index = 0; index < STREAMS; index++) {
     const reader = new Reader(clock);
-    stream.open(`edge-${index}`, reader as unknown as TlsResponse, undefined);
+    await stream.open(`edge-${index}`, reader as unknown as TlsResponse, undefined);
     reader.frames.length = 0;
-    return reader;
-  });
+    readers.push(reader);
+  }
   const revoke = (): void => {
     const seq = events.length + 1;
     const scope = { tenant: "tenant-a", service: "billing", version: 1 };
@@ -64,7 +66,7 @@ function openStreams() {
 }
 
 test("heartbeats go to at most 64 streams at a time, and to each stream once a second", async () => {
-  const { clock, stream, readers } = openStreams();
+  const { clock, stream, readers } = await openStreams();
   await clock.advance(5.5 * HEARTBEAT_MS);
   for (const { frames } of readers) {
     expect(frames.length).toBeWithin(4, 6);
@@ -77,7 +79,7 @@ test("heartbeats go to at most 64 streams at a time, and to each stream once a s
 });
 
 test("a revocation between two lots of heartbeats is written to every stream at once, before the second lot", async () => {
-  const { clock, stream, readers, revoke } = openStreams();
+  const { clock, stream, readers, revoke } = await openStreams();
   await clock.advance(HEARTBEAT_MS);
   const told = readers.filter(({ frames }) => frames.length === 1);
   expect(told).toHaveLength(64);
@@ -96,7 +98,7 @@ test("a revocation between two lots of heartbeats is written to every stream at 
 });
 
 test("a stream that ended gets nothing more, the others their heartbeats", async () => {
-  const { clock, stream, readers } = openStreams();
+  const { clock, stream, readers } = await openStreams();
   await clock.advance(HEARTBEAT_MS);
   readers[STREAMS - 1]!.emit("close");
   await clock.advance(HEARTBEAT_MS - 1);

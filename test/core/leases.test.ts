@@ -14,8 +14,8 @@ const codeOf = (call: Promise<unknown>): Promise<string> =>
 describe("a lease", () => {
   test("brings the active version and deprecated ones, the same keys to every edge", async () => {
     await using world = await startCoreWorld({ lease: { ttlSeconds: 60, refreshAfterSeconds: 48 } });
-    world.core.admin.createService("tenant-a", "billing");
-    world.core.admin.rotate("tenant-a", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.rotate("tenant-a", "billing");
     const [one, other] = await Promise.all(
       ["edge-1", "edge-2"].map(async (id) =>
         (await world.client(id)).lease({ tenant: "tenant-a", service: "billing" }),
@@ -33,8 +33,8 @@ describe("a lease", () => {
 
   test("of one version brings that version alone", async () => {
     await using world = await startCoreWorld();
-    world.core.admin.createService("tenant-a", "billing");
-    world.core.admin.rotate("tenant-a", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.rotate("tenant-a", "billing");
     const client = await world.client();
     const lease = await client.lease({ tenant: "tenant-a", service: "billing", version: 1 });
     expect(lease.versions.map(({ version, state }) => ({ version, state }))).toEqual([
@@ -44,7 +44,7 @@ describe("a lease", () => {
 
   test("is refused for what does not exist", async () => {
     await using world = await startCoreWorld();
-    world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
     const client = await world.client();
     expect(await codeOf(client.lease({ tenant: "tenant-a", service: "other" }))).toBe("key_not_found");
     expect(await codeOf(client.lease({ tenant: "tenant-b", service: "billing" }))).toBe("key_not_found");
@@ -55,8 +55,8 @@ describe("a lease", () => {
     await using world = await startCoreWorld({
       allow: [{ edges: ["edge-1"], tenants: ["tenant-*"], services: ["billing"] }],
     });
-    world.core.admin.createService("tenant-a", "billing");
-    world.core.admin.createService("other", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.createService("other", "billing");
     const [allowed, stranger] = [await world.client("edge-1"), await world.client("edge-2")];
     expect((await allowed.lease({ tenant: "tenant-a", service: "billing" })).versions).toHaveLength(1);
     for (const tenant of ["tenant-a", "tenant-unknown"]) {
@@ -82,33 +82,33 @@ describe("a lease", () => {
     const client = await world.client();
     const lease = (service: string, version?: number) =>
       codeOf(client.lease({ tenant: "tenant-a", service, ...(version === undefined ? {} : { version }) }));
-    for (const service of ["one", "two", "three"]) admin.createService("tenant-a", service);
+    for (const service of ["one", "two", "three"]) await admin.createService("tenant-a", service);
 
-    admin.revoke({ tenant: "tenant-a", service: "one", version: 1 });
+    await admin.revoke({ tenant: "tenant-a", service: "one", version: 1 });
     expect([await lease("one"), await lease("one", 1)]).toEqual(["key_revoked", "key_revoked"]);
-    admin.rotate("tenant-a", "one");
+    await admin.rotate("tenant-a", "one");
     expect([await lease("one"), await lease("one", 1)]).toEqual(["no error", "key_revoked"]);
-    admin.restore({ tenant: "tenant-a", service: "one", version: 1 });
+    await admin.restore({ tenant: "tenant-a", service: "one", version: 1 });
     expect(await lease("one", 1)).toBe("no error");
 
-    admin.revoke({ tenant: "tenant-a", service: "two" });
+    await admin.revoke({ tenant: "tenant-a", service: "two" });
     expect([await lease("two"), await lease("two", 1), await lease("one")]).toEqual([
       "key_revoked",
       "key_revoked",
       "no error",
     ]);
-    admin.restore({ tenant: "tenant-a", service: "two" });
+    await admin.restore({ tenant: "tenant-a", service: "two" });
     expect(await lease("two")).toBe("no error");
 
-    admin.destroy({ tenant: "tenant-a", service: "three", version: 1 });
+    await admin.destroy({ tenant: "tenant-a", service: "three", version: 1 });
     expect([await lease("three"), await lease("three", 1)]).toEqual(["key_revoked", "key_revoked"]);
-    admin.revoke({ tenant: "tenant-a" });
+    await admin.revoke({ tenant: "tenant-a" });
     expect([await lease("one"), await lease("two", 1)]).toEqual(["key_revoked", "key_revoked"]);
-    admin.restore({ tenant: "tenant-a" });
+    await admin.restore({ tenant: "tenant-a" });
     expect(await lease("one")).toBe("no error");
-    admin.destroy({ tenant: "tenant-a" });
+    await admin.destroy({ tenant: "tenant-a" });
     expect([await lease("one"), await lease("one", 2)]).toEqual(["key_revoked", "key_revoked"]);
-    expect(() => admin.restore({ tenant: "tenant-a" })).toThrow("gone for good");
+    expect(admin.restore({ tenant: "tenant-a" })).rejects.toThrow("gone for good");
   });
 
   test("is limited in rate for each edge, and says when to come back", async () => {

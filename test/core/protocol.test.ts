@@ -102,7 +102,7 @@ describe("core-protocol.md", () => {
         body: { status: 400, code: "invalid_request" },
       });
     }
-    expect(world.core.admin.tenants()).toEqual([]);
+    expect(await world.core.admin.tenants()).toEqual([]);
     // Points of low order: the shared secret would be known to everybody.
     for (const point of [Buffer.alloc(32), Buffer.from(`01${"00".repeat(31)}`, "hex")]) {
       const answer = await call(
@@ -122,8 +122,8 @@ describe("core-protocol.md", () => {
     await using world = await startCoreWorld();
     const edge = await world.pki.edge("edge-1");
     const { admin } = world.core;
-    admin.createService("tenant-a", "billing");
-    admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
+    await admin.createService("tenant-a", "billing");
+    await admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
     expect(await call(world, edge, "POST", "/core/v1/leases", lease({ version: 1 }))).toMatchObject({
       status: 410,
       body: { code: "key_revoked", states: [{ version: 1, state: "compromised" }] },

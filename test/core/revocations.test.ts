@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { CoreEvent } from "../../src/core/events.ts";
+import type { CoreEvent } from "../../src/core/protocol/events.ts";
 import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
 
@@ -30,14 +30,14 @@ describe("the revocation stream", () => {
   test("tells its place at once, and every event as it is committed, in order, with its id", async () => {
     await using world = await startCoreWorld(quiet);
     const { admin, log } = world.core;
-    admin.createService("tenant-a", "billing");
+    await admin.createService("tenant-a", "billing");
     const stream = follow(await world.client());
     await until(() => stream.events.length === 1);
     expect(stream.events[0]).toMatchObject({ type: "heartbeat", log, seq: 0, id: `${log}:0` });
-    admin.rotate("tenant-a", "billing");
-    admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 }, { reason: "lost laptop" });
-    admin.restore({ tenant: "tenant-a", service: "billing", version: 1 });
-    admin.destroy({ tenant: "tenant-a" }, { reason: "contract ended" });
+    await admin.rotate("tenant-a", "billing");
+    await admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 }, { reason: "lost laptop" });
+    await admin.restore({ tenant: "tenant-a", service: "billing", version: 1 });
+    await admin.destroy({ tenant: "tenant-a" }, { reason: "contract ended" });
     await until(() => stream.logged().length === 4);
     const base = { log, tenant: "tenant-a" };
     expect(stream.logged()).toMatchObject([
@@ -53,8 +53,8 @@ describe("the revocation stream", () => {
   test("resumes after the id given, and after none it has no past", async () => {
     await using world = await startCoreWorld(quiet);
     const { admin, log } = world.core;
-    admin.createService("tenant-a", "billing");
-    for (let index = 0; index < 1_200; index++) admin.rotate("tenant-a", "billing");
+    await admin.createService("tenant-a", "billing");
+    for (let index = 0; index < 1_200; index++) await admin.rotate("tenant-a", "billing");
     const [resumed, fresh, current] = [
       follow(await world.client(), `${log}:100`),
       follow(await world.client()),
@@ -66,15 +66,15 @@ describe("the revocation stream", () => {
     );
     expect(fresh.events[0]).toMatchObject({ type: "heartbeat", seq: 1_200 });
     expect(current.events[0]).toMatchObject({ type: "heartbeat", seq: 1_200 });
-    admin.rotate("tenant-a", "billing");
+    await admin.rotate("tenant-a", "billing");
     for (const stream of [resumed, fresh, current]) await until(() => stream.logged().at(-1)?.seq === 1_201);
   });
 
   test("resets for an id of another log, of the future, out of retention, and for one that is none", async () => {
     await using world = await startCoreWorld({ ...quiet, retainedEvents: 10 });
     const { admin, log } = world.core;
-    admin.createService("tenant-a", "billing");
-    for (let index = 0; index < 30; index++) admin.rotate("tenant-a", "billing");
+    await admin.createService("tenant-a", "billing");
+    for (let index = 0; index < 30; index++) await admin.rotate("tenant-a", "billing");
     for (const id of ["another-log:3", `${log}:31`, `${log}:19`, "nonsense"]) {
       const stream = follow(await world.client(), id);
       await until(() => stream.events.length > 0);
@@ -107,11 +107,11 @@ describe("the revocation stream", () => {
 
   test("reaches every one of many streams with every event", async () => {
     await using world = await startCoreWorld(quiet);
-    world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
     const clients = await Promise.all(Array.from({ length: 20 }, (_, index) => world.client(`edge-${index}`)));
     const streams = clients.flatMap((client) => Array.from({ length: 10 }, () => follow(client)));
     await until(() => world.core.counters.streams === 200 && streams.every((stream) => stream.events.length > 0));
-    for (let index = 0; index < 5; index++) world.core.admin.rotate("tenant-a", "billing");
+    for (let index = 0; index < 5; index++) await world.core.admin.rotate("tenant-a", "billing");
     await until(() => streams.every((stream) => stream.logged().length === 5));
     expect(streams.every((stream) => stream.logged().every((event, index) => event.seq === index + 1))).toBe(true);
   }, 30_000);

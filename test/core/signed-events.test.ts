@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
 import type { EventPublisher } from "../../src/core/event-publisher.ts";
-import type { CoreEvent } from "../../src/core/events.ts";
+import type { CoreEvent } from "../../src/core/protocol/events.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
 
 /** For a busy machine. */
@@ -20,9 +20,9 @@ describe("events for brokers", () => {
     const publisher = collect();
     await using world = await startCoreWorld({ publishers: [publisher], heartbeatMs: 20 });
     const { admin, log } = world.core;
-    admin.createService("tenant-a", "billing");
-    for (let index = 0; index < 20; index++) admin.rotate("tenant-a", "billing");
-    admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
+    await admin.createService("tenant-a", "billing");
+    for (let index = 0; index < 20; index++) await admin.rotate("tenant-a", "billing");
+    await admin.revoke({ tenant: "tenant-a", service: "billing", version: 1 });
     await until(() => publisher.sent.some(({ event }) => event.type === "heartbeat" && event.seq === 21));
     const keys = await (await world.client()).keys();
     expect(JSON.stringify(keys)).not.toContain('"d"');
@@ -47,11 +47,11 @@ describe("events for brokers", () => {
         heartbeatMs: 3_600_000,
       });
       const { admin } = world.core;
-      admin.createService("tenant-a", "billing");
-      admin.rotate("tenant-a", "billing");
+      await admin.createService("tenant-a", "billing");
+      await admin.rotate("tenant-a", "billing");
       await until(() => publisher.sent.length === 1);
       const kid = await admin.rollSigningKey();
-      admin.rotate("tenant-a", "billing");
+      await admin.rotate("tenant-a", "billing");
       await until(() => publisher.sent.length === 2);
       await world[Symbol.asyncDispose]();
       const [before, after] = publisher.sent.map(({ jws }) => jws);
@@ -61,7 +61,7 @@ describe("events for brokers", () => {
       await using again = await startCoreWorld({ ...world.options, listen: { hostname: "127.0.0.1", port: 0 } });
       const keySet = createLocalJWKSet(await (await again.client()).keys());
       for (const jws of [before!, after!]) await compactVerify(jws, keySet);
-      again.core.admin.rotate("tenant-a", "billing");
+      await again.core.admin.rotate("tenant-a", "billing");
       await until(() => publisher.sent.length === 3);
       expect(decodeProtectedHeader(publisher.sent[2]!.jws).kid).toBe(kid);
     } finally {
@@ -84,8 +84,8 @@ describe("events for brokers", () => {
       ],
       heartbeatMs: 3_600_000,
     });
-    world.core.admin.createService("tenant-a", "billing");
-    world.core.admin.rotate("tenant-a", "billing");
+    await world.core.admin.createService("tenant-a", "billing");
+    await world.core.admin.rotate("tenant-a", "billing");
     await until(() => publisher.sent.length === 1 && world.core.counters.publishFailures === 2);
   });
 });

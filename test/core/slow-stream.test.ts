@@ -6,7 +6,7 @@ import { startCoreWorld, until } from "../support/core-world.ts";
 test("an edge that reads its stream slowly costs the Core no memory, and gets every event in order when it reads on", async () => {
   await using world = await startCoreWorld({ heartbeatMs: 20, retainedEvents: 1_000_000 });
   const { admin } = world.core;
-  admin.createService("tenant-a", "billing");
+  await admin.createService("tenant-a", "billing");
   const socket = connect({
     host: "127.0.0.1",
     port: world.core.port,
@@ -21,8 +21,8 @@ test("an edge that reads its stream slowly costs the Core no memory, and gets ev
   const reason = "x".repeat(400);
   const events = 30_000;
   for (let made = 0; made < events; made += 2) {
-    admin.revoke(scope, { reason });
-    admin.restore(scope);
+    await admin.revoke(scope, { reason });
+    await admin.restore(scope);
     // As events come in life: with the loop turning between them.
     if (made % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
@@ -44,7 +44,7 @@ test("an edge that reads its stream slowly costs the Core no memory, and gets ev
   socket.resume();
   await until(() => seqs.length >= events, "the last event");
   expect(seqs.every((seq, index) => seq === index + 1)).toBe(true);
-  admin.rotate("tenant-a", "billing");
+  await admin.rotate("tenant-a", "billing");
   socket.destroy();
   await until(() => world.core.counters.streams === 0);
 }, 60_000);
@@ -52,7 +52,7 @@ test("an edge that reads its stream slowly costs the Core no memory, and gets ev
 test("the same over HTTP/2, where the window is the stream's own", async () => {
   await using world = await startCoreWorld({ heartbeatMs: 20, retainedEvents: 1_000_000 });
   const { admin } = world.core;
-  admin.createService("tenant-a", "billing");
+  await admin.createService("tenant-a", "billing");
   const session = http2Connect(world.core.url, await world.pki.edge("edge-slow"));
   const stream = session.request({ ":path": "/core/v1/revocations" });
   stream.pause();
@@ -60,8 +60,8 @@ test("the same over HTTP/2, where the window is the stream's own", async () => {
   const scope = { tenant: "tenant-a", service: "billing", version: 1 };
   const events = 6_000;
   for (let made = 0; made < events; made += 2) {
-    admin.revoke(scope, { reason: "x".repeat(400) });
-    admin.restore(scope);
+    await admin.revoke(scope, { reason: "x".repeat(400) });
+    await admin.restore(scope);
     if (made % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await new Promise((resolve) => setTimeout(resolve, 100));

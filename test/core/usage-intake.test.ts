@@ -49,11 +49,17 @@ describe("usage batches", () => {
     await client.usage(batch("b", [count({ count: 7, to: "2026-01-01T00:02:00.000Z" })], true));
     // The key is the edge's own: another edge may use the same.
     await (await world.client("edge-2")).usage(batch("a", [count()]));
-    const totals = world.core.admin.usage().map((one) => [one.edge, one.principal, one.count, one.from, one.to]);
+    const totals = (await world.core.admin.usage()).map((one) => [
+      one.edge,
+      one.principal,
+      one.count,
+      one.from,
+      one.to,
+    ]);
     expect(totals).toContainEqual(["edge-1", "local", 12, "2026-01-01T00:00:00.000Z", "2026-01-01T00:02:00.000Z"]);
     expect(totals).toContainEqual(["edge-1", "other", 2, "2026-01-01T00:00:00.000Z", "2026-01-01T00:01:00.000Z"]);
     expect(totals).toContainEqual(["edge-2", "local", 5, "2026-01-01T00:00:00.000Z", "2026-01-01T00:01:00.000Z"]);
-    expect(world.core.admin.auditEvents()).toEqual([{ edge: "edge-1", ...JSON.parse(audit) }]);
+    expect(await world.core.admin.auditEvents()).toEqual([{ edge: "edge-1", ...JSON.parse(audit) }]);
     expect(world.core.counters).toMatchObject({ usageBatches: 5, usageDuplicates: 2 });
   });
 
@@ -75,7 +81,7 @@ describe("usage batches", () => {
       expect(error).toMatchObject({ status: 400, code: "invalid_request", retryable: false });
       expect(error.message).toContain("line 2");
     }
-    expect(world.core.admin.usage()).toEqual([]);
+    expect(await world.core.admin.usage()).toEqual([]);
     expect(await client.usage(batch("bad-0", [count()]))).toEqual({ accepted: 1, duplicate: false });
   });
 

@@ -36,7 +36,7 @@ async function withEdge(keyMemory: string, run: (edge: Edge, world: CoreWorld) =
   await using world = await startCoreWorld({
     lease: { ttlSeconds: TTL_SECONDS, refreshAfterSeconds: TTL_SECONDS / 4 },
   });
-  for (const tenant of TENANTS) world.core.admin.createService(tenant, SERVICE);
+  for (const tenant of TENANTS) await world.core.admin.createService(tenant, SERVICE);
   try {
     edge = await startEdge(directory, world, keyMemory);
     await run(edge, world);
@@ -170,7 +170,7 @@ describe.skipIf(!possible)("a dump of the edge's memory", () => {
       // The wrapping keys are there, as docs/security-model.md says: the search looked in the right places.
       expect(names(leased)).toEqual(wrappingKeysOf(TENANTS));
 
-      for (const tenant of REVOKED) world.core.admin.revoke({ tenant, service: SERVICE });
+      for (const tenant of REVOKED) await world.core.admin.revoke({ tenant, service: SERVICE });
       for (const tenant of REVOKED) await untilRefused(edge, tenant, 410);
       await useFor(edge, KEPT, OVERWRITTEN_MS);
       const revoked = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);

@@ -88,8 +88,8 @@ describe("NATS whose stream was deleted under living connections", () => {
     const { streams } = await jetstreamManager(nats);
     await streams.delete("REVOCATIONS");
     await eventually(() => edge.guard.status().transports[0]!.disconnections > 0, "the edge's noticing");
-    world.core.admin.createService("t", "s");
-    world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
+    await world.core.admin.createService("t", "s");
+    await world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
     await eventually(() => edge.guard.isBlocked("t", "s", 1), "the block");
     await eventually(() => edge.connected(), "the edge's connection");
     expect((await streams.info("REVOCATIONS")).state.messages).toBe(1);

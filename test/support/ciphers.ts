@@ -1,11 +1,40 @@
-import type { Cipher } from "../../src/edge/cipher/cipher.ts";
+import { foreignFunctions, loadSystemCalls } from "../../src/base/system/system-calls.ts";
+import type { Cipher, CipherAdapter } from "../../src/edge/cipher/cipher.ts";
 import { createNodeAdapter } from "../../src/edge/cipher/node-adapter.ts";
+import { createOpensslAdapter, type OpensslOptions } from "../../src/edge/cipher/openssl/adapter.ts";
+import { findLibrary } from "../../src/edge/cipher/openssl/find-library.ts";
 import { type CipherOptions, createCipher } from "../../src/edge/cipher/sessions.ts";
+import { regionTaker } from "../../src/edge/key-memory/region.ts";
+
+type FillRandom = (bytes: Uint8Array) => void;
 
 /** The cipher that works everywhere; `fillRandom` stands for the operating system's generator. */
 export function nodeCipher({
   fillRandom,
   ...options
-}: Omit<CipherOptions, "adapter"> & { readonly fillRandom?: (bytes: Uint8Array) => void } = {}): Cipher {
+}: Omit<CipherOptions, "adapter"> & { readonly fillRandom?: FillRandom } = {}): Cipher {
   return createCipher({ ...options, adapter: createNodeAdapter(fillRandom) });
 }
+
+const foreign = await foreignFunctions();
+const { calls } = await loadSystemCalls();
+const library = findLibrary();
+
+/** The machine's OpenSSL: every machine that runs these tests has one. */
+export function opensslAdapter(fillRandom?: FillRandom, options: Partial<OpensslOptions> = {}): CipherAdapter {
+  if (foreign === undefined || "reason" in library) throw new Error(`no libcrypto: ${JSON.stringify(library)}`);
+  const takeMemory = regionTaker("locked", calls);
+  return createOpensslAdapter({ foreign, library: library.path, takeMemory, fillRandom, ...options });
+}
+
+let shared: CipherAdapter | undefined;
+
+/** What every promise of the cipher is tested with; `openssl` is one adapter for all, unless the random bytes are given. */
+export const ADAPTERS: Readonly<Record<string, (fillRandom?: FillRandom) => CipherAdapter>> = {
+  node: createNodeAdapter,
+  openssl(fillRandom) {
+    if (fillRandom !== undefined) return opensslAdapter(fillRandom);
+    shared ??= opensslAdapter();
+    return shared;
+  },
+};

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
+import type { Binding } from "../../src/base/module.ts";
 import { parseConfiguration } from "../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../src/edge/config/schema.ts";
-import type { Overrides } from "../../src/edge/container.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
 import { type Client, createClient } from "../../src/sdk/client/client.ts";
@@ -52,7 +52,10 @@ export interface StaticEdge {
 }
 
 /** An edge in this process, with keys from the configuration. */
-export async function startStaticEdge(text = staticConfiguration(), overrides: Overrides = {}): Promise<StaticEdge> {
+export async function startStaticEdge(
+  text = staticConfiguration(),
+  bindings: readonly Binding[] = [],
+): Promise<StaticEdge> {
   const source = parseConfiguration(text, "/tmp/edge.yaml");
   const plugins = await loadPlugins(source.plugins, source.directory, { info() {}, warn() {}, error() {} });
   const sections = Object.fromEntries(
@@ -61,7 +64,7 @@ export async function startStaticEdge(text = staticConfiguration(), overrides: O
   const configuration = source.check({ ...NO_CONTRIBUTIONS, keySources: sections });
   const edge = await startEdge(
     { configuration, directory: source.directory, plugins, errorAt: source.errorAt },
-    overrides,
+    bindings,
   );
   const url = edge.addresses[0]!;
   return { url, urls: edge.addresses, client: createClient({ url }), close: () => edge.close() };

@@ -1,4 +1,4 @@
-import { dlopen, type FFIFunction, type Pointer, read, toArrayBuffer } from "bun:ffi";
+import { CString, dlopen, type FFIFunction, type Pointer, ptr, read, toArrayBuffer } from "bun:ffi";
 import type { ForeignFunctions, NativeFunction, NativeFunctions } from "./libc.ts";
 
 export const bunForeignFunctions: ForeignFunctions = {
@@ -10,5 +10,7 @@ export const bunForeignFunctions: ForeignFunctions = {
     return dlopen(library, bunFunctions).symbols as unknown as NativeFunctions<Names>;
   },
   readInt32: (address) => read.i32(address as Pointer, 0),
+  readText: (address) => new CString(address as Pointer).toString(),
+  addressOf: (bytes) => ptr(bytes),
   view: (address, lengthBytes) => new Uint8Array(toArrayBuffer(address as Pointer, 0, lengthBytes)),
 };

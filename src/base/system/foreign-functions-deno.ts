@@ -6,9 +6,13 @@ interface Deno {
     library: string,
     functions: Readonly<Record<string, { readonly parameters: readonly string[]; readonly result: string }>>,
   ): { readonly symbols: unknown };
-  readonly UnsafePointer: { create(address: bigint): object | null };
+  readonly UnsafePointer: {
+    create(address: bigint): object | null;
+    of(bytes: Uint8Array): object | null;
+    value(pointer: object | null): bigint | number;
+  };
   readonly UnsafePointerView: {
-    new (pointer: object): { getInt32(offset?: number): number };
+    new (pointer: object): { getInt32(offset?: number): number; getCString(offset?: number): string };
     getArrayBuffer(pointer: object, lengthBytes: number): ArrayBuffer;
   };
 }
@@ -29,6 +33,8 @@ export function denoForeignFunctions(): ForeignFunctions {
       return Deno.dlopen(library, denoFunctions).symbols as NativeFunctions<Names>;
     },
     readInt32: (address) => new Deno.UnsafePointerView(pointer(address)).getInt32(),
+    readText: (address) => new Deno.UnsafePointerView(pointer(address)).getCString(),
+    addressOf: (bytes) => Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes))),
     view: (address, lengthBytes) =>
       new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer(address), lengthBytes)),
   };

@@ -23,7 +23,11 @@ export interface ForeignFunctions {
     functions: Readonly<Record<Names, NativeFunction>>,
   ): NativeFunctions<Names>;
   readInt32(address: number): number;
+  /** The text that ends with a zero byte. */
+  readText(address: number): string;
   view(address: number, lengthBytes: number): Uint8Array;
+  /** Where the bytes are: true for memory outside the heap for as long as it is mapped, for a buffer of the runtime's during one call. */
+  addressOf(bytes: Uint8Array): number;
 }
 
 /** Glibc's name; musl's loader answers to it too, since it takes every `libc.…` for itself. */

@@ -103,7 +103,8 @@ async function load(): Promise<SystemCallsOrReason> {
   }
 }
 
-async function foreignFunctions(): Promise<ForeignFunctions | undefined> {
+/** How this runtime calls native libraries; undefined where it can't. */
+export async function foreignFunctions(): Promise<ForeignFunctions | undefined> {
   if ("Bun" in globalThis) return (await import("./foreign-functions-bun.ts")).bunForeignFunctions;
   if ("Deno" in globalThis) return (await import("./foreign-functions-deno.ts")).denoForeignFunctions();
   return undefined;

@@ -1,3 +1,5 @@
+import { token } from "../module.ts";
+
 /**
  * The one way to know or wait for time. Everything about leases reads this port, so tests run it in virtual time.
  *
@@ -12,6 +14,8 @@ export interface Clock {
   /** Calls `callback` once, `delayMs` monotonic milliseconds from now (at least). Never keeps the process alive. */
   schedule(delayMs: number, callback: () => void): Timer;
 }
+
+export const CLOCK = token<Clock>("Clock");
 
 /** A scheduled call. */
 export interface Timer {

@@ -55,11 +55,11 @@ export class TokenBucket {
 /** One bucket for each name, as many as `max`: full ones are forgotten first, then the oldest. */
 export class TokenBuckets {
   readonly #rate: Rate;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #max: number;
   readonly #buckets = new Map<string, TokenBucket>();
 
-  constructor(rate: Rate, clock: Clock, max: number) {
+  constructor(rate: Rate, clock: Pick<Clock, "monotonicMs">, max: number) {
     this.#rate = rate;
     this.#clock = clock;
     this.#max = max;

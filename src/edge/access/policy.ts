@@ -10,6 +10,7 @@
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
+import { othersTurn } from "../../base/time/turns.ts";
 import { type AccessPolicy, OPERATIONS, type Operation } from "./access-policy.ts";
 import { compileGlobs, type Matcher } from "./glob.ts";
 import type { Principal } from "./principal.ts";
@@ -49,6 +50,8 @@ const DECISIONS_MAX = 100_000;
 /** Principals with a memory. */
 const PRINCIPALS_MAX = 10_000;
 const BUCKETS_MAX = 100_000;
+/** Compiled in about a millisecond. */
+const RULES_PER_SLICE = 200;
 
 interface CompiledRule {
   readonly index: number;
@@ -96,9 +99,27 @@ export class Policy implements AccessPolicy {
 
   /** The rules from now on, in whole: no call sees half of them. Rate limits start afresh. */
   replace(rules: readonly PolicyRule[]): void {
-    const clock = this.#clock;
+    this.#take(rules.map((rule, index) => this.#compile(rule, index)));
+  }
+
+  /** As `replace`, and compiles many rules in slices, so that requests are answered meanwhile. They count once all are compiled. */
+  async replaceInSlices(rules: readonly PolicyRule[]): Promise<void> {
+    const compiled: CompiledRule[] = [];
+    for (const rule of rules) {
+      compiled.push(this.#compile(rule, compiled.length));
+      if (compiled.length % RULES_PER_SLICE === 0) await othersTurn();
+    }
+    this.#take(compiled);
+  }
+
+  #take(rules: readonly CompiledRule[]): void {
     this.#forgetPrincipals();
-    this.#rules = rules.map((rule, index) => ({
+    this.#rules = rules;
+  }
+
+  #compile(rule: PolicyRule, index: number): CompiledRule {
+    const clock = this.#clock;
+    return {
       index,
       rule,
       deny: rule.effect === "deny",
@@ -107,7 +128,7 @@ export class Policy implements AccessPolicy {
       service: compileGlobs(rule.services),
       principalBuckets: rule.principalRate && new TokenBuckets(rule.principalRate, clock, BUCKETS_MAX),
       tenantBuckets: rule.tenantRate && new TokenBuckets(rule.tenantRate, clock, BUCKETS_MAX),
-    }));
+    };
   }
 
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count = 1): void {

@@ -137,11 +137,14 @@ export function parseBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob {
   };
 }
 
-const { latin1Slice } = Buffer.prototype as unknown as {
-  latin1Slice(this: Uint8Array, start: number, end: number): string;
-};
+type Latin1Slice = (this: Uint8Array, start: number, end: number) => string;
+
+/** Of Buffers, the fastest there is. Clients also run where there are none. */
+const latin1Slice = (globalThis as { Buffer?: { prototype: { latin1Slice: Latin1Slice } } }).Buffer?.prototype
+  .latin1Slice;
 
 function asLatin1(bytes: Uint8Array, start: number, end: number): string {
+  if (latin1Slice === undefined) return String.fromCharCode(...bytes.subarray(start, end));
   return latin1Slice.call(bytes, start, end);
 }
 

@@ -26,6 +26,7 @@ import type {
   ServiceKeyReader,
   WrappingSession,
 } from "./cipher.ts";
+import { copyOf } from "./copy.ts";
 import { infoFor } from "./key-derivation.ts";
 import { READY_KEYS_MAX, ReadyKey, ReadyKeys } from "./ready-keys.ts";
 
@@ -216,9 +217,9 @@ class Session implements WrappingSession {
     if (!startsWith(bytes, identity) || saltOffset !== identity.length) throw decryptionFailed(suite);
     const derived = this.#cipher.adapter.deriveKey(
       this.#serviceKey,
-      bytes.slice(saltOffset, nonceOffset),
+      copyOf(bytes, saltOffset, nonceOffset),
       infoFor(identity),
-      bytes.slice(commitmentOffset, ciphertextOffset),
+      copyOf(bytes, commitmentOffset, ciphertextOffset),
     );
     if (derived === undefined) throw decryptionFailed(suite);
     let plaintext: Uint8Array | undefined;
@@ -232,7 +233,7 @@ class Session implements WrappingSession {
       }
     }
     if (plaintext === undefined) throw decryptionFailed(suite);
-    const header = bytes.slice(0, ciphertextOffset);
+    const header = copyOf(bytes, 0, ciphertextOffset);
     header.fill(0, nonceOffset, commitmentOffset);
     this.#keepForOpening(new SaltKey(this, suite, saltStart, header, derived));
     return plaintext;
@@ -291,7 +292,7 @@ class Session implements WrappingSession {
     const { adapter, ready } = this.#cipher;
     key.derived = adapter.deriveKey(
       this.#serviceKey,
-      header.slice(this.#saltOffset, this.#nonceOffset),
+      copyOf(header, this.#saltOffset, this.#nonceOffset),
       infoFor(encodeIdentity(this.#identity, suite)),
     );
     ready.enter(key, this.#identity.tenant);

@@ -6,6 +6,8 @@ import type { TSchema } from "@sinclair/typebox";
 import { Section } from "../../base/config/schema-types.ts";
 import { AwsKmsSection } from "../doors/aws-kms/configuration.ts";
 import type { Door, DoorFactory } from "../doors/door.ts";
+import { KesSection } from "../doors/kes/configuration.ts";
+import { KmipSection } from "../doors/kmip/configuration.ts";
 import { KubernetesKmsSection } from "../doors/kubernetes-kms/configuration.ts";
 import { VaultTransitSection } from "../doors/vault-transit/configuration.ts";
 
@@ -35,6 +37,8 @@ export const BUILT_IN_DOORS: Readonly<Record<string, BuiltInDoor>> = {
     section: VaultTransitSection,
     load: async () => (await import("../doors/vault-transit/door.ts")).door,
   },
+  kes: { transport: "http", section: KesSection, load: async () => (await import("../doors/kes/door.ts")).door },
+  kmip: { transport: "socket", section: KmipSection, load: async () => (await import("../doors/kmip/door.ts")).door },
   "kubernetes-kms": {
     transport: "socket",
     section: KubernetesKmsSection,

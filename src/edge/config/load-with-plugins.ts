@@ -35,6 +35,7 @@ export async function loadConfiguration(
     keySources: sections(plugins.keySources),
     revocationTransports: sections(plugins.revocationTransports),
     auditSinks: sections(plugins.auditSinks),
+    ciphers: sections(plugins.ciphers),
     hooks: sections(plugins.hooks),
     doors: doorEntries(plugins),
   });

@@ -163,6 +163,7 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
   for (const { ruleIndex, key, message } of checkPolicies(policyRules(configuration.policies), named)) {
     problems.push({ path: ["policies", ruleIndex, key], message });
   }
+  problems.push(...checkIssuers(listeners));
   listeners.forEach((listener, index) => {
     if ("client_certificates" in listener) {
       if ((listener.client_ca === undefined) === (listener.client_certificates === "verified")) {
@@ -179,6 +180,32 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
       });
     }
   });
+  return problems;
+}
+
+/** Equal subjects of different issuers must not become one principal. */
+function checkIssuers(listeners: Configuration["listeners"]): ConfigurationProblem[] {
+  const entries = listeners.flatMap((listener, index) =>
+    ("https" in listener ? listener.tokens : []).map(({ issuer, name }, token) => ({
+      issuer,
+      name,
+      path: ["listeners", index, "tokens", token] as const,
+    })),
+  );
+  const issuers = new Set(entries.map(({ issuer }) => issuer));
+  const issuerOf = new Map<string, string>();
+  const problems: ConfigurationProblem[] = [];
+  for (const { issuer, name, path } of entries) {
+    if (name === undefined) {
+      if (issuers.size > 1) {
+        problems.push({
+          path,
+          message: `there are ${issuers.size} issuers of tokens, whose subjects could be equal: give each a "name", which goes before the principals in policies (token:NAME:SUBJECT)`,
+        });
+      }
+    } else if ((issuerOf.get(name) ?? issuer) === issuer) issuerOf.set(name, issuer);
+    else problems.push({ path: [...path, "name"], message: `another issuer has the name "${name}": choose another` });
+  }
   return problems;
 }
 

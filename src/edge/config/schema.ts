@@ -6,6 +6,7 @@ import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox
 import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
+import { CIPHERS } from "../cipher/open-cipher.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
 
 const MINUTE_MS = 60_000;
@@ -69,6 +70,14 @@ const Status = (served: boolean) =>
 
 const TokenIssuerSection = Section(
   {
+    name: Type.Optional(
+      Type.String({
+        pattern: "^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$",
+        expected: "a name of lower-case letters, digits, dots and dashes",
+        description:
+          "Goes before the names of its callers: `token:NAME:SUBJECT`. A must where there are several issuers, whose subjects could be equal.",
+      }),
+    ),
     issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
     audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
     jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
@@ -381,6 +390,7 @@ export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
   readonly revocationTransports: Readonly<Record<string, TSchema>>;
   readonly auditSinks: Readonly<Record<string, TSchema>>;
+  readonly ciphers: Readonly<Record<string, TSchema>>;
   readonly hooks: Readonly<Record<string, TSchema>>;
   readonly doors: Readonly<Record<string, DoorEntry>>;
 }
@@ -389,6 +399,7 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
   keySources: {},
   revocationTransports: {},
   auditSinks: {},
+  ciphers: {},
   hooks: {},
   doors: {},
 };
@@ -397,6 +408,24 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
 export const LISTENER_KEYS: readonly string[] = (listenerSection({}).anyOf as TSchema[]).flatMap(({ properties }) =>
   Object.keys(properties as object),
 );
+
+function cipherSection(contributed: Readonly<Record<string, TSchema>>) {
+  return Section(
+    {
+      use: oneOf(["auto", ...Object.keys(CIPHERS), ...Object.keys(contributed)], {
+        default: "auto",
+        description:
+          "What does the cryptography: `openssl` is the machine's libcrypto 3, `node` the runtime's own; `auto` takes the first that this machine has and that gives the right answers. Or a plugin's.",
+      }),
+      require_fips: Type.Boolean({
+        default: false,
+        description: "Whether the edge refuses to start unless a FIPS provider of OpenSSL does the work.",
+      }),
+      ...optional(contributed),
+    },
+    { default: {}, description: "The cipher that data keys and values are wrapped with." },
+  );
+}
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
@@ -475,6 +504,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
       },
       { default: {}, description: "The memory that service keys live in." },
     ),
+    cipher: cipherSection(contributed.ciphers),
     usage: UsageSection,
     audit: auditSection(contributed.auditSinks),
     hooks: hooksSection(contributed.hooks),
@@ -510,7 +540,7 @@ export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
 export type CoreConfiguration = Static<typeof CoreSection>;
 
-export function oneOf(names: readonly string[], options: { description?: string } = {}) {
+export function oneOf(names: readonly string[], options: { description?: string; default?: string } = {}) {
   const expected = `one of ${names.join(", ")}`;
   return Type.Union(
     names.map((name) => Type.Literal(name)),

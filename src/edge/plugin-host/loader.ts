@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { messageOf } from "../../base/errors.ts";
 import {
   type AuditSinkContribution,
+  type CipherContribution,
   type DoorContribution,
   type EventPublisherContribution,
   type HooksContribution,
@@ -52,11 +53,20 @@ export interface LoadedPlugins {
   readonly revocationTransports: ReadonlyMap<string, Contributed<RevocationTransportContribution>>;
   readonly eventPublishers: ReadonlyMap<string, Contributed<EventPublisherContribution>>;
   readonly auditSinks: ReadonlyMap<string, Contributed<AuditSinkContribution>>;
+  readonly ciphers: ReadonlyMap<string, Contributed<CipherContribution>>;
   readonly hooks: ReadonlyMap<string, Contributed<HooksContribution>>;
   readonly doors: ReadonlyMap<string, Contributed<DoorContribution>>;
 }
 
-const KINDS = ["keySources", "revocationTransports", "eventPublishers", "auditSinks", "hooks", "doors"] as const;
+const KINDS = [
+  "keySources",
+  "revocationTransports",
+  "eventPublishers",
+  "auditSinks",
+  "ciphers",
+  "hooks",
+  "doors",
+] as const;
 const KNOWN_KEYS = ["name", "apiVersion", "version", ...KINDS];
 /** Names that the configuration uses itself, beside the sections of the contributions. */
 const RESERVED_NAMES = ["core", "use", "name", "timeout", "on_failure"];
@@ -85,6 +95,7 @@ export async function loadPlugins(
     revocationTransports: collect(plugins, "revocationTransports"),
     eventPublishers: collect(plugins, "eventPublishers"),
     auditSinks: collect(plugins, "auditSinks"),
+    ciphers: collect(plugins, "ciphers"),
     hooks: collect(plugins, "hooks"),
     doors: collect(plugins, "doors"),
   };

@@ -6,6 +6,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { EventPublisher } from "../../core/event-publisher.ts";
+import type { CipherAdapter } from "../cipher/cipher.ts";
 import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
@@ -34,6 +35,8 @@ export interface Plugin {
   readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
   /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
   readonly hooks?: Readonly<Record<string, HooksContribution>>;
+  /** By the name that `cipher.use` gives; the section is `cipher.<name>`. */
+  readonly ciphers?: Readonly<Record<string, CipherContribution>>;
   /** By the name that a listener's `doors` gives; the section is `doors.<name>`, or `<name>` in the listener's entry. */
   readonly doors?: Readonly<Record<string, DoorContribution>>;
 }
@@ -63,6 +66,7 @@ export type RevocationTransportContribution<Schema extends TSchema = TSchema> = 
 >;
 export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
+export type CipherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, CipherAdapter>;
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
 
 /**

@@ -5,6 +5,7 @@ import type { Clock } from "../../base/time/clock.ts";
 import { COMMIT, VERSION } from "../../base/version.ts";
 import type { LeaseCounters } from "../cache/lease-events.ts";
 import type { LeaseCacheSummary } from "../cache/lease-summary.ts";
+import type { CipherDescription } from "../cipher/cipher.ts";
 import type { KeyMemoryStats } from "../key-memory/key-memory.ts";
 import type { UsageStatus } from "../usage/usage.ts";
 import type { EventLoopDelay } from "./event-loop-delay.ts";
@@ -20,6 +21,7 @@ export interface MetricSources {
   readonly revocation: () => RevocationFigures | undefined;
   readonly usage: () => UsageStatus;
   readonly keyMemory: () => KeyMemoryStats;
+  readonly cipher: () => CipherDescription;
   readonly eventLoop: EventLoopDelay;
   readonly log: Pick<Log, "suppressed">;
 }
@@ -74,6 +76,7 @@ export function edgeMetrics(sources: MetricSources): MetricDefinition[] {
     ...revocationMetrics(sources),
     ...usageMetrics(sources),
     ...keyMemoryMetrics(sources),
+    ...cipherMetrics(sources),
     ...processMetrics(sources),
   ];
 }
@@ -333,6 +336,25 @@ function keyMemoryMetrics({ keyMemory }: MetricSources): MetricDefinition[] {
       "gauge",
       "RLIMIT_MEMLOCK; absent where there is none.",
       () => keyMemory().memlockLimitBytes,
+    ),
+  ];
+}
+
+function cipherMetrics({ cipher }: MetricSources): MetricDefinition[] {
+  return [
+    metric(
+      "cipher_info",
+      "gauge",
+      "Which adapter does the cryptography: 1.",
+      () => {
+        const { adapter, library, fips } = cipher();
+        return [{ labels: { adapter, library, fips: String(fips) }, value: 1 }];
+      },
+      {
+        adapter: "`openssl`, `node`, or the name of a plugin's",
+        library: "the library and its version",
+        fips: "`true` where a FIPS module does the work",
+      },
     ),
   ];
 }

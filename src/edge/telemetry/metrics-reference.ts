@@ -32,6 +32,7 @@ export function metricsReferencePage(): string {
     revocation: notRead,
     usage: notRead,
     keyMemory: notRead,
+    cipher: notRead,
     log: { suppressed: 0 },
   });
   telemetry.metrics.add(

@@ -15,7 +15,7 @@ export type { Health } from "../../base/health.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
 export { allocateSecret, wipe } from "../../base/wipe.ts";
 export type { EventPublisher } from "../../core/event-publisher.ts";
-export type { CoreEvent } from "../../core/events.ts";
+export type { CoreEvent } from "../../core/protocol/events.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export type { Principal } from "../../edge/access/principal.ts";
 export type { RevocationScope } from "../../edge/cache/lease-cache.ts";

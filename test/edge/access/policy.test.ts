@@ -253,3 +253,29 @@ test("a principal's id is read back as it was written", () => {
     expect(parsePrincipalId(principalId(principal))).toEqual(principal);
   }
 });
+
+test("ten thousand rules are compiled in slices, between which others have their turn, and count once all are", async () => {
+  const rules = Array.from({ length: 10_000 }, (_, index) => ({
+    principals: [`team-${index}`],
+    tenants: [`tenant-${index}`],
+    services: ["*"],
+    operations: ["create" as const],
+  }));
+  const policy = new Policy([{ ...rules[0]!, tenants: ["before"] }], new VirtualClock());
+  const team = { kind: "listener", name: "team-0" } as const;
+  let turns = 0;
+  let over = false;
+  const count = (): void => {
+    if (over) return;
+    turns++;
+    // Nothing of the new rules counts while some are missing.
+    expect(() => policy.authorize(team, "create", "before", "x")).not.toThrow();
+    setImmediate(count);
+  };
+  setImmediate(count);
+  await policy.replaceInSlices(rules);
+  over = true;
+  expect(turns).toBeGreaterThanOrEqual(40);
+  expect(() => policy.authorize(team, "create", "before", "x")).toThrow();
+  expect(() => policy.authorize({ kind: "listener", name: "team-9999" }, "create", "tenant-9999", "x")).not.toThrow();
+});

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import { type ParsedBlob, parseBlob, type ServiceKeyIdentity } from "../../../src/edge/cipher/blob.ts";
 import { decodeContext, encodeContext } from "../../../src/edge/cipher/context.ts";
-import { nodeCipher } from "../../support/ciphers.ts";
+import { type CipherOptions, createCipher } from "../../../src/edge/cipher/sessions.ts";
+import { ADAPTERS, nodeCipher } from "../../support/ciphers.ts";
 
 const alphanumeric = [..."ABCXYZabcxyz0189"];
 const name = fc
@@ -38,60 +39,6 @@ const codeOf = (run: () => unknown): string => {
   }
   return "opened";
 };
-
-describe("the blob", () => {
-  test("opens to the data key that went in, whatever the names, the version, the key and the context", () => {
-    fc.assert(
-      fc.property(identity, bytes(32), dataKey, context, (of, serviceKey, secret, given) => {
-        const cipher = nodeCipher();
-        const encoded = encodeContext(given);
-        const blob = cipher.begin(of, reader(serviceKey)).wrap(secret, encoded);
-        const wrapped = parseBlob(blob);
-        expect(wrapped).toMatchObject({ ...of });
-        expect(cipher.begin(wrapped, reader(serviceKey)).unwrap(wrapped, encoded)).toEqual(secret);
-      }),
-    );
-  });
-
-  test("fails with any one bit of it changed", () => {
-    const serviceKey = new Uint8Array(32).fill(7);
-    const cipher = nodeCipher();
-    const of = { tenant: "tenant-a", service: "billing", version: 3 };
-    const writer = cipher.begin(of, reader(serviceKey));
-    const blob = writer.wrap(new Uint8Array(32).fill(9), encodeContext({ a: "b" }));
-    const outcomes = new Set<string>();
-    for (let bit = 0; bit < blob.length * 8; bit++) {
-      const changed = blob.slice();
-      changed[bit >> 3]! ^= 1 << (bit & 7);
-      for (const session of [undefined, writer]) {
-        const outcome = codeOf(() => {
-          const wrapped = parseBlob(changed);
-          (session ?? cipher.begin(wrapped, reader(serviceKey))).unwrap(wrapped, encodeContext({ a: "b" }));
-        });
-        outcomes.add(outcome);
-      }
-    }
-    expect([...outcomes].sort()).toEqual(["decryption_failed", "invalid_blob"]);
-  });
-
-  test("fails with any one bit of the context changed, or with another length of data", () => {
-    fc.assert(
-      fc.property(context, fc.nat(), (given, at) => {
-        const encoded = encodeContext(given);
-        fc.pre(encoded.length > 0);
-        const serviceKey = new Uint8Array(32).fill(7);
-        const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(serviceKey));
-        const wrapped = parseBlob(session.wrap(new Uint8Array(16), encoded));
-        const changed = encoded.slice();
-        const bit = at % (changed.length * 8);
-        changed[bit >> 3]! ^= 1 << (bit & 7);
-        expect(codeOf(() => session.unwrap(wrapped, changed))).toBe("decryption_failed");
-        expect(codeOf(() => session.unwrap(wrapped, new Uint8Array(0)))).toBe("decryption_failed");
-        expect(codeOf(() => session.unwrap(wrapped, encoded))).toBe("opened");
-      }),
-    );
-  });
-});
 
 describe("the parser", () => {
   test("throws invalid_blob and nothing else, whatever the bytes", () => {
@@ -161,90 +108,165 @@ describe("the context's encoding", () => {
   });
 });
 
-describe("a wrapping session", () => {
-  test("draws a new salt when one has served its number of blobs, and opens them all", () => {
-    const session = nodeCipher({ blobsPerSalt: 3 }).begin(
-      { tenant: "a", service: "b", version: 1 },
-      reader(new Uint8Array(32)),
-    );
-    const blobs = Array.from({ length: 10 }, () =>
-      parseBlob(session.wrap(new Uint8Array(32).fill(5), new Uint8Array(0))),
-    );
-    const salts = new Set(
-      blobs.map((blob) => Buffer.from(blob.bytes.subarray(blob.saltOffset, blob.nonceOffset)).toString("hex")),
-    );
-    expect(salts.size).toBe(4);
-    for (const blob of blobs) expect(session.unwrap(blob, new Uint8Array(0))).toEqual(new Uint8Array(32).fill(5));
-  });
+for (const [name, adapter] of Object.entries(ADAPTERS)) {
+  const newCipher = (options: Omit<CipherOptions, "adapter"> = {}) => createCipher({ ...options, adapter: adapter() });
 
-  test("never uses a nonce twice", () => {
-    const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
-    const nonces = Array.from({ length: 5_000 }, () => {
-      const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
-      return Buffer.from(blob.bytes.subarray(blob.nonceOffset, blob.commitmentOffset)).toString("hex");
+  describe(`the blob, by ${name}`, () => {
+    test("opens to the data key that went in, whatever the names, the version, the key and the context", () => {
+      fc.assert(
+        fc.property(identity, bytes(32), dataKey, context, (of, serviceKey, secret, given) => {
+          const cipher = newCipher();
+          const encoded = encodeContext(given);
+          const blob = cipher.begin(of, reader(serviceKey)).wrap(secret, encoded);
+          const wrapped = parseBlob(blob);
+          expect(wrapped).toMatchObject({ ...of });
+          expect(cipher.begin(wrapped, reader(serviceKey)).unwrap(wrapped, encoded)).toEqual(secret);
+        }),
+      );
     });
-    expect(new Set(nonces).size).toBe(nonces.length);
+
+    test("may come in a Buffer, or in the middle of one, and stays as it is", () => {
+      const of = { tenant: "tenant-a", service: "billing", version: 3 };
+      const serviceKey = reader(new Uint8Array(32).fill(7));
+      const cipher = newCipher();
+      const dataKey = Buffer.from("0123456789abcdef0123456789abcdef");
+      const blob = cipher.begin(of, serviceKey).wrap(dataKey, Buffer.from(encodeContext({ a: "b" })));
+      const whole = Buffer.concat([Buffer.from("before"), blob, Buffer.from("after")]);
+      const before = whole.toString("hex");
+      const session = cipher.begin(of, serviceKey);
+      for (let time = 0; time < 3; time++) {
+        const parsed = parseBlob(whole.subarray(6, -5));
+        const opened = session.unwrap(parsed, Buffer.from(encodeContext({ a: "b" })));
+        expect(Buffer.from(opened).equals(dataKey)).toBe(true);
+      }
+      expect(whole.toString("hex")).toBe(before);
+    });
+
+    test("fails with any one bit of it changed", () => {
+      const serviceKey = new Uint8Array(32).fill(7);
+      const cipher = newCipher();
+      const of = { tenant: "tenant-a", service: "billing", version: 3 };
+      const writer = cipher.begin(of, reader(serviceKey));
+      const blob = writer.wrap(new Uint8Array(32).fill(9), encodeContext({ a: "b" }));
+      const outcomes = new Set<string>();
+      for (let bit = 0; bit < blob.length * 8; bit++) {
+        const changed = blob.slice();
+        changed[bit >> 3]! ^= 1 << (bit & 7);
+        for (const session of [undefined, writer]) {
+          const outcome = codeOf(() => {
+            const wrapped = parseBlob(changed);
+            (session ?? cipher.begin(wrapped, reader(serviceKey))).unwrap(wrapped, encodeContext({ a: "b" }));
+          });
+          outcomes.add(outcome);
+        }
+      }
+      expect([...outcomes].sort()).toEqual(["decryption_failed", "invalid_blob"]);
+    });
+
+    test("fails with any one bit of the context changed, or with another length of data", () => {
+      fc.assert(
+        fc.property(context, fc.nat(), (given, at) => {
+          const encoded = encodeContext(given);
+          fc.pre(encoded.length > 0);
+          const serviceKey = new Uint8Array(32).fill(7);
+          const session = newCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(serviceKey));
+          const wrapped = parseBlob(session.wrap(new Uint8Array(16), encoded));
+          const changed = encoded.slice();
+          const bit = at % (changed.length * 8);
+          changed[bit >> 3]! ^= 1 << (bit & 7);
+          expect(codeOf(() => session.unwrap(wrapped, changed))).toBe("decryption_failed");
+          expect(codeOf(() => session.unwrap(wrapped, new Uint8Array(0)))).toBe("decryption_failed");
+          expect(codeOf(() => session.unwrap(wrapped, encoded))).toBe("opened");
+        }),
+      );
+    });
   });
 
-  test("keeps a bounded number of keys for opening, and still opens what fell out", () => {
-    const serviceKey = reader(new Uint8Array(32).fill(3));
-    const of = { tenant: "a", service: "b", version: 1 };
-    const writer = nodeCipher({ blobsPerSalt: 1 }).begin(of, serviceKey);
-    const blobs = Array.from({ length: 50 }, () => parseBlob(writer.wrap(new Uint8Array(16), new Uint8Array(0))));
-    const session = nodeCipher({ readyKeysMax: 4 }).begin(of, serviceKey);
-    for (const blob of [...blobs, ...blobs]) expect(session.unwrap(blob, new Uint8Array(0))).toHaveLength(16);
-  });
+  describe(`a wrapping session, by ${name}`, () => {
+    test("draws a new salt when one has served its number of blobs, and opens them all", () => {
+      const session = newCipher({ blobsPerSalt: 3 }).begin(
+        { tenant: "a", service: "b", version: 1 },
+        reader(new Uint8Array(32)),
+      );
+      const blobs = Array.from({ length: 10 }, () =>
+        parseBlob(session.wrap(new Uint8Array(32).fill(5), new Uint8Array(0))),
+      );
+      const salts = new Set(
+        blobs.map((blob) => Buffer.from(blob.bytes.subarray(blob.saltOffset, blob.nonceOffset)).toString("hex")),
+      );
+      expect(salts.size).toBe(4);
+      for (const blob of blobs) expect(session.unwrap(blob, new Uint8Array(0))).toEqual(new Uint8Array(32).fill(5));
+    });
 
-  describe("reads the service key only to derive", () => {
-    const serviceKey = new Uint8Array(32).fill(7);
-    const of = { tenant: "a", service: "b", version: 1 };
-    const begin = (blobsPerSalt?: number) => {
-      const reads = { count: 0 };
-      const counting = {
-        use<T>(read: (key: Uint8Array) => T): T {
-          reads.count++;
-          return read(serviceKey);
-        },
+    test("never uses a nonce twice", () => {
+      const session = newCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
+      const nonces = Array.from({ length: 5_000 }, () => {
+        const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
+        return Buffer.from(blob.bytes.subarray(blob.nonceOffset, blob.commitmentOffset)).toString("hex");
+      });
+      expect(new Set(nonces).size).toBe(nonces.length);
+    });
+
+    test("keeps a bounded number of keys for opening, and still opens what fell out", () => {
+      const serviceKey = reader(new Uint8Array(32).fill(3));
+      const of = { tenant: "a", service: "b", version: 1 };
+      const writer = newCipher({ blobsPerSalt: 1 }).begin(of, serviceKey);
+      const blobs = Array.from({ length: 50 }, () => parseBlob(writer.wrap(new Uint8Array(16), new Uint8Array(0))));
+      const session = newCipher({ readyKeysMax: 4 }).begin(of, serviceKey);
+      for (const blob of [...blobs, ...blobs]) expect(session.unwrap(blob, new Uint8Array(0))).toHaveLength(16);
+    });
+
+    describe("reads the service key only to derive", () => {
+      const serviceKey = new Uint8Array(32).fill(7);
+      const of = { tenant: "a", service: "b", version: 1 };
+      const begin = (blobsPerSalt?: number) => {
+        const reads = { count: 0 };
+        const counting = {
+          use<T>(read: (key: Uint8Array) => T): T {
+            reads.count++;
+            return read(serviceKey);
+          },
+        };
+        const session = newCipher(blobsPerSalt === undefined ? {} : { blobsPerSalt }).begin(of, counting);
+        const wrap = () => parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
+        const unwrap = (blob: ParsedBlob) => session.unwrap(blob, new Uint8Array(0));
+        return { reads, wrap, unwrap };
       };
-      const session = nodeCipher(blobsPerSalt === undefined ? {} : { blobsPerSalt }).begin(of, counting);
-      const wrap = () => parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
-      const unwrap = (blob: ParsedBlob) => session.unwrap(blob, new Uint8Array(0));
-      return { reads, wrap, unwrap };
-    };
 
-    test("derives nothing again for a salt that it has opened, and keeps nothing of one that failed", () => {
-      const blob = begin().wrap();
-      const { reads, unwrap } = begin();
-      for (let time = 0; time < 5; time++) unwrap(blob);
-      expect(reads.count).toBe(1);
-      const forged = blob.bytes.slice();
-      forged[blob.saltOffset]! ^= 1;
-      for (let time = 0; time < 5; time++) codeOf(() => unwrap(parseBlob(forged)));
-      expect(reads.count).toBe(6);
+      test("derives nothing again for a salt that it has opened, and keeps nothing of one that failed", () => {
+        const blob = begin().wrap();
+        const { reads, unwrap } = begin();
+        for (let time = 0; time < 5; time++) unwrap(blob);
+        expect(reads.count).toBe(1);
+        const forged = blob.bytes.slice();
+        forged[blob.saltOffset]! ^= 1;
+        for (let time = 0; time < 5; time++) codeOf(() => unwrap(parseBlob(forged)));
+        expect(reads.count).toBe(6);
+      });
+
+      test("derives nothing for what it wrapped itself, until it draws the next salt", () => {
+        const { reads, wrap, unwrap } = begin(2);
+        const [first, second] = [wrap(), wrap()];
+        for (const blob of [first, second]) unwrap(blob);
+        expect(reads.count).toBe(1);
+        const third = wrap();
+        expect(reads.count).toBe(2);
+        for (const blob of [first, second, third]) expect(unwrap(blob)).toHaveLength(16);
+        expect(reads.count).toBe(3);
+        const forged = third.bytes.slice();
+        forged[forged.length - 1]! ^= 1;
+        expect(codeOf(() => unwrap(parseBlob(forged)))).toBe("decryption_failed");
+        expect(reads.count).toBe(3);
+      });
     });
 
-    test("derives nothing for what it wrapped itself, until it draws the next salt", () => {
-      const { reads, wrap, unwrap } = begin(2);
-      const [first, second] = [wrap(), wrap()];
-      for (const blob of [first, second]) unwrap(blob);
-      expect(reads.count).toBe(1);
-      const third = wrap();
-      expect(reads.count).toBe(2);
-      for (const blob of [first, second, third]) expect(unwrap(blob)).toHaveLength(16);
-      expect(reads.count).toBe(3);
-      const forged = third.bytes.slice();
-      forged[forged.length - 1]! ^= 1;
-      expect(codeOf(() => unwrap(parseBlob(forged)))).toBe("decryption_failed");
-      expect(reads.count).toBe(3);
+    test("does nothing more once wiped", () => {
+      const session = newCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
+      const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
+      session.wipe();
+      session.wipe();
+      expect(() => session.wrap(new Uint8Array(16), new Uint8Array(0))).toThrow("wiped");
+      expect(() => session.unwrap(blob, new Uint8Array(0))).toThrow("wiped");
     });
   });
-
-  test("does nothing more once wiped", () => {
-    const session = nodeCipher().begin({ tenant: "a", service: "b", version: 1 }, reader(new Uint8Array(32)));
-    const blob = parseBlob(session.wrap(new Uint8Array(16), new Uint8Array(0)));
-    session.wipe();
-    session.wipe();
-    expect(() => session.wrap(new Uint8Array(16), new Uint8Array(0))).toThrow("wiped");
-    expect(() => session.unwrap(blob, new Uint8Array(0))).toThrow("wiped");
-  });
-});
+}

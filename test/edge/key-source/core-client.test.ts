@@ -325,7 +325,7 @@ describe("the connection to the Core", () => {
     await client.lease(request);
     client.reload(await world.pki.edge("edge-renewed"));
     await client.lease(request);
-    expect(world.core.admin.edges().map((one) => one.edge)).toEqual(["edge-1", "edge-renewed"]);
+    expect((await world.core.admin.edges()).map((one) => one.edge)).toEqual(["edge-1", "edge-renewed"]);
     expect(() => client.reload({ ca: "", cert: "", key: "" })).toThrow("is not a PEM certificate");
     await client.lease(request);
     const before = beats;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { ClientFiles } from "../../../src/base/pki/throw-away.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../../src/edge/edge.ts";
+import { renewalOf } from "../../../src/edge/renewal.ts";
 import { createClient } from "../../../src/sdk/client/client.ts";
 import { startCoreWorld, until } from "../../support/core-world.ts";
 
@@ -24,7 +25,7 @@ test("an edge told to reload shows the Core its new certificate, keeps its lease
   writeFileSync(
     file,
     `
-edge: { id: edge-1 }
+edge: { id: edge-before }
 key_source:
   use: core
   core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
@@ -38,23 +39,23 @@ key_memory: { dumpable: true }
   const edge = await startEdge(await load());
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     const { wrapped } = await client.createKey({ tenant: "tenant-a", service: "billing" });
     await until(() => world.core.counters.streams === 1);
-    expect(seen()).toEqual(["edge-before"]);
+    expect(await seen()).toEqual(["edge-before"]);
 
     write(await world.pki.edge("edge-after"));
-    await edge.reload((await load()).configuration);
+    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
     const calls = world.core.counters.leaseCalls;
     await client.decryptKey({ wrapped });
     expect(world.core.counters.leaseCalls).toBe(calls);
     await client.createKey({ tenant: "tenant-b", service: "billing" });
-    expect(seen()).toEqual(["edge-before", "edge-after"]);
+    expect(await seen()).toEqual(["edge-before", "edge-after"]);
 
     writeFileSync(join(directory, "edge.pem"), "nonsense");
     // Told in the log, which stays out of the output of the tests.
     const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
-    await edge.reload((await load()).configuration);
+    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
     expect(told.mock.calls).toEqual([
       [
         { address: "the Core", reason: expect.stringContaining("edge.pem holds no certificate in PEM, but no PEM") },
@@ -63,7 +64,7 @@ key_memory: { dumpable: true }
     ]);
     told.mockRestore();
     await client.createKey({ tenant: "tenant-c", service: "billing" });
-    expect(seen()).toEqual(["edge-before", "edge-after"]);
+    expect(await seen()).toEqual(["edge-before", "edge-after"]);
   } finally {
     await edge.close();
     rmSync(directory, { recursive: true, force: true });
@@ -83,7 +84,7 @@ test("an edge takes its renewed certificate from the disk without a signal, befo
   writeFileSync(
     file,
     `
-edge: { id: edge-1 }
+edge: { id: edge-before }
 key_source:
   use: core
   core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
@@ -96,12 +97,12 @@ key_memory: { dumpable: true }
   const edge = await startEdge(await loadConfiguration(file, undefined, {}));
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = (): string[] => world.core.admin.edges().map((one) => one.edge);
+    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     await client.createKey({ tenant: "tenant-a", service: "billing" });
     write(await world.pki.edge("edge-after"));
     // Each call for a key that nobody has asked for goes to the Core.
-    for (let attempt = 0; !seen().includes("edge-after"); attempt++) {
-      if (attempt > 250) throw new Error(`the Core has seen ${seen()}`);
+    for (let attempt = 0; !(await seen()).includes("edge-after"); attempt++) {
+      if (attempt > 250) throw new Error(`the Core has seen ${await seen()}`);
       await client.createKey({ tenant: `tenant-${attempt}`, service: "billing" });
       await Bun.sleep(100);
     }

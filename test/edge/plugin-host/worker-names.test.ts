@@ -36,7 +36,7 @@ log: { level: error }
   const loaded = await loadConfiguration(`${folder.path}/edge.yaml`);
   const names: string[] = [];
   for (const index of [undefined, 1, 2, 3]) {
-    const container = await createContainer(loaded, new AbortController().signal, {}, index);
+    const container = await createContainer(loaded, new AbortController().signal, [], index);
     names.push(container.resolve(TOKENS.keySource).name);
     container.resolve(TOKENS.leaseCache).close();
     container.resolve(TOKENS.keyMemory).close();

@@ -65,6 +65,7 @@ const SOURCES: Omit<MetricSources, "clock" | "latency" | "eventLoop"> = {
   }),
   usage: () => ({ rows: 5, mergedRows: 0, core: undefined, audit: undefined, sinks: [] }),
   keyMemory: () => ({ kind: "secret", keys: 4, heapKeys: 1, mappedBytes: 4096, memlockLimitBytes: undefined }),
+  cipher: () => ({ adapter: "openssl", library: "OpenSSL 3.0.22", fips: false }),
   log: { suppressed: 0 },
 };
 
@@ -184,6 +185,7 @@ describe("/metrics", () => {
       crypto_edge_usage_rows: 5,
       'crypto_edge_key_memory_keys{kind="secret"}': 3,
       'crypto_edge_key_memory_keys{kind="heap"}': 1,
+      'crypto_edge_cipher_info{adapter="openssl",library="OpenSSL 3.0.22",fips="false"}': 1,
     };
     for (const [name, value] of Object.entries(expected)) expect([name, series.get(name)]).toEqual([name, value]);
     expect(series.get("process_resident_memory_bytes")).toBeGreaterThan(1e6);

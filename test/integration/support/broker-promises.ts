@@ -140,20 +140,20 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       return edge;
     }
 
-    function newService(): string {
+    async function newService(): Promise<string> {
       const service = `service-${nextService++}`;
-      world.core.admin.createService(TENANT, service);
+      await world.core.admin.createService(TENANT, service);
       return service;
     }
 
-    function revoke(service: string): void {
-      world.core.admin.revoke({ tenant: TENANT, service, version: 1 }, { reason: "test" });
+    async function revoke(service: string): Promise<void> {
+      await world.core.admin.revoke({ tenant: TENANT, service, version: 1 }, { reason: "test" });
     }
 
     test("a revocation reaches every edge by the broker alone", async () => {
-      const service = newService();
+      const service = await newService();
       const [one, two] = [await edgeInPlace("one"), await edgeInPlace("two")];
-      revoke(service);
+      await revoke(service);
       await eventually(() => one.guard.isBlocked(TENANT, service, 1), "the block at the first edge");
       await eventually(() => two.guard.isBlocked(TENANT, service, 1), "the block at the second edge");
       expect(one.control.calls).toContain(`revoke ${TENANT}/${service}/1`);
@@ -162,11 +162,11 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
     });
 
     test("what was published while an edge was away is played to it when it is back", async () => {
-      const services = [newService(), newService(), newService()];
+      const services = [await newService(), await newService(), await newService()];
       const edge = await edgeInPlace("sleeper");
       await edge.disconnect();
       const before = edge.brought();
-      for (const service of services) revoke(service);
+      for (const service of services) await revoke(service);
       // Enough for the Core's heartbeats to show the hole first, if they came by another way than the events.
       await edge.connect();
       await eventually(() => services.every((service) => edge.guard.isBlocked(TENANT, service, 1)), "every block");
@@ -195,8 +195,8 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       }
       await eventually(() => (edge.drops().malformed ?? 0) >= 6 && (edge.drops().no_key ?? 0) >= 2, "the drops");
       expect(edge.lines.filter((line) => line.includes('"reason":"malformed"'))).toHaveLength(1);
-      const service = newService();
-      revoke(service);
+      const service = await newService();
+      await revoke(service);
       await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the next true event");
       expect(edge.control.count("dropAll")).toBe(0);
     });
@@ -204,19 +204,19 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
     test("a Core that signs with a new key is believed at once", async () => {
       const edge = await edgeInPlace("roller");
       await world.core.admin.rollSigningKey();
-      const service = newService();
-      revoke(service);
+      const service = await newService();
+      await revoke(service);
       await eventually(() => edge.guard.isBlocked(TENANT, service, 1), "the block");
       expect(edge.control.count("dropAll")).toBe(0);
     });
 
     test("a broker that dies is silence; when it is back, so is everything published meanwhile", async () => {
       const edge = await edgeInPlace("survivor");
-      const service = newService();
+      const service = await newService();
       await broker.kill();
       await eventually(() => !edge.connected(), "the disconnection");
       const before = edge.brought();
-      revoke(service);
+      await revoke(service);
       await eventually(() => !edge.guard.isOpen(), "the silence");
       expect(edge.guard.isBlocked(TENANT, service, 1)).toBe(false);
       await broker.start();
@@ -262,8 +262,8 @@ export function keepsOthersOut(title: string, open: () => Promise<SecuredBroker>
     test("a revocation travels under both, to an edge that may publish nothing", async () => {
       const edge = await startTestEdge(world, "one", secured.createTransport);
       await eventually(() => edge.connected() && edge.guard.status().log !== undefined, "the place");
-      world.core.admin.createService("t", "s");
-      world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
+      await world.core.admin.createService("t", "s");
+      await world.core.admin.revoke({ tenant: "t", service: "s", version: 1 }, { reason: "test" });
       await eventually(() => edge.guard.isBlocked("t", "s", 1), "the block");
       await edge.close();
     });

@@ -44,7 +44,7 @@ export const AwsKmsSection = Section(
       },
     ),
   },
-  { default: {}, description: "The front door `aws-kms`: the JSON API of AWS KMS." },
+  { description: "The front door `aws-kms`: the JSON API of AWS KMS." },
 );
 
 export type AwsKmsConfiguration = Static<typeof AwsKmsSection>;

@@ -67,6 +67,9 @@ export class KeyNames {
     const [, partition = "aws", region, account, kind, rest] = arn ?? [];
     const configured = this.#table.get(keyId);
     if (configured !== undefined) return { ...configured, region, partition };
+    if (arn === null && keyId.startsWith("arn:")) {
+      throw new KmsError("InvalidArnException", "KeyId begins as an ARN does, and is none of a KMS key or alias.");
+    }
     if (arn === null) return { ...this.#readId(keyId), region, partition };
     if (account !== this.#account) {
       throw new KmsError(

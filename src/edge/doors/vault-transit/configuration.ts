@@ -30,7 +30,7 @@ export const VaultTransitSection = Section(
       },
     ),
   },
-  { default: {}, description: "The front door `vault-transit`: the Transit secrets engine of Vault and OpenBao." },
+  { description: "The front door `vault-transit`: the Transit secrets engine of Vault and OpenBao." },
 );
 
 export type VaultTransitConfiguration = Static<typeof VaultTransitSection>;

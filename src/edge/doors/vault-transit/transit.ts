@@ -69,14 +69,19 @@ export function rewrap(call: TransitCall): MaybePromise<string> {
   return version === 0 ? run() : after(demandActive(call, version), run);
 }
 
-const BITS: Readonly<Record<string, 16 | 32 | 64>> = { 128: 16, 256: 32, 512: 64 };
+const LENGTHS: ReadonlyMap<unknown, 16 | 32 | 64> = new Map([
+  [128, 16],
+  [256, 32],
+  [512, 64],
+]);
 
 export function dataKey(call: TransitCall, plaintext: boolean): MaybePromise<string> {
   const { operations, caller, key, body } = call;
   refuseUnserved(body);
   const context = readContext(body);
   const bits = body.bits ?? 256;
-  const length = typeof bits === "number" || typeof bits === "string" ? BITS[bits] : undefined;
+  // Vault takes numbers as text too.
+  const length = LENGTHS.get(typeof bits === "string" ? Number(bits) : bits);
   if (length === undefined) throw invalid("invalid bit length: 128, 256 or 512");
   const request = { tenant: key.tenant, service: key.service, length, context, plaintext } as const;
   return after(operations.createKey(caller, request), ({ wrapped, version, plaintext: dataKey }) => {

@@ -2,10 +2,13 @@
  * The Core's event log as it is told (core-protocol.md, "Revocations"). The same JSON goes into a server-sent event's
  * data and into the signed form; `type` is the event's name.
  */
-import type { RevocationEvent } from "../edge/revocation/revocation-transport.ts";
+import type { RevocationEvent, RevokeEvent } from "../../edge/revocation/revocation-transport.ts";
 
 /** Those that have a place in the log; heartbeats and resets are made for one stream and are not kept. */
 export type LoggedEvent = Extract<RevocationEvent, { type: "revoke" | "rotate" | "restore" }>;
+
+/** What a revocation names: one version, a service, or a tenant. */
+export type RevocationScope = Pick<RevokeEvent, "tenant" | "service" | "version">;
 
 export type CoreEvent = RevocationEvent;
 

@@ -10,6 +10,7 @@ export type CoreErrorCode =
   | "key_revoked"
   | "too_large"
   | "rate_limited"
+  | "storage_full"
   | "unavailable";
 
 export const CORE_STATUS: Readonly<Record<CoreErrorCode, number>> = {
@@ -23,6 +24,7 @@ export const CORE_STATUS: Readonly<Record<CoreErrorCode, number>> = {
   key_revoked: 410,
   too_large: 413,
   rate_limited: 429,
+  storage_full: 503,
   unavailable: 503,
 };
 

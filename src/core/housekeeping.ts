@@ -1,0 +1,83 @@
+/** What a Core does by the minute: usage and audit pruned by age and size, signing keys of other Cores taken over. */
+import { messageOf } from "../base/errors.ts";
+import type { Clock, Timer } from "../base/time/clock.ts";
+import type { CoreLog } from "./answers.ts";
+import type { SigningKeys } from "./signing-keys.ts";
+import type { Store } from "./store/store.ts";
+
+export interface UsageRetention {
+  readonly countsMs: number;
+  readonly auditMs: number;
+  /** Of audit events; the oldest go first. */
+  readonly auditBytes: number;
+}
+
+const DAY_MS = 24 * 3_600_000;
+export const DEFAULT_USAGE_RETENTION: UsageRetention = {
+  countsMs: 400 * DAY_MS,
+  auditMs: 90 * DAY_MS,
+  auditBytes: 1024 * 1024 * 1024,
+};
+/** How long a batch's key is remembered: an edge gives up sending one again long before. */
+const BATCH_KEY_MS = 30 * DAY_MS;
+const EDGES_MS = 30 * DAY_MS;
+const PERIOD_MS = 60_000;
+/** Takes over a key that another Core signs with; an event signed with the old one is believed for a day. */
+const SIGNING_KEYS_MS = 5_000;
+
+export interface HousekeepingOptions {
+  readonly store: Store;
+  readonly signingKeys: SigningKeys;
+  readonly clock: Clock;
+  readonly log: CoreLog;
+  readonly retention: Partial<UsageRetention>;
+}
+
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  readonly #timers = new Map<string, Timer>();
+  #working: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+    this.#repeat("prune", PERIOD_MS, () => this.prune());
+    this.#repeat("signing keys", SIGNING_KEYS_MS, () => options.signingKeys.refresh());
+  }
+
+  async prune(): Promise<void> {
+    const { store, clock, log, retention } = this.#options;
+    const { countsMs, auditMs, auditBytes } = { ...DEFAULT_USAGE_RETENTION, ...retention };
+    const since = (ageMs: number): string => new Date(clock.wallMs() - ageMs).toISOString();
+    const gone = await store.usage.prune({
+      batchesSince: since(BATCH_KEY_MS),
+      countsSince: since(countsMs),
+      auditSince: since(auditMs),
+      edgesSince: since(EDGES_MS),
+      auditBytes,
+    });
+    if (gone > 0) log("info", "audit events beyond usage.keep_audit or usage.max_audit were deleted", { events: gone });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) timer.cancel();
+    await this.#working;
+  }
+
+  #repeat(what: string, periodMs: number, work: () => Promise<void>): void {
+    const { clock, log } = this.#options;
+    this.#timers.set(
+      what,
+      clock.schedule(periodMs, () => {
+        const working = work().catch((error: unknown) =>
+          log("warn", `housekeeping failed: ${what}`, { reason: messageOf(error) }),
+        );
+        this.#working = Promise.all([this.#working, working]);
+        void working.then(() => {
+          if (!this.#closed) this.#repeat(what, periodMs, work);
+        });
+      }),
+    );
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * Which edges call, and which Cores there are: counted in memory, told to the other Cores through the store every few
+ * seconds. What an edge asked of the others counts in its rate here, so that its limit is one for all Cores.
+ */
+import type { Clock, Timer } from "../base/time/clock.ts";
+import type { CorePresence, EdgePresence, Store } from "./store/store.ts";
+
+/** What the Cores have seen of an edge. The counters are since each Core's start. */
+export interface EdgeState {
+  readonly edge: string;
+  readonly lastSeenAt: string;
+  readonly leaseCalls: number;
+  readonly usageBatches: number;
+  /** Revocation streams open now. */
+  readonly streams: number;
+  /** The newest event that its slowest stream was told, and how many it is behind; absent without a stream. */
+  readonly seq?: number;
+  readonly lag?: number;
+  /** What it says of itself. */
+  readonly version?: string;
+  readonly certificateEndsAt?: string;
+  /** The Cores that it has called. */
+  readonly cores: readonly string[];
+}
+
+export interface PresenceOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** This Core among the others. */
+  readonly core: string;
+  readonly version: string;
+  readonly masterKeys: readonly string[];
+  readonly lastSeq: () => number;
+  readonly streamsOf: (edge: string) => number;
+  readonly placeOf: (edge: string) => number | undefined;
+  /** Lease calls of an edge at other Cores, since the last time. */
+  readonly onCallsElsewhere: (edge: string, calls: number) => void;
+  readonly flushMs?: number;
+}
+
+interface Seen {
+  lastSeenMs: number;
+  leaseCalls: number;
+  usageBatches: number;
+  recentCalls: number;
+  version: string | undefined;
+  certificateEndsAtMs: number | undefined;
+  told: boolean;
+}
+
+const FLUSH_MS = 2_000;
+const MAX_EDGES = 100_000;
+/** A Core that told nothing for so long is gone, with its streams. */
+export const CORE_GONE_MS = 15_000;
+/** Calls of an edge elsewhere that are worth telling, for each flush. */
+const MANY_CALLS = 100;
+
+export class Presence {
+  readonly #options: PresenceOptions;
+  readonly #edges = new Map<string, Seen>();
+  #timer: Timer | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+
+  constructor(options: PresenceOptions) {
+    this.#options = options;
+    this.#schedule();
+  }
+
+  see(edge: string, of: { readonly version?: string | undefined; readonly certificateEndsAtMs?: number } = {}): Seen {
+    let seen = this.#edges.get(edge);
+    if (seen === undefined) {
+      if (this.#edges.size >= MAX_EDGES) this.#forgetOldest();
+      seen = {
+        lastSeenMs: 0,
+        leaseCalls: 0,
+        usageBatches: 0,
+        recentCalls: 0,
+        version: undefined,
+        certificateEndsAtMs: undefined,
+        told: false,
+      };
+    }
+    // The newest last: what is forgotten first is what was seen longest ago.
+    this.#edges.delete(edge);
+    this.#edges.set(edge, seen);
+    seen.lastSeenMs = this.#options.clock.wallMs();
+    seen.version = of.version ?? seen.version;
+    seen.certificateEndsAtMs = of.certificateEndsAtMs ?? seen.certificateEndsAtMs;
+    seen.told = false;
+    return seen;
+  }
+
+  async cores(): Promise<CorePresence[]> {
+    const since = new Date(this.#options.clock.wallMs() - CORE_GONE_MS).toISOString();
+    const others = (await this.#options.store.usage.cores(since)).filter(({ core }) => core !== this.#options.core);
+    return [this.#own(), ...others];
+  }
+
+  async edges(): Promise<EdgeState[]> {
+    const { core, lastSeq } = this.#options;
+    const elsewhere = (await this.#options.store.usage.edges()).filter((one) => one.core !== core);
+    const alive = new Set((await this.cores()).map((one) => one.core));
+    const rows = [...this.#rows(() => true), ...elsewhere];
+    const byEdge = Map.groupBy(rows, ({ edge }) => edge);
+    return [...byEdge].map(([edge, seen]) => {
+      const newest = seen.reduce((last, one) => (one.lastSeenAt > last.lastSeenAt ? one : last));
+      const streaming = seen.filter((one) => one.streams > 0 && alive.has(one.core));
+      const places = streaming.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
+      const seq = places.length === 0 ? undefined : Math.min(...places);
+      return {
+        edge,
+        lastSeenAt: newest.lastSeenAt,
+        leaseCalls: sum(seen.map((one) => one.leaseCalls)),
+        usageBatches: sum(seen.map((one) => one.usageBatches)),
+        streams: sum(streaming.map((one) => one.streams)),
+        ...(seq === undefined ? {} : { seq, lag: Math.max(0, lastSeq() - seq) }),
+        ...(newest.version === undefined ? {} : { version: newest.version }),
+        ...(newest.certificateEndsAt === undefined ? {} : { certificateEndsAt: newest.certificateEndsAt }),
+        cores: seen.map((one) => one.core),
+      };
+    });
+  }
+
+  /** Tells the store what is new. */
+  flush(): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#flush());
+    return this.#flushing;
+  }
+
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    await this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    const { store, core, onCallsElsewhere } = this.#options;
+    const rows = this.#rows(({ told }) => !told);
+    for (const { edge } of rows) {
+      const seen = this.#edges.get(edge);
+      if (seen !== undefined) {
+        seen.told = true;
+        seen.recentCalls = 0;
+      }
+    }
+    try {
+      await store.usage.seen(this.#own(), rows);
+      if (store.kind === "sqlite") return;
+      const since = new Date(this.#options.clock.wallMs() - (this.#options.flushMs ?? FLUSH_MS)).toISOString();
+      for (const { edge, calls } of await store.usage.callsElsewhere(core, since, MANY_CALLS)) {
+        onCallsElsewhere(edge, calls);
+      }
+    } catch {
+      // The store is away or full: told again with the next change.
+    }
+  }
+
+  #own(): CorePresence {
+    const { core, version, masterKeys, clock } = this.#options;
+    return { core, seenAt: new Date(clock.wallMs()).toISOString(), version, masterKeys };
+  }
+
+  #rows(which: (seen: Seen) => boolean): EdgePresence[] {
+    const { core, streamsOf, placeOf } = this.#options;
+    const rows: EdgePresence[] = [];
+    for (const [edge, seen] of this.#edges) {
+      const streams = streamsOf(edge);
+      if (!which(seen) && streams === 0) continue;
+      rows.push({
+        edge,
+        core,
+        lastSeenAt: new Date(seen.lastSeenMs).toISOString(),
+        leaseCalls: seen.leaseCalls,
+        recentCalls: seen.recentCalls,
+        usageBatches: seen.usageBatches,
+        streams,
+        seq: streams === 0 ? undefined : placeOf(edge),
+        version: seen.version,
+        certificateEndsAt:
+          seen.certificateEndsAtMs === undefined ? undefined : new Date(seen.certificateEndsAtMs).toISOString(),
+      });
+    }
+    return rows;
+  }
+
+  #forgetOldest(): void {
+    for (const edge of this.#edges.keys()) {
+      this.#edges.delete(edge);
+      if (this.#edges.size < MAX_EDGES * 0.9) return;
+    }
+  }
+
+  #schedule(): void {
+    this.#timer = this.#options.clock.schedule(this.#options.flushMs ?? FLUSH_MS, () => {
+      this.#schedule();
+      void this.flush();
+    });
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}

@@ -1,0 +1,180 @@
+/**
+ * A pool of connections to PostgreSQL as a `SqlDatabase`. Every wait ends: a call that is not answered in time gives the
+ * whole pool up (its connections may hang for ever on a cut network), and while the server is away calls fail at once.
+ */
+import { messageOf } from "../../base/errors.ts";
+import { CircuitBreaker } from "../../base/time/circuit-breaker.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import { withDeadline } from "../../base/time/deadline.ts";
+import type { Sql, SqlDatabase, SqlValue } from "./sql.ts";
+import { StoreFull, StoreUnavailable } from "./store.ts";
+
+export interface PostgresqlConnectionOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly username: string;
+  readonly password?: string | undefined;
+  readonly database: string;
+  /** A folder with the server's socket, in the place of host and port. */
+  readonly socket?: string | undefined;
+  /** `disable`, or how the server's certificate is checked. */
+  readonly tls: "disable" | "require" | "verify-ca" | "verify-full";
+  /** PEM: the authority of the server's certificate, where it is none of the system's. */
+  readonly ca?: string | undefined;
+  /** Default: every database user's own. */
+  readonly schema?: string | undefined;
+}
+
+export interface PostgresqlDatabaseOptions {
+  readonly connection: PostgresqlConnectionOptions;
+  readonly maxConnections: number;
+  /** For one statement or one transaction, connecting included. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** The server is away, or answers again. */
+  readonly onChange?: (away: string | undefined) => void;
+}
+
+/** SQLSTATE classes and codes that tell of the server's state, not of the statement. */
+const AWAY = /^(08|57P|57014|40001|40P01|53[0234]|25006|55P03|58)/;
+const DISK_FULL = "53100";
+
+export class PostgresqlDatabase implements SqlDatabase {
+  readonly #options: PostgresqlDatabaseOptions;
+  readonly #circuit: CircuitBreaker;
+  #pool: Bun.SQL;
+  #away: string | undefined;
+  #closed = false;
+
+  constructor(options: PostgresqlDatabaseOptions) {
+    this.#options = options;
+    this.#pool = openPool(options);
+    this.#circuit = new CircuitBreaker({
+      failuresToOpen: 1,
+      openForMs: (openings) => Math.min(1_000, 100 * 2 ** Math.min(openings, 4)),
+      onChange: (state, reason) => {
+        if (state === "half_open") return;
+        const away = state === "open" ? reason : undefined;
+        if ((away === undefined) !== (this.#away === undefined)) options.onChange?.(away);
+        this.#away = away;
+      },
+    });
+  }
+
+  /** Why the server gives no answers; undefined while it does. */
+  get away(): string | undefined {
+    return this.#away;
+  }
+
+  all<Row>(text: string, ...values: SqlValue[]): Promise<Row[]> {
+    return this.#guard(async (pool) => [...(await pool.unsafe(text, values))] as Row[]);
+  }
+
+  async run(text: string, ...values: SqlValue[]): Promise<void> {
+    await this.#guard((pool) => pool.unsafe(text, values));
+  }
+
+  transaction<T>(body: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#guard(
+      (pool) =>
+        pool.begin((transaction) =>
+          body({
+            all: async <Row>(text: string, ...values: SqlValue[]) =>
+              [...(await transaction.unsafe(text, values))] as Row[],
+            run: async (text, ...values) => void (await transaction.unsafe(text, values)),
+          }),
+        ) as Promise<T>,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool.close({ timeout: 1 }).catch(() => undefined);
+  }
+
+  async #guard<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
+    const { clock, timeoutMs } = this.#options;
+    const circuit = this.#circuit;
+    if (this.#closed) throw new StoreUnavailable("the store is closed");
+    const nowMs = clock.monotonicMs();
+    if (circuit.isOpen(nowMs) || (circuit.state !== "closed" && !circuit.tryAgain(nowMs))) {
+      throw new StoreUnavailable(`the database is away: ${this.#away}`);
+    }
+    const { period } = circuit;
+    const pool = this.#pool;
+    try {
+      const value = await withDeadline({
+        clock,
+        timeoutMs,
+        work: () => work(pool),
+        errorFor: () => new StoreUnavailable(`no answer within ${timeoutMs} ms`),
+      });
+      circuit.succeeded(period);
+      return value;
+    } catch (error) {
+      const told = classify(error);
+      if (!(told instanceof StoreUnavailable)) {
+        circuit.succeeded(period);
+        throw told;
+      }
+      circuit.failed(period, clock.monotonicMs(), told.message);
+      if (error instanceof StoreUnavailable) this.#replace(pool);
+      throw told;
+    }
+  }
+
+  /** Connections that don't answer are let go of, with what waits on them. */
+  #replace(pool: Bun.SQL): void {
+    if (this.#pool !== pool || this.#closed) return;
+    this.#pool = openPool(this.#options);
+    void pool.close({ timeout: 0 }).catch(() => undefined);
+  }
+}
+
+export function openPool(
+  { connection, maxConnections, timeoutMs }: Omit<PostgresqlDatabaseOptions, "clock">,
+  onClose?: () => void,
+): Bun.SQL {
+  const { hostname, port, username, password, database, socket, tls, ca, schema } = connection;
+  const timeout = String(timeoutMs);
+  return new Bun.SQL({
+    adapter: "postgres",
+    hostname,
+    port,
+    username,
+    // Each given, so that no variable of the environment stands in for it.
+    password: password ?? "",
+    database,
+    ...(socket === undefined ? {} : { path: socket }),
+    tls: tls === "disable" ? "disable" : ca === undefined ? tls : { ca, rejectUnauthorized: true },
+    max: maxConnections,
+    connectionTimeout: Math.max(1, Math.ceil(timeoutMs / 1_000)),
+    ...(onClose === undefined ? {} : { onclose: onClose }),
+    connection: {
+      application_name: "crypto-edge core",
+      statement_timeout: timeout,
+      lock_timeout: timeout,
+      // A Core that is cut off in the middle of a change must not keep the log's row from the others.
+      idle_in_transaction_session_timeout: timeout,
+      tcp_keepalives_idle: "5",
+      tcp_keepalives_interval: "2",
+      tcp_keepalives_count: "3",
+      ...(schema === undefined ? {} : { search_path: schema }),
+    },
+  });
+}
+
+function classify(error: unknown): unknown {
+  if (error instanceof StoreUnavailable || error instanceof StoreFull) return error;
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
+  if (code === "ERR_POSTGRES_SERVER_ERROR") {
+    const state = String(errno);
+    if (state === DISK_FULL) {
+      return new StoreFull("the disk that PostgreSQL writes to is full: make room there", { cause: error });
+    }
+    return AWAY.test(state) ? new StoreUnavailable(messageOf(error), { cause: error }) : error;
+  }
+  return typeof code === "string" && code.startsWith("ERR_POSTGRES_")
+    ? new StoreUnavailable(`${messageOf(error)} (${code})`, { cause: error })
+    : error;
+}

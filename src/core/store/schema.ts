@@ -1,0 +1,118 @@
+/**
+ * The tables of a store and how they came about: forward only, each step once, in its own transaction. A step never changes
+ * once it was released; a change of the schema is a new step at the end.
+ */
+import type { Dialect, Sql } from "./sql.ts";
+
+/** SQLite's first version is the one before there were steps: its databases are taken over by step 2. */
+export interface Migration {
+  readonly version: number;
+  readonly about: string;
+  readonly statements: (dialect: Dialect) => readonly string[];
+}
+
+const strict = (dialect: Dialect): string => (dialect === "sqlite" ? "STRICT" : "");
+const bytes = (dialect: Dialect): string => (dialect === "sqlite" ? "BLOB" : "bytea");
+const number = (dialect: Dialect): string => (dialect === "sqlite" ? "INTEGER" : "bigint");
+/** Names are ordered by their bytes, everywhere alike. */
+const name = (dialect: Dialect): string => (dialect === "sqlite" ? "TEXT" : 'TEXT COLLATE "C"');
+
+/** Keys, states and events. */
+export const KEY_MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    about: "tenants, services, service keys, events, signing keys",
+    statements: (d) => [
+      `CREATE TABLE tenants (
+        tenant ${name(d)} PRIMARY KEY, state TEXT NOT NULL, l2 ${bytes(d)}, created_at TEXT NOT NULL
+      ) ${strict(d)}`,
+      `CREATE TABLE services (
+        tenant ${name(d)} NOT NULL REFERENCES tenants, service ${name(d)} NOT NULL, state TEXT NOT NULL,
+        created_at TEXT NOT NULL, PRIMARY KEY (tenant, service)
+      ) ${strict(d)}`,
+      `CREATE TABLE service_keys (
+        tenant ${name(d)} NOT NULL, service ${name(d)} NOT NULL, version ${number(d)} NOT NULL, state TEXT NOT NULL,
+        -- what a compromised version goes back to when it is restored
+        state_before TEXT, l3 ${bytes(d)}, created_at TEXT NOT NULL, changed_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, service, version), FOREIGN KEY (tenant, service) REFERENCES services
+      ) ${strict(d)}`,
+      "CREATE UNIQUE INDEX one_active_version ON service_keys (tenant, service) WHERE state = 'active'",
+      `CREATE TABLE events (seq ${number(d)} PRIMARY KEY, event TEXT NOT NULL) ${strict(d)}`,
+      `CREATE TABLE signing_keys (
+        kid TEXT PRIMARY KEY, public_key ${bytes(d)} NOT NULL, private_key ${bytes(d)} NOT NULL,
+        created_at TEXT NOT NULL, retired_at TEXT
+      ) ${strict(d)}`,
+    ],
+  },
+  {
+    version: 2,
+    about: "the log's place in a row of its own, settings, versions lost by a restore",
+    statements: (d) => [
+      `CREATE TABLE event_log (
+        id ${number(d)} PRIMARY KEY CHECK (id = 1), log TEXT NOT NULL, last_seq ${number(d)} NOT NULL
+      ) ${strict(d)}`,
+      `CREATE TABLE settings (name TEXT PRIMARY KEY, value ${bytes(d)} NOT NULL) ${strict(d)}`,
+      `ALTER TABLE services ADD COLUMN lost_from ${number(d)}`,
+      `ALTER TABLE services ADD COLUMN lost_to ${number(d)}`,
+    ],
+  },
+];
+
+/** Usage, audit and presence: in SQLite a file of their own. */
+export const USAGE_MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    about: "usage counts, audit events, batches taken, presence of Cores and edges",
+    statements: (d) => [
+      `CREATE TABLE usage_batches (
+        edge TEXT NOT NULL, idempotency_key TEXT NOT NULL, digest ${bytes(d)} NOT NULL, records ${number(d)} NOT NULL,
+        received_at TEXT NOT NULL, PRIMARY KEY (edge, idempotency_key)
+      ) ${strict(d)}`,
+      "CREATE INDEX usage_batches_by_time ON usage_batches (received_at)",
+      `CREATE TABLE usage_counts (
+        edge TEXT NOT NULL, tenant TEXT NOT NULL, service TEXT NOT NULL, version ${number(d)} NOT NULL,
+        operation TEXT NOT NULL, outcome TEXT NOT NULL, principal TEXT NOT NULL, count ${number(d)} NOT NULL,
+        first_at TEXT NOT NULL, last_at TEXT NOT NULL,
+        PRIMARY KEY (edge, tenant, service, version, operation, outcome, principal)
+      ) ${strict(d)}`,
+      "CREATE INDEX usage_counts_by_time ON usage_counts (last_at)",
+      `CREATE TABLE audit_events (
+        id ${d === "sqlite" ? "INTEGER PRIMARY KEY" : "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"},
+        edge TEXT NOT NULL, received_at TEXT NOT NULL, event TEXT NOT NULL
+      ) ${strict(d)}`,
+      "CREATE INDEX audit_events_by_time ON audit_events (received_at)",
+      `CREATE TABLE audit_size (id ${number(d)} PRIMARY KEY CHECK (id = 1), bytes ${number(d)} NOT NULL) ${strict(d)}`,
+      "INSERT INTO audit_size (id, bytes) VALUES (1, 0)",
+      `CREATE TABLE cores (
+        core TEXT PRIMARY KEY, seen_at TEXT NOT NULL, version TEXT NOT NULL, master_keys TEXT NOT NULL
+      ) ${strict(d)}`,
+      `CREATE TABLE edges (
+        edge TEXT NOT NULL, core TEXT NOT NULL, last_seen_at TEXT NOT NULL, lease_calls ${number(d)} NOT NULL,
+        recent_calls ${number(d)} NOT NULL, usage_batches ${number(d)} NOT NULL, streams ${number(d)} NOT NULL, seq ${number(d)}, version TEXT,
+        certificate_ends_at TEXT, PRIMARY KEY (edge, core)
+      ) ${strict(d)}`,
+      "CREATE INDEX busy_edges ON edges (last_seen_at, recent_calls)",
+    ],
+  },
+];
+
+/** The newest version that this program knows. */
+export function newestVersion(migrations: readonly Migration[]): number {
+  return migrations.at(-1)!.version;
+}
+
+/** Runs the steps after `current`, in the transaction of `sql`. `record` keeps the version that is reached. */
+export async function migrate(
+  sql: Sql,
+  dialect: Dialect,
+  migrations: readonly Migration[],
+  current: number,
+  record: (version: number) => Promise<void>,
+): Promise<readonly Migration[]> {
+  const steps = migrations.filter(({ version }) => version > current);
+  for (const { version, statements } of steps) {
+    for (const statement of statements(dialect)) await sql.run(statement);
+    await record(version);
+  }
+  return steps;
+}

@@ -1,0 +1,379 @@
+/** The `Store` in SQL that SQLite and PostgreSQL both speak. What differs between them is in their adapters. */
+import type { LoggedEvent } from "../protocol/events.ts";
+import type { KeyState, ScopeState, ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
+import type { Sql } from "./sql.ts";
+import type {
+  LeasableRows,
+  LogPosition,
+  ServiceRow,
+  SigningKeyRow,
+  StoreChange,
+  StoreReader,
+  VersionRow,
+} from "./store.ts";
+
+interface LeaseRow extends ScopeColumns {
+  readonly log: string;
+  readonly last_seq: number | string;
+  readonly version: number | string | null;
+  readonly state: KeyState | null;
+  readonly l3: Uint8Array | null;
+}
+
+interface ScopeColumns {
+  readonly tenant_state: ScopeState;
+  readonly service_state: ScopeState | null;
+  readonly l2: Uint8Array | null;
+  readonly lost_from: number | string | null;
+  readonly lost_to: number | string | null;
+}
+
+/** One statement, so one snapshot on every isolation level. */
+const LEASABLE = `
+  SELECT l.log, l.last_seq, t.state AS tenant_state, s.state AS service_state, t.l2, s.lost_from, s.lost_to,
+    k.version, k.state, k.l3
+  FROM event_log l LEFT JOIN tenants t ON t.tenant = $1
+  LEFT JOIN services s ON s.tenant = t.tenant AND s.service = $2
+  LEFT JOIN service_keys k ON k.tenant = s.tenant AND k.service = s.service`;
+const NEWEST_VERSIONS = `${LEASABLE} AND k.state IN ('active', 'deprecated')
+  ORDER BY CASE WHEN k.state = 'active' THEN 0 ELSE 1 END, k.version DESC LIMIT $3`;
+const ONE_VERSION = `${LEASABLE} AND k.version = $3`;
+
+export class SqlReader implements StoreReader {
+  protected readonly sql: Sql;
+  protected readonly retainedEvents: number;
+
+  constructor(sql: Sql, retainedEvents: number) {
+    this.sql = sql;
+    this.retainedEvents = retainedEvents;
+  }
+
+  async position(): Promise<LogPosition> {
+    const [row] = await this.sql.all<{ log: string; last_seq: number | string; oldest: number | string | null }>(
+      "SELECT log, last_seq, (SELECT min(seq) FROM events) AS oldest FROM event_log",
+    );
+    if (row === undefined) throw new Error("the database is not a Core's: it names no event log");
+    const lastSeq = Number(row.last_seq);
+    return { log: row.log, lastSeq, oldestSeq: row.oldest === null ? lastSeq + 1 : Number(row.oldest) };
+  }
+
+  async eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]> {
+    const rows = await this.sql.all<{ event: string }>(
+      "SELECT event FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
+      seq,
+      limit,
+    );
+    return rows.map((row) => JSON.parse(row.event) as LoggedEvent);
+  }
+
+  async leasable(
+    tenant: string,
+    service: string,
+    version: number | undefined,
+    limit: number,
+  ): Promise<LeasableRows | undefined> {
+    const rows =
+      version === undefined
+        ? await this.sql.all<LeaseRow>(NEWEST_VERSIONS, tenant, service, limit)
+        : await this.sql.all<LeaseRow>(ONE_VERSION, tenant, service, version);
+    const [first] = rows;
+    const scope = first && scopeOf(first);
+    if (first === undefined || scope === undefined) return undefined;
+    return {
+      ...scope,
+      log: first.log,
+      lastSeq: Number(first.last_seq),
+      versions: rows.flatMap((row) =>
+        row.version === null || row.state === null
+          ? []
+          : [{ version: Number(row.version), state: row.state, wrappedKey: row.l3 }],
+      ),
+    };
+  }
+
+  async tenantState(tenant: string): Promise<ScopeState | undefined> {
+    const [row] = await this.sql.all<{ state: ScopeState }>("SELECT state FROM tenants WHERE tenant = $1", tenant);
+    return row?.state;
+  }
+
+  async service(tenant: string, service: string): Promise<ServiceRow | undefined> {
+    const [row] = await this.sql.all<ScopeColumns>(
+      `SELECT t.state AS tenant_state, s.state AS service_state, t.l2, s.lost_from, s.lost_to
+       FROM services s JOIN tenants t ON t.tenant = s.tenant WHERE s.tenant = $1 AND s.service = $2`,
+      tenant,
+      service,
+    );
+    return row && scopeOf(row);
+  }
+
+  async version(tenant: string, service: string, version: number): Promise<VersionRow | undefined> {
+    const [row] = await this.sql.all<{ state: KeyState; l3: Uint8Array | null }>(
+      "SELECT state, l3 FROM service_keys WHERE tenant = $1 AND service = $2 AND version = $3",
+      tenant,
+      service,
+      version,
+    );
+    return row && { version, state: row.state, wrappedKey: row.l3 };
+  }
+
+  async nextVersion(tenant: string, service: string): Promise<number> {
+    const [row] = await this.sql.all<{ newest: number | string | null; lost_to: number | string | null }>(
+      `SELECT (SELECT max(version) FROM service_keys WHERE tenant = $1 AND service = $2) AS newest,
+         (SELECT lost_to FROM services WHERE tenant = $1 AND service = $2) AS lost_to`,
+      tenant,
+      service,
+    );
+    return Math.max(Number(row?.newest ?? 0), Number(row?.lost_to ?? 0)) + 1;
+  }
+
+  async tenants(): Promise<TenantSummary[]> {
+    const rows = await this.sql.all<{
+      tenant: string;
+      state: ScopeState;
+      services: number | string;
+      created_at: string;
+    }>(
+      `SELECT tenant, state, created_at, (SELECT count(*) FROM services s WHERE s.tenant = t.tenant) AS services
+       FROM tenants t ORDER BY tenant`,
+    );
+    return rows.map(({ tenant, state, services, created_at }) => ({
+      tenant,
+      state,
+      services: Number(services),
+      createdAt: created_at,
+    }));
+  }
+
+  async services(tenant: string): Promise<ServiceSummary[]> {
+    const rows = await this.sql.all<{
+      service: string;
+      service_state: ScopeState;
+      version: number | string | null;
+      state: KeyState;
+      created_at: string;
+    }>(
+      `SELECT s.service, s.state AS service_state, k.version, k.state, k.created_at FROM services s
+       LEFT JOIN service_keys k ON k.tenant = s.tenant AND k.service = s.service
+       WHERE s.tenant = $1 ORDER BY s.service, k.version`,
+      tenant,
+    );
+    const summaries = new Map<string, ServiceSummary & { versions: ServiceSummary["versions"][number][] }>();
+    for (const { service, service_state, version, state, created_at } of rows) {
+      let summary = summaries.get(service);
+      if (summary === undefined) {
+        summary = { tenant, service, state: service_state, versions: [] };
+        summaries.set(service, summary);
+      }
+      if (version !== null) summary.versions.push({ version: Number(version), state, createdAt: created_at });
+    }
+    return [...summaries.values()];
+  }
+
+  async signingKeys(): Promise<SigningKeyRow[]> {
+    const rows = await this.sql.all<{
+      kid: string;
+      public_key: Uint8Array;
+      private_key: Uint8Array;
+      retired_at: string | null;
+    }>(
+      `SELECT kid, public_key, private_key, retired_at FROM signing_keys
+       ORDER BY CASE WHEN retired_at IS NULL THEN 0 ELSE 1 END, created_at DESC`,
+    );
+    return rows.map((row) => ({
+      kid: row.kid,
+      publicKey: row.public_key,
+      wrappedPrivateKey: row.private_key,
+      retiredAt: row.retired_at ?? undefined,
+    }));
+  }
+
+  async setting(name: string): Promise<Uint8Array | undefined> {
+    const [row] = await this.sql.all<{ value: Uint8Array }>("SELECT value FROM settings WHERE name = $1", name);
+    return row?.value;
+  }
+
+  async tenantKeys(after: string, limit: number): Promise<{ tenant: string; wrappedKey: Uint8Array }[]> {
+    const rows = await this.sql.all<{ tenant: string; l2: Uint8Array }>(
+      "SELECT tenant, l2 FROM tenants WHERE tenant > $1 AND l2 IS NOT NULL ORDER BY tenant LIMIT $2",
+      after,
+      limit,
+    );
+    return rows.map((row) => ({ tenant: row.tenant, wrappedKey: row.l2 }));
+  }
+}
+
+export class SqlChange extends SqlReader implements StoreChange {
+  async insertTenant(tenant: string, wrappedKey: Uint8Array, at: string): Promise<void> {
+    await this.sql.run(
+      "INSERT INTO tenants (tenant, state, l2, created_at) VALUES ($1, 'active', $2, $3)",
+      tenant,
+      wrappedKey,
+      at,
+    );
+  }
+
+  async setTenantKey(tenant: string, wrappedKey: Uint8Array): Promise<void> {
+    await this.sql.run("UPDATE tenants SET l2 = $1 WHERE tenant = $2 AND l2 IS NOT NULL", wrappedKey, tenant);
+  }
+
+  async setTenantState(tenant: string, state: "active" | "compromised"): Promise<void> {
+    await this.sql.run("UPDATE tenants SET state = $1 WHERE tenant = $2", state, tenant);
+  }
+
+  async destroyTenant(tenant: string, at: string): Promise<void> {
+    await this.sql.run("UPDATE tenants SET state = 'destroyed', l2 = NULL WHERE tenant = $1", tenant);
+    await this.sql.run("UPDATE services SET state = 'destroyed' WHERE tenant = $1", tenant);
+    await this.sql.run(
+      `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
+       WHERE tenant = $2`,
+      at,
+      tenant,
+    );
+  }
+
+  async insertService(tenant: string, service: string, at: string): Promise<void> {
+    await this.sql.run(
+      "INSERT INTO services (tenant, service, state, created_at) VALUES ($1, $2, 'active', $3)",
+      tenant,
+      service,
+      at,
+    );
+  }
+
+  async setServiceState(tenant: string, service: string, state: "active" | "compromised"): Promise<void> {
+    await this.sql.run("UPDATE services SET state = $1 WHERE tenant = $2 AND service = $3", state, tenant, service);
+  }
+
+  async destroyService(tenant: string, service: string, at: string): Promise<void> {
+    await this.sql.run("UPDATE services SET state = 'destroyed' WHERE tenant = $1 AND service = $2", tenant, service);
+    await this.sql.run(
+      `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
+       WHERE tenant = $2 AND service = $3`,
+      at,
+      tenant,
+      service,
+    );
+  }
+
+  async insertVersion(
+    tenant: string,
+    service: string,
+    version: number,
+    wrappedKey: Uint8Array,
+    at: string,
+  ): Promise<void> {
+    await this.sql.run(
+      `UPDATE service_keys SET state = 'deprecated', changed_at = $1
+       WHERE tenant = $2 AND service = $3 AND state = 'active'`,
+      at,
+      tenant,
+      service,
+    );
+    await this.sql.run(
+      `INSERT INTO service_keys (tenant, service, version, state, l3, created_at, changed_at)
+       VALUES ($1, $2, $3, 'active', $4, $5, $5)`,
+      tenant,
+      service,
+      version,
+      wrappedKey,
+      at,
+    );
+  }
+
+  async setVersionState(
+    tenant: string,
+    service: string,
+    version: number,
+    state: "compromised" | "destroyed",
+    at: string,
+  ): Promise<void> {
+    const changes =
+      state === "destroyed"
+        ? "state_before = NULL, state = 'destroyed', l3 = NULL"
+        : "state_before = state, state = 'compromised'";
+    await this.sql.run(
+      `UPDATE service_keys SET ${changes}, changed_at = $1 WHERE tenant = $2 AND service = $3 AND version = $4`,
+      at,
+      tenant,
+      service,
+      version,
+    );
+  }
+
+  async restoreVersion(tenant: string, service: string, version: number, at: string): Promise<void> {
+    await this.sql.run(
+      `UPDATE service_keys SET state_before = NULL, changed_at = $1,
+         state = CASE WHEN state_before = 'active' AND NOT EXISTS (
+           SELECT 1 FROM service_keys o WHERE o.tenant = $2 AND o.service = $3 AND o.state = 'active'
+         ) THEN 'active' ELSE 'deprecated' END
+       WHERE tenant = $2 AND service = $3 AND version = $4`,
+      at,
+      tenant,
+      service,
+      version,
+    );
+  }
+
+  async appendEvent(make: (log: string, seq: number) => LoggedEvent): Promise<LoggedEvent> {
+    const [row] = await this.sql.all<{ log: string; last_seq: number | string }>(
+      "UPDATE event_log SET last_seq = last_seq + 1 RETURNING log, last_seq",
+    );
+    if (row === undefined) throw new Error("the database is not a Core's: it names no event log");
+    const event = make(row.log, Number(row.last_seq));
+    await Promise.all([
+      this.sql.run("INSERT INTO events (seq, event) VALUES ($1, $2)", event.seq, JSON.stringify(event)),
+      this.sql.run("DELETE FROM events WHERE seq <= $1", event.seq - this.retainedEvents),
+    ]);
+    return event;
+  }
+
+  async insertSigningKey(key: Omit<SigningKeyRow, "retiredAt">, at: string, forgetBefore: string): Promise<void> {
+    await this.sql.run("UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL", at);
+    await this.sql.run("DELETE FROM signing_keys WHERE retired_at < $1", forgetBefore);
+    await this.sql.run(
+      "INSERT INTO signing_keys (kid, public_key, private_key, created_at) VALUES ($1, $2, $3, $4)",
+      key.kid,
+      key.publicKey,
+      key.wrappedPrivateKey,
+      at,
+    );
+  }
+
+  async setSigningKey(kid: string, wrappedPrivateKey: Uint8Array): Promise<void> {
+    await this.sql.run("UPDATE signing_keys SET private_key = $1 WHERE kid = $2", wrappedPrivateKey, kid);
+  }
+
+  async setSetting(name: string, value: Uint8Array): Promise<void> {
+    await this.sql.run(
+      "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      name,
+      value,
+    );
+  }
+
+  async beginHistory(log: string, versionMargin: number): Promise<void> {
+    await this.sql.run("DELETE FROM events");
+    await this.sql.run("UPDATE event_log SET log = $1", log);
+    // A margin that was set by an earlier restore counts as versions that may have been used.
+    const newest = `(SELECT max(version) FROM service_keys k
+      WHERE k.tenant = services.tenant AND k.service = services.service)`;
+    const from = `(CASE WHEN COALESCE(lost_to, 0) > ${newest} THEN lost_to ELSE ${newest} END)`;
+    await this.sql.run(
+      `UPDATE services SET lost_from = COALESCE(lost_from, ${newest} + 1), lost_to = ${from} + $1`,
+      versionMargin,
+    );
+  }
+}
+
+function scopeOf(row: ScopeColumns): ServiceRow | undefined {
+  if (row.service_state === null) return undefined;
+  return {
+    tenantState: row.tenant_state,
+    state: row.service_state,
+    wrappedTenantKey: row.l2,
+    lost:
+      row.lost_from === null || row.lost_to === null
+        ? undefined
+        : { from: Number(row.lost_from), to: Number(row.lost_to) },
+  };
+}

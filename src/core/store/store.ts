@@ -1,0 +1,174 @@
+/**
+ * The Core's memory as a port: tenants, services, service keys, the event log, signing keys. Adapters: SQLite (embedded)
+ * and PostgreSQL (several Cores share it). `test/core/store-contract.ts` tests the text of this contract.
+ *
+ * - **`change` is one transaction.** All of it is committed, written through to the disk, or nothing is, whenever the
+ *   process ends. Changes are in one order, over all Cores of a store: the next begins after the last has ended.
+ * - **The event log has no holes.** `appendEvent` takes the next number inside the change; a change that is not committed
+ *   uses up none. Whoever reads number n can read every number before it (down to `oldestSeq`).
+ * - **A read is one snapshot** of what is committed; never of a change that is under way. `leasable` reads keys, states and
+ *   the log's newest number in *one* snapshot: the number in a lease then counts every revocation that its states show.
+ * - **Time-outs and absence.** Every call ends within the adapter's time limit. Where the store can't be reached it
+ *   rejects with `StoreUnavailable`, at once after the first such failure; where its disk is full, with `StoreFull`. After a
+ *   `StoreUnavailable` of `change`, whether it was committed is unknown; the event log tells.
+ * - Keys are wrapped here, always: the store never sees one in the clear. Byte arrays that it returns are the caller's.
+ */
+import type { LoggedEvent } from "../protocol/events.ts";
+import type { KeyState, LeasableState, ScopeState, ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
+import type { UsageTables } from "./usage-tables.ts";
+
+export interface LogPosition {
+  /** Names this history: new with each database, and after each restore. */
+  readonly log: string;
+  /** The newest event's number; 0 before the first. */
+  readonly lastSeq: number;
+  /** The oldest event still kept; one above `lastSeq` where none is. */
+  readonly oldestSeq: number;
+}
+
+export interface VersionRow {
+  readonly version: number;
+  readonly state: KeyState;
+  /** L3 under L2; null once destroyed. */
+  readonly wrappedKey: Uint8Array | null;
+}
+
+export interface ServiceRow {
+  readonly tenantState: ScopeState;
+  readonly state: ScopeState;
+  /** L2 under the master key; null once the tenant is destroyed. */
+  readonly wrappedTenantKey: Uint8Array | null;
+  /** Versions that a restored backup doesn't have, though edges or blobs may: both included. */
+  readonly lost: { readonly from: number; readonly to: number } | undefined;
+}
+
+export interface LeasableRows extends ServiceRow {
+  /** The log as of these states. */
+  readonly log: string;
+  readonly lastSeq: number;
+  /** The active version first, then the newest; or the one that was asked for, whatever its state. */
+  readonly versions: readonly VersionRow[];
+}
+
+export interface SigningKeyRow {
+  readonly kid: string;
+  /** SPKI, DER. */
+  readonly publicKey: Uint8Array;
+  /** PKCS #8, DER, under the master key. */
+  readonly wrappedPrivateKey: Uint8Array;
+  readonly retiredAt: string | undefined;
+}
+
+/** What a Core tells the others of itself, and of the edges that call it. */
+export interface CorePresence {
+  readonly core: string;
+  readonly seenAt: string;
+  readonly version: string;
+  /** Ids of the master keys that it holds. */
+  readonly masterKeys: readonly string[];
+}
+
+export interface EdgePresence {
+  readonly edge: string;
+  readonly core: string;
+  readonly lastSeenAt: string;
+  readonly leaseCalls: number;
+  /** Of them, those since the last time it was told. */
+  readonly recentCalls: number;
+  readonly usageBatches: number;
+  readonly streams: number;
+  /** The newest event written to its stream that is furthest behind; undefined without a stream. */
+  readonly seq: number | undefined;
+  readonly version: string | undefined;
+  readonly certificateEndsAt: string | undefined;
+}
+
+export interface StoreReader {
+  position(): Promise<LogPosition>;
+  /** In order, from `seq` + 1. */
+  eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]>;
+  tenantState(tenant: string): Promise<ScopeState | undefined>;
+  service(tenant: string, service: string): Promise<ServiceRow | undefined>;
+  version(tenant: string, service: string, version: number): Promise<VersionRow | undefined>;
+  /** The number that the service's next version takes. */
+  nextVersion(tenant: string, service: string): Promise<number>;
+  /** By name. */
+  tenants(): Promise<TenantSummary[]>;
+  services(tenant: string): Promise<ServiceSummary[]>;
+  /** The newest first. */
+  signingKeys(): Promise<SigningKeyRow[]>;
+  setting(name: string): Promise<Uint8Array | undefined>;
+  /** Tenants after `after` by name, with their wrapped keys. */
+  tenantKeys(after: string, limit: number): Promise<{ tenant: string; wrappedKey: Uint8Array }[]>;
+}
+
+/** One change under way. Its calls are of no use after its body has ended. */
+export interface StoreChange extends StoreReader {
+  insertTenant(tenant: string, wrappedKey: Uint8Array, at: string): Promise<void>;
+  setTenantKey(tenant: string, wrappedKey: Uint8Array): Promise<void>;
+  setTenantState(tenant: string, state: "active" | "compromised"): Promise<void>;
+  /** Erases its key and those of all its services. */
+  destroyTenant(tenant: string, at: string): Promise<void>;
+  insertService(tenant: string, service: string, at: string): Promise<void>;
+  setServiceState(tenant: string, service: string, state: "active" | "compromised"): Promise<void>;
+  /** Erases the keys of all its versions. */
+  destroyService(tenant: string, service: string, at: string): Promise<void>;
+  /** The new active version; the active one before turns deprecated. */
+  insertVersion(tenant: string, service: string, version: number, wrappedKey: Uint8Array, at: string): Promise<void>;
+  setVersionState(
+    tenant: string,
+    service: string,
+    version: number,
+    state: Exclude<KeyState, LeasableState>,
+    at: string,
+  ): Promise<void>;
+  /** From compromised to what it was, but never to a second active version. */
+  restoreVersion(tenant: string, service: string, version: number, at: string): Promise<void>;
+  /** Takes the next number. The event is told to nobody before the change is committed. */
+  appendEvent(make: (log: string, seq: number) => LoggedEvent): Promise<LoggedEvent>;
+  /** Every other key retires at `at`; those that retired before `forgetBefore` go. */
+  insertSigningKey(key: Omit<SigningKeyRow, "retiredAt">, at: string, forgetBefore: string): Promise<void>;
+  setSigningKey(kid: string, wrappedPrivateKey: Uint8Array): Promise<void>;
+  setSetting(name: string, value: Uint8Array): Promise<void>;
+  /** A new history: another log, its numbers going on, its events gone; every service's versions go on `margin` higher. */
+  beginHistory(log: string, versionMargin: number): Promise<void>;
+}
+
+export interface Store extends StoreReader {
+  readonly kind: "sqlite" | "postgresql";
+  /** What logs call it; names no password. */
+  readonly name: string;
+  /** Usage, audit and presence: in tables of their own, whose writers never hold up a change. */
+  readonly usage: UsageTables;
+  /** Keys, states and the log's newest number in one snapshot; undefined where there is no such service. */
+  leasable(
+    tenant: string,
+    service: string,
+    version: number | undefined,
+    limit: number,
+  ): Promise<LeasableRows | undefined>;
+  change<T>(body: (change: StoreChange) => Promise<T>): Promise<T>;
+  /** Erases what was deleted from the files that held it, as far as the store can. */
+  erase(): Promise<void>;
+  /** Calls `listener` when another process may have committed events: soon, not surely. Whoever must be sure polls too. */
+  onCommit(listener: () => void): void;
+  /** Whether the store answers: the last call's outcome. */
+  readonly health: StoreHealth;
+  /** After what is under way. May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface StoreHealth {
+  /** Why it does not; undefined while it does. */
+  readonly away: string | undefined;
+  /** Why a revocation may soon find no room; undefined while there is. */
+  readonly full: string | undefined;
+}
+
+export class StoreUnavailable extends Error {
+  override readonly name = "StoreUnavailable";
+}
+
+export class StoreFull extends Error {
+  override readonly name = "StoreFull";
+}

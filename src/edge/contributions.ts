@@ -1,0 +1,167 @@
+/** What plugins put in the place of the edge's own parts, as the configuration chooses: by kind, one module each. */
+import type { Log } from "../base/log.ts";
+import { LOG, type Module, type Resolve, STOPPING, token } from "../base/module.ts";
+import { CLOCK } from "../base/time/clock.ts";
+import type { LeaseControl } from "./cache/lease-cache.ts";
+import { LEASE_CONTROL, LEASED_SOURCE } from "./cache/module.ts";
+import { CONTRIBUTED_CIPHERS } from "./cipher/module.ts";
+import type { CipherFactory } from "./cipher/open-cipher.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import type { CoreParts } from "./core-parts.ts";
+import type { KeySource } from "./key-source/key-source.ts";
+import { CHOSEN_KEY_SOURCES, KEY_SOURCE } from "./key-source/module.ts";
+import { OPERATION_HOOKS } from "./operations/module.ts";
+import type { OperationHooks } from "./operations/operation-hooks.ts";
+import { HookRunner, type RegisteredHooks } from "./plugin-host/hook-runner.ts";
+import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases.ts";
+import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
+import { makeContribution } from "./plugin-host/make-contribution.ts";
+import type { PluginContext } from "./plugin-host/plugin.ts";
+import { REVOCATION_TRANSPORTS } from "./revocation/module.ts";
+import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { TELEMETRY } from "./telemetry/module.ts";
+import type { AuditSink } from "./usage/audit-sink.ts";
+import { AUDIT_SINKS } from "./usage/module.ts";
+
+/** The configuration, with the plugins that it names. */
+export const LOADED = token<LoadedConfiguration>("Loaded");
+
+/** Of several processes that serve together, which one this is: from 1. */
+export const WORKER_INDEX = token<number>("WorkerIndex");
+
+/** Its log, with what only the process as a whole needs of it. */
+export const PROCESS_LOG = token<Log>("ProcessLog");
+
+/** Undefined where the Core is neither a key source nor a transport. */
+export const CORE = token<CoreParts | undefined>("Core");
+
+/** What the edge lends the plugin of a name. */
+export const LEND = token<(plugin: string) => PluginContext>("Lend");
+
+export const HOOKS = token<HookRunner>("Hooks");
+
+export const lendModule: Module<(plugin: string) => PluginContext> = {
+  token: LEND,
+  make(get) {
+    const { configuration, directory } = get(LOADED);
+    const signal = get(STOPPING);
+    const workerIndex = get(WORKER_INDEX);
+    const log = get(PROCESS_LOG);
+    const { id } = configuration.edge;
+    return (plugin) => ({
+      log: log.child({ plugin }),
+      clock: get(CLOCK),
+      metrics: get(TELEMETRY).metrics.forPlugin(plugin),
+      // Workers share an edge's name, but not the queue that a broker keeps by it: each must get every event.
+      edgeId: workerIndex === 1 ? id : `${id}.worker-${workerIndex}`,
+      directory,
+      signal,
+    });
+  },
+};
+
+/** The sources that `key_source.use` names, each once, in its order. */
+export const chosenKeySourcesModule: Module<readonly KeySource[]> = {
+  token: CHOSEN_KEY_SOURCES,
+  async make(get) {
+    const loaded = get(LOADED);
+    const core = get(CORE);
+    const sections: Record<string, unknown> = loaded.configuration.key_source;
+    const { use } = loaded.configuration.key_source;
+    const sources: KeySource[] = [];
+    for (const name of new Set(typeof use === "string" ? [use] : use)) {
+      const contributed = loaded.plugins.keySources.get(name);
+      if (name === "core" && core !== undefined) sources.push(core.source);
+      else if (contributed === undefined) {
+        throw loaded.errorAt(["key_source", "use"], `there is no key source "${name}"`);
+      } else sources.push(await makeContribution(contributed, sections[name], ["key_source", name], maker(get)));
+    }
+    return sources;
+  },
+};
+
+/** The configured transports; the Core's own stream where none is configured and there is a Core. */
+export const revocationTransportsModule: Module<readonly RevocationTransport[]> = {
+  token: REVOCATION_TRANSPORTS,
+  make(get) {
+    const loaded = get(LOADED);
+    const core = get(CORE);
+    const { transports } = loaded.configuration.revocation;
+    const chosen = transports.length === 0 && core !== undefined ? [{ use: "core" }] : transports;
+    return Promise.all(
+      chosen.map((transport: { use: string } & Record<string, unknown>, index) => {
+        if (transport.use === "core" && core !== undefined) return core.stream();
+        const path = ["revocation", "transports", index, transport.use];
+        const contributed = loaded.plugins.revocationTransports.get(transport.use);
+        if (contributed === undefined) throw loaded.errorAt(path, `there is no transport "${transport.use}"`);
+        return makeContribution(contributed, transport[transport.use], path, maker(get));
+      }),
+    );
+  },
+};
+
+/** Of plugins, by name: made when `cipher.use` asks for one. */
+export const contributedCiphersModule: Module<Readonly<Record<string, CipherFactory>>> = {
+  token: CONTRIBUTED_CIPHERS,
+  make(get) {
+    const { configuration, plugins } = get(LOADED);
+    const sections: Readonly<Record<string, unknown>> = configuration.cipher;
+    return Object.fromEntries(
+      [...plugins.ciphers].map(([name, contributed]): [string, CipherFactory] => [
+        name,
+        () => makeContribution(contributed, sections[name], ["cipher", name], maker(get)),
+      ]),
+    );
+  },
+};
+
+/** The configured sinks, started. */
+export const auditSinksModule: Module<readonly AuditSink[]> = {
+  token: AUDIT_SINKS,
+  async make(get) {
+    const { configuration, plugins } = get(LOADED);
+    const sinks: AuditSink[] = [];
+    const entries: readonly ({ use: string } & Record<string, unknown>)[] = configuration.audit.sinks;
+    for (const [index, { use, ...sections }] of entries.entries()) {
+      const path = ["audit", "sinks", index, use];
+      const sink = await makeContribution(plugins.auditSinks.get(use)!, sections[use], path, maker(get));
+      await sink.start?.();
+      sinks.push(sink);
+    }
+    return sinks;
+  },
+};
+
+/** The configured hooks, in their order, not started. */
+export const hooksModule: Module<HookRunner> = {
+  token: HOOKS,
+  async make(get) {
+    const { configuration, plugins } = get(LOADED);
+    const registered: RegisteredHooks[] = [];
+    const entries: readonly ((typeof configuration.hooks)[number] & Record<string, unknown>)[] = configuration.hooks;
+    for (const [index, entry] of entries.entries()) {
+      const { use: name, on_failure: onFailure, timeout: timeoutMs } = entry;
+      const path = ["hooks", index, name];
+      const hooks = await makeContribution(plugins.hooks.get(name)!, entry[name], path, maker(get));
+      registered.push({ name, hooks, onFailure, timeoutMs });
+    }
+    return new HookRunner(registered, get(CLOCK), get(LOG));
+  },
+};
+
+export const hookedSourceModule: Module<KeySource> = {
+  token: LEASED_SOURCE,
+  make: (get) => withLeaseHooks(get(KEY_SOURCE), get(HOOKS)),
+};
+
+export const hookedControlModule: Module<(cache: LeaseControl) => LeaseControl> = {
+  token: LEASE_CONTROL,
+  make: (get) => (cache) => withRevocationHooks(cache, get(HOOKS)),
+};
+
+export const operationHooksModule: Module<OperationHooks | undefined> = {
+  token: OPERATION_HOOKS,
+  make: (get) => createOperationHooks(get(HOOKS)),
+};
+
+const maker = (get: Resolve) => ({ lend: get(LEND), errorAt: get(LOADED).errorAt });

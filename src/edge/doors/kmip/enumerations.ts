@@ -1,0 +1,183 @@
+/** KMIP's numbers: the tags, operations and values that this door speaks (KMIP 1.4, section 9.1.3; KMIP 2.1, section 11). */
+
+export const TAG = {
+  activationDate: 0x420001,
+  asynchronousIndicator: 0x420007,
+  attribute: 0x420008,
+  attributeIndex: 0x420009,
+  attributeName: 0x42000a,
+  attributeValue: 0x42000b,
+  authentication: 0x42000c,
+  batchCount: 0x42000d,
+  batchErrorContinuationOption: 0x42000e,
+  batchItem: 0x42000f,
+  batchOrderOption: 0x420010,
+  blockCipherMode: 0x420011,
+  compromiseOccurrenceDate: 0x420021,
+  criticalityIndicator: 0x420026,
+  cryptographicAlgorithm: 0x420028,
+  cryptographicLength: 0x42002a,
+  cryptographicParameters: 0x42002b,
+  cryptographicUsageMask: 0x42002c,
+  deactivationDate: 0x42002f,
+  ivCounterNonce: 0x42003d,
+  key: 0x42003f,
+  keyBlock: 0x420040,
+  keyCompressionType: 0x420041,
+  keyFormatType: 0x420042,
+  keyMaterial: 0x420043,
+  keyValue: 0x420045,
+  keyWrappingData: 0x420046,
+  keyWrappingSpecification: 0x420047,
+  maximumResponseSize: 0x420050,
+  messageExtension: 0x420051,
+  objectType: 0x420057,
+  operation: 0x42005c,
+  paddingMethod: 0x42005f,
+  processStartDate: 0x420067,
+  protectStopDate: 0x420068,
+  protocolVersion: 0x420069,
+  protocolVersionMajor: 0x42006a,
+  protocolVersionMinor: 0x42006b,
+  queryFunction: 0x420074,
+  requestHeader: 0x420077,
+  requestMessage: 0x420078,
+  requestPayload: 0x420079,
+  responseHeader: 0x42007a,
+  responseMessage: 0x42007b,
+  responsePayload: 0x42007c,
+  resultMessage: 0x42007d,
+  resultReason: 0x42007e,
+  resultStatus: 0x42007f,
+  revocationMessage: 0x420080,
+  revocationReason: 0x420081,
+  revocationReasonCode: 0x420082,
+  secretData: 0x420085,
+  secretDataType: 0x420086,
+  state: 0x42008d,
+  symmetricKey: 0x42008f,
+  templateAttribute: 0x420091,
+  timeStamp: 0x420092,
+  uniqueBatchItemId: 0x420093,
+  uniqueIdentifier: 0x420094,
+  usageLimits: 0x420095,
+  vendorIdentification: 0x42009d,
+  data: 0x4200c2,
+  randomIv: 0x4200c5,
+  ivLength: 0x4200cd,
+  tagLength: 0x4200ce,
+  attestationCapableIndicator: 0x4200d3,
+  correlationValue: 0x4200d6,
+  initIndicator: 0x4200d7,
+  finalIndicator: 0x4200d8,
+  keyWrapType: 0x4200f8,
+  authenticatedEncryptionAdditionalData: 0x4200fe,
+  authenticatedEncryptionTag: 0x4200ff,
+  clientCorrelationValue: 0x420105,
+  serverCorrelationValue: 0x420106,
+  sensitive: 0x420120,
+  extractable: 0x420122,
+  attributes: 0x420125,
+  attributeReference: 0x42013b,
+  ephemeral: 0x420154,
+  protectionStorageMasks: 0x42015f,
+} as const;
+
+export const OPERATION = {
+  create: 1,
+  register: 3,
+  get: 10,
+  getAttributes: 11,
+  getAttributeList: 12,
+  activate: 18,
+  revoke: 19,
+  destroy: 20,
+  query: 24,
+  discoverVersions: 30,
+  encrypt: 31,
+  decrypt: 32,
+} as const;
+
+/** For messages: what the operations are called that this door refuses. */
+export const OPERATION_NAME: Readonly<Record<number, string>> = {
+  2: "Create Key Pair",
+  4: "Re-key",
+  5: "Derive Key",
+  6: "Certify",
+  7: "Re-certify",
+  8: "Locate",
+  9: "Check",
+  13: "Add Attribute",
+  14: "Modify Attribute",
+  15: "Delete Attribute",
+  16: "Obtain Lease",
+  17: "Get Usage Allocation",
+  19: "Revoke",
+  20: "Destroy",
+  21: "Archive",
+  22: "Recover",
+  23: "Validate",
+  25: "Cancel",
+  26: "Poll",
+  27: "Notify",
+  28: "Put",
+  29: "Re-key Key Pair",
+  31: "Encrypt",
+  32: "Decrypt",
+  33: "Sign",
+  34: "Signature Verify",
+  35: "MAC",
+  36: "MAC Verify",
+  37: "RNG Retrieve",
+  38: "RNG Seed",
+  39: "Hash",
+  40: "Create Split Key",
+  41: "Join Split Key",
+  42: "Import",
+  43: "Export",
+  44: "Log",
+  45: "Login",
+  46: "Logout",
+  47: "Delegated Login",
+  48: "Adjust Attribute",
+  49: "Set Attribute",
+  50: "Set Endpoint Role",
+  51: "PKCS#11",
+  52: "Interop",
+  53: "Re-Provision",
+};
+
+export const RESULT_STATUS = { success: 0, failed: 1 } as const;
+
+export const RESULT_REASON = {
+  itemNotFound: 1,
+  responseTooLarge: 2,
+  invalidMessage: 4,
+  operationNotSupported: 5,
+  missingData: 6,
+  invalidField: 7,
+  featureNotSupported: 8,
+  cryptographicFailure: 10,
+  permissionDenied: 12,
+  keyFormatTypeNotSupported: 16,
+  generalFailure: 0x100,
+} as const;
+
+export type ResultReason = (typeof RESULT_REASON)[keyof typeof RESULT_REASON];
+
+export const OBJECT_TYPE = { symmetricKey: 2, secretData: 7 } as const;
+export type ObjectType = (typeof OBJECT_TYPE)[keyof typeof OBJECT_TYPE];
+
+export const STATE = { active: 2, compromised: 4 } as const;
+export const KEY_FORMAT = { raw: 1, opaque: 2, transparentSymmetricKey: 7 } as const;
+export const SECRET_DATA_TYPE = { password: 1, seed: 2 } as const;
+export const ALGORITHM = { aes: 3 } as const;
+export const USAGE = { encrypt: 4, decrypt: 8 } as const;
+export const BLOCK_CIPHER_MODE = { cbc: 1, gcm: 9 } as const;
+export const PADDING = { pkcs5: 3 } as const;
+export const BATCH_ERROR = { continue: 1, stop: 2, undo: 3 } as const;
+export const QUERY = { operations: 1, objects: 2, serverInformation: 3 } as const;
+/** KMIP 2: an enumeration in the place of an identifier. */
+export const IDENTIFIER_ID_PLACEHOLDER = 1;
+/** KMIP 2: the asynchronous indicator is an enumeration. */
+export const ASYNCHRONOUS_MANDATORY = 1;
