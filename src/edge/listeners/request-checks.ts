@@ -11,7 +11,11 @@ const CODED = new CryptoEdgeError(
   "A body with a content-encoding is not taken here. Send it as it is.",
 );
 
-export function refusalByHead({ headers: { fields }, contentLength = 0, chunked }: Http1Head): CryptoEdgeError | undefined {
+export function refusalByHead({
+  headers: { fields },
+  contentLength = 0,
+  chunked,
+}: Http1Head): CryptoEdgeError | undefined {
   if (isCrossSite(fields)) return CROSS_SITE;
   const coding = fields.get("content-encoding")?.toLowerCase() ?? "identity";
   return coding !== "identity" && coding !== "" && (chunked || contentLength > 0) ? CODED : undefined;

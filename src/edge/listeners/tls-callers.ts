@@ -1,9 +1,10 @@
 /** Who is at the other end of a listener's TLS connections: principals by their certificates, and strangers, who are bounded together. */
+
+import { CryptoEdgeError } from "../../base/errors.ts";
+import { overloaded } from "../../base/network/request-gate.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import type { RevocationLists } from "../../base/pki/revocation-list.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import { CryptoEdgeError } from "../../base/errors.ts";
-import { overloaded } from "../../base/network/request-gate.ts";
 import { type NameSource, principalOfCertificate } from "../access/certificate-identity.ts";
 import type { Principal } from "../access/principal.ts";
 import { principalId } from "../access/principal-id.ts";

@@ -16,13 +16,7 @@ import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import type { NameSource } from "../access/certificate-identity.ts";
 import type { DoorConnection } from "../doors/door.ts";
-import {
-  type Listener,
-  type ListenerDoors,
-  ListenerError,
-  type ListenerLimits,
-  type ListenerLog,
-} from "./listener.ts";
+import { type Listener, type ListenerDoors, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
 import { serveSocketDoor } from "./socket-doors.ts";
 import { speakHttp } from "./speak-http.ts";
 import { TlsCallers } from "./tls-callers.ts";

@@ -91,7 +91,7 @@ class Http1Connection {
   onData(bytes: Buffer): void {
     if (this.#phase === "ended") return;
     this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
-    if (this.#phase === "head" || this.#phase === "body") return this.#advance();
+    if (this.#phase === "head" || this.#phase === "body") return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
   }
@@ -102,7 +102,7 @@ class Http1Connection {
   }
 
   onDrain(): void {
-    if (this.#phase === "streaming") return this.#onFlowing?.();
+    if (this.#phase === "streaming") return void this.#onFlowing?.();
     if (this.#phase !== "draining") return;
     this.#phase = "head";
     this.#answered(this.#closesThen);
@@ -140,7 +140,7 @@ class Http1Connection {
       }
     } catch (error) {
       this.#abandon();
-      if (error instanceof Refusal) return this.#end(this.#handler.refuse(error.status, error.message));
+      if (error instanceof Refusal) return void this.#end(this.#handler.refuse(error.status, error.message));
       this.#phase = "ended";
       this.#handler.failed(error);
       return void this.#socket.destroy();
@@ -244,7 +244,7 @@ class Http1Connection {
     const head = this.#head!;
     this.#phase = "answering";
     const answer = this.#handler.answer({ head, body });
-    if (!(answer instanceof Promise)) return this.#finish(head, answer);
+    if (!(answer instanceof Promise)) return void this.#finish(head, answer);
     void answer.then((later) => {
       this.#finish(head, later);
       this.#goOn();
@@ -259,9 +259,9 @@ class Http1Connection {
     const last = !head.keepAlive || answer.close === true || gone || isStream;
     this.#head = undefined;
     if (!gone) this.#phase = "head";
-    if (isStream && !gone && !asHead) return this.#beginStream(answer, body);
+    if (isStream && !gone && !asHead) return void this.#beginStream(answer, body);
     if (isStream) void body.cancel().catch(() => undefined);
-    if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return this.#answered(last);
+    if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : (body as string | Uint8Array).length);
     this.#phase = "draining";
     this.#closesThen = last;

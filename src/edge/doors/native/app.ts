@@ -8,7 +8,7 @@ import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { openApiDocument } from "./openapi.ts";
 import { type RevocationFeed, revocationStream } from "./revocations.ts";
 import { LOOKS, ROUTES } from "./routes.ts";
-import { type ParsedBody, serveOperation } from "./serve.ts";
+import { serveOperation } from "./serve.ts";
 
 export interface AppParts {
   readonly operations: Operations;
@@ -25,8 +25,6 @@ export interface AppParts {
 export interface NativeCall {
   readonly request: DoorRequest;
   readonly caller: Caller;
-  /** Of a JSON body that was read already. */
-  readonly parsed: ParsedBody | undefined;
   /** What an operation answered: bytes and text that a `Response` would only copy. */
   answer: DoorAnswer | undefined;
   /** What it threw: errors are written in one place for both ways. */
@@ -53,7 +51,7 @@ export function createApp({ operations, readiness, status, metrics, revocations 
       async ({ request }) => {
         const { call } = request as NativeRequest;
         try {
-          call.answer = await serveOperation(route, operations, call.request, call.caller, call.parsed);
+          call.answer = await serveOperation(route, operations, call.request, call.caller);
         } catch (error) {
           call.failure = { error };
         }

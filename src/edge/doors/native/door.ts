@@ -6,7 +6,7 @@ import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } from "../door.ts";
 import { type AppParts, createApp, type NativeCall, NativeRequest } from "./app.ts";
 import { LOOKS, type OperationRoute, ROUTES } from "./routes.ts";
-import { JSON_TYPE, type ParsedBody, parseBody, serveWellFormed } from "./serve.ts";
+import { JSON_TYPE, serveFast } from "./serve.ts";
 
 export interface NativeParts extends AppParts {
   /** Of a batch. */
@@ -28,14 +28,15 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
   const app = createApp(parts);
 
   function fail(error: unknown, caller: Caller): DoorAnswer {
-    const trace = caller.requestId instanceof RequestTrace ? caller.requestId : new RequestTrace({ headers: new Map() });
+    const trace =
+      caller.requestId instanceof RequestTrace ? caller.requestId : new RequestTrace({ headers: new Map() });
     onFailure(error, trace);
     return writeError(error, trace);
   }
 
   /** By the app that declares the route. */
-  async function byApp(request: DoorRequest, caller: Caller, parsed?: ParsedBody): Promise<DoorAnswer> {
-    const call: NativeCall = { request, caller, parsed, answer: undefined, failure: undefined };
+  async function byApp(request: DoorRequest, caller: Caller): Promise<DoorAnswer> {
+    const call: NativeCall = { request, caller, answer: undefined, failure: undefined };
     const response = await app.handle(new NativeRequest(call));
     if (call.failure !== undefined) return fail(call.failure.error, caller);
     return call.answer ?? answerOf(response);
@@ -51,13 +52,12 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
       methods,
       path,
       bodyBytesMax,
-      // What is well-formed is answered here, at once where the lease is held; everything else by the app, with what was read.
+      // What has the form that clients write is answered here, at once where the lease is held; everything else by the app.
       handle(request, caller): MaybePromise<DoorAnswer> {
         if (request.headers.get("content-type") !== JSON_TYPE) return byApp(request, caller);
         try {
-          const parsed = parseBody(request.body);
-          const answer = serveWellFormed(route, operations, caller, parsed);
-          if (answer === undefined) return byApp(request, caller, parsed);
+          const answer = serveFast(route, operations, caller, request.body as Buffer);
+          if (answer === undefined) return byApp(request, caller);
           return answer instanceof Promise ? answer.catch((error: unknown) => fail(error, caller)) : answer;
         } catch (error) {
           return fail(error, caller);

@@ -88,11 +88,19 @@ export function writeCreatedKeys(keys: readonly CreatedKey[]): Uint8Array {
 
 /** Writes the answer and wipes every data key that it has copied. */
 export const writeOpenedKeys = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
-  writeResults(results, ({ plaintext }) => 1 + plaintext.length, (writer, opened) => putOnce(writer, 1, opened));
+  writeResults(
+    results,
+    ({ plaintext }) => 1 + plaintext.length,
+    (writer, opened) => putOnce(writer, 1, opened),
+  );
 
 /** Writes the answer and wipes every value that it has copied. */
 export const writeOpenedValues = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
-  writeResults(results, ({ plaintext }) => 4 + plaintext.length, (writer, opened) => putOnce(writer, 4, opened));
+  writeResults(
+    results,
+    ({ plaintext }) => 4 + plaintext.length,
+    (writer, opened) => putOnce(writer, 4, opened),
+  );
 
 export const writeRewrappedMany = (results: readonly (Rewrapped | CryptoEdgeError)[]): Uint8Array =>
   writeResults(

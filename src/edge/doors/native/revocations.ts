@@ -8,8 +8,8 @@ export interface RevokedScope {
   readonly version?: number | undefined;
 }
 
-export interface RevocationChange extends RevokedScope {
-  /** `revoke`: no longer to be used; `change`: look again (a restoration, a rotation, a loss of events). */
+export interface RevocationChange extends Partial<RevokedScope> {
+  /** `revoke`: no longer to be used; `change`: look again (a restoration, a rotation), without a tenant at everything (events were lost). */
   readonly type: "revoke" | "change";
 }
 
@@ -38,11 +38,9 @@ export function revocationStream(feed: RevocationFeed, caller: Caller): Readable
       start(controller) {
         const write = (text: string): void => controller.enqueue(encoder.encode(text));
         const tell = (change: RevocationChange): void => {
-          if ((controller.desiredSize ?? 0) < -WAITING_EVENTS_MAX) {
-            end();
-            return controller.error(new Error("the caller does not read"));
-          }
-          write(eventOf(change));
+          if ((controller.desiredSize ?? 0) > -WAITING_EVENTS_MAX) return void write(eventOf(change));
+          end();
+          controller.error(new Error("the caller does not read"));
         };
         const stop = feed.watch(caller, tell);
         const heartbeat = setInterval(() => write(": heartbeat\n\n"), HEARTBEAT_MS);
@@ -50,8 +48,8 @@ export function revocationStream(feed: RevocationFeed, caller: Caller): Readable
           clearInterval(heartbeat);
           stop();
         };
-        for (const scope of feed.blocked(caller)) tell({ type: "revoke", ...scope });
-        write(": ready\n\n");
+        const blocked = feed.blocked(caller).map((scope) => eventOf({ type: "revoke", ...scope }));
+        write(`${blocked.join("")}: ready\n\n`);
       },
       cancel() {
         end();

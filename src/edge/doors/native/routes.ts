@@ -16,6 +16,7 @@ import type {
   ServiceKeyName,
 } from "../../operations/operations.ts";
 import { writeCreated, writeDecrypted, writeDecryptedValue, writeEncrypted, writeRewrapped } from "./answers.ts";
+import { readCreate, readEncrypt, readOpen } from "./body-reader.ts";
 import * as bytes from "./octet-stream.ts";
 import * as schemas from "./schemas.ts";
 
@@ -40,11 +41,14 @@ interface Facts {
 /** One operation on one key or value, in JSON. */
 export interface SingleRoute extends Facts {
   readonly kind: "single";
-  /** What is wrong with a body; undefined: nothing. */
+  /** What a body asks for, in the forms that clients write; undefined for every other form, well-formed or not. May change the body. */
+  readFast(body: Buffer): unknown;
   check(body: unknown): boolean;
   mistakeOf(body: unknown): string;
-  /** From a checked body to the answer's text. */
-  run(operations: Operations, caller: Caller, body: never): MaybePromise<string>;
+  /** What a checked body asks for. @throws {CryptoEdgeError} `invalid_blob`, `invalid_request` */
+  read(body: unknown): unknown;
+  /** From what is asked for to the answer's text. */
+  run(operations: Operations, caller: Caller, request: unknown): MaybePromise<string>;
 }
 
 /** Many under one decision: create-batch. Its body is small, its answer is not. */
@@ -73,6 +77,7 @@ export type OperationRoute = SingleRoute | ManyRoute | ItemsRoute;
 
 function single<Body extends TSchema, Request, Result>(
   facts: Omit<Facts, "opens"> & { readonly body: Body; readonly opens?: boolean },
+  readFast: (body: Buffer) => Request | undefined,
   read: (body: Static<Body>) => Request,
   run: (operations: Operations, caller: Caller, request: Request) => MaybePromise<Result>,
   write: (result: Result, cacheSeconds: number) => string,
@@ -87,10 +92,12 @@ function single<Body extends TSchema, Request, Result>(
     opens: false,
     ...facts,
     kind: "single",
+    readFast,
     check,
     mistakeOf,
-    run(operations, caller, body: Static<Body>) {
-      const request = read(body);
+    read: (body) => read(body as Static<Body>),
+    run(operations, caller, asked) {
+      const request = asked as Request;
       const result = run(operations, caller, request);
       return result instanceof Promise
         ? result.then((later) => finish(operations, caller, request, later))
@@ -152,7 +159,13 @@ function describeMistake(mistake: ValueError | undefined, around?: string): stri
   return `${place} is not as expected: ${mistake?.message ?? "it does not fit"}. /openapi.json has the schema.`;
 }
 
-const created = ({ tenant, service = "default", context, length, plaintext }: schemas.CreateBody): CreateKeyRequest => ({
+const created = ({
+  tenant,
+  service = "default",
+  context,
+  length,
+  plaintext,
+}: schemas.CreateBody): CreateKeyRequest => ({
   tenant,
   service,
   context,
@@ -197,6 +210,7 @@ export const ROUTES = [
       answer: schemas.Created,
       bodyBytesMax: KEY_BODY_MAX,
     },
+    readCreate,
     created,
     (operations, caller, request) => operations.createKey(caller, request),
     writeCreated,
@@ -213,6 +227,7 @@ export const ROUTES = [
       bodyBytesMax: KEY_BODY_MAX,
       opens: true,
     },
+    readOpen,
     opening,
     (operations, caller, request) => operations.decryptKey(caller, request),
     writeDecrypted,
@@ -229,6 +244,7 @@ export const ROUTES = [
       bodyBytesMax: VALUE_BODY_MAX,
       opens: true,
     },
+    readOpen,
     opening,
     (operations, caller, request) => operations.rewrap(caller, request),
     writeRewrapped,
@@ -294,6 +310,7 @@ export const ROUTES = [
       answer: schemas.EncryptedValue,
       bodyBytesMax: VALUE_BODY_MAX,
     },
+    readEncrypt,
     encrypting,
     (operations, caller, request) => operations.encryptValue(caller, request),
     writeEncrypted,
@@ -310,6 +327,7 @@ export const ROUTES = [
       bodyBytesMax: VALUE_BODY_MAX,
       opens: true,
     },
+    readOpen,
     opening,
     (operations, caller, request) => operations.decryptValue(caller, request),
     writeDecryptedValue,
@@ -367,11 +385,46 @@ export interface LookRoute {
 }
 
 export const LOOKS = [
-  { id: "livez", path: "/livez", summary: "Whether the process runs", content: "json", for: "probe", administration: false },
-  { id: "readyz", path: "/readyz", summary: "Whether the edge can serve", content: "json", for: "probe", administration: false },
-  { id: "status", path: "/v1/status", summary: "What the edge holds and how it is", content: "json", for: "open", administration: true },
-  { id: "metrics", path: "/metrics", summary: "Figures for Prometheus", content: "text", for: "open", administration: true },
-  { id: "openapi", path: "/openapi.json", summary: "This document", content: "json", for: "open", administration: false },
+  {
+    id: "livez",
+    path: "/livez",
+    summary: "Whether the process runs",
+    content: "json",
+    for: "probe",
+    administration: false,
+  },
+  {
+    id: "readyz",
+    path: "/readyz",
+    summary: "Whether the edge can serve",
+    content: "json",
+    for: "probe",
+    administration: false,
+  },
+  {
+    id: "status",
+    path: "/v1/status",
+    summary: "What the edge holds and how it is",
+    content: "json",
+    for: "open",
+    administration: true,
+  },
+  {
+    id: "metrics",
+    path: "/metrics",
+    summary: "Figures for Prometheus",
+    content: "text",
+    for: "open",
+    administration: true,
+  },
+  {
+    id: "openapi",
+    path: "/openapi.json",
+    summary: "This document",
+    content: "json",
+    for: "open",
+    administration: false,
+  },
   {
     id: "revocations",
     path: "/v1/revocations",

@@ -21,10 +21,7 @@ const Tenant = Name({ description: "The tenant." });
 const Service = Name({ default: "default", description: "The service." });
 const Version = Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1, description: "The service key's version." });
 const Plaintext = Bytes(undefined, "The data key, base64url. Wipe it after use.");
-const WrappedKey = Bytes(
-  BLOB_LENGTH_MAX,
-  "The wrapped key, base64url without padding. Store it beside the data.",
-);
+const WrappedKey = Bytes(BLOB_LENGTH_MAX, "The wrapped key, base64url without padding. Store it beside the data.");
 const WrappedValue = Bytes(
   VALUE_BLOB_LENGTH_MAX,
   "The encrypted value, base64url without padding. Store it in the value's place.",

@@ -5,9 +5,14 @@ import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
 import { othersTurn } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
-import type { CreateKeyRequest, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
+import type {
+  Caller,
+  CreateKeyRequest,
+  MaybePromise,
+  Operations,
+  ServiceKeyName,
+} from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
-import type { Caller } from "../../operations/operations.ts";
 import { writeCreated, writeResult } from "./answers.ts";
 import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute, SingleRoute } from "./routes.ts";
@@ -17,27 +22,24 @@ const JSON_HEADERS = { "Content-Type": "application/json;charset=utf-8" };
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
 
-/** A JSON body that was looked at: its value, or why it has none. */
-export type ParsedBody = { readonly value: unknown } | { readonly mistake: string };
-
-export function parseBody(body: Uint8Array): ParsedBody {
-  try {
-    return { value: parseJson(body) };
-  } catch (error) {
-    if (error instanceof JsonError) return { mistake: error.message };
-    throw error;
-  }
-}
-
-/** Undefined: the body is not well-formed, and there is more to say than this. */
-export function serveWellFormed(
+/** Of a body in the forms that clients write. Undefined: it has another form. @throws {CryptoEdgeError} or rejects with it */
+export function serveFast(
   route: SingleRoute,
   operations: Operations,
   caller: Caller,
-  parsed: ParsedBody,
+  body: Buffer,
 ): MaybePromise<DoorAnswer> | undefined {
-  if (!("value" in parsed) || !route.check(parsed.value)) return undefined;
-  const text = route.run(operations, caller, parsed.value as never);
+  const request = route.readFast(body);
+  return request === undefined ? undefined : serveSingle(route, operations, caller, request);
+}
+
+function serveSingle(
+  route: SingleRoute,
+  operations: Operations,
+  caller: Caller,
+  request: unknown,
+): MaybePromise<DoorAnswer> {
+  const text = route.run(operations, caller, request);
   return text instanceof Promise ? text.then((later) => answered(route, later)) : answered(route, text);
 }
 
@@ -51,17 +53,15 @@ export function serveOperation(
   operations: Operations,
   request: DoorRequest,
   caller: Caller,
-  parsed: ParsedBody | undefined,
 ): MaybePromise<DoorAnswer> {
   const type = contentTypeOf(request);
   if (type === OCTET_STREAM && route.kind !== "single") return serveBytes(route, operations, request, caller);
   if (type !== JSON_TYPE) throw unsupported(route);
   switch (route.kind) {
     case "single": {
-      const body = parsed ?? parseBody(request.body);
-      const answer = serveWellFormed(route, operations, caller, body);
-      if (answer !== undefined) return answer;
-      throw "value" in body ? invalid(route.mistakeOf(body.value)) : notJson(body.mistake);
+      const body = parse(request.body);
+      if (!route.check(body)) throw invalid(route.mistakeOf(body));
+      return serveSingle(route, operations, caller, route.read(body));
     }
     case "many":
       return createMany(route, operations, request, caller);
@@ -76,9 +76,7 @@ async function createMany(
   request: DoorRequest,
   caller: Caller,
 ): Promise<DoorAnswer> {
-  const parsed = parseBody(request.body);
-  if (!("value" in parsed)) throw notJson(parsed.mistake);
-  const body = parsed.value;
+  const body = parse(request.body);
   if (!route.check(body)) throw invalid(route.mistakeOf(body));
   const { count, tenant, service = "default", context, length, plaintext } = body;
   reserve(request, count * ANSWER_BYTES_EACH);
@@ -171,6 +169,15 @@ function unsupported(route: OperationRoute): CryptoEdgeError {
     "unsupported_media_type",
     `The body has no content-type that is taken here. Send JSON with content-type: ${JSON_TYPE}${bytes}.`,
   );
+}
+
+/** @throws {CryptoEdgeError} `invalid_request` */
+function parse(body: Uint8Array): unknown {
+  try {
+    return parseJson(body);
+  } catch (error) {
+    throw error instanceof JsonError ? notJson(error.message) : error;
+  }
 }
 
 function notJson(reason: string): CryptoEdgeError {
