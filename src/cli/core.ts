@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
+import { EXIT_FAILED } from "./exit-codes.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
 
 interface AdminOptions {
@@ -51,6 +52,29 @@ Examples:
       console.log(`core: ready on ${running.url}`);
       await stopped;
       await running.close();
+    });
+
+  core
+    .command("config")
+    .description("check a Core's configuration")
+    .command("check")
+    .argument("<file>", "the YAML file")
+    .description("say what is wrong with a Core's configuration, by line, without starting")
+    .option("--json", "as JSON: { ok, problems }")
+    .addHelpText("after", "\nExample:\n  crypto-edge core config check core.yaml")
+    .action(async (file: string, options: { json?: boolean }) => {
+      const { ConfigurationError } = await import("../base/config/load.ts");
+      const { checkCore } = await import("../core/load-core.ts");
+      let problems: readonly string[] = [];
+      try {
+        await checkCore(file);
+      } catch (error) {
+        if (!options.json || !(error instanceof ConfigurationError)) throw error;
+        problems = error.lines;
+        process.exitCode = EXIT_FAILED;
+      }
+      if (options.json) console.log(JSON.stringify({ ok: problems.length === 0, problems }));
+      else console.log(`${file}: no mistakes`);
     });
 
   const tenant = core.command("tenant").description("tenants: list, create");

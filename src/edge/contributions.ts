@@ -1,4 +1,5 @@
 /** What plugins put in the place of the edge's own parts, as the configuration chooses: by kind, one module each. */
+import { type AttemptTurns, attemptInTurn } from "../base/attempts.ts";
 import type { Log } from "../base/log.ts";
 import { LOG, type Module, type Resolve, STOPPING, token } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
@@ -31,6 +32,9 @@ export const LOADED = token<LoadedConfiguration>("Loaded");
 /** Of several processes that serve together, which one this is: from 1. */
 export const WORKER_INDEX = token<number>("WorkerIndex");
 
+/** Whose turn an attempt is that the processes of this edge share. */
+export const TURNS = token<AttemptTurns>("Turns");
+
 /** Its log, with what only the process as a whole needs of it. */
 export const PROCESS_LOG = token<Log>("ProcessLog");
 
@@ -49,6 +53,7 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
     const signal = get(STOPPING);
     const workerIndex = get(WORKER_INDEX);
     const log = get(PROCESS_LOG);
+    const turns = get(TURNS);
     const { id } = configuration.edge;
     return (plugin) => ({
       log: log.child({ plugin }),
@@ -58,6 +63,7 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
       edgeId: workerIndex === 1 ? id : `${id}.worker-${workerIndex}`,
       directory,
       signal,
+      attempt: (name, run) => attemptInTurn(turns, `${plugin}/${name}`, run),
     });
   },
 };

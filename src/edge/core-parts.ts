@@ -8,7 +8,7 @@ import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { Configuration } from "./config/schema.ts";
 import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
-import { createCoreClient } from "./key-source/core/core-client.ts";
+import { createCoreClients } from "./key-source/core/core-clients.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
@@ -42,8 +42,8 @@ export function createCoreParts(
     try {
       const certificates = readCoreCertificates(section);
       checkEdgeIdentity(configuration.edge.id, certificates.cert);
-      return createCoreClient({
-        url: section.url,
+      return createCoreClients({
+        urls: typeof section.url === "string" ? [section.url] : section.url,
         certificates,
         serverName: section.server_name,
         clock,

@@ -56,7 +56,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
@@ -115,7 +115,8 @@ export async function startEdge(
     } else if (error.code === "unauthenticated") {
       log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
     } else if (error.code === "lease_unavailable") {
-      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+      const reason = messageOf(error.cause ?? error);
+      log.warn({ ...trace.fields, reason }, "a request could not be served");
     } else {
       log.debug({ ...trace.fields, code: error.code }, "a request was refused");
     }

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
-import type { EventPublisher } from "../../src/core/event-publisher.ts";
 import type { CoreEvent } from "../../src/core/protocol/events.ts";
+import type { EventPublisher } from "../../src/edge/revocation/event-publisher.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
 
 /** For a busy machine. */

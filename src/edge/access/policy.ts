@@ -143,10 +143,19 @@ export class Policy implements AccessPolicy {
   }
 
   authorizeAny(principal: Principal, tenant: string, service: string): void {
+    if (!this.#mayAny(principal, tenant, service)) throw new CryptoEdgeError("access_denied", DENIED);
+  }
+
+  namedServices(principal: Principal, tenant: string): string[] {
+    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
+    const named = view.rules.filter((rule) => !rule.deny && rule.tenant(tenant)).flatMap(({ rule }) => rule.services);
+    const literal = new Set(named.filter((service) => !service.includes("*")));
+    return [...literal].filter((service) => this.#mayAny(principal, tenant, service)).sort();
+  }
+
+  #mayAny(principal: Principal, tenant: string, service: string): boolean {
     const decisions = this.#decisions(principal, tenant, service);
-    if (OPERATIONS.every((operation) => decisions[operation] === undefined)) {
-      throw new CryptoEdgeError("access_denied", DENIED);
-    }
+    return OPERATIONS.some((operation) => decisions[operation] !== undefined);
   }
 
   /** How long this principal may keep plaintexts of this service key, in seconds; infinity where no rule says so. */

@@ -117,4 +117,9 @@ export interface Operations {
    * held. 0: not at all. At once, from memory.
    */
   cacheSeconds(caller: Caller, name: ServiceKeyName): number;
+  /**
+   * The services of a tenant that the policies name literally for this caller, sorted: for front doors whose clients list keys. Whether
+   * they exist is not looked up, and what a pattern allows is not told.
+   */
+  namedServices(caller: Caller, tenant: string): readonly string[];
 }

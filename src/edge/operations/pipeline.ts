@@ -37,6 +37,8 @@ export interface PipelineParts {
 /** Of a blob that can't be read, nothing is known. */
 const UNREADABLE: Subject = { tenant: "", service: "", version: 0 };
 
+const COLON = 0x3a;
+
 /** An item of a batch is recorded by itself, but not timed. */
 const NOT_TIMED = -1;
 
@@ -61,6 +63,7 @@ export function createOperations(parts: PipelineParts): Operations {
     open: (caller, request) => pipeline.run(kinds.open, caller, request),
     describeKey: (caller, name) => pipeline.run(kinds.describe, caller, name),
     cacheSeconds: parts.cacheSeconds ?? (() => 0),
+    namedServices: ({ principal }, tenant) => parts.access.namedServices(principal, tenant),
   };
 }
 
@@ -226,8 +229,10 @@ function settle<From, To>(
 }
 
 function contextOf({ door }: Caller, context: EncryptionContext | undefined): Uint8Array {
-  if (context !== undefined) checkReservedNames(context, door);
-  return encodeContext(context);
+  const encoded = encodeContext(context);
+  // A reserved name has a colon: to look for one in the encoding takes a tenth of looking at each name.
+  if (context !== undefined && encoded.includes(COLON)) checkReservedNames(context, door);
+  return encoded;
 }
 
 function checkCount(count: number): number {

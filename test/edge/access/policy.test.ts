@@ -44,6 +44,18 @@ describe("a policy", () => {
     expect(ask(policy, { kind: "listener", name: "locals" }, "create", "tenant-a", "billing")).toBe("access_denied");
   });
 
+  test("names the services that it names literally and lets the principal use, and none that a pattern allows", () => {
+    const policy = policyOf(
+      rule({ services: ["billing", "pay*", "denied"] }),
+      rule({ services: ["audit"], tenants: ["tenant-a"], operations: ["rewrap"] }),
+      rule({ services: ["secret"], principals: ["another"] }),
+      rule({ services: ["denied"], effect: "deny", operations: ["create", "decrypt", "rewrap", "encrypt"] }),
+    );
+    expect(policy.namedServices(local, "tenant-a")).toEqual(["audit", "billing"]);
+    expect(policy.namedServices(local, "tenant-b")).toEqual(["billing"]);
+    expect(policy.namedServices(local, "other")).toEqual([]);
+  });
+
   test("without rules allows nothing", () => {
     expect(ask(policyOf(), local, "create", "tenant-a", "billing")).toBe("access_denied");
   });

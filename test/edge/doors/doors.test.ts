@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { ConfigurationError } from "../../../src/edge/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/load.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { type Edge, startEdge } from "../../../src/edge/edge.ts";
 import { makeAuthority } from "../../support/certificates.ts";

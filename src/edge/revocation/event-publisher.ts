@@ -3,7 +3,7 @@
  *
  * A broker can delay or withhold, not forge: it carries the signed form, and heartbeats too, so that silence shows.
  */
-import type { CoreEvent } from "./protocol/events.ts";
+import type { RevocationEvent } from "./revocation-transport.ts";
 
 export interface EventPublisher {
   /** What logs and the state of the Core call it. */
@@ -14,7 +14,7 @@ export interface EventPublisher {
    * being the event's JSON. Called after the event is committed; the Core awaits nothing: a rejection is logged, and edges
    * learn of the event from the Core's own stream. A publisher that can't keep up bounds what it holds.
    */
-  publish(event: CoreEvent, jws: string): void | Promise<void>;
+  publish(event: RevocationEvent, jws: string): void | Promise<void>;
 
   /** Lets go of the connection, after what it still holds has been sent or given up. May be called twice. */
   close?(): Promise<void>;

@@ -1,12 +1,12 @@
-/** docs/metrics.md, made from the metrics themselves: `bun run src/edge/telemetry/metrics-reference.ts` writes it. */
+/** docs/metrics.md, made from the metrics themselves: `bun run scripts/metrics-reference.ts` writes it. */
 import { writeFileSync } from "node:fs";
-import { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
-import { systemClock } from "../../base/time/system-clock.ts";
-import { createLeaseCounters } from "../cache/lease-events.ts";
-import { chainMetrics, hookMetrics } from "../plugin-host/metrics.ts";
-import { certificateMetrics } from "./certificate-metrics.ts";
-import { metricsReference } from "./metrics.ts";
-import { createTelemetry } from "./telemetry.ts";
+import { CertificateExpiry } from "../src/base/pki/certificate-expiry.ts";
+import { systemClock } from "../src/base/time/system-clock.ts";
+import { createLeaseCounters } from "../src/edge/cache/lease-events.ts";
+import { chainMetrics, hookMetrics } from "../src/edge/plugin-host/metrics.ts";
+import { certificateMetrics } from "../src/edge/telemetry/certificate-metrics.ts";
+import { metricsReference } from "../src/edge/telemetry/metrics.ts";
+import { createTelemetry } from "../src/edge/telemetry/telemetry.ts";
 
 const INTRODUCTION = `# Metrics
 
