@@ -12,13 +12,14 @@ import { COMMIT, VERSION } from "../base/version.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
-import { createApp } from "./doors/native/app.ts";
-import { createWatchHandler } from "./doors/native/watch.ts";
+import { createNativeDoors } from "./doors/native/door.ts";
+import { createWatchDoor } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
-import type { HandlerFactory, Listener } from "./listeners/listener.ts";
-import { listenerLimits, openListener } from "./listeners/open-listener.ts";
+import { DoorRoutes } from "./listeners/door-routes.ts";
+import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
+import { listenerLimits, openListener } from "./open-listener.ts";
 import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
@@ -120,17 +121,15 @@ export async function startEdge(
       log.debug({ ...trace.fields, code: error.code }, "a request was refused");
     }
   };
-  const createHandler: HandlerFactory = ({ identify, administration }) => {
-    const app = createApp({
-      operations,
-      identify,
-      readiness,
-      status: administration ? statusOfAll : undefined,
-      metrics: administration ? metricsOfAll : undefined,
-      onFailure,
-    });
-    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
-  };
+  const native = createNativeDoors({
+    operations,
+    readiness,
+    status: statusOfAll,
+    metrics: metricsOfAll,
+    revocations: container.resolve(TOKENS.revocationFeed),
+    bodyBytesMax: configuration.limits.max_body,
+    onFailure,
+  });
 
   const lend = container.resolve(TOKENS.lend);
   const doorContext = (door: string): DoorContext => ({
@@ -216,14 +215,14 @@ export async function startEdge(
     for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
-      const doors = await makeDoors(loaded, index, { native: createHandler, context: doorContext, lend });
+      const doors = await makeDoors(loaded, index, { native, context: doorContext, lend });
       listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, expiry, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {
-      const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
+      const doors = new DoorRoutes([createWatchDoor({ readiness, metrics: metricsOfAll })]);
       const { host, port } = metrics.listen;
-      const plain = { principal: undefined, handler, limits: listenerLimits(limits, sharesPort), log };
+      const plain = { principal: undefined, doors, limits: listenerLimits(limits, sharesPort), log };
       listeners.push(await listenOnPort(host, port, plain));
     }
   } catch (error) {
