@@ -2,12 +2,16 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
+import { type Access, chosenContext } from "./context.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
 
+const DEFAULT_CORE = "https://127.0.0.1:8443";
+
 interface AdminOptions {
-  readonly url: string;
-  readonly pki: string;
+  readonly url?: string;
+  readonly pki?: string;
+  readonly context?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -28,8 +32,8 @@ export function registerCore(program: Command): void {
     .addHelpText(
       "after",
       `
-The commands for administrators find the Core by --url (or CRYPTO_CORE_URL), and show it the certificate
-core-admin.pem of the folder --pki (default pki), made by \`crypto-edge pki core --admin\`.
+The commands for administrators find the Core by --url (or CRYPTO_CORE_URL, or the context), and show it the certificate
+core-admin.pem of the folder --pki (default pki), made by \`crypto-edge pki core --admin\`, or the context's.
 
 Examples:
   crypto-edge core serve --config core.yaml
@@ -194,8 +198,18 @@ Examples:
 
 function administering(command: Command): Command {
   return command
-    .addOption(new Option("--url <url>", "the Core's address").env("CRYPTO_CORE_URL").default("https://127.0.0.1:8443"))
-    .addOption(new Option("--pki <folder>", "where ca.pem, core-admin.pem and core-admin.key are").default("pki"))
+    .addOption(
+      new Option("--url <url>", "the Core's address (default: the context's, or https://127.0.0.1:8443)").env(
+        "CRYPTO_CORE_URL",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--pki <folder>",
+        "where ca.pem, core-admin.pem and core-admin.key are (default: the context's files, or pki)",
+      ),
+    )
+    .option("--context <name>", "the context to take the rest from (CRYPTO_EDGE_CONTEXT)")
     .addOption(new Option("--ca <file>", "the CA certificate, where it is elsewhere").env("CRYPTO_CORE_CA"))
     .addOption(new Option("--cert <file>", "the administrator's certificate").env("CRYPTO_CORE_CERT"))
     .addOption(new Option("--key <file>", "its private key").env("CRYPTO_CORE_KEY"))
@@ -248,12 +262,17 @@ async function administer(
   const { join } = await import("node:path");
   const { createAdminClient } = await import("../core/admin-client.ts");
   const { readCoreCertificates } = await import("../edge/key-source/core/core-certificates.ts");
+  const { core } = chosenContext(options.context);
+  const url = options.url ?? core?.url ?? DEFAULT_CORE;
+  // A context's files are for its own Core, and not for another that a flag names; a folder that is named goes before them.
+  const files: Partial<Access> = options.pki === undefined && url === core?.url ? core : {};
+  const folder = options.pki ?? "pki";
   const client = createAdminClient({
-    url: options.url,
+    url,
     certificates: readCoreCertificates({
-      ca: options.ca ?? join(options.pki, "ca.pem"),
-      cert: options.cert ?? join(options.pki, "core-admin.pem"),
-      key: options.key ?? join(options.pki, "core-admin.key"),
+      ca: options.ca ?? files.ca ?? join(folder, "ca.pem"),
+      cert: options.cert ?? files.cert ?? join(folder, "core-admin.pem"),
+      key: options.key ?? files.key ?? join(folder, "core-admin.key"),
     }),
   });
   try {
