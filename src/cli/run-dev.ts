@@ -81,7 +81,8 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     const edge = await startEdgeWithPage(join(directory, "edge.yaml"), core, options.tell);
     ending.push(() => edge.close());
     const edgeUrl = edge.addresses[0]!;
-    const isCurrent = options.context === undefined ? false : enterContext(options.context, directory, core.url, edgeUrl, ending);
+    const isCurrent =
+      options.context === undefined ? false : enterContext(options.context, directory, core.url, edgeUrl, ending);
     return { coreUrl: core.url, edgeUrl, directory, edge: createClient({ url: edgeUrl }), isCurrent, close };
   } catch (error) {
     await close();
@@ -124,7 +125,13 @@ function readableLog(tell: (line: string) => void): Log {
 }
 
 /** Makes a context of this name; current where there is none. It goes with `dev`. */
-function enterContext(name: string, directory: string, coreUrl: string, edgeUrl: string, ending: (() => unknown)[]): boolean {
+function enterContext(
+  name: string,
+  directory: string,
+  coreUrl: string,
+  edgeUrl: string,
+  ending: (() => unknown)[],
+): boolean {
   const before = readContexts();
   const file = (each: string): string => join(directory, each);
   const core = { url: coreUrl, ca: file("ca.pem"), cert: file("core-admin.pem"), key: file("core-admin.key") };

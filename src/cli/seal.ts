@@ -1,5 +1,6 @@
 /** `crypto-edge seal FILE`, `crypto-edge open FILE` */
 import type { Command } from "commander";
+import { messageOf } from "../base/errors.ts";
 import { isName } from "../base/names.ts";
 import { callingEdge, clientOptions, type EdgeOptions, edgeAccess, type NamedOptions, namesFrom } from "./context.ts";
 
@@ -17,7 +18,7 @@ export function registerSeal(program: Command): void {
     .option("-s, --service <name>", "the service (default: the context's, or default)")
     .addHelpText("after", "\nExample:\n  crypto-edge seal report.pdf --tenant tenant-a        makes report.pdf.sealed")
     .action(async (input: string, options: FileOptions & NamedOptions) => {
-      const { tenant, service } = namesFrom(options);
+      const { tenant, service } = named(program, options);
       for (const name of [tenant, service]) {
         if (!isName(name))
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
@@ -34,6 +35,15 @@ export function registerSeal(program: Command): void {
       const { openFile } = await import("../sdk/seal/seal-file.ts");
       await run(options, input, output, openFile);
     });
+}
+
+/** Without a tenant the command was used wrongly. */
+function named(program: Command, options: NamedOptions): { tenant: string; service: string } {
+  try {
+    return namesFrom(options);
+  } catch (error) {
+    program.error(`error: ${messageOf(error)}`);
+  }
 }
 
 function fileCommand(program: Command, name: string, description: string): Command {

@@ -22,7 +22,8 @@ function sentence(line: Line): string | undefined {
   const key = `${tenant ?? ""}${service === undefined ? "" : `/${service}`}${version === undefined || version === 0 ? "" : ` version ${version}`}`;
   switch (msg) {
     case "lease":
-      if (type === "granted" || type === "installed" || type === "renewed") return `lease       ${key} ${type === "renewed" ? "renewed" : "granted by the Core"}`;
+      if (type === "granted" || type === "installed" || type === "renewed")
+        return `lease       ${key} ${type === "renewed" ? "renewed" : "granted by the Core"}`;
       if (type === "expired" || type === "ended") return `lease       ${key} ended`;
       return undefined;
     case "a revocation was applied":
@@ -34,6 +35,8 @@ function sentence(line: Line): string | undefined {
     case "a request could not be served":
       return `refusal     lease_unavailable: ${reason}`;
     default:
-      return level === "warn" || level === "error" ? `${level.padEnd(11)} ${msg}${reason === undefined ? "" : `: ${reason}`}` : undefined;
+      return level === "warn" || level === "error"
+        ? `${level.padEnd(11)} ${msg}${reason === undefined ? "" : `: ${reason}`}`
+        : undefined;
   }
 }

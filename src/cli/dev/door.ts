@@ -1,9 +1,9 @@
 /** The door of `crypto-edge dev` that serves its page, beside the edge's own API. */
-import { messageOf } from "../../base/errors.ts";
+import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { isName } from "../../base/names.ts";
 import { isOwnRequest, PAGE_HEADERS } from "../../base/web/html.ts";
 import type { DoorAnswer, DoorContext, DoorRequest, HttpDoor } from "../../edge/doors/door.ts";
-import { describeDone, type Done, FILE_PATHS, fileAnswer, pageAnswer } from "./page.ts";
+import { type Done, describeDone, FILE_PATHS, fileAnswer, pageAnswer } from "./page.ts";
 import { type DevParts, readState } from "./state.ts";
 
 const JSON_TYPE = "application/json";
@@ -21,7 +21,10 @@ export function devDoor(parts: DevParts, { operations }: DoorContext): HttpDoor 
   const wrappedKeys = new Map<string, Uint8Array>();
   let last: Done | undefined;
 
-  async function act({ action, tenant, service }: Asked, caller: Parameters<typeof operations.createKey>[0]): Promise<Done> {
+  async function act(
+    { action, tenant, service }: Asked,
+    caller: Parameters<typeof operations.createKey>[0],
+  ): Promise<Done> {
     const name = `${tenant}/${service}`;
     const started = performance.now();
     const done = (what: string, answer: string): Done => ({
@@ -42,7 +45,10 @@ export function devDoor(parts: DevParts, { operations }: DoorContext): HttpDoor 
         const wrapped = wrappedKeys.get(name);
         if (wrapped === undefined) throw new Error("create a key first");
         const { plaintext, version } = await operations.decryptKey(caller, { wrapped });
-        const opened = done(`open the data key of ${name} that was made last`, `opened: ${plaintext.length} bytes, wrapped under version ${version}`);
+        const opened = done(
+          `open the data key of ${name} that was made last`,
+          `opened: ${plaintext.length} bytes, wrapped under version ${version}`,
+        );
         plaintext.fill(0);
         return opened;
       }
@@ -101,7 +107,12 @@ export function devDoor(parts: DevParts, { operations }: DoorContext): HttpDoor 
             last = await act(asked, caller);
           } catch (error) {
             const microseconds = Math.round((performance.now() - started) * 1_000);
-            last = { what: `${asked.action} ${asked.tenant}/${asked.service}`, answer: messageOf(error), ok: false, microseconds };
+            last = {
+              what: `${asked.action} ${asked.tenant}/${asked.service}`,
+              answer: messageOf(error),
+              ok: false,
+              microseconds,
+            };
           }
           if (isJson(request)) return json(200, { text: describeDone(last) });
           // A form without JavaScript: the page again, with what came of it.
@@ -109,7 +120,7 @@ export function devDoor(parts: DevParts, { operations }: DoorContext): HttpDoor 
         },
       },
     ],
-    refuse: (error) => json(500, { text: messageOf(error) }),
+    refuse: (error) => json(error instanceof CryptoEdgeError ? error.status : 500, { text: messageOf(error) }),
   };
 }
 
@@ -117,12 +128,15 @@ function readAsked(request: DoorRequest): Asked | undefined {
   const text = Buffer.from(request.body).toString("utf8");
   let fields: Record<string, unknown>;
   try {
-    fields = isJson(request) ? (JSON.parse(text) as Record<string, unknown>) : Object.fromEntries(new URLSearchParams(text));
+    fields = isJson(request)
+      ? (JSON.parse(text) as Record<string, unknown>)
+      : Object.fromEntries(new URLSearchParams(text));
   } catch {
     return undefined;
   }
   const { action, tenant, service } = fields ?? {};
-  if (typeof tenant !== "string" || typeof service !== "string" || !isName(tenant) || !isName(service)) return undefined;
+  if (typeof tenant !== "string" || typeof service !== "string" || !isName(tenant) || !isName(service))
+    return undefined;
   const known = ACTIONS.find((each) => each === action);
   return known === undefined ? undefined : { action: known, tenant, service };
 }

@@ -1,5 +1,5 @@
 /** The page of `crypto-edge dev`: what runs, live, and what can be done with it. Its tables and buttons work without JavaScript. */
-import { html, PAGE_HEADERS, type Html, page } from "../../base/web/html.ts";
+import { type Html, html, PAGE_HEADERS, page } from "../../base/web/html.ts";
 import { STYLE } from "../../base/web/style.ts";
 import type { DoorAnswer } from "../../edge/doors/door.ts";
 import { SCRIPT } from "./script.ts";

@@ -33,11 +33,13 @@ export async function readState(parts: DevParts): Promise<DevState> {
   const [{ lastSeq }, tenants, metrics] = await Promise.all([admin.status(), admin.tenants(), parts.metrics()]);
   const events = await admin.eventsAfter(Math.max(0, lastSeq - SHOWN_EVENTS));
   const services = await Promise.all(
-    tenants.slice(0, SHOWN_LEASES).map(async ({ tenant }) =>
-      (await admin.services(tenant)).flatMap(({ service, versions }) =>
-        versions.map(({ version, state }) => ({ name: `${tenant}/${service}`, version, state })),
+    tenants
+      .slice(0, SHOWN_LEASES)
+      .map(async ({ tenant }) =>
+        (await admin.services(tenant)).flatMap(({ service, versions }) =>
+          versions.map(({ version, state }) => ({ name: `${tenant}/${service}`, version, state })),
+        ),
       ),
-    ),
   );
   return {
     coreUrl: parts.coreUrl,
@@ -69,6 +71,7 @@ export function describeEvent(event: LoggedEvent): string {
 /** The sum of the operations' counter over its labels. */
 function operationsIn(metrics: string): number {
   let sum = 0;
-  for (const [, value] of metrics.matchAll(/^crypto_edge_operation_duration_seconds_count\{[^}]*\} ([0-9.e+]+)$/gm)) sum += Number(value);
+  for (const [, value] of metrics.matchAll(/^crypto_edge_operation_duration_seconds_count\{[^}]*\} ([0-9.e+]+)$/gm))
+    sum += Number(value);
   return sum;
 }
