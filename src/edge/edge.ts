@@ -10,6 +10,7 @@ import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import type { LeaseStatus } from "./cache/lease-cache.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
@@ -36,6 +37,8 @@ export interface Edge {
   readonly addresses: readonly string[];
   readonly log: Log;
   readiness(): Readiness;
+  /** Every lease held; a copy. */
+  leases(): LeaseStatus[];
   /** What this process alone tells its siblings: the text of its metrics, or its status as JSON. */
   answer(question: Question): Promise<string>;
   /**
@@ -157,6 +160,7 @@ export async function startEdge(
     },
     log,
     readiness,
+    leases: () => leases.leases(),
     answer: (question) =>
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())

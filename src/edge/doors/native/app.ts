@@ -5,19 +5,14 @@
 import { Elysia } from "elysia";
 import type { Caller, Operations } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
+import { LIGHT_LOOKS, type LookParts } from "./looks.ts";
 import { openApiDocument } from "./openapi.ts";
 import { type RevocationFeed, revocationStream } from "./revocations.ts";
 import { LOOKS, ROUTES } from "./routes.ts";
 import { serveOperation } from "./serve.ts";
 
-export interface AppParts {
+export interface AppParts extends LookParts {
   readonly operations: Operations;
-  /** What a probe is told. */
-  readonly readiness: () => { readonly ready: boolean };
-  /** What `/v1/status` tells. */
-  readonly status: () => unknown;
-  /** The text of `/metrics`. */
-  readonly metrics: () => Promise<string>;
   readonly revocations: RevocationFeed;
 }
 
@@ -42,7 +37,8 @@ export class NativeRequest extends Request {
   }
 }
 
-export function createApp({ operations, readiness, status, metrics, revocations }: AppParts): Elysia {
+export function createApp(parts: AppParts): Elysia {
+  const { operations, revocations } = parts;
   const document = openApiDocument();
   const app = new Elysia({ normalize: false });
   for (const route of ROUTES) {
@@ -61,14 +57,7 @@ export function createApp({ operations, readiness, status, metrics, revocations 
       { parse: "none", detail: { operationId: route.id, summary: route.summary } },
     );
   }
-  const looks: Record<(typeof LOOKS)[number]["id"], (call: NativeCall) => Response | Promise<Response>> = {
-    livez: () => Response.json({ status: "live" }),
-    readyz: () => {
-      const told = readiness();
-      return Response.json(told, { status: told.ready ? 200 : 503 });
-    },
-    status: async () => Response.json(await status()),
-    metrics: async () => new Response(await metrics(), { headers: { "content-type": METRICS_TYPE } }),
+  const looks: Readonly<Record<string, (call: NativeCall) => Response>> = {
     openapi: () => Response.json(document),
     revocations: ({ caller }) =>
       new Response(revocationStream(revocations, caller), {
@@ -81,7 +70,10 @@ export function createApp({ operations, readiness, status, metrics, revocations 
       async ({ request }) => {
         const { call } = request as NativeRequest;
         try {
-          return await looks[id](call);
+          const light = LIGHT_LOOKS[id];
+          if (light === undefined) return looks[id]!(call);
+          call.answer = await light(parts);
+          return new Response(null);
         } catch (error) {
           call.failure = { error };
           return new Response(null);
@@ -93,4 +85,19 @@ export function createApp({ operations, readiness, status, metrics, revocations 
   return app.compile() as unknown as Elysia;
 }
 
-export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+/** Answers one request by the app. */
+export async function answerByApp(app: Elysia, call: NativeCall): Promise<DoorAnswer> {
+  const response = await app.handle(new NativeRequest(call));
+  return call.answer ?? answerOf(response);
+}
+
+async function answerOf(response: Response): Promise<DoorAnswer> {
+  const { status, body } = response;
+  const headers: Record<string, string> = {};
+  response.headers.forEach((value, name) => {
+    headers[name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())] = value;
+  });
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
+  if (isStream && body !== null) return { status, headers, body };
+  return { status, headers, body: new Uint8Array(await response.arrayBuffer()) };
+}

@@ -4,9 +4,10 @@ import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } from "../door.ts";
-import { type AppParts, createApp, type NativeCall, NativeRequest } from "./app.ts";
+import type { AppParts, NativeCall } from "./app.ts";
+import { LIGHT_LOOKS } from "./looks.ts";
 import { LOOKS, type OperationRoute, ROUTES } from "./routes.ts";
-import { JSON_TYPE, serveFast } from "./serve.ts";
+import { JSON_TYPE, serveFast } from "./serve-fast.ts";
 
 export interface NativeParts extends AppParts {
   /** Of a batch. */
@@ -25,7 +26,13 @@ export interface NativeDoorOptions {
 /** Makes the app once; then a door for each listener. */
 export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptions) => HttpDoor {
   const { operations, onFailure } = parts;
-  const app = createApp(parts);
+  /** Loaded by the first request that needs it: those in the forms that clients write never do. */
+  let loading: Promise<(call: NativeCall) => Promise<DoorAnswer>> | undefined;
+  const app = async (): Promise<(call: NativeCall) => Promise<DoorAnswer>> => {
+    const { answerByApp, createApp } = await import("./app.ts");
+    const made = createApp(parts);
+    return (call) => answerByApp(made, call);
+  };
 
   function fail(error: unknown, caller: Caller): DoorAnswer {
     const trace =
@@ -37,9 +44,9 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
   /** By the app that declares the route. */
   async function byApp(request: DoorRequest, caller: Caller): Promise<DoorAnswer> {
     const call: NativeCall = { request, caller, answer: undefined, failure: undefined };
-    const response = await app.handle(new NativeRequest(call));
-    if (call.failure !== undefined) return fail(call.failure.error, caller);
-    return call.answer ?? answerOf(response);
+    loading ??= app();
+    const answer = await (await loading)(call);
+    return call.failure === undefined ? answer : fail(call.failure.error, caller);
   }
 
   function operationRoute(route: OperationRoute, shortWay: boolean): DoorRoute {
@@ -66,6 +73,18 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
     };
   }
 
+  function lookHandler(id: string, shortWay: boolean): DoorRoute["handle"] {
+    const light = shortWay ? LIGHT_LOOKS[id] : undefined;
+    if (light === undefined) return (request, caller) => byApp(request, caller);
+    return async (_, caller) => {
+      try {
+        return await light(parts);
+      } catch (error) {
+        return fail(error, caller);
+      }
+    };
+  }
+
   return ({ administration, shortWay = true }) => ({
     name: "native",
     transport: "http",
@@ -78,7 +97,7 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
           bodyBytesMax: 0,
           open: look.for !== "caller",
           probe: look.for === "probe",
-          handle: (request, caller) => byApp(request, caller),
+          handle: lookHandler(look.id, shortWay),
         }),
       ),
     ],
@@ -91,15 +110,4 @@ function pointed(error: unknown, { method }: DoorRequestHead): unknown {
   if (!(error instanceof CryptoEdgeError)) return error;
   if (error.code !== "not_found" && error.code !== "method_not_allowed") return error;
   return new CryptoEdgeError(error.code, `There is no ${method} here. /openapi.json lists the operations.`);
-}
-
-async function answerOf(response: Response): Promise<DoorAnswer> {
-  const { status, body } = response;
-  const headers: Record<string, string> = {};
-  response.headers.forEach((value, name) => {
-    headers[name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())] = value;
-  });
-  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
-  if (isStream && body !== null) return { status, headers, body };
-  return { status, headers, body: new Uint8Array(await response.arrayBuffer()) };
 }

@@ -2,6 +2,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import type { ErrorCode, HttpErrorCode } from "../../../base/errors.ts";
 import { VERSION } from "../../../base/version.ts";
+import { schemasOf } from "./check-body.ts";
 import { LOOKS, type LookRoute, type OperationRoute, ROUTES } from "./routes.ts";
 import { ProblemBody } from "./schemas.ts";
 
@@ -87,7 +88,9 @@ function problems(...places: readonly Refusal["at"][]): Responses {
   );
 }
 
-function operation({ id, summary, body, success, answer, opens, kind }: OperationRoute) {
+function operation(route: OperationRoute) {
+  const { id, summary, success, opens, kind } = route;
+  const { body, answer } = schemasOf(route);
   const extra = kind === "single" ? {} : bytes;
   return {
     post: {

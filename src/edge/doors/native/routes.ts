@@ -1,9 +1,8 @@
 /**
  * The one table of the API's routes. From it come the Elysia app, the way that a well-formed request takes, the OpenAPI document, `Allow`,
- * and the types of bodies and answers.
+ * and the types of bodies and answers. Schemas are named here and not imported: what checks them is loaded with the app (check-body.ts),
+ * and an edge whose callers write the usual forms never needs it.
  */
-import type { Static, TSchema } from "@sinclair/typebox";
-import { TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
 import { fromBase64url } from "../../../base/base64url.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import type {
@@ -18,11 +17,14 @@ import type {
 import { writeCreated, writeDecrypted, writeDecryptedValue, writeEncrypted, writeRewrapped } from "./answers.ts";
 import { readCreate, readEncrypt, readOpen } from "./body-reader.ts";
 import * as bytes from "./octet-stream.ts";
-import * as schemas from "./schemas.ts";
+import type * as schemas from "./schemas.ts";
 
 /** The longest body of one operation on a key, and on a value, which may take a value in; a batch may be as long as is configured. */
 const KEY_BODY_MAX = 65_536;
 const VALUE_BODY_MAX = 131_072;
+
+/** The name of a body's, an item's or an answer's schema in schemas.ts. */
+export type SchemaName = keyof typeof schemas.SCHEMAS;
 
 /** What every operation has. */
 interface Facts {
@@ -30,8 +32,9 @@ interface Facts {
   readonly path: string;
   readonly summary: string;
   readonly success: 200 | 201;
-  readonly body: TSchema;
-  readonly answer: TSchema;
+  /** Of a batch whose items are judged each by itself: of one item, and of its answer. */
+  readonly body: SchemaName;
+  readonly answer: SchemaName;
   /** Undefined: as is configured. */
   readonly bodyBytesMax: number | undefined;
   /** Whether it opens one blob, so that the blob's own errors are the call's. */
@@ -43,8 +46,6 @@ export interface SingleRoute extends Facts {
   readonly kind: "single";
   /** What a body asks for, in the forms that clients write; undefined for every other form, well-formed or not. May change the body. */
   readFast(body: Buffer): unknown;
-  check(body: unknown): boolean;
-  mistakeOf(body: unknown): string;
   /** What a checked body asks for. @throws {CryptoEdgeError} `invalid_blob`, `invalid_request` */
   read(body: unknown): unknown;
   /** From what is asked for to the answer's text. */
@@ -54,8 +55,6 @@ export interface SingleRoute extends Facts {
 /** Many under one decision: create-batch. Its body is small, its answer is not. */
 export interface ManyRoute extends Facts {
   readonly kind: "many";
-  check(body: unknown): body is schemas.CreateBatchBody;
-  mistakeOf(body: unknown): string;
 }
 
 /** Many, each judged by itself. */
@@ -63,8 +62,8 @@ export interface ItemsRoute extends Facts {
   readonly kind: "items";
   /** Of the text of one item. */
   readonly itemBytesMax: number;
-  /** @throws {CryptoEdgeError} `invalid_request` */
-  readItem(item: unknown, index: number): unknown;
+  /** What a checked item asks for. @throws {CryptoEdgeError} `invalid_request` */
+  read(item: unknown): unknown;
   readBytes(body: Uint8Array): Promise<unknown[]>;
   run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | CryptoEdgeError)[]>;
   write(result: never, cacheSeconds: (name: ServiceKeyName) => number): string;
@@ -75,15 +74,14 @@ export interface ItemsRoute extends Facts {
 
 export type OperationRoute = SingleRoute | ManyRoute | ItemsRoute;
 
-function single<Body extends TSchema, Request, Result>(
-  facts: Omit<Facts, "opens"> & { readonly body: Body; readonly opens?: boolean },
+function single<Body, Request, Result>(
+  facts: Omit<Facts, "opens"> & { readonly opens?: boolean },
   readFast: (body: Buffer) => Request | undefined,
-  read: (body: Static<Body>) => Request,
+  read: (body: Body) => Request,
   run: (operations: Operations, caller: Caller, request: Request) => MaybePromise<Result>,
   write: (result: Result, cacheSeconds: number) => string,
   keptBy: (result: Result, request: Request) => ServiceKeyName | undefined,
 ): SingleRoute {
-  const { check, mistakeOf } = checkerOf(facts.body);
   const finish = (operations: Operations, caller: Caller, request: Request, result: Result): string => {
     const name = keptBy(result, request);
     return write(result, name === undefined ? 0 : operations.cacheSeconds(caller, name));
@@ -93,9 +91,7 @@ function single<Body extends TSchema, Request, Result>(
     ...facts,
     kind: "single",
     readFast,
-    check,
-    mistakeOf,
-    read: (body) => read(body as Static<Body>),
+    read: (body) => read(body as Body),
     run(operations, caller, asked) {
       const request = asked as Request;
       const result = run(operations, caller, request);
@@ -106,14 +102,10 @@ function single<Body extends TSchema, Request, Result>(
   };
 }
 
-function items<Item extends TSchema, Request, Result extends object>(
-  facts: Omit<Facts, "body" | "answer" | "bodyBytesMax" | "opens"> & {
-    readonly item: Item;
-    readonly answer: TSchema;
-    readonly itemBytesMax: number;
-  },
+function items<Item, Request, Result extends object>(
+  facts: Omit<Facts, "bodyBytesMax" | "opens"> & { readonly itemBytesMax: number },
   parts: {
-    readonly read: (item: Static<Item>) => Request;
+    readonly read: (item: Item) => Request;
     readonly readBytes: (body: Uint8Array) => Promise<Request[]>;
     readonly run: (
       operations: Operations,
@@ -125,38 +117,16 @@ function items<Item extends TSchema, Request, Result extends object>(
     readonly keptBy?: (result: Result) => ServiceKeyName;
   },
 ): ItemsRoute {
-  const { item, answer, ...rest } = facts;
-  const { check, mistakeOf } = checkerOf(item);
   const { read, keptBy, ...others } = parts;
   return {
-    ...rest,
+    ...facts,
     ...others,
     kind: "items",
-    body: schemas.Items(item),
-    answer: schemas.Results(answer),
     bodyBytesMax: undefined,
     opens: false,
-    readItem(value, index) {
-      if (check(value)) return read(value as Static<Item>);
-      throw new CryptoEdgeError("invalid_request", mistakeOf(value, `items.${index}`));
-    },
+    read: (item) => read(item as Item),
     keptBy: (result) => keptBy?.(result as Result),
   };
-}
-
-function checkerOf(schema: TSchema) {
-  const compiled = TypeCompiler.Compile(schema);
-  return {
-    check: (body: unknown): boolean => compiled.Check(body),
-    mistakeOf: (body: unknown, place?: string): string => describeMistake(compiled.Errors(body).First(), place),
-  };
-}
-
-/** Names the first field that is wrong, never its value. */
-function describeMistake(mistake: ValueError | undefined, around?: string): string {
-  const path = [...(around === undefined ? [] : [around]), ...(mistake?.path.split("/").slice(1) ?? [])].join(".");
-  const place = path === "" ? "The body" : `"${path}"`;
-  return `${place} is not as expected: ${mistake?.message ?? "it does not fit"}. /openapi.json has the schema.`;
 }
 
 const created = ({
@@ -197,17 +167,15 @@ function encrypting({ tenant, service = "default", value, context }: schemas.Enc
 const ofResult = <Result extends ServiceKeyName>(result: Result): ServiceKeyName => result;
 const ofNobody = (): undefined => undefined;
 
-const { check: checkCreateBatch, mistakeOf: mistakeOfCreateBatch } = checkerOf(schemas.CreateBatchBody);
-
 export const ROUTES = [
   single(
     {
       id: "createKey",
       path: "/v1/keys/create",
       summary: "Make a data key and wrap it",
-      body: schemas.CreateBody,
+      body: "CreateBody",
       success: 201,
-      answer: schemas.Created,
+      answer: "Created",
       bodyBytesMax: KEY_BODY_MAX,
     },
     readCreate,
@@ -221,9 +189,9 @@ export const ROUTES = [
       id: "decryptKey",
       path: "/v1/keys/decrypt",
       summary: "Open a wrapped key",
-      body: schemas.DecryptBody,
+      body: "DecryptBody",
       success: 200,
-      answer: schemas.Decrypted,
+      answer: "Decrypted",
       bodyBytesMax: KEY_BODY_MAX,
       opens: true,
     },
@@ -238,9 +206,9 @@ export const ROUTES = [
       id: "rewrapKey",
       path: "/v1/keys/rewrap",
       summary: "Wrap the same data key, or encrypt the same value, under the active version",
-      body: schemas.RewrapBody,
+      body: "RewrapBody",
       success: 200,
-      answer: schemas.Rewrapped,
+      answer: "Rewrapped",
       bodyBytesMax: VALUE_BODY_MAX,
       opens: true,
     },
@@ -255,22 +223,20 @@ export const ROUTES = [
     id: "createKeys",
     path: "/v1/keys/create-batch",
     summary: "Make many data keys",
-    body: schemas.CreateBatchBody,
+    body: "CreateBatchBody",
     success: 201,
-    answer: schemas.CreatedBatch,
+    answer: "CreatedBatch",
     bodyBytesMax: KEY_BODY_MAX,
     opens: false,
-    check: (body: unknown): body is schemas.CreateBatchBody => checkCreateBatch(body),
-    mistakeOf: (body: unknown) => mistakeOfCreateBatch(body),
   },
   items(
     {
       id: "decryptKeys",
       path: "/v1/keys/decrypt-batch",
       summary: "Open many wrapped keys",
-      item: schemas.DecryptBody,
+      body: "DecryptBody",
       success: 200,
-      answer: schemas.Decrypted,
+      answer: "Decrypted",
       itemBytesMax: KEY_BODY_MAX,
     },
     {
@@ -287,9 +253,9 @@ export const ROUTES = [
       id: "rewrapKeys",
       path: "/v1/keys/rewrap-batch",
       summary: "Wrap many under the active versions",
-      item: schemas.RewrapBody,
+      body: "RewrapBody",
       success: 200,
-      answer: schemas.Rewrapped,
+      answer: "Rewrapped",
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
@@ -305,9 +271,9 @@ export const ROUTES = [
       id: "encryptValue",
       path: "/v1/values/encrypt",
       summary: "Encrypt a value of the caller's",
-      body: schemas.EncryptValueBody,
+      body: "EncryptValueBody",
       success: 201,
-      answer: schemas.EncryptedValue,
+      answer: "EncryptedValue",
       bodyBytesMax: VALUE_BODY_MAX,
     },
     readEncrypt,
@@ -321,9 +287,9 @@ export const ROUTES = [
       id: "decryptValue",
       path: "/v1/values/decrypt",
       summary: "Open an encrypted value",
-      body: schemas.DecryptValueBody,
+      body: "DecryptValueBody",
       success: 200,
-      answer: schemas.DecryptedValue,
+      answer: "DecryptedValue",
       bodyBytesMax: VALUE_BODY_MAX,
       opens: true,
     },
@@ -338,9 +304,9 @@ export const ROUTES = [
       id: "encryptValues",
       path: "/v1/values/encrypt-batch",
       summary: "Encrypt many values",
-      item: schemas.EncryptValueBody,
+      body: "EncryptValueBody",
       success: 201,
-      answer: schemas.EncryptedValue,
+      answer: "EncryptedValue",
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
@@ -356,9 +322,9 @@ export const ROUTES = [
       id: "decryptValues",
       path: "/v1/values/decrypt-batch",
       summary: "Open many encrypted values",
-      item: schemas.DecryptValueBody,
+      body: "DecryptValueBody",
       success: 200,
-      answer: schemas.DecryptedValue,
+      answer: "DecryptedValue",
       itemBytesMax: VALUE_BODY_MAX,
     },
     {

@@ -121,3 +121,19 @@ export const Items = <Item extends Parameters<typeof Type.Array>[0]>(item: Item)
   Body({ items: Type.Array(item, { minItems: 1, maxItems: BATCH_MAX }) });
 export const Results = <Answer extends Parameters<typeof Type.Array>[0]>(answer: Answer) =>
   Body({ results: Type.Array(Type.Union([answer, Body({ error: ProblemBody })])) });
+
+/** By the names that the table of routes gives. */
+export const SCHEMAS = {
+  CreateBody,
+  CreateBatchBody,
+  DecryptBody,
+  DecryptValueBody,
+  RewrapBody,
+  EncryptValueBody,
+  Created,
+  CreatedBatch,
+  Decrypted,
+  DecryptedValue,
+  EncryptedValue,
+  Rewrapped,
+};

@@ -14,38 +14,14 @@ import type {
 } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { writeCreated, writeResult } from "./answers.ts";
+import { checkBody, readItem } from "./check-body.ts";
 import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
-import type { ItemsRoute, ManyRoute, OperationRoute, SingleRoute } from "./routes.ts";
+import type { ItemsRoute, ManyRoute, OperationRoute } from "./routes.ts";
+import type { CreateBatchBody } from "./schemas.ts";
+import { JSON_HEADERS, JSON_TYPE, serveSingle } from "./serve-fast.ts";
 
-export const JSON_TYPE = "application/json";
-const JSON_HEADERS = { "Content-Type": "application/json;charset=utf-8" };
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
-
-/** Of a body in the forms that clients write. Undefined: it has another form. @throws {CryptoEdgeError} or rejects with it */
-export function serveFast(
-  route: SingleRoute,
-  operations: Operations,
-  caller: Caller,
-  body: Buffer,
-): MaybePromise<DoorAnswer> | undefined {
-  const request = route.readFast(body);
-  return request === undefined ? undefined : serveSingle(route, operations, caller, request);
-}
-
-function serveSingle(
-  route: SingleRoute,
-  operations: Operations,
-  caller: Caller,
-  request: unknown,
-): MaybePromise<DoorAnswer> {
-  const text = route.run(operations, caller, request);
-  return text instanceof Promise ? text.then((later) => answered(route, later)) : answered(route, text);
-}
-
-function answered(route: OperationRoute, body: string): DoorAnswer {
-  return { status: route.success, headers: JSON_HEADERS, body };
-}
 
 /** Whatever body came. @throws {CryptoEdgeError} or rejects with it */
 export function serveOperation(
@@ -60,7 +36,7 @@ export function serveOperation(
   switch (route.kind) {
     case "single": {
       const body = parse(request.body);
-      if (!route.check(body)) throw invalid(route.mistakeOf(body));
+      checkBody(route, body);
       return serveSingle(route, operations, caller, route.read(body));
     }
     case "many":
@@ -77,8 +53,8 @@ async function createMany(
   caller: Caller,
 ): Promise<DoorAnswer> {
   const body = parse(request.body);
-  if (!route.check(body)) throw invalid(route.mistakeOf(body));
-  const { count, tenant, service = "default", context, length, plaintext } = body;
+  checkBody(route, body);
+  const { count, tenant, service = "default", context, length, plaintext } = body as CreateBatchBody;
   reserve(request, count * ANSWER_BYTES_EACH);
   const keys = await operations.createKeys(caller, { tenant, service, context, length, plaintext }, count);
   const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
@@ -95,7 +71,7 @@ async function serveItems(
   const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
   let requests: unknown[];
   try {
-    requests = await readJsonList(request.body, limits, route.readItem, othersTurn);
+    requests = await readJsonList(request.body, limits, (item, index) => readItem(route, item, index), othersTurn);
   } catch (error) {
     throw error instanceof JsonError ? notJson(error.message) : error;
   }
