@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  type Http1Answer,
-  type Http1Options,
-  type Http1Request,
-  type Http1Socket,
-  serveHttp1,
-} from "../../../src/base/network/http1.ts";
+import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
+import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 
 /** A socket that a test feeds. */
 class FakeSocket implements Http1Socket {
@@ -14,11 +10,12 @@ class FakeSocket implements Http1Socket {
   destroyed = false;
   ended = false;
   paused = false;
+  flowing = true;
   readonly #listeners = new Map<string, (bytes: Buffer) => void>();
 
   write(data: string | Uint8Array): boolean {
     this.written += typeof data === "string" ? data : Buffer.from(data).toString("latin1");
-    return true;
+    return this.flowing;
   }
   end(): void {
     this.ended = true;
@@ -54,7 +51,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1"
 
 function serve(
   answer: (request: Http1Request) => Http1Answer | Promise<Http1Answer> = ok,
-  changes: Partial<Http1Options> = {},
+  changes: Partial<Http1Handler> = {},
 ): Served {
   const socket = new FakeSocket();
   const requests: Served["requests"] = [];
@@ -62,12 +59,14 @@ function serve(
   serveHttp1(socket, {
     maxHeaderBytes: 1_000,
     maxBodyBytes: 10_000,
-    admit() {
+    admit({ contentLength = 0 }) {
+      if (contentLength > 10_000) return { status: 413, headers: {}, body: "" };
       counts.admitted++;
       return undefined;
     },
     answer(request) {
-      const { method, target, body, headers } = request;
+      const { method, target, headers } = request.head;
+      const { body } = request;
       requests.push({ method, target, body: text(body), fields: Object.fromEntries(headers.fields) });
       return answer(request);
     },
@@ -76,6 +75,8 @@ function serve(
     bodyGrew: () => undefined,
     bodyTaken() {},
     answerWaits() {},
+    answerFlows() {},
+    answerStreams() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
     ended() {},
@@ -201,11 +202,29 @@ describe("what could be read in two ways", () => {
     "a bare line feed in a header": [post("X-A: b\nContent-Length: 5\r\n", hidden), "400"],
     "a bare carriage return": [post("X-A: b\rContent-Length: 5\r\n", hidden), "400"],
     "a null": [post("X-A: b\x00\r\n", hidden), "400"],
-    "a chunk extension": [post("Transfer-Encoding: chunked\r\n", `0;a=b\r\n\r\n${hidden}`), "400"],
     "a chunk size with a space": [post("Transfer-Encoding: chunked\r\n", ` 0\r\n\r\n${hidden}`), "400"],
     "a chunk that goes on": [post("Transfer-Encoding: chunked\r\n", `1\r\nabc\r\n0\r\n\r\n${hidden}`), "400"],
-    "a trailer": [post("Transfer-Encoding: chunked\r\n", `0\r\nX-A: b\r\n\r\n${hidden}`), "400"],
-    "an absolute target": [`GET http://localhost/ HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "a chunk extension with a line feed": [post("Transfer-Encoding: chunked\r\n", `0;a=\nb\r\n\r\n${hidden}`), "400"],
+    "a chunk size with a space before its extension": [
+      post("Transfer-Encoding: chunked\r\n", `0 ;a=b\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "chunk extensions without end": [
+      post("Transfer-Encoding: chunked\r\n", `${`1;${"a".repeat(900)}\r\nx\r\n`.repeat(10)}0\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "a trailer that is no header": [post("Transfer-Encoding: chunked\r\n", `0\r\nX A: b\r\n\r\n${hidden}`), "400"],
+    "a folded trailer": [post("Transfer-Encoding: chunked\r\n", `0\r\nX-A: b\r\n c\r\n\r\n${hidden}`), "400"],
+    "trailers without end": [
+      post("Transfer-Encoding: chunked\r\n", `0\r\n${"X-A: b\r\n".repeat(2_000)}\r\n${hidden}`),
+      "431",
+    ],
+    "a target of another scheme": [`GET ftp://localhost/ HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "a target with a user": [`GET http://a@localhost/ HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "an absolute target without a host": [`GET http://localhost/ HTTP/1.1\r\n\r\n${hidden}`, "400"],
+    "an authority for a target": [`CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "a star with another method": [`GET * HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "lines that end in line feeds alone": [`GET / HTTP/1.1\nHost: localhost\n\n`, "400"],
     "a target with a tab": [`GET /\ta HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
     "two spaces": [`GET  / HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
     "two hosts": [`GET / HTTP/1.1\r\n${HOST}${HOST}\r\n${hidden}`, "400"],
@@ -230,6 +249,107 @@ describe("what could be read in two ways", () => {
       }
     });
   }
+});
+
+describe("what HTTP lets a caller do", () => {
+  test("chunk extensions and trailers are read and dropped", () => {
+    const { socket, requests } = serve();
+    const body = '5;name=value\r\nhello\r\n6;q="a b"\r\n there\r\n0;last\r\nX-Checksum: 1\r\nContent-Length: 5\r\n\r\n';
+    const bytes = post("Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", body) + withLength("next");
+    for (const size of [bytes.length, 3, 1]) {
+      requests.length = 0;
+      for (let at = 0; at < bytes.length; at += size) socket.feed(bytes.slice(at, at + size));
+      expect(requests.map((request) => request.body)).toEqual(["hello there", "next"]);
+      expect(Object.keys(requests[0]!.fields)).toEqual(["host", "transfer-encoding", "trailer"]);
+    }
+  });
+
+  test("the absolute form of a target names the host", () => {
+    for (const [target, path, host] of [
+      ["http://other:8080/a%2Fb?c=d", "/a%2Fb?c=d", "other:8080"],
+      ["HTTPS://[::1]", "/", "[::1]"],
+      ["http://other?x", "/?x", "other"],
+    ] as const) {
+      const { socket, requests } = serve();
+      socket.feed(`GET ${target} HTTP/1.1\r\n${HOST}\r\n`);
+      expect(requests.map(({ target: seen, fields }) => [seen, fields.host])).toEqual([[path, host]]);
+    }
+    const { socket, requests } = serve();
+    socket.feed(`OPTIONS * HTTP/1.1\r\n${HOST}\r\n`);
+    expect(requests.map(({ target }) => target)).toEqual(["*"]);
+  });
+
+  test("the options of a connection are a list with spaces and tabs", () => {
+    for (const [header, closes] of [
+      ["keep-alive,\tclose", true],
+      ["Close", true],
+      ["a , close , b", true],
+      ["close-later", false],
+      ["not close", false],
+    ] as const) {
+      const { socket } = serve();
+      socket.feed(`GET / HTTP/1.1\r\n${HOST}Connection: ${header}\r\n\r\n`);
+      expect([header, socket.ended]).toEqual([header, closes]);
+    }
+  });
+
+  test("a body waits until who sends it is known, and is not read where nobody is", async () => {
+    let decide = (_answer: Http1Answer | undefined): void => undefined;
+    const admit = (): Promise<Http1Answer | undefined> =>
+      new Promise((resolve) => {
+        decide = resolve;
+      });
+    const known = serve(ok, { admit });
+    known.socket.feed(withLength("hello"));
+    known.socket.feed("x".repeat(2_000));
+    expect([known.requests.length, known.socket.paused]).toEqual([0, true]);
+    decide(undefined);
+    await Bun.sleep(0);
+    expect(known.requests.map(({ body }) => body)).toEqual(["hello"]);
+
+    const unknown = serve(ok, { admit });
+    unknown.socket.feed(withLength("hello"));
+    decide({ status: 401, headers: {}, body: "" });
+    await Bun.sleep(0);
+    expect([unknown.statuses(), unknown.requests]).toEqual([["401"], []]);
+
+    const gone = serve(ok, { admit });
+    gone.socket.feed(withLength("hello"));
+    gone.socket.emit("close");
+    decide(undefined);
+    await Bun.sleep(0);
+    expect(gone.counts).toMatchObject({ abandoned: 1, answered: 0 });
+  });
+
+  test("a stream is written as it comes, at the caller's pace, and cancelled when the caller goes", async () => {
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let cancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      start(own) {
+        controller = own;
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const { socket, counts } = serve(() => ({ status: 200, headers: { "Content-Type": "text/event-stream" }, body }));
+    socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+    expect(socket.written).toEndWith("Connection: close\r\n\r\n");
+    socket.flowing = false;
+    controller?.enqueue(Buffer.from("one."));
+    await Bun.sleep(0);
+    controller?.enqueue(Buffer.from("two."));
+    await Bun.sleep(0);
+    expect(socket.written).toEndWith("one.");
+    socket.flowing = true;
+    socket.emit("drain");
+    await Bun.sleep(0);
+    expect(socket.written).toEndWith("one.two.");
+    expect(counts.answered).toBe(0);
+    socket.emit("close");
+    await Bun.sleep(0);
+    expect([cancelled, counts.answered]).toEqual([true, 1]);
+  });
 });
 
 describe("a caller that goes", () => {

@@ -1,11 +1,18 @@
 /** From an entry of `listeners:` to a listener that is open. */
 
-import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
-import type { Clock } from "../../base/time/clock.ts";
-import type { Principal } from "../access/principal.ts";
-import type { LimitsConfiguration, ListenerConfiguration } from "../config/schema.ts";
-import type { Listener, ListenerDoors, ListenerLimits, ListenerLog } from "./listener.ts";
-import { listenOnPort, listenOnUnixSocket, listenWithSocketDoor } from "./plain-http.ts";
+import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import type { Clock } from "../base/time/clock.ts";
+import type { Principal } from "./access/principal.ts";
+import type { LimitsConfiguration, ListenerConfiguration } from "./config/schema.ts";
+import type { DoorRoutes } from "./listeners/door-routes.ts";
+import {
+  type Listener,
+  type ListenerDoors,
+  ListenerError,
+  type ListenerLimits,
+  type ListenerLog,
+} from "./listeners/listener.ts";
+import { listenOnPort, listenOnUnixSocket } from "./listeners/plain-http.ts";
 
 export interface ListenerParts {
   readonly limits: LimitsConfiguration;
@@ -25,8 +32,8 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
     const { cert, key } = configuration;
     const isHttps = "https" in configuration;
     // TLS, certificates and tokens are loaded where a listener has them.
-    const { listenOnHttps } = await import("./https.ts");
-    return listenOnHttps(
+    const { listenOnTls } = await import("./listeners/tls-listener.ts");
+    return listenOnTls(
       {
         ...(isHttps ? configuration.https : configuration.tls),
         cert,
@@ -37,7 +44,6 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
         clientCrl: configuration.client_crl,
         nameSources: configuration.principal_from,
         minVersion: `TLSv${configuration.min_tls}`,
-        administration: isHttps && configuration.status,
         limits,
         clock,
         log,
@@ -47,14 +53,23 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
     );
   }
   const principal: Principal = { kind: "listener", name: configuration.principal };
-  const handler = doors.native?.({ identify: () => principal, administration: configuration.status });
-  const plain = { principal, handler, doors: doors.http, limits, log };
-  if ("http" in configuration) return listenOnPort(configuration.http.host, configuration.http.port, plain);
+  if ("http" in configuration) {
+    const { host, port } = configuration.http;
+    return listenOnPort(host, port, { principal, doors: httpOf(doors), limits, log });
+  }
   const { unix, mode, owner } = configuration;
   const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
-  if (doors.socket !== undefined)
+  if ("socket" in doors) {
+    const { listenWithSocketDoor } = await import("./listeners/socket-doors.ts");
     return listenWithSocketDoor(unix, socket, { principal, door: doors.socket, limits, log });
-  return listenOnUnixSocket(unix, socket, plain);
+  }
+  return listenOnUnixSocket(unix, socket, { principal, doors: doors.http, limits, log });
+}
+
+/** The configuration's check lets no other doors near an HTTP port. */
+function httpOf(doors: ListenerDoors): DoorRoutes {
+  if ("http" in doors) return doors.http;
+  throw new ListenerError("A door with a protocol of its own has a unix or a tls listener.");
 }
 
 export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean): ListenerLimits {
