@@ -125,9 +125,14 @@ Examples:
   );
 
   administering(
-    core.command("roll-signing-key").description("sign events for brokers with a new key from now on"),
-  ).action((options: AdminOptions) =>
-    administer(options, "POST", "signing-keys", {}, (answer) => [`new key ${(answer as { kid: string }).kid}`]),
+    core
+      .command("roll-signing-key")
+      .description("sign events for brokers with a new key from now on")
+      .option("--withdraw", "take the old keys out of the key set at once: one was stolen", false),
+  ).action(({ withdraw, ...options }: AdminOptions & { withdraw: boolean }) =>
+    administer(options, "POST", "signing-keys", { withdraw }, (answer) => [
+      `new key ${(answer as { kid: string }).kid}`,
+    ]),
   );
 
   administering(
