@@ -17,8 +17,8 @@ import { createThrowAwayPki, type ThrowAwayPki } from "../src/base/pki/throw-awa
 import { systemClock } from "../src/base/time/system-clock.ts";
 import { ALLOW_EVERY_EDGE } from "../src/core/allowance.ts";
 import { type RunningCore, startCore } from "../src/core/core.ts";
-import type { EventPublisher } from "../src/core/event-publisher.ts";
 import type { PluginContext } from "../src/edge/plugin-host/plugin.ts";
+import type { EventPublisher } from "../src/edge/revocation/event-publisher.ts";
 import { startNatsServer } from "../test/integration/support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "../test/integration/support/rabbitmq-server.ts";
 import type { BenchContext } from "./harness/context.ts";
@@ -174,6 +174,7 @@ function pluginContext(): PluginContext {
     edgeId: "core",
     directory: "/",
     signal: new AbortController().signal,
+    attempt: async (_name, run) => run(),
   };
 }
 

@@ -1,9 +1,9 @@
-/** The load generator's own process: reads LoadOptions as JSON from standard input, writes a LoadResult. */
+/** The load generator without a compiler, as its own process: reads LoadOptions as JSON from standard input, writes a LoadResult. */
 import type { Socket } from "bun";
-import type { LoadOptions, LoadRequest, LoadResult } from "./generator.ts";
+import { encodeRequest, type LoadOptions, type LoadResult } from "./generator.ts";
 
 const options = JSON.parse(await Bun.stdin.text()) as LoadOptions;
-const { target, connections, rate, seconds, warmUpSeconds = 0.5 } = options;
+const { target, connections, rate, seconds, warmUpSeconds = 0.5, requestsMax = Number.POSITIVE_INFINITY } = options;
 
 const messages = options.requests.map(encodeRequest);
 /** Which message is sent when: a fixed cycle of a hundred that spreads the weights evenly. */
@@ -14,6 +14,7 @@ let endMs = Number.POSITIVE_INFINITY;
 
 let latencies = new Float64Array(1 << 16);
 let measured = 0;
+const lateness: number[] = [];
 let errors = 0;
 let firstError: string | undefined;
 let sent = 0;
@@ -162,13 +163,14 @@ if (rate === undefined) {
   const turn = (): void => {
     const nowMs = performance.now();
     markCpu(nowMs);
-    while (nextDueMs <= nowMs) {
+    while (nextDueMs <= nowMs && sent + backlog.length - backlogHead < requestsMax) {
+      if (nextDueMs >= measureFromMs) lateness.push(nowMs - nextDueMs);
       const connection = idle.pop();
       if (connection === undefined) backlog.push(nextDueMs);
       else send(connection, nextDueMs);
       nextDueMs += intervalMs;
     }
-    if (nowMs >= endMs) finish();
+    if (nowMs >= endMs || measured >= requestsMax) finish();
     else if (options.beside) setTimeout(turn, 1);
     else setImmediate(turn);
   };
@@ -183,30 +185,19 @@ function finish(): void {
   for (let index = backlogHead; index < backlog.length; index++) record(backlog[index]!, nowMs);
   const sorted = latencies.subarray(0, measured).toSorted();
   const at = (share: number): number => sorted[Math.min(measured - 1, Math.floor(measured * share))] ?? Number.NaN;
+  const late = lateness.toSorted((a, b) => a - b);
+  const lateAt = (share: number): number => late[Math.min(late.length - 1, Math.floor(late.length * share))] ?? 0;
   const result: LoadResult = {
     requestsPerSecond: measured / seconds,
     requests: measured,
     errors,
     latencyMs: { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: sorted[measured - 1] ?? Number.NaN },
+    lateMs: { p99: lateAt(0.99), p999: lateAt(0.999) },
     clientCores: cpuSeconds / ((performance.now() - cpuAtMs) / 1000),
     ...(firstError === undefined ? {} : { firstError }),
   };
   process.stdout.write(JSON.stringify(result), () => process.exit(0));
   for (const socket of sockets) socket.terminate();
-}
-
-function encodeRequest(request: LoadRequest): Buffer {
-  const body =
-    request.bodyBase64 === undefined ? Buffer.from(request.body ?? "") : Buffer.from(request.bodyBase64, "base64");
-  const head = [
-    `${request.method} ${request.path} HTTP/1.1`,
-    "Host: localhost",
-    ...(request.headers ?? []),
-    ...(request.method === "POST"
-      ? [`Content-Type: ${request.contentType ?? "application/json"}`, `Content-Length: ${body.length}`]
-      : []),
-  ];
-  return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1"), body]);
 }
 
 function makeCycle(weights: readonly number[]): Uint8Array {

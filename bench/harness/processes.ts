@@ -59,18 +59,35 @@ export async function startServer(
   script: string,
   options: Readonly<Record<string, unknown>> = {},
   cores: "server" | "client" | "all" = "server",
+  settings: ProcessSettings = {},
 ): Promise<ServerProcess> {
   const path = fileURLToPath(new URL(`../servers/${script}`, import.meta.url));
-  const command = [process.execPath, path, JSON.stringify(options)];
-  const child = Bun.spawn(cores === "all" ? command : onCore(cores, command), {
+  return startCommand([process.execPath, path, JSON.stringify(options)], cores, settings);
+}
+
+export interface ProcessSettings {
+  /** Beside this process's own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Where its standard error goes: a descriptor, or by default this process's own. */
+  readonly errors?: number;
+}
+
+/** The same for any program that prints one line of JSON once it serves. */
+export async function startCommand(
+  command: readonly string[],
+  cores: "server" | "client" | "all" = "server",
+  { environment, errors }: ProcessSettings = {},
+): Promise<ServerProcess> {
+  const child = Bun.spawn(cores === "all" ? [...command] : onCore(cores, command), {
     stdin: "pipe",
     stdout: "pipe",
-    stderr: "inherit",
+    stderr: errors ?? "inherit",
+    ...(environment === undefined ? {} : { env: { ...process.env, ...environment } }),
   });
   const reader = child.stdout.getReader();
   const { value } = await reader.read();
   reader.releaseLock();
-  if (value === undefined) throw new Error(`${script} ended before it served: exit ${await child.exited}.`);
+  if (value === undefined) throw new Error(`${command.join(" ")} ended before it served: exit ${await child.exited}.`);
   return {
     pid: child.pid,
     ready: JSON.parse(new TextDecoder().decode(value)),

@@ -58,6 +58,7 @@ export async function runWrk(options: WrkOptions): Promise<LoadResult> {
       requests,
       errors,
       latencyMs: { p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000, max: max / 1000 },
+      lateMs: { p99: 0, p999: 0 },
       clientCores: cpuSeconds / (durationUs / 1e6),
     };
   } finally {

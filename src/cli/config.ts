@@ -1,4 +1,5 @@
 /** `crypto-edge config check FILE`, `crypto-edge config schema` */
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
@@ -9,21 +10,36 @@ export function registerConfig(program: Command): void {
     .command("check")
     .argument("<file>", "the YAML file")
     .description("say what is wrong with a configuration, by line, without starting")
-    .option("--json", "as JSON: { ok, problems }")
+    .option("--json", "as JSON: { ok, problems, notes }")
     .addHelpText("after", "\nExample:\n  crypto-edge config check edge.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../edge/config/load.ts");
+      const { ConfigurationError } = await import("../base/config/load.ts");
       const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+      const { checkEdge } = await import("../edge/check.ts");
+      const { systemClock } = await import("../base/time/system-clock.ts");
       let problems: readonly string[] = [];
+      let notes: readonly string[] = [];
       try {
-        await loadConfiguration(file);
+        ({ problems, notes } = await checkEdge(await loadConfiguration(file), systemClock));
       } catch (error) {
-        if (!options.json || !(error instanceof ConfigurationError)) throw error;
+        if (!(error instanceof ConfigurationError)) throw error;
         problems = error.lines;
-        process.exitCode = EXIT_FAILED;
       }
-      if (options.json) console.log(JSON.stringify({ ok: problems.length === 0, problems }));
-      else console.log(`${file}: no mistakes`);
+      if (problems.length > 0) process.exitCode = EXIT_FAILED;
+      if (options.json) return console.log(JSON.stringify({ ok: problems.length === 0, problems, notes }));
+      for (const note of notes) console.log(`${file}: note: ${note}`);
+      for (const problem of problems) console.error(`crypto-edge: ${problem}`);
+      if (problems.length === 0) console.log(`${file}: no mistakes`);
+    });
+
+  config
+    .command("renewal", { hidden: true })
+    .argument("<file>")
+    .description("what a reload takes of a configuration, for the edge that reloads")
+    .action(async (file: string) => {
+      const { makeRenewal } = await import("./read-renewal.ts");
+      const key = readFileSync(0, "utf8");
+      process.stdout.write(JSON.stringify(await makeRenewal(file, key)));
     });
 
   config

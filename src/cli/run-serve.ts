@@ -3,6 +3,7 @@ import { join, parse } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
+import { thisProgram } from "./this-program.ts";
 
 export interface ServeOptions {
   /** The configuration's file. */
@@ -49,9 +50,9 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
 }
 
 async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+  const { readRenewal } = await import("./read-renewal.ts");
   try {
-    await edge.reload((await loadConfiguration(config)).configuration);
+    await edge.reload(await readRenewal(config, edge.digestKey));
   } catch (error) {
     edge.log.error({ reason: messageOf(error) }, "the configuration was not reloaded; the old one stays in use");
   }
@@ -116,11 +117,4 @@ function ofWorker(configuration: Configuration, index: number): Configuration {
     ...configuration,
     audit: { ...audit, file: { ...audit.file, path: join(dir, `${name}.worker-${index}${ext}`) } },
   };
-}
-
-/** The command that this process was started with: the executable alone, or Bun and the program's source. */
-function thisProgram(): string[] {
-  const script = process.argv[1];
-  const isCompiled = script === undefined || script.startsWith("/$bunfs/") || script.startsWith("B:\\~BUN\\");
-  return isCompiled ? [process.execPath] : [process.execPath, script];
 }

@@ -1,4 +1,5 @@
 /** Runs one command, and shows a person what a failure of it looks like. */
+import "../sdk/plugin/provide.ts";
 import { directCommand } from "./direct.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
@@ -19,6 +20,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
 async function run(args: readonly string[]): Promise<number> {
   const direct = directCommand(args);
   try {
+    // Before any module that needs it: once bundled, an import beside theirs would come too late.
+    if (args[0] !== "version") await import("reflect-metadata");
     if (direct !== undefined) {
       await direct();
     } else {

@@ -24,25 +24,32 @@ export function registerSeal(program: Command): void {
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
       }
       const { sealFile } = await import("../sdk/seal/seal-file.ts");
-      await run(options, input, options.output ?? input + SUFFIX, (job) => sealFile(job, { tenant, service }));
+      const output = options.output ?? (input === "-" ? "-" : input + SUFFIX);
+      await run(options, input, output, (job) => sealFile(job, { tenant, service }));
     });
 
   fileCommand(program, "open", "decrypt a sealed file")
     .addHelpText("after", "\nExample:\n  crypto-edge open report.pdf.sealed -o copy.pdf")
     .action(async (input: string, options: FileOptions) => {
-      const output = options.output ?? (input.endsWith(SUFFIX) ? input.slice(0, -SUFFIX.length) : undefined);
+      const named = input.endsWith(SUFFIX) ? input.slice(0, -SUFFIX.length) : undefined;
+      const output = options.output ?? (input === "-" ? "-" : named);
       if (output === undefined) program.error(`error: ${input} does not end in ${SUFFIX}: name the output with -o`);
       const { openFile } = await import("../sdk/seal/seal-file.ts");
-      await run(options, input, output, openFile);
+      const format = await run(options, input, output, openFile);
+      if (format === 1) {
+        console.error(
+          "It is of format 1, which does not commit to its key (docs/sealed-file.md): seal it anew where someone else may have made it.",
+        );
+      }
     });
 }
 
 function fileCommand(program: Command, name: string, description: string): Command {
   return program
     .command(name)
-    .argument("<file>", "the file to read")
+    .argument("<file>", "the file to read, or - for standard input")
     .description(description)
-    .option("-o, --output <file>", "the file to write")
+    .option("-o, --output <file>", "the file to write, or - for standard output")
     .option(
       "-e, --edge <url>",
       "the edge: http://…, https://… or unix:PATH",
@@ -52,16 +59,17 @@ function fileCommand(program: Command, name: string, description: string): Comma
     .option("-q, --quiet", "no progress bar");
 }
 
-async function run(
+async function run<Result>(
   options: FileOptions,
   input: string,
   output: string,
-  work: (job: import("../sdk/seal/seal-file.ts").FileJob) => Promise<void>,
-): Promise<void> {
+  work: (job: import("../sdk/seal/seal-file.ts").FileJob) => Promise<Result>,
+): Promise<Result> {
   const { createClient } = await import("../sdk/client/client.ts");
   const progress = process.stderr.isTTY && !options.quiet ? progressBar() : undefined;
+  let result: Result;
   try {
-    await work({
+    result = await work({
       edge: createClient({ url: options.edge }),
       input,
       output,
@@ -71,15 +79,17 @@ async function run(
   } finally {
     if (progress !== undefined) process.stderr.write("\r\x1b[K");
   }
-  console.log(output);
+  if (output !== "-") console.log(output);
+  return result;
 }
 
 /** Redraws one line on standard error, at most once for each per cent. */
-function progressBar(): (doneBytes: number, totalBytes: number) => void {
+function progressBar(): (doneBytes: number, totalBytes: number | undefined) => void {
   const width = 30;
   let shown = -1;
   return (doneBytes, totalBytes) => {
-    const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100);
+    if (totalBytes === undefined) return;
+    const percent = doneBytes >= totalBytes ? 100 : Math.floor((doneBytes / totalBytes) * 100);
     if (percent === shown) return;
     shown = percent;
     const filled = Math.round((percent / 100) * width);

@@ -12,17 +12,17 @@ import { type ServerCertificates, startTlsServer, type TlsServer } from "../base
 import { describeCertificate } from "../base/pki/authority.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
-import { readRevocationLists } from "../base/pki/revocation-list.ts";
+import { type RevocationLists, readRevocationLists } from "../base/pki/revocation-list.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { VERSION } from "../base/version.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import { type CoreAdmin, createAdmin } from "./admin.ts";
 import { createAdminApp } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
 import { type CoreLog, problemResponse, sendProblem } from "./answers.ts";
 import { callerName } from "./caller.ts";
 import { EventLog } from "./event-log.ts";
-import type { EventPublisher } from "./event-publisher.ts";
 import { EventStream } from "./event-stream.ts";
 import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
@@ -42,6 +42,8 @@ export interface CoreOptions {
   /** Port 0 takes a free one. */
   readonly listen: { readonly hostname: string; readonly port: number };
   readonly tls: CoreCertificateTexts;
+  /** Read already, in the place of `tls.clientCrls`. */
+  readonly revocationLists?: RevocationLists;
   /** Default: that of the Core's own certificate. */
   readonly trustDomain?: string;
   /** SQLite's path, or `:memory:`; or PostgreSQL's connection. */
@@ -106,6 +108,8 @@ export interface RunningCore {
    * Rejects, changing nothing, where they are bad.
    */
   reloadCertificates(certificates: CoreCertificateTexts): Promise<void>;
+  /** Likewise, with lists that were read already. Throws, changing nothing, where they are bad. */
+  useCertificates(certificates: ServerCertificates, lists: RevocationLists): void;
   /** Ends streams, finishes calls in flight (at most a few seconds), closes the database, wipes keys. May be called twice. */
   close(): Promise<void>;
 }
@@ -127,8 +131,9 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     ...options.limits,
   };
   const retainedEvents = Math.max(1, options.retainedEvents ?? DEFAULT_RETAINED_EVENTS);
-  let certificates = options.tls;
-  let revoked = await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock);
+  let certificates: CoreCertificateTexts = options.tls;
+  let revoked =
+    options.revocationLists ?? (await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock));
   const trustDomain = options.trustDomain ?? trustDomainOf(certificates.cert);
   const startedAt = new Date(now()).toISOString();
 
@@ -283,6 +288,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       stream.close();
       await server.close(CLOSE_GRACE_MS);
     });
+    const useCertificates = (next: ServerCertificates, lists: RevocationLists): void => {
+      server.reload(next);
+      certificates = next;
+      revoked = lists;
+      server.recheck();
+    };
     let closed: Promise<void> | undefined;
     const host = options.listen.hostname.includes(":") ? `[${options.listen.hostname}]` : options.listen.hostname;
     const counters = Object.defineProperties(calls, {
@@ -309,12 +320,9 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         return certificateEndsAtMs(certificates.cert);
       },
       async reloadCertificates(next) {
-        const lists = await readRevocationLists(next.clientCrls ?? [], next.clientCa, clock);
-        server.reload(next);
-        certificates = next;
-        revoked = lists;
-        server.recheck();
+        useCertificates(next, await readRevocationLists(next.clientCrls ?? [], next.clientCa, clock));
       },
+      useCertificates,
       close() {
         closed ??= closeAll();
         return closed;

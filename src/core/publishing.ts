@@ -1,7 +1,7 @@
 /** Signs events and hands them to the message brokers; a broker that fails holds up nothing. */
 import { messageOf } from "../base/errors.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import type { CoreLog } from "./answers.ts";
-import type { EventPublisher } from "./event-publisher.ts";
 import type { CoreEvent } from "./protocol/events.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 

@@ -1,129 +1,104 @@
-/** The Core as a process: its configuration file, its log, its certificates reloaded at SIGHUP. */
-import { readFileSync } from "node:fs";
+/** The Core as a process: its configuration file, its log, its certificates taken up when their files change, its watchers. */
 import { messageOf } from "../base/errors.ts";
-import { createLog, type Log } from "../base/log.ts";
+import { createLog } from "../base/log.ts";
+import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { followFiles } from "../base/pki/follow-files.ts";
+import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../base/pki/server-trust.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
-import { ConfigurationError } from "../edge/config/load.ts";
-import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
-import { SectionError } from "../edge/plugin-host/plugin.ts";
-import { type CoreCertificateTexts, type RunningCore, startCore } from "./core.ts";
-import { type CoreConfiguration, readCoreConfiguration } from "./core-configuration.ts";
-import type { EventPublisher } from "./event-publisher.ts";
-import { loadMasterKey } from "./master-key.ts";
+import { type RunningCore, startCore } from "./core.ts";
+import { createPublishers, databaseOf, loadCore, readMasterKeys, trustFilesOf } from "./load-core.ts";
+import type { MasterKeys } from "./master-key.ts";
+import { startWatchListener } from "./watch-listener.ts";
+
+/** In the log and in metrics. */
+const ROLE = "the Core's listener";
 
 export async function serveCore(file: string): Promise<RunningCore> {
   const log = createLog("info");
-  const source = readCoreConfiguration(file);
-  const plugins = await loadPlugins(source.plugins, source.directory, log);
-  const configuration = source.check(
-    Object.fromEntries(
-      [...plugins.eventPublishers].map(([name, { contribution }]) => [name, contribution.configuration]),
-    ),
-  );
-  const { listen, database, master_key, lease } = configuration;
-  const masterKey = loadMasterKey(
-    "file" in master_key ? { file: master_key.file } : { variable: master_key.environment },
-  );
-  // Not left for what this process starts, or for whoever reads its environment.
-  if ("environment" in master_key) delete process.env[master_key.environment];
-  const stopping = new AbortController();
-  let publishers: EventPublisher[] = [];
+  const loaded = await loadCore(file, log);
+  const { configuration } = loaded;
+  const { listen, lease, limits, usage, name, trust_domain, metrics } = configuration;
+  /** What has been begun, in order: ended the other way round. */
+  const begun: (() => unknown)[] = [() => loaded.end()];
+  const end = async (): Promise<void> => {
+    for (const one of begun.splice(0).reverse()) await one();
+  };
+  let keys: MasterKeys | undefined;
   try {
-    publishers = await createPublishers(file, configuration, plugins, source.directory, log, stopping.signal);
+    const files = trustFilesOf(configuration);
+    const trust = await readServerTrust(files, systemClock);
+    keys = await readMasterKeys(loaded);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
-      tls: readServerCertificates(configuration.tls),
-      database,
-      masterKey,
+      tls: trust.certificates,
+      revocationLists: trust.revocationLists,
+      database: databaseOf(configuration),
+      masterKey: keys.current,
+      ...(keys.former === undefined ? {} : { formerMasterKey: keys.former }),
+      ...(name === undefined ? {} : { name }),
+      ...(trust_domain === undefined ? {} : { trustDomain: trust_domain }),
       allow: configuration.allow,
       lease: {
         ttlSeconds: lease.ttl / 1_000,
         refreshAfterSeconds: lease.refresh_after / 1_000,
         deprecatedVersions: lease.deprecated_versions,
       },
-      leasesPerSecondPerEdge: lease.per_second_per_edge,
+      limits: {
+        leasesPerSecond: lease.per_second_per_edge,
+        connections: limits.connections_per_edge,
+        streams: limits.streams_per_edge,
+        usageBatchesPerSecond: limits.usage_per_second_per_edge,
+      },
+      usage: { countsMs: usage.keep_counts, auditMs: usage.keep_audit, auditBytes: usage.max_audit },
       retainedEvents: configuration.retained_events,
-      publishers,
+      publishers: await createPublishers(loaded),
       log: (level, message, fields) => log[level](fields ?? {}, message),
     });
-    const endReloads = onReloadSignal(async () => {
-      try {
-        await core.reloadCertificates(readServerCertificates(configuration.tls));
-        log.info("certificates and revocation lists reloaded");
-      } catch (error) {
-        log.error({ reason: messageOf(error) }, "the certificates were not reloaded; the old ones stay in use");
-      }
-    });
-    return {
-      ...core,
-      // Not copied by the spread: it changes.
-      get lastSeq() {
-        return core.lastSeq;
-      },
-      async close() {
-        endReloads();
-        await core.close();
-        stopping.abort();
-      },
+    begun.push(() => core.close());
+    const expiry = new CertificateExpiry(systemClock, log);
+    begun.push(() => expiry.close());
+    const note = ({ chain, authorities }: ServerTrust): void => {
+      expiry.use(ROLE, files.cert, chain);
+      expiry.use(ROLE, files.clientCa, authorities);
     };
+    note(trust);
+    const following = followFiles({
+      role: ROLE,
+      files: filesOfServerTrust(files),
+      clock: systemClock,
+      log,
+      read: () => readServerTrust(files, systemClock),
+      use: (next) => {
+        core.useCertificates(next.certificates, next.revocationLists);
+        note(next);
+      },
+    });
+    begun.push(() => following.close());
+    begun.push(
+      onReloadSignal(() =>
+        following.reload().then(
+          () =>
+            log.info("certificates and revocation lists were read again; everything else counts from the next start"),
+          (error: unknown) =>
+            log.error({ reason: messageOf(error) }, "the certificates were not reloaded; the old ones stay in use"),
+        ),
+      ),
+    );
+    if (metrics !== undefined) {
+      const watching = await startWatchListener(metrics.listen, { core, expiry, clock: systemClock });
+      begun.push(() => watching.close());
+      log.info({ address: watching.url }, "listening for those who watch");
+    }
+    return Object.create(core, { close: { value: end } }) as RunningCore;
   } catch (error) {
-    stopping.abort();
-    for (const publisher of publishers) await publisher.close?.();
+    await end();
     throw error;
   } finally {
-    wipe(masterKey);
-  }
-}
-
-/** What `publishers` asks for, made by the plugins. @throws ConfigurationError for a section that can never work */
-async function createPublishers(
-  file: string,
-  configuration: CoreConfiguration,
-  plugins: LoadedPlugins,
-  directory: string,
-  log: Log,
-  signal: AbortSignal,
-): Promise<EventPublisher[]> {
-  const nothing = { add() {}, set() {}, observe() {} };
-  const made: EventPublisher[] = [];
-  for (const [index, entry] of configuration.publishers.entries()) {
-    const { from, contribution } = plugins.eventPublishers.get(entry.use)!;
-    try {
-      const section = (entry as Record<string, unknown>)[entry.use];
-      const context = {
-        log: log.child({ plugin: from.plugin.name }),
-        clock: systemClock,
-        metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
-        edgeId: "core",
-        directory,
-        signal,
-      };
-      made.push(await contribution.create(section as never, context));
-    } catch (error) {
-      for (const publisher of made) await publisher.close?.();
-      if (!(error instanceof SectionError)) throw error;
-      const path = ["publishers", index, entry.use, ...error.path].join(".");
-      throw new ConfigurationError([`${file}: ${path}: ${error.message}`]);
+    if (keys !== undefined) {
+      wipe(keys.current);
+      if (keys.former !== undefined) wipe(keys.former);
     }
   }
-  return made;
-}
-
-function readServerCertificates(paths: CoreConfiguration["tls"]): CoreCertificateTexts {
-  const read = (what: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
-      throw new Error(`${what} ${path} can't be read (${code}): check the path and its permissions`);
-    }
-  };
-  return {
-    cert: read("the Core's certificate", paths.cert).toString(),
-    key: read("the Core's private key", paths.key).toString(),
-    clientCa: read("the CA certificate", paths.client_ca).toString(),
-    clientCrls: paths.client_crl.map((path) => ({ name: path, bytes: read("the revocation list", path) })),
-  };
 }

@@ -6,8 +6,9 @@ import type { Following } from "../base/pki/follow-files.ts";
 import type { Clock } from "../base/time/clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { Configuration } from "./config/schema.ts";
+import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
-import { createCoreClient } from "./key-source/core/core-client.ts";
+import { createCoreClients } from "./key-source/core/core-clients.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
@@ -32,16 +33,18 @@ type CoreSection = NonNullable<Configuration["key_source"]["core"]>;
 
 /** @throws {ConfigurationError} for certificates or an address that can never work */
 export function createCoreParts(
-  { errorAt }: Pick<LoadedConfiguration, "errorAt">,
+  { configuration, errorAt }: Pick<LoadedConfiguration, "configuration" | "errorAt">,
   section: CoreSection,
   clock: Clock,
   log: Log,
 ): CoreParts {
   const core = (() => {
     try {
-      return createCoreClient({
-        url: section.url,
-        certificates: readCoreCertificates(section),
+      const certificates = readCoreCertificates(section);
+      checkEdgeIdentity(configuration.edge.id, certificates.cert);
+      return createCoreClients({
+        urls: typeof section.url === "string" ? [section.url] : section.url,
+        certificates,
         serverName: section.server_name,
         clock,
         timeoutMs: section.timeout,

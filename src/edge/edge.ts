@@ -1,6 +1,6 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { isDeepStrictEqual } from "node:util";
+import { randomBytes } from "node:crypto";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
@@ -10,17 +10,17 @@ import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
-import { policyRules } from "./config/policy-rules.ts";
-import type { Configuration } from "./config/schema.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
-import { createApp } from "./doors/native/app.ts";
-import { createWatchHandler } from "./doors/native/watch.ts";
+import { createNativeDoors } from "./doors/native/door.ts";
+import { createWatchDoor } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
-import type { HandlerFactory, Listener } from "./listeners/listener.ts";
-import { listenerLimits, openListener } from "./listeners/open-listener.ts";
+import { DoorRoutes } from "./listeners/door-routes.ts";
+import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
+import { listenerLimits, openListener } from "./open-listener.ts";
+import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
@@ -41,7 +41,9 @@ export interface Edge {
    * Takes the policies of a configuration read anew, and reads certificates, revocation lists and token keys again. What else
    * has changed counts from the next start. Never rejects: what is no good is logged, and the old stays in use.
    */
-  reload(configuration: Configuration): Promise<void>;
+  reload(renewed: Renewal): Promise<void>;
+  /** What the digests of a renewal are made with. */
+  readonly digestKey: string;
   /** Stops accepting, finishes what is in flight (bounded), wipes every key. May be called twice. */
   close(): Promise<void>;
 }
@@ -54,7 +56,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
@@ -68,6 +70,8 @@ export async function startEdge(
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
+  const digestKey = randomBytes(32).toString("hex");
+  const started = renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
@@ -111,22 +115,21 @@ export async function startEdge(
     } else if (error.code === "unauthenticated") {
       log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
     } else if (error.code === "lease_unavailable") {
-      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+      const reason = messageOf(error.cause ?? error);
+      log.warn({ ...trace.fields, reason }, "a request could not be served");
     } else {
       log.debug({ ...trace.fields, code: error.code }, "a request was refused");
     }
   };
-  const createHandler: HandlerFactory = ({ identify, administration }) => {
-    const app = createApp({
-      operations,
-      identify,
-      readiness,
-      status: administration ? statusOfAll : undefined,
-      metrics: administration ? metricsOfAll : undefined,
-      onFailure,
-    });
-    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
-  };
+  const native = createNativeDoors({
+    operations,
+    readiness,
+    status: statusOfAll,
+    metrics: metricsOfAll,
+    revocations: container.resolve(TOKENS.revocationFeed),
+    bodyBytesMax: configuration.limits.max_body,
+    onFailure,
+  });
 
   const lend = container.resolve(TOKENS.lend);
   const doorContext = (door: string): DoorContext => ({
@@ -156,9 +159,10 @@ export async function startEdge(
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())
         : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
+    digestKey,
     async reload(renewed) {
       const { policies } = renewed;
-      container.resolve(TOKENS.accessPolicy).replace(policyRules(policies));
+      await container.resolve(TOKENS.accessPolicy).replaceInSlices(policies);
       const ended = await Promise.allSettled([
         ...listeners.map((listener) => listener.reload?.()),
         followingCore?.reload(),
@@ -168,7 +172,7 @@ export async function startEdge(
         const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
         log.error(details, "these files are no good; the old ones stay in use");
       });
-      const ignored = changedSections(configuration, renewed);
+      const ignored = changedSections(started, renewed);
       log.info({ policies: policies.length }, "reloaded");
       if (ignored.length > 0) {
         log.warn({ changed: ignored }, "these sections have changed too, and count from the next start");
@@ -211,14 +215,14 @@ export async function startEdge(
     for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
-      const doors = await makeDoors(loaded, index, { native: createHandler, context: doorContext, lend });
+      const doors = await makeDoors(loaded, index, { native, context: doorContext, lend });
       listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, expiry, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {
-      const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
+      const doors = new DoorRoutes([createWatchDoor({ readiness, metrics: metricsOfAll })]);
       const { host, port } = metrics.listen;
-      const plain = { principal: undefined, handler, limits: listenerLimits(limits, sharesPort), log };
+      const plain = { principal: undefined, doors, limits: listenerLimits(limits, sharesPort), log };
       listeners.push(await listenOnPort(host, port, plain));
     }
   } catch (error) {
@@ -231,18 +235,6 @@ export async function startEdge(
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
-}
-
-/** What a reload takes: policies, and the files that other sections name. */
-const RELOADED: ReadonlySet<string> = new Set(["policies"]);
-
-/** Sections that differ from those that the edge was started with, and are not reloaded. */
-function changedSections(started: Configuration, renewed: Configuration): string[] {
-  return Object.keys(renewed).filter(
-    (section) =>
-      !RELOADED.has(section) &&
-      !isDeepStrictEqual(started[section as keyof Configuration], renewed[section as keyof Configuration]),
-  );
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

@@ -1,5 +1,5 @@
-import { afterEach, expect, test } from "bun:test";
-import { generateLoad } from "../../bench/harness/generator.ts";
+import { afterEach, describe, expect, test } from "bun:test";
+import { generateByBun, generateLoad } from "../../bench/harness/generator.ts";
 
 const servers: { stop(force: boolean): unknown }[] = [];
 afterEach(async () => {
@@ -24,63 +24,67 @@ function stallingServer(at: number, stallMs: number) {
   return { port: server.port!, requests: () => requests };
 }
 
-test("a stall counts for every request that was due in it, not for those alone that had been sent", async () => {
-  const { port } = stallingServer(300, 400);
-  const load = await generateLoad({
-    target: { port },
-    connections: 2,
-    rate: 500,
-    seconds: 2,
-    warmUpSeconds: 0.1,
-    requests: [REQUEST],
-  });
-  expect(load.errors).toBe(0);
-  expect(load.requests).toBeGreaterThan(900);
-  // 400 ms of 2 s is a fifth of what was due. A generator that waits for its two connections would see two slow requests.
-  expect(load.latencyMs.max).toBeGreaterThan(300);
-  expect(load.latencyMs.p99).toBeGreaterThan(200);
-}, 20_000);
+const WAYS = { "as it is chosen here": generateLoad, "without a compiler": generateByBun };
 
-test("answers that are errors are counted, and the first is told", async () => {
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch: () => new Response("no such thing", { status: 404 }),
-  });
-  servers.push(server);
-  const load = await generateLoad({
-    target: { port: server.port! },
-    connections: 1,
-    rate: 50,
-    seconds: 0.5,
-    requests: [REQUEST],
-  });
-  expect(load.errors).toBeGreaterThan(0);
-  expect(load.firstError).toContain("404");
-}, 20_000);
+describe.each(Object.entries(WAYS))("the load generator, %s", (_, generate) => {
+  test("a stall counts for every request that was due in it, not for those alone that had been sent", async () => {
+    const { port } = stallingServer(300, 400);
+    const load = await generate({
+      target: { port },
+      connections: 2,
+      rate: 500,
+      seconds: 2,
+      warmUpSeconds: 0.1,
+      requests: [REQUEST],
+    });
+    expect(load.errors).toBe(0);
+    expect(load.requests).toBeGreaterThan(900);
+    // 400 ms of 2 s is a fifth of what was due. A generator that waits for its two connections would see two slow requests.
+    expect(load.latencyMs.max).toBeGreaterThan(300);
+    expect(load.latencyMs.p99).toBeGreaterThan(200);
+  }, 20_000);
 
-test("the weights of the requests are kept", async () => {
-  const seen = new Map<string, number>();
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request) {
-      const { pathname } = new URL(request.url);
-      seen.set(pathname, (seen.get(pathname) ?? 0) + 1);
-      return new Response("ok");
-    },
-  });
-  servers.push(server);
-  await generateLoad({
-    target: { port: server.port! },
-    connections: 4,
-    rate: 1000,
-    seconds: 0.5,
-    requests: [
-      { ...REQUEST, path: "/often", weight: 7 },
-      { ...REQUEST, path: "/seldom", weight: 3 },
-    ],
-  });
-  const total = seen.get("/often")! + seen.get("/seldom")!;
-  expect(seen.get("/often")! / total).toBeCloseTo(0.7, 1);
-}, 20_000);
+  test("answers that are errors are counted, and the first is told", async () => {
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response("no such thing", { status: 404 }),
+    });
+    servers.push(server);
+    const load = await generate({
+      target: { port: server.port! },
+      connections: 1,
+      rate: 50,
+      seconds: 0.5,
+      requests: [REQUEST],
+    });
+    expect(load.errors).toBeGreaterThan(0);
+    expect(load.firstError).toContain("404");
+  }, 20_000);
+
+  test("the weights of the requests are kept", async () => {
+    const seen = new Map<string, number>();
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch(request) {
+        const { pathname } = new URL(request.url);
+        seen.set(pathname, (seen.get(pathname) ?? 0) + 1);
+        return new Response("ok");
+      },
+    });
+    servers.push(server);
+    await generate({
+      target: { port: server.port! },
+      connections: 4,
+      rate: 1000,
+      seconds: 0.5,
+      requests: [
+        { ...REQUEST, path: "/often", weight: 7 },
+        { ...REQUEST, path: "/seldom", weight: 3 },
+      ],
+    });
+    const total = seen.get("/often")! + seen.get("/seldom")!;
+    expect(seen.get("/often")! / total).toBeCloseTo(0.7, 1);
+  }, 20_000);
+});

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readCoreCertificates } from "../../src/edge/key-source/core/core-certificates.ts";
@@ -177,13 +177,35 @@ describe("crypto-edge core", () => {
       expect(bad.err).toContain(part);
     }
     const text = readFileSync(join(directory, "core.yaml"), "utf8");
-    writeFileSync(join(directory, "short.key"), "secretsecretsecret");
+    writeFileSync(join(directory, "short.key"), "secretsecretsecret", { mode: 0o600 });
     writeFileSync(join(directory, "short.yaml"), text.replace("master.key", "short.key"));
     const short = await run("core", "serve", "--config", "short.yaml");
     expect(short.err).toContain("must be 32 bytes");
     expect(short.err).not.toContain("secretsecret");
-    writeFileSync(join(directory, "other.key"), randomBytes(32));
+    writeFileSync(join(directory, "other.key"), randomBytes(32), { mode: 0o600 });
     writeFileSync(join(directory, "other.yaml"), text.replace("master.key", "other.key"));
     expect((await run("core", "serve", "--config", "other.yaml")).err).toContain("the key that it was made with");
+    chmodSync(join(directory, "other.key"), 0o644);
+    expect((await run("core", "serve", "--config", "other.yaml")).err).toContain("open to everybody");
+  });
+
+  test("config check says without starting what serve would say, each with its line and the nearest name", async () => {
+    expect(await run("core", "config", "check", "core.yaml")).toMatchObject({
+      code: 0,
+      out: "core.yaml: no mistakes\n",
+    });
+    const check = async (text: string) => {
+      writeFileSync(join(directory, "checked.yaml"), text);
+      return run("core", "config", "check", "checked.yaml");
+    };
+    const good = readFileSync(join(directory, "core.yaml"), "utf8");
+    const unknown = await check(`${good}\nretaind_events: 5\n`);
+    expect(unknown.code).toBe(1);
+    expect(unknown.err).toMatch(/checked\.yaml:\d+:1: retaind_events: .*did you mean "retained_events"\?/);
+    expect((await check(good.replace("core.key", "core-admin.key"))).err).toContain("is not that of the certificate");
+    expect((await check(good.replace("master.key", "nothing.key"))).err).toMatch(/master_key: .*can't be read/);
+    expect((await check(good.replace(/database: .*/, "database: postgres://db/core"))).err).toContain("name the user");
+    const json = await run("core", "config", "check", "--json", "checked.yaml");
+    expect(JSON.parse(json.out)).toMatchObject({ ok: false });
   });
 });

@@ -14,7 +14,7 @@ describe("examples/", () => {
   });
 
   test("core.yaml has no mistakes", () => {
-    const configuration = readCoreConfiguration(join(EXAMPLES, "core.yaml")).check({});
+    const configuration = readCoreConfiguration(join(EXAMPLES, "core.yaml")).check();
     expect(configuration.listen).toEqual({ host: "127.0.0.1", port: 8443 });
   });
 

@@ -42,7 +42,7 @@ describe("docs/errors.md", () => {
   test("tells of every other code that the server answers", () => {
     const sources = serving();
     const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
-    expect(answered.length).toBeGreaterThan(2);
+    expect(answered.length).toBeGreaterThan(0);
     for (const [, status, code] of answered) expect(statusesOf(code!)).toContain(status!);
   });
 

@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { resolve } from "node:path";
+import { metricsReferencePage } from "../../scripts/metrics-reference.ts";
 import { HTTP_STATUS } from "../../src/base/errors.ts";
 import { VERSION } from "../../src/base/version.ts";
-import { metricsReferencePage } from "../../src/edge/telemetry/metrics-reference.ts";
 import { BINARY, type Running, run, start, temporaryFolder } from "./support/binary.ts";
 
 const PAGE = readFileSync(resolve(import.meta.dir, "../../docs/operations.md"), "utf8");

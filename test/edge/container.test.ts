@@ -3,7 +3,7 @@ import { bind } from "../../src/base/module.ts";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { createContainer, type EdgeContainer, TOKENS } from "../../src/edge/container.ts";
 import type { KeySource } from "../../src/edge/key-source/key-source.ts";
-import { KEY_SOURCE } from "../../src/edge/key-source/module.ts";
+import { CHOSEN_KEY_SOURCES } from "../../src/edge/key-source/module.ts";
 import { folderOf } from "./plugin-host/support.ts";
 
 const NEVER = new AbortController().signal;
@@ -50,7 +50,7 @@ test("a part that is bound takes the place of the module's, and what is made of 
     async close() {},
   };
   const loaded = await loadConfiguration(`${folder.path}/edge.yaml`);
-  const container = await createContainer(loaded, NEVER, [bind(KEY_SOURCE, source)]);
+  const container = await createContainer(loaded, NEVER, [bind(CHOSEN_KEY_SOURCES, [source])]);
   const leased = await container.resolve(TOKENS.leaseCache).active("tenant-a", "billing");
   expect(leased.version).toBe(7);
   expect(asked).toEqual(["tenant-a/billing"]);

@@ -1,7 +1,7 @@
 /**
  * bun run simulate --seeds N --from S      histories, each with all invariants checked after each step
  * bun run simulate --seeds N --bug NAME    the same with a planted bug (a part of its name)
- * bun run simulate digests                 the saved histories again: none may have changed
+ * bun run simulate digests [--seeds N]     the saved histories again: none may have changed
  * bun run simulate fleet --svg FILE        10,000 edges, and what the Core sees of them
  */
 import { parseArgs } from "node:util";
@@ -25,7 +25,8 @@ if (positionals[0] === "fleet") {
   await reportFleet({ edges: Number(values.edges), keys: Number(values.keys), svg: values.svg });
 } else if (positionals[0] === "digests") {
   const { changedDigests, savedDigests } = await import("./digests.ts");
-  const seeds = [...savedDigests().keys()];
+  const wanted = process.argv.includes("--seeds") ? Number(values.seeds) : Number.POSITIVE_INFINITY;
+  const seeds = [...savedDigests().keys()].slice(0, wanted);
   const changed = await changedDigests(seeds);
   for (const line of changed) console.log(line);
   console.log(`${seeds.length} saved histories: ${changed.length} have changed`);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { bind } from "../../src/base/module.ts";
 import { parseConfiguration } from "../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../src/edge/config/schema.ts";
@@ -13,7 +13,7 @@ import {
   type LeaseGrant,
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
-import { KEY_SOURCE } from "../../src/edge/key-source/module.ts";
+import { CHOSEN_KEY_SOURCES } from "../../src/edge/key-source/module.ts";
 import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
 
 /** An edge in this process whose keys come from the test: any pair has them, but for what `faults` says. */
@@ -70,19 +70,25 @@ export async function startDoorEdge(options: DoorEdgeOptions): Promise<DoorEdge>
   };
   const text = `
 edge: { id: edge-test }
-key_source: { use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: c.pem, key: k.pem } }
-revocation: { transports: [], max_silence: 1h }
+# The test's own source stands in its place.
+key_source: { use: static, static: { keys: [{ tenant: a, service: b, version: 1, state: active, key: "${"ab".repeat(32)}" }] } }
+plugins: ["${resolve(import.meta.dir, "../../plugins/static")}"]
 listeners:
 ${options.listeners.replaceAll("FOLDER", folder)}
 doors: ${options.doors ?? "{}"}
 policies:
   - { principals: [${options.principals ?? "local"}], tenants: ["tenant-*", "nosuch", "revoked", "away"], services: ["*"], operations: [create, decrypt, rewrap, encrypt] }
+  - { principals: [${options.principals ?? "local"}], tenants: ["tenant-*"], services: [billing, payments], operations: [decrypt] }
+  - { effect: deny, principals: ["*"], tenants: ["*"], services: [payments], operations: [create, decrypt, rewrap, encrypt] }
 log: { level: error }
 key_memory: { dumpable: true }
 ${options.extra ?? ""}`;
   const source = parseConfiguration(text, join(folder, "edge.yaml"));
   const plugins = await loadPlugins(source.plugins, source.directory, { info() {}, warn() {}, error() {} });
-  const configuration = source.check(NO_CONTRIBUTIONS);
+  const sections = Object.fromEntries(
+    [...plugins.keySources].map(([name, { contribution }]) => [name, contribution.configuration]),
+  );
+  const configuration = source.check({ ...NO_CONTRIBUTIONS, keySources: sections });
   for (const [pair, fault] of [
     ["nosuch/billing", "key_not_found"],
     ["nosuch/x", "key_not_found"],
@@ -92,7 +98,7 @@ ${options.extra ?? ""}`;
     faults.set(pair, fault);
   }
   const edge = await startEdge({ configuration, directory: source.directory, plugins, errorAt: source.errorAt }, [
-    bind(KEY_SOURCE, keySource),
+    bind(CHOSEN_KEY_SOURCES, [keySource]),
     bind(CORE, undefined),
   ]);
   return Object.assign(state, {

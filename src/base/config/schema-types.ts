@@ -60,6 +60,20 @@ export const Name = (options: SchemaOptions = {}) =>
 export const Section: typeof Type.Object = (properties, options) =>
   Type.Object(properties, { additionalProperties: false, ...options });
 
+/** One of some names. */
+export function oneOf(names: readonly string[], options: { description?: string; default?: string } = {}) {
+  const expected = `one of ${names.join(", ")}`;
+  return Type.Union(
+    names.map((name) => Type.Literal(name)),
+    { expected, ...options },
+  ) as unknown as TUnsafe<string>;
+}
+
+/** Each of them may be left out. */
+export function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]));
+}
+
 export function decodingOf(schema: TSchema): Decoding | undefined {
   return (schema as Partial<DecodedSchema>).decode;
 }

@@ -9,6 +9,8 @@ export interface ConnectionActivity {
   bodyTaken(): void;
   /** The answer is there, and the peer does not read it. */
   answerWaits(): void;
+  /** It reads again: of answers without an end. */
+  answerFlows(): void;
   /** Answered or given up. */
   requestEnded(): void;
   /** For one whose requests nobody counts: how many bytes have come on it, so that it is idle only while that number stays. */
@@ -102,6 +104,9 @@ export class Connections<Peer> {
       bodyTaken: () => void connection.bodies.delete(body),
       answerWaits() {
         connection.waitsSinceMs = performance.now();
+      },
+      answerFlows() {
+        connection.waitsSinceMs = undefined;
       },
       requestEnded() {
         connection.waitsSinceMs = undefined;

@@ -24,4 +24,7 @@ export interface AccessPolicy {
    * @throws {CryptoEdgeError} `access_denied`
    */
   authorizeAny(principal: Principal, tenant: string, service: string): void;
+
+  /** The services of this tenant that rules name literally, without `*`, and that the principal may do anything with; sorted. */
+  namedServices(principal: Principal, tenant: string): string[];
 }

@@ -18,6 +18,11 @@ import type { Principal } from "./principal.ts";
 
 /** One issuer whose tokens are taken. */
 export interface TokenIssuer {
+  /**
+   * Goes before the names of its callers, `NAME:SUBJECT`. Undefined where it is the only issuer of all: two clusters have the same subjects
+   * by nature, and one must not pass for the other's.
+   */
+  readonly name?: string | undefined;
   /** The tokens' `iss`, exactly. */
   readonly issuer: string;
   /** What a token's `aud` must name: this edge. */
@@ -84,8 +89,11 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
         clockTolerance: CLOCK_TOLERANCE_MS / 1000,
         currentDate: new Date(now),
       });
-      const name = payload[issuer.claim ?? "sub"];
-      if (typeof name !== "string" || !NAME.test(name)) throw refused("the claim that names the caller is not usable");
+      const subject = payload[issuer.claim ?? "sub"];
+      if (typeof subject !== "string" || !NAME.test(subject)) {
+        throw refused("the claim that names the caller is not usable");
+      }
+      const name = issuer.name === undefined ? subject : `${issuer.name}:${subject}`;
       if (remembered.size >= REMEMBERED_MAX) remembered.clear();
       const untilMs = Math.min((payload.exp ?? 0) * 1000 + CLOCK_TOLERANCE_MS, now + REMEMBERED_MS);
       remembered.set(digest, { name, untilMs });

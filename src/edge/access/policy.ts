@@ -10,6 +10,7 @@
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
+import { othersTurn } from "../../base/time/turns.ts";
 import { type AccessPolicy, OPERATIONS, type Operation } from "./access-policy.ts";
 import { compileGlobs, type Matcher } from "./glob.ts";
 import type { Principal } from "./principal.ts";
@@ -26,6 +27,8 @@ export interface PolicyRule {
   readonly tenants: readonly string[];
   readonly services: readonly string[];
   readonly operations: readonly Operation[];
+  /** How long callers may keep plaintexts that they get by this rule; undefined: as long as the edge may. */
+  readonly cacheSeconds?: number | undefined;
   /** How many keys each principal may have made or opened under this rule. */
   readonly principalRate?: Rate | undefined;
   /** How many keys all principals together may have made or opened for each tenant under this rule. */
@@ -49,6 +52,8 @@ const DECISIONS_MAX = 100_000;
 /** Principals with a memory. */
 const PRINCIPALS_MAX = 10_000;
 const BUCKETS_MAX = 100_000;
+/** Compiled in about a millisecond. */
+const RULES_PER_SLICE = 200;
 
 interface CompiledRule {
   readonly index: number;
@@ -67,7 +72,10 @@ interface Grant {
   readonly tenantBucket: TokenBucket | undefined;
 }
 
-type Decisions = Readonly<Record<Operation, Grant | undefined>>;
+type Decisions = Readonly<Record<Operation, Grant | undefined>> & {
+  /** The least of the rules that allow something here. */
+  readonly cacheSeconds: number;
+};
 
 /** The rules that speak of one principal, and what was decided by them. */
 interface View {
@@ -96,9 +104,27 @@ export class Policy implements AccessPolicy {
 
   /** The rules from now on, in whole: no call sees half of them. Rate limits start afresh. */
   replace(rules: readonly PolicyRule[]): void {
-    const clock = this.#clock;
+    this.#take(rules.map((rule, index) => this.#compile(rule, index)));
+  }
+
+  /** As `replace`, and compiles many rules in slices, so that requests are answered meanwhile. They count once all are compiled. */
+  async replaceInSlices(rules: readonly PolicyRule[]): Promise<void> {
+    const compiled: CompiledRule[] = [];
+    for (const rule of rules) {
+      compiled.push(this.#compile(rule, compiled.length));
+      if (compiled.length % RULES_PER_SLICE === 0) await othersTurn();
+    }
+    this.#take(compiled);
+  }
+
+  #take(rules: readonly CompiledRule[]): void {
     this.#forgetPrincipals();
-    this.#rules = rules.map((rule, index) => ({
+    this.#rules = rules;
+  }
+
+  #compile(rule: PolicyRule, index: number): CompiledRule {
+    const clock = this.#clock;
+    return {
       index,
       rule,
       deny: rule.effect === "deny",
@@ -107,7 +133,7 @@ export class Policy implements AccessPolicy {
       service: compileGlobs(rule.services),
       principalBuckets: rule.principalRate && new TokenBuckets(rule.principalRate, clock, BUCKETS_MAX),
       tenantBuckets: rule.tenantRate && new TokenBuckets(rule.tenantRate, clock, BUCKETS_MAX),
-    }));
+    };
   }
 
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count = 1): void {
@@ -117,10 +143,30 @@ export class Policy implements AccessPolicy {
   }
 
   authorizeAny(principal: Principal, tenant: string, service: string): void {
+    if (!this.#mayAny(principal, tenant, service)) throw new CryptoEdgeError("access_denied", DENIED);
+  }
+
+  namedServices(principal: Principal, tenant: string): string[] {
+    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
+    const named = view.rules.filter((rule) => !rule.deny && rule.tenant(tenant)).flatMap(({ rule }) => rule.services);
+    const literal = new Set(named.filter((service) => !service.includes("*")));
+    return [...literal].filter((service) => this.#mayAny(principal, tenant, service)).sort();
+  }
+
+  #mayAny(principal: Principal, tenant: string, service: string): boolean {
     const decisions = this.#decisions(principal, tenant, service);
-    if (OPERATIONS.every((operation) => decisions[operation] === undefined)) {
-      throw new CryptoEdgeError("access_denied", DENIED);
-    }
+    return OPERATIONS.some((operation) => decisions[operation] !== undefined);
+  }
+
+  /** How long this principal may keep plaintexts of this service key, in seconds; infinity where no rule says so. */
+  cacheSeconds(principal: Principal, tenant: string, service: string): number {
+    return this.#decisions(principal, tenant, service).cacheSeconds;
+  }
+
+  /** Whether a rule allows this principal anything at all of this tenant's: what concerns the tenant concerns it. */
+  mayUseTenant(principal: Principal, tenant: string): boolean {
+    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
+    return view.rules.some((rule) => !rule.deny && rule.tenant(tenant));
   }
 
   #decisions(principal: Principal, tenant: string, service: string): Decisions {
@@ -172,17 +218,20 @@ export class Policy implements AccessPolicy {
   }
 
   #decide(view: View, tenant: string, service: string): Decisions {
+    let cacheSeconds = Number.POSITIVE_INFINITY;
     const grant = (operation: Operation): Grant | undefined => {
       const rule = decidingRule(view.rules, operation, tenant, service);
       if (rule === undefined || rule.deny) return undefined;
+      cacheSeconds = Math.min(cacheSeconds, rule.rule.cacheSeconds ?? Number.POSITIVE_INFINITY);
       return { principalBucket: rule.principalBuckets?.get(view.id), tenantBucket: rule.tenantBuckets?.get(tenant) };
     };
-    const decisions: Decisions = {
+    const grants = {
       create: grant("create"),
       decrypt: grant("decrypt"),
       rewrap: grant("rewrap"),
       encrypt: grant("encrypt"),
     };
+    const decisions: Decisions = { ...grants, cacheSeconds };
     if (view.count >= DECISIONS_PER_PRINCIPAL_MAX) this.#forget(view);
     if (this.#remembered >= DECISIONS_MAX) for (const each of this.#views.values()) this.#forget(each);
     let byService = view.byTenant.get(tenant);

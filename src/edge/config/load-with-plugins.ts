@@ -1,12 +1,13 @@
 /** The whole way from a file to a checked configuration: the plugins that it names are loaded first, for their sections. */
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationPath } from "../../base/config/decode.ts";
+import type { ConfigurationError } from "../../base/config/load.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { PluginError } from "../plugin-host/plugin-error.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
-import { type ConfigurationError, readConfiguration } from "./load.ts";
+import { readConfiguration } from "./load.ts";
 import { type Configuration, LISTENER_KEYS } from "./schema.ts";
 
 export interface LoadedConfiguration {

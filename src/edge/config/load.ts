@@ -1,35 +1,16 @@
-/** From a YAML file and the environment to a checked configuration, or to every mistake in it, by line. */
-import { dirname, resolve } from "node:path";
-import type { TSchema } from "@sinclair/typebox";
-import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
+/** The edge's configuration: its schema, and what no schema can say. */
+import type { ConfigurationPath, ConfigurationProblem } from "../../base/config/decode.ts";
 import {
-  type ConfigurationPath,
-  type ConfigurationProblem,
-  decodeConfiguration,
-  isRecord,
-  nearestName,
-} from "../../base/config/decode.ts";
-import { isOfCommands, isServiceVariable } from "../../base/config/environment.ts";
-import { messageOf } from "../../base/errors.ts";
+  type ConfigurationError,
+  type ConfigurationText,
+  parseConfigurationText,
+  readConfigurationText,
+} from "../../base/config/load.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
-import { readFileText } from "../../base/read-file.ts";
 import { checkPolicies } from "../access/policy.ts";
 import { chooseDoorSections } from "./door-sections.ts";
 import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";
-
-const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
-
-/** Everything that is wrong with a configuration, one line each: `FILE:LINE:COLUMN: path: what is wrong`. */
-export class ConfigurationError extends Error {
-  override readonly name = "ConfigurationError";
-  readonly lines: readonly string[];
-
-  constructor(lines: readonly string[]) {
-    super(lines.join("\n"));
-    this.lines = lines;
-  }
-}
 
 /** A configuration read but not yet checked: the plugins that it names contribute to the schema first. */
 export interface ConfigurationSource {
@@ -51,13 +32,7 @@ export interface ConfigurationSource {
  * @throws {ConfigurationError} when the file cannot be read or is not YAML.
  */
 export function readConfiguration(file: string, environment: NodeJS.ProcessEnv = process.env): ConfigurationSource {
-  let text: string;
-  try {
-    text = readFileText(file);
-  } catch (error) {
-    throw new ConfigurationError([`${messageOf(error)}, and give it with --config FILE.`]);
-  }
-  return parseConfiguration(text, file, environment);
+  return sourceOf(readConfigurationText(file, environment));
 }
 
 /** As `readConfiguration`, from text; `file` names it in messages and gives the folder. */
@@ -66,47 +41,22 @@ export function parseConfiguration(
   file: string,
   environment: NodeJS.ProcessEnv = {},
 ): ConfigurationSource {
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  if (document.errors.length > 0) {
-    throw new ConfigurationError(
-      document.errors.map((error) => {
-        const { line, col } = lineCounter.linePos(error.pos[0]);
-        return `${file}:${line}:${col}: not YAML: ${error.message}`;
-      }),
-    );
-  }
-  const directory = dirname(resolve(file));
-  const value: unknown = document.toJS() ?? {};
-  const ignored: string[] = [];
-  const describe = (problem: ConfigurationProblem, origins?: ReadonlyMap<string, string>): string => {
-    const path = showPath(problem.path);
-    const place = origins?.get(path) ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
-    return `${place}: ${path === "" ? "" : `${path}: `}${problem.message}`;
-  };
+  return sourceOf(parseConfigurationText(text, file, environment));
+}
 
+function sourceOf(text: ConfigurationText): ConfigurationSource {
   return {
-    directory,
-    plugins: isRecord(value) && Array.isArray(value.plugins) ? value.plugins : [],
-    check(contributed = NO_CONTRIBUTIONS) {
-      const schema = configurationSchema(contributed);
-      const problems: ConfigurationProblem[] = [];
-      const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems, ignored) : undefined;
-      const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
-      if (problems.length === 0) problems.push(...crossChecks(configuration));
-      if (problems.length === 0) problems.push(...chooseDoorSections(configuration, contributed.doors, directory));
-      if (problems.length > 0) {
-        throw new ConfigurationError(problems.map((problem) => describe(problem, origins)));
-      }
-      return configuration;
-    },
+    directory: text.directory,
+    plugins: text.plugins,
     get notes() {
-      if (ignored.length === 0) return [];
-      return [
-        `these variables of the environment were set by Kubernetes for its Services, and configure nothing: ${ignored.join(", ")}`,
-      ];
+      return text.notes;
     },
-    errorAt: (path, message) => new ConfigurationError([describe({ path, message })]),
+    check: (contributed = NO_CONTRIBUTIONS) =>
+      text.decode<Configuration>(configurationSchema(contributed), (configuration) => {
+        const problems = crossChecks(configuration);
+        return problems.length > 0 ? problems : chooseDoorSections(configuration, contributed.doors, text.directory);
+      }),
+    errorAt: text.errorAt,
   };
 }
 
@@ -163,6 +113,7 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
   for (const { ruleIndex, key, message } of checkPolicies(policyRules(configuration.policies), named)) {
     problems.push({ path: ["policies", ruleIndex, key], message });
   }
+  problems.push(...checkIssuers(listeners));
   listeners.forEach((listener, index) => {
     if ("client_certificates" in listener) {
       if ((listener.client_ca === undefined) === (listener.client_certificates === "verified")) {
@@ -182,77 +133,28 @@ function crossChecks(configuration: Configuration): ConfigurationProblem[] {
   return problems;
 }
 
-/** Writes each `CRYPTO_EDGE_…` variable into `value`; returns which variable gave which path. */
-function overlayEnvironment(
-  schema: TSchema,
-  value: Record<string, unknown>,
-  environment: NodeJS.ProcessEnv,
-  problems: ConfigurationProblem[],
-  ignored: string[],
-): Map<string, string> {
-  const known = scalarPaths(schema);
-  const origins = new Map<string, string>();
-  for (const [variable, text] of Object.entries(environment)) {
-    if (!variable.startsWith(ENVIRONMENT_PREFIX) || isOfCommands(variable) || text === undefined) continue;
-    const path = known.get(variable);
-    if (path === undefined && isServiceVariable(variable, text)) {
-      ignored.push(variable);
-      continue;
-    }
-    if (path === undefined) {
-      const nearest = nearestName(variable, [...known.keys()]);
-      origins.set("", "environment");
-      problems.push({
-        path: [],
-        message: `unknown variable ${variable}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`,
-      });
-      continue;
-    }
-    let section = value;
-    for (const key of path.slice(0, -1)) {
-      if (!isRecord(section[key])) section[key] = {};
-      section = section[key] as Record<string, unknown>;
-    }
-    section[path.at(-1)!] = text === "" ? text : parseYaml(text);
-    origins.set(showPath(path), `environment variable ${variable}`);
-  }
-  return origins;
-}
-
-/** Every path to a value that is not a section or a list, by its variable's name. */
-function scalarPaths(schema: TSchema, path: readonly string[] = []): Map<string, readonly string[]> {
-  const paths = new Map<string, readonly string[]>();
-  for (const [key, inner] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
-    const innerPath = [...path, key];
-    if (inner.type === "object") for (const [name, found] of scalarPaths(inner, innerPath)) paths.set(name, found);
-    else if (inner.type !== "array") paths.set(ENVIRONMENT_PREFIX + innerPath.join("_").toUpperCase(), innerPath);
-  }
-  return paths;
-}
-
-/** `:LINE:COLUMN` of the node at a path, or of the nearest one around it. */
-function placeOf(document: Document, lineCounter: LineCounter, path: ConfigurationPath): string {
-  for (let length = path.length; length >= 0; length--) {
-    const node: unknown = length === 0 ? document.contents : keyNode(document, path.slice(0, length));
-    if (isNode(node) && node.range) {
-      const { line, col } = lineCounter.linePos(node.range[0]);
-      return `:${line}:${col}`;
-    }
-  }
-  return "";
-}
-
-/** The node of a map's key where the path ends in one, else the value's. */
-function keyNode(document: Document, path: ConfigurationPath): unknown {
-  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
-  const items = (parent as { items?: unknown[] } | undefined)?.items;
-  const pair = items?.find((item) => (item as { key?: { value?: unknown } }).key?.value === path.at(-1));
-  return (pair as { key?: unknown } | undefined)?.key ?? document.getIn(path, true);
-}
-
-function showPath(path: ConfigurationPath): string {
-  return path.reduce<string>(
-    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? key : `${text}.${key}`),
-    "",
+/** Equal subjects of different issuers must not become one principal. */
+function checkIssuers(listeners: Configuration["listeners"]): ConfigurationProblem[] {
+  const entries = listeners.flatMap((listener, index) =>
+    ("https" in listener ? listener.tokens : []).map(({ issuer, name }, token) => ({
+      issuer,
+      name,
+      path: ["listeners", index, "tokens", token] as const,
+    })),
   );
+  const issuers = new Set(entries.map(({ issuer }) => issuer));
+  const issuerOf = new Map<string, string>();
+  const problems: ConfigurationProblem[] = [];
+  for (const { issuer, name, path } of entries) {
+    if (name === undefined) {
+      if (issuers.size > 1) {
+        problems.push({
+          path,
+          message: `there are ${issuers.size} issuers of tokens, whose subjects could be equal: give each a "name", which goes before the principals in policies (token:NAME:SUBJECT)`,
+        });
+      }
+    } else if ((issuerOf.get(name) ?? issuer) === issuer) issuerOf.set(name, issuer);
+    else problems.push({ path: [...path, "name"], message: `another issuer has the name "${name}": choose another` });
+  }
+  return problems;
 }

@@ -2,18 +2,24 @@
  * The configuration's schema: the one place that says which keys there are, what they mean, and their defaults.
  * docs/configuration.md is made from it. Plugins add the sections of their contributions.
  */
-import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
-import { Address, Duration, Name, Path, Section, Size } from "../../base/config/schema-types.ts";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Address, Duration, Name, oneOf, optional, Path, Section, Size } from "../../base/config/schema-types.ts";
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { CIPHERS } from "../cipher/open-cipher.ts";
+import { PluginEntries } from "../plugin-host/plugin-entries.ts";
 import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
 
 const MINUTE_MS = 60_000;
 
+const CoreUrl = Type.String({ pattern: "^https://", expected: "an https:// URL" });
+
 const CoreSection = Section(
   {
-    url: Type.String({ pattern: "^https://", expected: "an https:// URL", description: "The Core's address." }),
+    url: Type.Union([CoreUrl, Type.Array(CoreUrl, { minItems: 1, expected: "a list of https:// URLs" })], {
+      expected: "an https:// URL",
+      description: "The Core's address; or those of several Cores over one database, tried in turn.",
+    }),
     ca: Path({ description: "The CA certificates (PEM) that the Core's certificate must come from." }),
     cert: Path({ description: "This edge's client certificate (PEM)." }),
     key: Path({ description: "The private key (PEM) of that certificate." }),
@@ -70,6 +76,14 @@ const Status = (served: boolean) =>
 
 const TokenIssuerSection = Section(
   {
+    name: Type.Optional(
+      Type.String({
+        pattern: "^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$",
+        expected: "a name of lower-case letters, digits, dots and dashes",
+        description:
+          "Goes before the names of its callers: `token:NAME:SUBJECT`. A must where there are several issuers, whose subjects could be equal.",
+      }),
+    ),
     issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
     audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
     jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
@@ -200,6 +214,13 @@ const PolicySection = Section({
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
   operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
+  cache_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description:
+        "How long callers may keep plaintext keys that they get by this rule; 0: not at all. Never longer than the edge's lease.",
+    }),
+  ),
   rate_limit: Type.Optional(
     Section(
       {
@@ -354,28 +375,6 @@ function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
 }
 
 /** What `plugins` lists, of an edge and of a Core. */
-export const PluginEntries = Type.Array(
-  Type.Union([
-    Path(),
-    Section({
-      path: Path({ description: "The plugin's folder or file." }),
-      sha256: Type.Optional(
-        Type.String({
-          pattern: "^[0-9a-fA-F]{64}$",
-          expected: "64 hex digits, as `crypto-edge plugin check` prints them",
-          description: "The hash of its files: other files do not run.",
-        }),
-      ),
-      owner: Type.Optional(
-        Type.Integer({
-          minimum: 0,
-          description: "A user id that may own the files, besides root and the edge's own.",
-        }),
-      ),
-    }),
-  ]),
-  { default: [], description: "Folders or files of plugins." },
-);
 
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
@@ -531,15 +530,3 @@ export type ListenerConfiguration = Configuration["listeners"][number];
 export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
 export type CoreConfiguration = Static<typeof CoreSection>;
-
-export function oneOf(names: readonly string[], options: { description?: string; default?: string } = {}) {
-  const expected = `one of ${names.join(", ")}`;
-  return Type.Union(
-    names.map((name) => Type.Literal(name)),
-    { expected, ...options },
-  ) as unknown as TUnsafe<string>;
-}
-
-export function optional(schemas: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
-  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, Type.Optional(schema)]));
-}

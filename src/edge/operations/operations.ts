@@ -112,4 +112,14 @@ export interface Operations {
    * `access_denied`. Takes a lease where none is held; `key_not_found`, `key_revoked` and `lease_unavailable` say why there is none.
    */
   describeKey(caller: Caller, name: ServiceKeyName): MaybePromise<KeyDescription>;
+  /**
+   * How long a caller may keep plaintexts of a service key, in whole seconds: as the policy says, and no longer than the lease that is
+   * held. 0: not at all. At once, from memory.
+   */
+  cacheSeconds(caller: Caller, name: ServiceKeyName): number;
+  /**
+   * The services of a tenant that the policies name literally for this caller, sorted: for front doors whose clients list keys. Whether
+   * they exist is not looked up, and what a pattern allows is not told.
+   */
+  namedServices(caller: Caller, tenant: string): readonly string[];
 }

@@ -20,7 +20,6 @@ import {
 } from "./plugin.ts";
 import { PluginError } from "./plugin-error.ts";
 import { checkTrust, hashPlugin } from "./trust.ts";
-import { provideVirtualModule } from "./virtual-module.ts";
 
 /** One entry of the configuration's `plugins`: a path, or a path with what is known of it. */
 export type PluginEntry =
@@ -162,7 +161,6 @@ function exportOf(folder: string): string | undefined {
 }
 
 async function importDefault(path: string, file: string): Promise<unknown> {
-  provideVirtualModule();
   try {
     const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
     return module.default;

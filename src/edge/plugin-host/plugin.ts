@@ -5,10 +5,10 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import type { EventPublisher } from "../../core/event-publisher.ts";
 import type { CipherAdapter } from "../cipher/cipher.ts";
 import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
+import type { EventPublisher } from "../revocation/event-publisher.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
 import type { PluginMetrics } from "../telemetry/plugin-metrics.ts";
 import type { AuditSink } from "../usage/audit-sink.ts";
@@ -92,6 +92,14 @@ export interface PluginContext {
   readonly directory: string;
   /** Aborts when the edge stops. */
   readonly signal: AbortSignal;
+  /**
+   * Runs an attempt that must not be repeated blindly, such as a login to a token that locks: one at a time in all processes of this edge
+   * (`workers:`). Once one has thrown a `FinalFailure`, none is run again in any of them until the edge is started anew: all then reject
+   * with a `FinalFailure` of the same sentence.
+   *
+   * @param name Of what is attempted, such as the token's label. Never a secret: it goes to the supervisor.
+   */
+  attempt<Result>(name: string, run: () => Result | Promise<Result>): Promise<Result>;
 }
 
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */

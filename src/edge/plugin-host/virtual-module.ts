@@ -3,14 +3,12 @@
  *
  * Under Bun, from source or compiled, the name is a virtual module that gives this program's own copy, which goes before
  * any copy in the plugin's `node_modules`: so there is one `KeySourceError`, and one TypeBox. Under Deno the import map of
- * deno.json does the same.
+ * deno.json does the same. What the module holds is the kit's to say (sdk/plugin/provide.ts): the host only offers it.
  */
-import * as pluginModule from "../../sdk/plugin/index.ts";
-
 const MODULE_NAME = "crypto-edge/plugin";
 
 interface BunPluginBuilder {
-  module(specifier: string, load: () => { exports: Record<string, unknown>; loader: "object" }): void;
+  module(specifier: string, load: () => Promise<{ exports: Record<string, unknown>; loader: "object" }>): void;
 }
 
 interface BunRuntime {
@@ -19,13 +17,13 @@ interface BunRuntime {
 
 let provided = false;
 
-/** Makes the module importable by plugins. May be called again. */
-export function provideVirtualModule(): void {
+/** Makes the module importable by plugins; it is loaded when the first of them imports it. The first call counts. */
+export function provideVirtualModule(load: () => Promise<Readonly<Record<string, unknown>>>): void {
   if (provided) return;
   provided = true;
   const bun = (globalThis as { Bun?: BunRuntime }).Bun;
   bun?.plugin({
     name: "crypto-edge",
-    setup: (builder) => builder.module(MODULE_NAME, () => ({ exports: { ...pluginModule }, loader: "object" })),
+    setup: (builder) => builder.module(MODULE_NAME, async () => ({ exports: { ...(await load()) }, loader: "object" })),
   });
 }

@@ -230,6 +230,7 @@ async function create<Made>(
     edgeId: loaded.configuration.edge.id,
     directory: dirname(resolve(loaded.directory, "x")),
     signal: new AbortController().signal,
+    attempt: async (_name, run) => run(),
   };
   try {
     return await contribution.create(section as never, context);

@@ -1,5 +1,6 @@
 /** `crypto-edge/plugin`: everything a plugin imports. */
 export { type Static, Type } from "@sinclair/typebox";
+export { FinalFailure } from "../../base/attempts.ts";
 export {
   Address,
   Duration,
@@ -14,8 +15,6 @@ export { CryptoEdgeError, type ErrorCode, messageOf } from "../../base/errors.ts
 export type { Health } from "../../base/health.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
 export { allocateSecret, wipe } from "../../base/wipe.ts";
-export type { EventPublisher } from "../../core/event-publisher.ts";
-export type { CoreEvent } from "../../core/protocol/events.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export type { Principal } from "../../edge/access/principal.ts";
 export type { RevocationScope } from "../../edge/cache/lease-cache.ts";
@@ -24,6 +23,7 @@ export * from "../../edge/key-source/key-source.ts";
 export type { Caller, MaybePromise, Operations } from "../../edge/operations/operations.ts";
 export * from "../../edge/plugin-host/hooks.ts";
 export * from "../../edge/plugin-host/plugin.ts";
+export type { EventPublisher } from "../../edge/revocation/event-publisher.ts";
 export * from "../../edge/revocation/revocation-transport.ts";
 export type { AuditEvent, AuditSink } from "../../edge/usage/audit-sink.ts";
 export * from "./broker.ts";

@@ -142,3 +142,17 @@ describe("a JWK set by URL", () => {
     expect(() => createTokenVerifier([{ ...issuer, jwks: "http://example.org/keys" }], clock)).toThrow("https only");
   });
 });
+
+test("subjects of several issuers are told apart by the issuers' names", async () => {
+  const verifier = createTokenVerifier(
+    [
+      { ...issuer, name: "shop" },
+      { ...issuer, name: "bank", issuer: "https://other.example" },
+    ],
+    clock,
+  );
+  const nameOf = async (iss: string): Promise<string> =>
+    (await verifier.principalOf(`Bearer ${await sign({ iss, sub: "system:serviceaccount:app" })}`, "")).name;
+  expect(await nameOf(issuer.issuer)).toBe("shop:system:serviceaccount:app");
+  expect(await nameOf("https://other.example")).toBe("bank:system:serviceaccount:app");
+});

@@ -4,7 +4,7 @@ import { fromBase64url, toBase64url } from "../../../src/base/base64url.ts";
 import { bind } from "../../../src/base/module.ts";
 import { parseBlob } from "../../../src/edge/cipher/blob.ts";
 import type { KeySource, LeaseGrant, LeaseRequest } from "../../../src/edge/key-source/key-source.ts";
-import { KEY_SOURCE } from "../../../src/edge/key-source/module.ts";
+import { CHOSEN_KEY_SOURCES } from "../../../src/edge/key-source/module.ts";
 import { type StaticEdge, startStaticEdge } from "../../support/static-edge.ts";
 
 /** Names that would meet in a careless cache key: joined by the characters that names may hold. */
@@ -323,7 +323,7 @@ describe("a key source that is not honest", () => {
   };
   for (const [lie, grant] of Object.entries(lies)) {
     test(`that ${lie} serves no one`, async () => {
-      const deceived = await startStaticEdge(configuration, [bind(KEY_SOURCE, dishonest(grant))]);
+      const deceived = await startStaticEdge(configuration, [bind(CHOSEN_KEY_SOURCES, [dishonest(grant)])]);
       try {
         const answer = await call(deceived.urls[0]!, "create", { tenant: "tenant-a", service: "billing" });
         expect(answer).toMatchObject({ status: 503, body: { code: "lease_unavailable" } });
@@ -334,12 +334,7 @@ describe("a key source that is not honest", () => {
   }
 
   test("that is honest serves: the edge of these tests is a real one", async () => {
-    const honest = await startStaticEdge(configuration, [
-      bind(
-        KEY_SOURCE,
-        dishonest(() => ({})),
-      ),
-    ]);
+    const honest = await startStaticEdge(configuration, [bind(CHOSEN_KEY_SOURCES, [dishonest(() => ({}))])]);
     try {
       expect((await call(honest.urls[0]!, "create", { tenant: "tenant-a", service: "billing" })).status).toBe(201);
     } finally {
@@ -366,7 +361,7 @@ test("a denied call looks for no lease, asks no key source and is answered alike
     },
     async close() {},
   };
-  const counted = await startStaticEdge(configuration, [bind(KEY_SOURCE, counting)]);
+  const counted = await startStaticEdge(configuration, [bind(CHOSEN_KEY_SOURCES, [counting])]);
   try {
     const [byA = "", byB = "", byAll = ""] = counted.urls;
     const leaseCounts = async (): Promise<string[]> =>

@@ -44,6 +44,18 @@ describe("a policy", () => {
     expect(ask(policy, { kind: "listener", name: "locals" }, "create", "tenant-a", "billing")).toBe("access_denied");
   });
 
+  test("names the services that it names literally and lets the principal use, and none that a pattern allows", () => {
+    const policy = policyOf(
+      rule({ services: ["billing", "pay*", "denied"] }),
+      rule({ services: ["audit"], tenants: ["tenant-a"], operations: ["rewrap"] }),
+      rule({ services: ["secret"], principals: ["another"] }),
+      rule({ services: ["denied"], effect: "deny", operations: ["create", "decrypt", "rewrap", "encrypt"] }),
+    );
+    expect(policy.namedServices(local, "tenant-a")).toEqual(["audit", "billing"]);
+    expect(policy.namedServices(local, "tenant-b")).toEqual(["billing"]);
+    expect(policy.namedServices(local, "other")).toEqual([]);
+  });
+
   test("without rules allows nothing", () => {
     expect(ask(policyOf(), local, "create", "tenant-a", "billing")).toBe("access_denied");
   });
@@ -252,4 +264,30 @@ test("a principal's id is read back as it was written", () => {
   ] as const) {
     expect(parsePrincipalId(principalId(principal))).toEqual(principal);
   }
+});
+
+test("ten thousand rules are compiled in slices, between which others have their turn, and count once all are", async () => {
+  const rules = Array.from({ length: 10_000 }, (_, index) => ({
+    principals: [`team-${index}`],
+    tenants: [`tenant-${index}`],
+    services: ["*"],
+    operations: ["create" as const],
+  }));
+  const policy = new Policy([{ ...rules[0]!, tenants: ["before"] }], new VirtualClock());
+  const team = { kind: "listener", name: "team-0" } as const;
+  let turns = 0;
+  let over = false;
+  const count = (): void => {
+    if (over) return;
+    turns++;
+    // Nothing of the new rules counts while some are missing.
+    expect(() => policy.authorize(team, "create", "before", "x")).not.toThrow();
+    setImmediate(count);
+  };
+  setImmediate(count);
+  await policy.replaceInSlices(rules);
+  over = true;
+  expect(turns).toBeGreaterThanOrEqual(40);
+  expect(() => policy.authorize(team, "create", "before", "x")).toThrow();
+  expect(() => policy.authorize({ kind: "listener", name: "team-9999" }, "create", "tenant-9999", "x")).not.toThrow();
 });

@@ -3,8 +3,9 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
+import { ConfigurationError } from "../../../src/base/config/load.ts";
 import { Secret, Section } from "../../../src/base/config/schema-types.ts";
-import { ConfigurationError, parseConfiguration, readConfiguration } from "../../../src/edge/config/load.ts";
+import { parseConfiguration, readConfiguration } from "../../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../../src/edge/config/schema.ts";
 
 const VALID = `

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { ClientFiles } from "../../../src/base/pki/throw-away.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../../src/edge/edge.ts";
+import { renewalOf } from "../../../src/edge/renewal.ts";
 import { createClient } from "../../../src/sdk/client/client.ts";
 import { startCoreWorld, until } from "../../support/core-world.ts";
 
@@ -24,7 +25,7 @@ test("an edge told to reload shows the Core its new certificate, keeps its lease
   writeFileSync(
     file,
     `
-edge: { id: edge-1 }
+edge: { id: edge-before }
 key_source:
   use: core
   core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
@@ -44,7 +45,7 @@ key_memory: { dumpable: true }
     expect(await seen()).toEqual(["edge-before"]);
 
     write(await world.pki.edge("edge-after"));
-    await edge.reload((await load()).configuration);
+    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
     const calls = world.core.counters.leaseCalls;
     await client.decryptKey({ wrapped });
     expect(world.core.counters.leaseCalls).toBe(calls);
@@ -54,7 +55,7 @@ key_memory: { dumpable: true }
     writeFileSync(join(directory, "edge.pem"), "nonsense");
     // Told in the log, which stays out of the output of the tests.
     const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
-    await edge.reload((await load()).configuration);
+    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
     expect(told.mock.calls).toEqual([
       [
         { address: "the Core", reason: expect.stringContaining("edge.pem holds no certificate in PEM, but no PEM") },
@@ -83,7 +84,7 @@ test("an edge takes its renewed certificate from the disk without a signal, befo
   writeFileSync(
     file,
     `
-edge: { id: edge-1 }
+edge: { id: edge-before }
 key_source:
   use: core
   core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }

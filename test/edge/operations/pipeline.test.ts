@@ -62,6 +62,7 @@ function operationsOn(leases: LeaseCache) {
     access: {
       authorize: (_principal, _operation, _tenant, _service, count = 1) => void authorized.push(count),
       authorizeAny: () => void authorized.push(0),
+      namedServices: () => [],
     },
     leases,
     recorder: {

@@ -6,8 +6,10 @@ import { folderOf, MINIMAL } from "./support.ts";
 
 test("a compiled executable alone in a folder loads a TypeScript plugin that lies elsewhere", async () => {
   const loader = resolve(import.meta.dir, "../../../src/edge/plugin-host/loader.ts");
+  const provide = resolve(import.meta.dir, "../../../src/sdk/plugin/provide.ts");
   using build = folderOf({
     "host.ts": `
+      import ${JSON.stringify(provide)};
       import { loadPlugins } from ${JSON.stringify(loader)};
       const log = { info() {}, warn() {}, error() {} };
       const loaded = await loadPlugins(process.argv.slice(2), process.cwd(), log);

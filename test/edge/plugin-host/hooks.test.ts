@@ -52,7 +52,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
   const authorize = (): void => {
     if (denied.is) throw new CryptoEdgeError("access_denied", "No.");
   };
-  const access: AccessPolicy = { authorize, authorizeAny: authorize };
+  const access: AccessPolicy = { authorize, authorizeAny: authorize, namedServices: () => [] };
   const records: string[] = [];
   const parts: PipelineParts = {
     access,

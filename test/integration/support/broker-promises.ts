@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
-import type { EventPublisher } from "../../../src/core/event-publisher.ts";
 import type { PluginContext } from "../../../src/edge/plugin-host/plugin.ts";
 import { createCoreEvents } from "../../../src/edge/revocation/core-events.ts";
+import type { EventPublisher } from "../../../src/edge/revocation/event-publisher.ts";
 import { createEventVerifier } from "../../../src/edge/revocation/event-verifier.ts";
 import { createRevocationGuard } from "../../../src/edge/revocation/guard.ts";
 import type { RevocationGuard } from "../../../src/edge/revocation/revocation-guard.ts";
@@ -46,6 +46,7 @@ export function contextOf(edgeId: string, lines: string[] = []): PluginContext {
     edgeId,
     directory: "/",
     signal: new AbortController().signal,
+    attempt: async (_name, run) => run(),
   };
 }
 

@@ -5,7 +5,7 @@
  * VAULT_ADDR=http://127.0.0.1:7402 VAULT_NAMESPACE=tenant-a vault write transit/datakey/plaintext/billing bits=256
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
-import type { Caller, MaybePromise } from "../../operations/operations.ts";
+import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { type JsonObject, parseJsonObject } from "../json-body.ts";
@@ -73,8 +73,9 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
     const isList =
       request.method === "LIST" || (request.method === "GET" && /(^|&)list=(true|1)(&|$)/.test(request.query));
     if (target.operation !== "keys" || !isList) throw new VaultError(405, "unsupported operation");
-    const names = keys.namesIn(target.namespace).map(([name]) => name);
-    return envelope(requestIdOf(caller), JSON.stringify({ keys: names.sort() }));
+    return listNames(operations, keys, caller, target.namespace).then((names) =>
+      envelope(requestIdOf(caller), JSON.stringify({ keys: names })),
+    );
   };
 
   const lookup: Handle = (request, caller) => {
@@ -126,6 +127,26 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
     },
     refuse: writeVaultError,
   };
+}
+
+/** What the caller's policies name literally, and what the table names and the caller may use: nothing that a pattern allows. */
+async function listNames(
+  operations: Operations,
+  keys: TransitKeys,
+  caller: Caller,
+  namespace: string | undefined,
+): Promise<string[]> {
+  const tenant = keys.tenantOf(namespace);
+  const names = new Set(tenant === undefined ? [] : operations.namedServices(caller, tenant));
+  for (const [name, key] of keys.namesIn(namespace)) {
+    try {
+      await operations.describeKey(caller, key);
+      names.add(name);
+    } catch (error) {
+      if (!(error instanceof CryptoEdgeError)) throw error;
+    }
+  }
+  return [...names].sort();
 }
 
 function run({ operation, variant, name }: Target, call: TransitCall, method: string): MaybePromise<DoorAnswer> {

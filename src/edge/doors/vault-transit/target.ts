@@ -45,7 +45,7 @@ function readLongTarget(segments: readonly string[], namespace: string | undefin
   }
   // `keys/` with a slash at its end.
   if (operation === "keys" && count === 2 && second === "") return { operation, variant: "", name: "", namespace };
-  if (OPERATIONS.has(second) && count > 2) {
+  if (OPERATIONS.has(second) && (count > 2 || second === "keys")) {
     const inner = readTarget(segments.slice(1).join("/"), undefined, undefined);
     return { ...inner, namespace: joinNamespaces(namespace, operation) };
   }
@@ -103,6 +103,11 @@ export class TransitKeys {
     }
     if (!isName(tenant) || !isName(name)) throw new CryptoEdgeError("key_not_found", "No service key has such a name.");
     return { tenant, service: name };
+  }
+
+  /** The tenant whose services a list of this namespace has; undefined where it names none. */
+  tenantOf(namespace: string | undefined): string | undefined {
+    return namespace ?? this.#tenant;
   }
 
   /** The table's names that a list of this namespace has. */

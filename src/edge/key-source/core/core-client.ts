@@ -74,7 +74,7 @@ export interface StreamMessage {
   readonly data: string;
 }
 
-const DEFAULT_TIMEOUT_MS = 10_000;
+export const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_MESSAGE_BYTES = 64 * 1024;

@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import type { Clock } from "../../../base/time/clock.ts";
 import { Deadline } from "../../../base/time/deadline.ts";
+import { VERSION } from "../../../base/version.ts";
 import { type CoreCertificates, checkCoreCertificates } from "./core-certificates.ts";
 import { explainFault } from "./core-fault.ts";
 
@@ -62,6 +63,9 @@ export interface CoreAnswer {
   readonly headers: IncomingHttpHeaders;
   readonly message: IncomingMessage;
 }
+
+/** Tells the Core which version calls. */
+const USER_AGENT = `crypto-edge/${VERSION}`;
 
 export class CoreConnection {
   readonly url: URL;
@@ -151,6 +155,7 @@ export class CoreConnection {
         path: call.path,
         headers: {
           host: this.url.host,
+          "user-agent": USER_AGENT,
           accept: call.stream === true ? "text/event-stream" : "application/json",
           ...(call.body === undefined ? {} : { "content-length": String(call.body.length) }),
           ...call.headers,

@@ -1,5 +1,6 @@
 /** A KMIP door over the real pipeline and cipher, with a lease that can be in trouble, and a client that writes messages by hand. */
 import { connect as connectTo, createServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { allowAll, heldLeases, ignoreAll } from "../../../../bench/harness/edge-in-process.ts";
 import type { CryptoEdgeError } from "../../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../../src/edge/access/access-policy.ts";
@@ -28,6 +29,8 @@ export interface World {
   denial: CryptoEdgeError | undefined;
   readonly parts: MessageParts;
   readonly defects: unknown[];
+  /** What the policy was asked. */
+  readonly authorized: string[];
 }
 
 export function makeWorld(more: { readonly revokeService?: RevokeService; readonly homeless?: boolean } = {}): World {
@@ -45,15 +48,19 @@ export function makeWorld(more: { readonly revokeService?: RevokeService; readon
     versions: inTrouble(held.versions.bind(held)),
     close() {},
   };
-  const check = (): void => {
-    if (world.denial !== undefined) throw world.denial;
+  const access: AccessPolicy = {
+    ...allowAll,
+    authorize(_principal, operation, tenant, service) {
+      world.authorized.push(`${operation} ${tenant}/${service}`);
+      if (world.denial !== undefined) throw world.denial;
+    },
   };
-  const access: AccessPolicy = { ...allowAll, authorize: check, authorizeAny: check };
   const log = { debug() {}, info() {}, warn() {}, error: (details: object) => void defects.push(details) };
   const world: World = {
     trouble: undefined,
     denial: undefined,
     defects,
+    authorized: [],
     parts: {
       operations: createOperations({ access, leases, recorder: ignoreAll }),
       serviceOf: () => (more.homeless === true ? undefined : { tenant: "tenant-a", service: "billing" }),
@@ -268,6 +275,8 @@ export interface Door {
   /** What the gate was asked for and given back. */
   readonly inFlight: number[];
   overloaded: boolean;
+  /** A stream of the test's own in the place of a connection. */
+  serve(stream: Duplex): void;
   connect(): Promise<Connection>;
   close(): void;
 }
@@ -293,7 +302,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
   };
   const made = createKmipDoor(
     {
-      tenant: "tenant-a",
+      ...(section.places === undefined ? { tenant: "tenant-a" } : {}),
       service: "billing",
       places: [],
       handshakes_per_second: 100,
@@ -314,9 +323,11 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
     leave: (bytes) => void inFlight.splice(inFlight.indexOf(bytes), 1),
   };
   const sockets: Socket[] = [];
+  const serve = (stream: Duplex): void =>
+    made.serve(stream, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
-    made.serve(socket, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
+    serve(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
@@ -325,6 +336,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
     world,
     inFlight,
     overloaded: false,
+    serve,
     connect: () => connectionTo(port),
     close() {
       for (const socket of sockets) socket.destroy();

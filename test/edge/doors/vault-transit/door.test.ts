@@ -419,8 +419,8 @@ describe("keys", () => {
       `LIST /v1/transit/keys HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: x\r\nConnection: close\r\n\r\n`,
     );
     expect(list).toContain('"data":{"keys":["my-key"]}');
-    expect((await call("GET", "transit/keys?list=true")).data).toEqual({ keys: ["other"] });
-    expect((await call("GET", "transit/keys/?list=true")).data).toEqual({ keys: ["other"] });
+    expect((await call("GET", "transit/keys?list=true")).data).toEqual({ keys: ["billing", "other"] });
+    expect((await call("GET", "transit/keys/?list=true")).data).toEqual({ keys: ["billing", "other"] });
     expect((await call("GET", "transit/keys")).status).toBe(405);
   });
 });

@@ -1,0 +1,20 @@
+/**
+ * Loaded before a program (`bun --preload`): at SIGUSR2 it prints, as a line of JSON on standard error, what is live in the heap. Counts are
+ * exact, so they may be held by tests where times may not.
+ */
+import { heapStats } from "bun:jsc";
+
+process.on("SIGUSR2", () => {
+  Bun.gc(true);
+  const { heapSize, objectTypeCounts } = heapStats();
+  const {
+    FunctionExecutable: functions = 0,
+    FunctionCodeBlock: codeBlocks = 0,
+    ModuleRecord: modules = 0,
+  } = objectTypeCounts;
+  const packages = new Set(
+    Object.keys(require.cache).flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
+  );
+  const found = { functions, codeBlocks, modules, heapBytes: heapSize, packages: [...packages].toSorted() };
+  console.error(`heap ${JSON.stringify(found)}`);
+});

@@ -1,0 +1,171 @@
+/** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
+import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
+import { messageOf } from "../base/errors.ts";
+import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
+import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
+import { readFileText } from "../base/read-file.ts";
+import { systemClock } from "../base/time/system-clock.ts";
+import { wipe } from "../base/wipe.ts";
+import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
+import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
+import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
+import {
+  type CoreConfiguration,
+  type CoreConfigurationSource,
+  isPostgresql,
+  type MasterKeyConfiguration,
+  readCoreConfiguration,
+} from "./core-configuration.ts";
+import { loadMasterKey, type MasterKeys, unwrapMasterKey } from "./master-key.ts";
+import { type PostgresqlOptions, parsePostgresqlUrl } from "./store/open-store.ts";
+
+export interface LoadedCore {
+  readonly configuration: CoreConfiguration;
+  readonly source: CoreConfigurationSource;
+  readonly plugins: LoadedPlugins;
+  /** What plugins are lent; its signal aborts at `end`. */
+  readonly making: MakeContributionOptions;
+  end(): void;
+}
+
+/** @throws ConfigurationError with every mistake, PluginError for a plugin that can't be loaded */
+export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise<LoadedCore> {
+  const source = readCoreConfiguration(file);
+  const plugins = await loadPlugins(source.plugins, source.directory, log);
+  const sections = (contributed: LoadedPlugins["eventPublishers"] | LoadedPlugins["keySources"]) =>
+    Object.fromEntries([...contributed].map(([name, { contribution }]) => [name, contribution.configuration]));
+  const configuration = source.check({
+    publishers: sections(plugins.eventPublishers),
+    keySources: sections(plugins.keySources),
+  });
+  const turns = aloneTurns();
+  const stopping = new AbortController();
+  const nothing = { add() {}, set() {}, observe() {} };
+  return {
+    configuration,
+    source,
+    plugins,
+    making: {
+      lend: () => ({
+        log,
+        clock: systemClock,
+        metrics: { counter: () => nothing, gauge: () => nothing, histogram: () => nothing },
+        edgeId: "core",
+        directory: source.directory,
+        signal: stopping.signal,
+        attempt: (name, run) => attemptInTurn(turns, name, run),
+      }),
+      errorAt: source.errorAt,
+    },
+    end: () => stopping.abort(),
+  };
+}
+
+/** What `publishers` asks for, made by the plugins. @throws ConfigurationError for a section that can never work */
+export async function createPublishers({ configuration, plugins, making }: LoadedCore): Promise<EventPublisher[]> {
+  const made: EventPublisher[] = [];
+  try {
+    for (const [index, entry] of configuration.publishers.entries()) {
+      const section = (entry as Record<string, unknown>)[entry.use];
+      const contributed = plugins.eventPublishers.get(entry.use)!;
+      made.push(await makeContribution(contributed, section, ["publishers", index, entry.use], making));
+    }
+    return made;
+  } catch (error) {
+    for (const publisher of made) await publisher.close?.();
+    throw error;
+  }
+}
+
+/** The master key and, while it is being rotated, the former one: buffers of the caller's, who wipes them. */
+export async function readMasterKeys(loaded: LoadedCore): Promise<MasterKeys> {
+  const { master_key, former_master_key } = loaded.configuration;
+  const keys = await readMasterKey(loaded, master_key, "master_key");
+  if (former_master_key === undefined) return keys;
+  if (keys.former !== undefined) wipe(keys.former);
+  try {
+    const { current: former, former: older } = await readMasterKey(loaded, former_master_key, "former_master_key");
+    if (older !== undefined) wipe(older);
+    return { current: keys.current, former };
+  } catch (error) {
+    wipe(keys.current);
+    throw error;
+  }
+}
+
+async function readMasterKey(loaded: LoadedCore, from: MasterKeyConfiguration, place: string): Promise<MasterKeys> {
+  if (!("use" in from)) {
+    const current = loadMasterKey(from);
+    // Not left for what this process starts, or for whoever reads its environment.
+    if ("environment" in from) delete process.env[from.environment];
+    return { current };
+  }
+  const section = (from as Record<string, unknown>)[from.use];
+  const source = await makeContribution(
+    loaded.plugins.keySources.get(from.use)!,
+    section,
+    [place, from.use],
+    loaded.making,
+  );
+  try {
+    return await unwrapMasterKey(source, from);
+  } finally {
+    await source.close();
+  }
+}
+
+export function trustFilesOf({ tls }: CoreConfiguration): ServerTrustFiles & { readonly clientCa: string } {
+  return { cert: tls.cert, key: tls.key, clientCa: tls.client_ca, clientCrl: tls.client_crl };
+}
+
+/** Where the store is, with the password and the CA read. */
+export function databaseOf({ database }: CoreConfiguration): string | PostgresqlOptions {
+  if (typeof database === "string") return isPostgresql(database) ? parsePostgresqlUrl(database) : database;
+  return {
+    ...parsePostgresqlUrl(database.url),
+    ...(database.password === undefined ? {} : { password: database.password }),
+    ...(database.ca === undefined ? {} : { ca: readFileText(database.ca, "the database's CA certificate") }),
+    maxConnections: database.connections,
+    timeoutMs: database.timeout,
+  };
+}
+
+/**
+ * Does what `serve` does before it opens the database and listens: loads plugins, pairs certificates with keys, reads the
+ * master key where it is no plugin's to open.
+ *
+ * @throws ConfigurationError with every mistake
+ */
+export async function checkCore(file: string): Promise<void> {
+  const loaded = await loadCore(file);
+  try {
+    const { configuration, source } = loaded;
+    let trust: ServerTrust;
+    try {
+      trust = await readServerTrust(trustFilesOf(configuration), systemClock);
+    } catch (error) {
+      throw source.errorAt(["tls"], messageOf(error));
+    }
+    const { trust_domain } = configuration;
+    if (trust_domain === undefined && !(trust.chain[0]?.subjectAltName ?? "").includes("URI:spiffe://")) {
+      throw source.errorAt(["tls", "cert"], "the certificate names no SPIFFE ID: name the trust_domain");
+    }
+    for (const place of ["master_key", "former_master_key"] as const) {
+      const from = configuration[place];
+      if (from === undefined || "use" in from) continue;
+      try {
+        wipe(loadMasterKey(from));
+      } catch (error) {
+        throw source.errorAt([place], messageOf(error));
+      }
+    }
+    try {
+      databaseOf(configuration);
+    } catch (error) {
+      throw source.errorAt(["database"], messageOf(error));
+    }
+    for (const publisher of await createPublishers(loaded)) await publisher.close?.();
+  } finally {
+    loaded.end();
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Everything that `serve` looks at before it listens, without listening: for `config check`, so that a mistake is found by the check and
+ * not by the restart that takes the old process away.
+ */
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { readServerTrust } from "../base/pki/server-trust.ts";
+import type { Clock } from "../base/time/clock.ts";
+import { createTokenVerifier } from "./access/bearer-token.ts";
+import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
+import type { ListenerConfiguration } from "./config/schema.ts";
+import type { DoorContext } from "./doors/door.ts";
+import { declareNativeDoor } from "./doors/native/declare.ts";
+import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
+import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
+import { makeDoors } from "./make-doors.ts";
+import type { PluginContext } from "./plugin-host/plugin.ts";
+
+export interface CheckResult {
+  /** With the place in the file; empty where `serve` would start. */
+  readonly problems: readonly string[];
+  /** What is no mistake, but may surprise. */
+  readonly notes: readonly string[];
+}
+
+type Path = readonly (string | number)[];
+
+export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Promise<CheckResult> {
+  const { configuration } = loaded;
+  const problems: string[] = [];
+  const notes: string[] = [...(loaded.notes ?? [])];
+  const expiry = new CertificateExpiry(clock, { warn: (fields) => note(fields), error: (fields) => note(fields) });
+  const note = (fields: object | string): void => {
+    const { role, file, ends } = fields as { role: string; file: string; ends: string };
+    notes.push(`the certificate ${file} of ${role} ends on ${ends}`);
+  };
+  const attempt = async (path: Path, check: () => unknown): Promise<void> => {
+    try {
+      await check();
+    } catch (error) {
+      problems.push(...linesOf(loaded, path, error));
+    }
+  };
+
+  for (const [index, listener] of configuration.listeners.entries()) {
+    await attempt(["listeners", index], () => checkListener(listener, clock, expiry));
+    await attempt(["listeners", index, "doors"], () => makeDoors(loaded, index, LENT_NOTHING));
+  }
+  for (const { path, message } of conflictsOf(configuration))
+    problems.push(...linesOf(loaded, path, new Error(message)));
+  const core = configuration.key_source.core;
+  if (core !== undefined) {
+    await attempt(["key_source", "core"], () => {
+      const certificates = readCoreCertificates(core);
+      checkEdgeIdentity(configuration.edge.id, certificates.cert);
+    });
+  }
+  const { file } = configuration.audit;
+  if (file !== undefined) await attempt(["audit", "file", "path"], () => checkWritableFile(file.path));
+  if (configuration.policies.length === 0) notes.push("there are no policies: nobody may do anything");
+  expiry.close();
+  return { problems, notes };
+}
+
+async function checkListener(listener: ListenerConfiguration, clock: Clock, expiry: CertificateExpiry): Promise<void> {
+  if ("unix" in listener) return checkFolder(dirname(listener.unix));
+  if (!("https" in listener || "tls" in listener)) return;
+  const isAny = listener.client_certificates === "any";
+  const files = { ...listener, clientCa: isAny ? undefined : listener.client_ca, clientCrl: listener.client_crl };
+  const trust = await readServerTrust(files, clock);
+  const { host, port } = "https" in listener ? listener.https : listener.tls;
+  expiry.use(`the listener on ${host}:${port}`, listener.cert, trust.chain);
+  if ("https" in listener && listener.tokens.length > 0) createTokenVerifier(listener.tokens, clock);
+}
+
+function checkFolder(folder: string): void {
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);
+  if (!found.isDirectory()) throw new Error(`${folder} is not a folder: choose another path`);
+}
+
+/** Without making it: a check leaves no file behind. */
+function checkWritableFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file: give the path of a regular file`);
+  let at = found === undefined ? dirname(path) : path;
+  while (statSync(at, { throwIfNoEntry: false }) === undefined && at !== dirname(at)) at = dirname(at);
+  try {
+    accessSync(at, constants.W_OK);
+  } catch {
+    throw new Error(`${at} can't be written by this user: give it to the edge's user, or choose another path`);
+  }
+}
+
+/** Two listeners on one port or path: the second could not open. */
+function conflictsOf({
+  listeners,
+  metrics,
+}: LoadedConfiguration["configuration"]): { readonly path: Path; readonly message: string }[] {
+  const taken = new Map<string, string>();
+  const conflicts: { path: Path; message: string }[] = [];
+  const take = (place: string, path: Path, what: string): void => {
+    const other = taken.get(place);
+    if (other === undefined) taken.set(place, what);
+    else
+      conflicts.push({
+        path,
+        message: `${what} would listen where ${other} does already, on ${place}: choose another`,
+      });
+  };
+  listeners.forEach((listener, index) => {
+    if ("unix" in listener) {
+      take(listener.unix, ["listeners", index, "unix"], `listeners[${index}]`);
+      return;
+    }
+    const [key, { host, port }] =
+      "http" in listener
+        ? (["http", listener.http] as const)
+        : "https" in listener
+          ? (["https", listener.https] as const)
+          : (["tls", listener.tls] as const);
+    if (port !== 0) take(`${host}:${port}`, ["listeners", index, key], `listeners[${index}]`);
+  });
+  const { listen } = metrics ?? {};
+  if (listen !== undefined && listen.port !== 0)
+    take(`${listen.host}:${listen.port}`, ["metrics", "listen"], "metrics");
+  return conflicts;
+}
+
+function linesOf({ errorAt }: LoadedConfiguration, path: Path, error: unknown): readonly string[] {
+  const { lines } = error as { lines?: readonly string[] };
+  return lines ?? errorAt(path, messageOf(error)).lines;
+}
+
+/** A door that is made for the check serves nobody. */
+const LENT_NOTHING = {
+  native: declareNativeDoor,
+  context: (): DoorContext => ({
+    operations: undefined as never,
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+    now: { wallMs: () => 0, monotonicMs: () => 0 },
+    version: "",
+    readiness: () => ({ ready: false }),
+  }),
+  lend: (): PluginContext => {
+    throw new Error("a check lends nothing");
+  },
+};

@@ -1,0 +1,33 @@
+/**
+ * What a reload takes from a configuration that was read anew: its policies. Of the other sections it takes nothing, but says which
+ * have changed. Sections are compared by keyed digests, so that the configuration can be read and checked by another process: reading ten
+ * thousand policies takes a second, which no request should wait for.
+ */
+import { createHmac } from "node:crypto";
+import type { PolicyRule } from "./access/policy.ts";
+import { policyRules } from "./config/policy-rules.ts";
+import type { Configuration } from "./config/schema.ts";
+
+export interface Renewal {
+  readonly policies: readonly PolicyRule[];
+  /** By section: a digest under the key that was given. */
+  readonly digests: Readonly<Record<string, string>>;
+}
+
+/** `digestKey`: random, of this process, 32 bytes in hex. */
+export function renewalOf(configuration: Configuration, digestKey: string): Renewal {
+  const digests = Object.fromEntries(
+    Object.entries(configuration).map(([section, value]) => {
+      const hmac = createHmac("sha256", Buffer.from(digestKey, "hex"));
+      return [section, hmac.update(JSON.stringify(value) ?? "").digest("base64url")];
+    }),
+  );
+  return { policies: policyRules(configuration.policies), digests };
+}
+
+/** The sections that a reload does not take, and that differ. */
+export function changedSections(started: Renewal, renewed: Renewal): string[] {
+  const names = new Set([...Object.keys(started.digests), ...Object.keys(renewed.digests)]);
+  names.delete("policies");
+  return [...names].filter((name) => started.digests[name] !== renewed.digests[name]).sort();
+}

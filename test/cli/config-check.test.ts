@@ -1,0 +1,173 @@
+/** `config check` finds whatever would stop `serve`, by line, and `serve` says the same. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
+
+const root = resolve(import.meta.dir, "../..");
+const folder = mkdtempSync(join(tmpdir(), "crypto-edge-check-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(command: readonly string[]) {
+  const child = Bun.spawnSync([process.execPath, join(root, "src/main.ts"), ...command], { timeout: 60_000 });
+  return { exitCode: child.exitCode, stdout: child.stdout.toString(), stderr: child.stderr.toString() };
+}
+
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+beforeAll(async () => {
+  const pki = await createThrowAwayPki();
+  const one = await pki.edge("edge-1");
+  const other = await pki.edge("edge-2");
+  for (const [name, text] of Object.entries({
+    "ca.pem": one.ca,
+    "edge.pem": one.cert,
+    "edge.key": one.key,
+    "other.pem": other.cert,
+    "other.key": other.key,
+  })) {
+    file(name, text);
+  }
+  mkdirSync(join(folder, "folder"));
+  Bun.spawnSync(["mkfifo", join(folder, "fifo")]);
+});
+
+/** A configuration without a mistake, with lines in place of others. */
+function configuration(changes: Readonly<Record<string, string>> = {}): string {
+  const lines: Record<string, string> = {
+    edge: "{ id: edge-1 }",
+    key_source: '{ use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: edge.pem, key: edge.key } }',
+    listeners: '[{ https: "127.0.0.1:7443", cert: edge.pem, key: edge.key, client_ca: ca.pem }]',
+    policies: '[{ principals: ["spiffe://*"], tenants: ["*"], services: ["*"], operations: [create] }]',
+    key_memory: "{ dumpable: true }",
+    ...changes,
+  };
+  return Object.entries(lines)
+    .map(([key, value]) => `${key}: ${value}\n`)
+    .join("");
+}
+
+const HTTPS = (rest: string): string => `[{ https: "127.0.0.1:7443", ${rest} }]`;
+
+test("a configuration without a mistake has none", () => {
+  const checked = run(["config", "check", file("good.yaml", configuration())]);
+  expect(checked).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(checked.stdout).toEndWith("good.yaml: no mistakes\n");
+});
+
+describe("a mistake that no line shows by itself is found", () => {
+  test.each<[string, Readonly<Record<string, string>>, string]>([
+    [
+      "a certificate that is not there",
+      { listeners: HTTPS("cert: none.pem, key: edge.key, client_ca: ca.pem") },
+      ":3:13: listeners[0]: ",
+    ],
+    [
+      "a key of another certificate",
+      { listeners: HTTPS("cert: edge.pem, key: other.key, client_ca: ca.pem") },
+      "give the pair made together",
+    ],
+    [
+      "a key given as a certificate",
+      { listeners: HTTPS("cert: edge.key, key: edge.key, client_ca: ca.pem") },
+      "holds no certificate in PEM",
+    ],
+    [
+      "an end's certificate as the authority",
+      { listeners: HTTPS("cert: edge.pem, key: edge.key, client_ca: edge.pem") },
+      "holds no certificate of an authority",
+    ],
+    [
+      "a FIFO as a certificate",
+      { listeners: HTTPS("cert: fifo, key: edge.key, client_ca: ca.pem") },
+      "fifo is not a file",
+    ],
+    [
+      "a revocation list that is none",
+      { listeners: HTTPS("cert: edge.pem, key: edge.key, client_ca: ca.pem, client_crl: [ca.pem]") },
+      "not a certificate revocation list",
+    ],
+    [
+      "a token issuer's keys that can't be read",
+      {
+        listeners: HTTPS(
+          "cert: edge.pem, key: edge.key, client_ca: ca.pem, tokens: [{ issuer: a, audience: b, jwks: ca.pem }]",
+        ),
+      },
+      "not a JWK set",
+    ],
+    [
+      "two listeners on one port",
+      { listeners: '[{ http: "127.0.0.1:7402", principal: a }, { http: "127.0.0.1:7402", principal: b }]' },
+      "listeners[1].http: listeners[1] would listen where listeners[0] does already",
+    ],
+    [
+      "metrics on a listener's port",
+      { listeners: '[{ http: "127.0.0.1:7402", principal: a }]', metrics: '{ listen: "127.0.0.1:7402" }' },
+      "metrics.listen",
+    ],
+    [
+      "a socket in a folder that is not there",
+      { listeners: "[{ unix: nowhere/edge.sock, principal: a }]" },
+      "does not exist: make it",
+    ],
+    [
+      "another edge's certificate",
+      {
+        key_source: '{ use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: other.pem, key: other.key } }',
+      },
+      'the certificate is that of the edge "edge-2", but edge.id says "edge-1"',
+    ],
+    [
+      "a missing key for the Core",
+      { key_source: '{ use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: edge.pem, key: none.key } }' },
+      "none.key can't be read (ENOENT)",
+    ],
+    ["an audit file that is a folder", { audit: "{ file: { path: folder } }" }, "folder is not a file"],
+  ])("%s", (_, changes, sentence) => {
+    const path = file("bad.yaml", configuration(changes));
+    const checked = run(["config", "check", path]);
+    expect(checked.stderr).toContain(sentence);
+    expect(checked.stderr).toContain(`${path}:`);
+    expect(checked.exitCode).toBe(1);
+    const { ok, problems } = JSON.parse(run(["config", "check", "--json", path]).stdout);
+    expect(ok).toBe(false);
+    expect(problems.join()).toContain(sentence);
+  });
+});
+
+test("what may surprise is noted, and is no mistake", async () => {
+  const pki = await createThrowAwayPki();
+  const { makeAuthority } = await import("../support/certificates.ts");
+  const authority = await makeAuthority();
+  const expired = await authority.issue({ dns: ["localhost"], notAfter: new Date(Date.now() - 1_000) });
+  file("expired.pem", expired.certificate);
+  file("expired.key", expired.key);
+  expect(pki).toBeDefined();
+  const path = file(
+    "noted.yaml",
+    configuration({ policies: "[]", listeners: HTTPS("cert: expired.pem, key: expired.key, client_ca: ca.pem") }),
+  );
+  const { exitCode, stdout } = run(["config", "check", path]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("note: there are no policies: nobody may do anything");
+  expect(stdout).toMatch(/note: the certificate .*expired\.pem of the listener on 127\.0\.0\.1:7443 ends on 20/);
+});
+
+test("two issuers of tokens need names, since their subjects could be equal", () => {
+  const jwks = file("jwks.json", JSON.stringify({ keys: [] }));
+  const tokens = (names: readonly [string, string]): string =>
+    HTTPS(
+      `cert: edge.pem, key: edge.key, client_ca: ca.pem, tokens: [{ ${names[0]}issuer: "https://a", audience: e, jwks: "${jwks}" }, { ${names[1]}issuer: "https://b", audience: e, jwks: "${jwks}" }]`,
+    );
+  const stderrOf = (names: readonly [string, string]): string =>
+    run(["config", "check", file("tokens.yaml", configuration({ listeners: tokens(names) }))]).stderr;
+  expect(stderrOf(["", ""])).toContain('give each a "name"');
+  expect(stderrOf(["name: a, ", ""])).toContain('give each a "name"');
+  expect(stderrOf(["name: a, ", "name: a, "])).toContain('another issuer has the name "a"');
+  expect(stderrOf(["name: a, ", "name: b, "])).toBe("");
+});

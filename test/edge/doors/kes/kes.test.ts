@@ -1,0 +1,336 @@
+/** docs/kes.md: the routes, statuses and texts of KES. Its clients compare texts exactly, so do these tests. */
+import "reflect-metadata";
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash, X509Certificate } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import * as x509 from "@peculiar/x509";
+import type { DoorContext } from "../../../../src/edge/doors/door.ts";
+import { createKesDoor } from "../../../../src/edge/doors/kes/door.ts";
+import { makeAuthority } from "../../../support/certificates.ts";
+import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
+
+const KEYS = `{
+  my-key: { tenant: tenant-a, service: billing },
+  my_other: { tenant: tenant-a, service: payments },
+  same: { tenant: tenant-a, service: billing },
+  denied: { tenant: denied, service: billing },
+  nosuch: { tenant: nosuch, service: billing },
+  revoked: { tenant: revoked, service: billing },
+  away: { tenant: away, service: billing }
+}`;
+
+let edge: DoorEdge;
+beforeAll(async () => {
+  edge = await startDoorEdge({
+    listeners: `  - { http: "127.0.0.1:0", principal: local, status: false, doors: [kes, native] }`,
+    doors: `{ kes: { keys: ${KEYS.replaceAll("\n", " ")} } }`,
+  });
+});
+afterAll(() => edge.close());
+
+interface Answer {
+  readonly status: number;
+  readonly type: string | null;
+  readonly retryAfter: string | null;
+  readonly text: string;
+  readonly body: Record<string, string> & { readonly names?: string[] };
+}
+
+async function call(method: string, path: string, body?: unknown): Promise<Answer> {
+  const response = await fetch(edge.url + path, {
+    method,
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return {
+    status: response.status,
+    type: response.headers.get("content-type"),
+    retryAfter: response.headers.get("retry-after"),
+    text,
+    body: text.startsWith("{") ? JSON.parse(text) : {},
+  };
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const FAILS = {
+  "key does not exist": 404,
+  "not authorized: insufficient permissions": 403,
+  "decryption failed: ciphertext is not authentic": 400,
+};
+
+function expectFailure(answer: Answer, message: keyof typeof FAILS): void {
+  expect(answer).toMatchObject({ status: FAILS[message], type: "application/json", text: JSON.stringify({ message }) });
+}
+
+describe("generate, encrypt and decrypt", () => {
+  test.each(["POST", "PUT"])("by %s: a data key of 32 bytes, in base64 with padding, and back", async (method) => {
+    const made = await call(method, "/v1/key/generate/my-key", {});
+    expect(made.status).toBe(200);
+    expect(made.type).toBe("application/json");
+    expect(made.body.plaintext).toMatch(/^[A-Za-z0-9+/]{43}=$/);
+    const opened = await call(method, "/v1/key/decrypt/my-key", { ciphertext: made.body.ciphertext });
+    expect(opened.body).toEqual({ plaintext: made.body.plaintext! });
+    const bytes = Buffer.from(made.body.ciphertext!, "base64");
+    expect(bytes[3]).toBe(1);
+  });
+
+  test("bytes that the caller chose are a value", async () => {
+    for (const plaintext of [base64("x"), base64("a text of any length"), Buffer.alloc(65_536, 7).toString("base64")]) {
+      const { body } = await call("POST", "/v1/key/encrypt/my_other", { plaintext });
+      expect(Buffer.from(body.ciphertext!, "base64")[3]).toBe(2);
+      expect((await call("POST", "/v1/key/decrypt/my_other", { ciphertext: body.ciphertext })).body).toEqual({
+        plaintext,
+      });
+    }
+    for (const plaintext of ["", Buffer.alloc(65_537).toString("base64")]) {
+      expect((await call("POST", "/v1/key/encrypt/my-key", { plaintext })).status).toBe(400);
+    }
+  });
+
+  test("a context of any bytes and length is bound; none, empty and null are the same, {} is another", async () => {
+    const contexts = [base64("{}"), base64('{"bucket":"bucket/object"}'), Buffer.alloc(700_000, 1).toString("base64")];
+    for (const context of contexts) {
+      const { body } = await call("POST", "/v1/key/generate/my-key", { context });
+      const decrypt = (other?: string): Promise<Answer> =>
+        call("POST", "/v1/key/decrypt/my-key", {
+          ciphertext: body.ciphertext,
+          ...(other === undefined ? {} : { context: other }),
+        });
+      expect((await decrypt(context)).status).toBe(200);
+      for (const wrong of [undefined, "", base64("{ }"), ...contexts.filter((other) => other !== context)]) {
+        expectFailure(await decrypt(wrong), "decryption failed: ciphertext is not authentic");
+      }
+    }
+    const { body } = await call("POST", "/v1/key/generate/my-key", { context: "" });
+    for (const context of [undefined, "", null]) {
+      expect((await call("POST", "/v1/key/decrypt/my-key", { ciphertext: body.ciphertext, context })).status).toBe(200);
+    }
+    expect(
+      (await call("POST", "/v1/key/decrypt/my-key", { ciphertext: body.ciphertext, context: base64("{}") })).status,
+    ).toBe(400);
+  });
+
+  test("a ciphertext is one of the name in the path, whole and unchanged", async () => {
+    const { body } = await call("POST", "/v1/key/generate/my-key", {});
+    const bytes = Buffer.from(body.ciphertext!, "base64");
+    const decrypt = (name: string, ciphertext: Buffer): Promise<Answer> =>
+      call("POST", `/v1/key/decrypt/${name}`, { ciphertext: ciphertext.toString("base64") });
+    expect((await decrypt("same", bytes)).status).toBe(200);
+    for (const [name, ciphertext] of [
+      ["my_other", bytes],
+      ["denied", bytes],
+      ["my-key", Buffer.from(bytes).fill(1, 60, 61)],
+      ["my-key", bytes.subarray(0, -1)],
+      ["my-key", Buffer.concat([bytes, Buffer.of(0)])],
+      ["my-key", Buffer.alloc(0)],
+      ["my-key", Buffer.from('{"aead":"AES-256-GCM-HMAC-SHA-256"}')],
+      ["my-key", Buffer.from("95aa", "hex")],
+    ] as const) {
+      expectFailure(await decrypt(name, ciphertext), "decryption failed: ciphertext is not authentic");
+    }
+  });
+
+  test("a blob with a context of the door's own opens at no other door", async () => {
+    const { body } = await call("POST", "/v1/key/generate/my-key", { context: base64("{}") });
+    const wrapped = Buffer.from(body.ciphertext!, "base64").toString("base64url");
+    const hash = createHash("sha256").update("{}").digest("hex");
+    const { status } = await call("POST", "/v1/keys/decrypt", { wrapped, context: { "kes:context": hash } });
+    expect(status).not.toBe(200);
+  });
+});
+
+describe("what is refused", () => {
+  test("in the words that kms-go compares, before anything is told of the key", async () => {
+    const body = { plaintext: base64("x"), context: "" };
+    for (const operation of ["generate", "encrypt"]) {
+      const at = (name: string): Promise<Answer> => call("POST", `/v1/key/${operation}/${name}`, body);
+      expectFailure(await at("unknown"), "key does not exist");
+      expectFailure(await at("nosuch"), "key does not exist");
+      expectFailure(await at("denied"), "not authorized: insufficient permissions");
+      expectFailure(await at("revoked"), "not authorized: insufficient permissions");
+      expect(await at("away")).toMatchObject({ status: 503, retryAfter: expect.stringMatching(/^[0-9]+$/) });
+    }
+    for (const name of ["unknown", "nosuch"])
+      expectFailure(await call("GET", `/v1/key/describe/${name}`), "key does not exist");
+    for (const name of ["denied", "revoked"]) {
+      expectFailure(await call("GET", `/v1/key/describe/${name}`), "not authorized: insufficient permissions");
+    }
+  });
+
+  test("calls that need state are 403, whatever the name; hmac is 501", async () => {
+    for (const name of ["my-key", "new-key"]) {
+      for (const method of ["POST", "PUT"]) {
+        expectFailure(await call(method, `/v1/key/create/${name}`), "not authorized: insufficient permissions");
+        expectFailure(
+          await call(method, `/v1/key/import/${name}`, { key: "" }),
+          "not authorized: insufficient permissions",
+        );
+        expect(await call(method, `/v1/key/hmac/${name}`, {})).toMatchObject({ status: 501 });
+      }
+      expectFailure(await call("DELETE", `/v1/key/delete/${name}`), "not authorized: insufficient permissions");
+    }
+  });
+
+  test("names and bodies that are none are 400, other paths 404, other methods 405, long bodies 413, all as JSON", async () => {
+    for (const name of ["-a", "a-", "a.b", "a%2Fb", "%ff", "%", "a".repeat(81), "%2A"]) {
+      expect(await call("POST", `/v1/key/generate/${name}`, {})).toMatchObject({
+        status: 400,
+        type: "application/json",
+      });
+    }
+    for (const body of [
+      "",
+      "[]",
+      "null",
+      "1",
+      '"x"',
+      "{",
+      '{"context":1}',
+      '{"context":"QQ"}',
+      '{"context":"QR=="}',
+      '{"context":"Q-=="}',
+      "\ufeff{}x",
+    ]) {
+      const answer = await call("POST", "/v1/key/generate/my-key", body);
+      expect(answer).toMatchObject({ status: 400, type: "application/json" });
+      expect(answer.body.message).toBeString();
+    }
+    expect(await call("POST", "/v1/key/generate", {})).toMatchObject({ status: 404 });
+    expect(await call("GET", "/v1/key/nothing/x")).toMatchObject({ status: 404 });
+    expect(await call("GET", "/v1/key/generate/my-key")).toMatchObject({ status: 405, type: "application/json" });
+    const long = await call("POST", "/v1/key/generate/my-key", `{"context":"${"A".repeat(1024 * 1024)}"}`);
+    expect(long).toMatchObject({ status: 413, type: "application/json" });
+  });
+});
+
+describe("what is told", () => {
+  test("of the server, its health, and the caller", async () => {
+    expect((await call("GET", "/version")).body.version).toBeString();
+    expect(await call("GET", "/v1/ready")).toMatchObject({ status: 200, text: "" });
+    expect((await call("GET", "/v1/status")).body).toMatchObject({
+      version: expect.any(String),
+      uptime: expect.any(Number),
+    });
+    expect((await call("GET", "/v1/identity/self/describe")).body).toMatchObject({
+      identity: "",
+      policy: "",
+      allow: {},
+      deny: {},
+    });
+  });
+
+  test("of a key: an algorithm that kms-go can parse, a date that Go can read", async () => {
+    expect((await call("GET", "/v1/key/describe/my-key")).body).toMatchObject({
+      name: "my-key",
+      algorithm: "AES256",
+      created_at: "0001-01-01T00:00:00Z",
+    });
+  });
+
+  test("of the names: those that the caller may use, by prefix, a star passed over", async () => {
+    const list = async (path: string): Promise<string[] | undefined> => (await call("GET", path)).body.names;
+    const all = ["away", "my-key", "my_other", "revoked", "same"];
+    for (const path of ["/v1/key/list", "/v1/key/list/", "/v1/key/list/*", "/v1/key/list/%2A"])
+      expect(await list(path)).toEqual(all);
+    expect(await list("/v1/key/list/my")).toEqual(["my-key", "my_other"]);
+    expect(await list("/v1/key/list/my_%2A")).toEqual(["my_other"]);
+    expect(await list("/v1/key/list/zz")).toEqual([]);
+    expect((await call("GET", "/v1/key/list/a%20b")).status).toBe(400);
+  });
+});
+
+test("a name in the table that no client can give is a mistake of the configuration", () => {
+  const context = { now: { monotonicMs: () => 0, wallMs: () => 0 } } as unknown as DoorContext;
+  for (const name of ["a.b", "-a", "a-", "", "a".repeat(81)]) {
+    expect(() => createKesDoor({ keys: { [name]: { tenant: "t", service: "s" } } }, context)).toThrow(
+      "no name of a KES key",
+    );
+  }
+});
+
+describe("with client_certificates: any", () => {
+  /** As KES makes one of an API key: Ed25519, self-signed, new at each start. */
+  async function selfSigned(algorithm: "Ed25519" | "ECDSA", keys?: CryptoKeyPair) {
+    const parameters =
+      algorithm === "Ed25519" ? { name: "Ed25519" } : { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+    const pair = keys ?? ((await crypto.subtle.generateKey(parameters, true, ["sign", "verify"])) as CryptoKeyPair);
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(8)))
+        .fill(1, 0, 1)
+        .toString("hex"),
+      name: "",
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + 86_400_000),
+      signingAlgorithm: parameters,
+      keys: pair,
+    });
+    const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", pair.privateKey), "PRIVATE KEY");
+    const pem = certificate.toString("pem");
+    const spki = new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" });
+    return { pem, key, pair, identity: createHash("sha256").update(spki).digest("hex") };
+  }
+
+  function callWith(
+    address: string,
+    ca: string,
+    path: string,
+    client?: { pem: string; key: string },
+  ): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const url = new URL(path, address);
+      const options = {
+        ca,
+        agent: false as const,
+        ...(client === undefined ? {} : { cert: client.pem, key: client.key }),
+      };
+      const sent = request(url, options, (response) => {
+        let body = "";
+        response.on("data", (chunk) => (body += chunk));
+        response.on("end", () => resolve({ status: response.statusCode!, body }));
+      });
+      sent.on("error", reject);
+      sent.end();
+    });
+  }
+
+  test("the hash of the client's public key is who it is, whatever certificate it has made of it; others are not", async () => {
+    const ca = await makeAuthority();
+    const server = await ca.issue({ ip: ["127.0.0.1"], dns: ["localhost"] });
+    const own = await selfSigned("Ed25519");
+    const other = await selfSigned("ECDSA");
+    const renewed = await selfSigned("Ed25519", own.pair);
+    expect(renewed.identity).toBe(own.identity);
+    const folder = edge.folder;
+    writeFileSync(join(folder, "server.pem"), server.certificate);
+    writeFileSync(join(folder, "server.key"), server.key);
+    const tls = await startDoorEdge({
+      listeners: `  - { https: "127.0.0.1:0", cert: ${folder}/server.pem, key: ${folder}/server.key, client_certificates: any, min_tls: "1.2", doors: [kes] }`,
+      doors: "{ kes: { keys: { my-key: { tenant: tenant-a, service: billing } } } }",
+      principals: `"spki:${own.identity}"`,
+    });
+    try {
+      const at = (path: string, client?: { pem: string; key: string }) =>
+        callWith(tls.url, ca.certificate, path, client);
+      for (const client of [own, renewed]) {
+        expect(await at("/v1/key/describe/my-key", client)).toMatchObject({ status: 200 });
+        expect(JSON.parse((await at("/v1/identity/self/describe", client)).body)).toMatchObject({
+          identity: own.identity,
+        });
+      }
+      expect(await at("/v1/key/describe/my-key", other)).toEqual({
+        status: 403,
+        body: '{"message":"not authorized: insufficient permissions"}',
+      });
+      expect(JSON.parse((await at("/v1/identity/self/describe", other)).body)).toMatchObject({
+        identity: other.identity,
+      });
+      expect(await at("/v1/key/describe/my-key")).toMatchObject({ status: 403 });
+      expect(await at("/version")).toMatchObject({ status: 200 });
+    } finally {
+      await tls.close();
+    }
+  });
+});

@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import { systemClock } from "../../src/base/time/system-clock.ts";
+import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
+import { StoreUnavailable } from "../../src/core/store/store.ts";
+import { openRegistry } from "../core/support/registry.ts";
+import { testStore } from "../core/support/store-contract.ts";
+import { eventually } from "./support/broker.ts";
+import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
+
+setDefaultTimeout(60_000);
+
+let server: PostgresqlServer;
+const databases = new Map<string, PostgresqlOptions>();
+const databaseOf = async (name: string): Promise<PostgresqlOptions> => {
+  const known = databases.get(name) ?? (await server.database(name));
+  databases.set(name, known);
+  // The tests' time limits are for the store; a busy machine has its own.
+  return { ...known, timeoutMs: 20_000 };
+};
+
+testStore({
+  name: "PostgreSQL",
+  start: async () => {
+    server = await startPostgresql();
+  },
+  stop: () => server[Symbol.asyncDispose](),
+  database: databaseOf,
+  shared: true,
+});
+
+describe("a store in PostgreSQL", () => {
+  let own: PostgresqlServer;
+  const masterKey = randomBytes(32);
+  beforeAll(async () => {
+    own = await startPostgresql();
+  }, 120_000);
+  afterAll(() => own[Symbol.asyncDispose](), 60_000);
+
+  test("is made once by whichever of many Cores comes first, and each finds the others' events", async () => {
+    const database = { ...(await own.database("together")), timeoutMs: 20_000 };
+    const opened = await Promise.all(Array.from({ length: 5 }, () => openRegistry({ database, masterKey })));
+    const logs = new Set(await Promise.all(opened.map(async ({ store }) => (await store.position()).log)));
+    expect(logs.size).toBe(1);
+    let told = 0;
+    for (const { store } of opened) store.onCommit(() => told++);
+    await eventually(() => told >= 5, "every one listening");
+    const before = told;
+    await opened[0]!.registry.createService("tenant-a", "billing");
+    await opened[1]!.registry.rotate("tenant-a", "billing");
+    await eventually(() => told >= before + 5, "the event at every one");
+    for (const one of opened) await one.close();
+  });
+
+  test("that is killed is away at once, and comes back by itself", async () => {
+    const database = { ...(await own.database("killed-server")), timeoutMs: 3_000 };
+    const { store, registry, close } = await openRegistry({ database, masterKey });
+    await registry.createService("tenant-a", "billing");
+    let told = 0;
+    store.onCommit(() => told++);
+    await eventually(() => told > 0, "listening");
+    await own.kill();
+    const read = () => registry.openVersions("tenant-a", "billing", undefined, 0);
+    await eventually(async () => (await failureOf(read())) instanceof StoreUnavailable, "the store being away");
+    expect(store.health.away).toBeString();
+    // Fails at once: nobody waits for a server that was found away.
+    const failures = await Promise.all(Array.from({ length: 50 }, () => failureOf(read())));
+    for (const failure of failures) expect(failure).toBeInstanceOf(StoreUnavailable);
+    await own.start();
+    await eventually(async () => (await failureOf(read())) === undefined, "the store being back");
+    expect(store.health.away).toBeUndefined();
+    const before = told;
+    await eventually(async () => {
+      await registry.rotate("tenant-a", "billing").catch(() => undefined);
+      return told > before;
+    }, "a notification after the restart");
+    await close();
+  });
+
+  test("refuses a wrong address or database with a sentence", async () => {
+    const database = await own.database("wrong");
+    const open = (change: Partial<PostgresqlOptions>) =>
+      openStore({ database: { ...database, ...change }, retainedEvents: 10, clock: systemClock });
+    expect((await failureOf(open({ port: 1 })))?.message).toContain("can't be used");
+    expect((await failureOf(open({ database: "nothing" })))?.message).toContain("can't be used");
+  });
+
+  test("a variable of the environment stands in for nothing", async () => {
+    const database = await own.database("environment");
+    const child = Bun.spawn(
+      [
+        process.execPath,
+        "-e",
+        `const { openStore } = await import("${import.meta.dir}/../../src/core/store/open-store.ts");
+         const { systemClock } = await import("${import.meta.dir}/../../src/base/time/system-clock.ts");
+         const store = await openStore({ database: ${JSON.stringify(database)}, retainedEvents: 10, clock: systemClock });
+         console.log((await store.position()).lastSeq); await store.close();`,
+      ],
+      {
+        env: {
+          ...process.env,
+          PGHOST: "192.0.2.1",
+          PGPORT: "1",
+          PGDATABASE: "other",
+          PGUSER: "x",
+          PGPASSWORD: "y",
+          DATABASE_URL: "postgres://x@192.0.2.1/y",
+          PGSSLMODE: "verify-full",
+        },
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    expect(await new Response(child.stderr).text()).toBe("");
+    expect(await new Response(child.stdout).text()).toBe("0\n");
+  });
+});
+
+describe("the address of a database", () => {
+  test("is a URL; TLS with the server's certificate checked, unless it is this machine or the URL says otherwise", () => {
+    expect(parsePostgresqlUrl("postgres://core:p%40ss@db.example/core")).toEqual({
+      hostname: "db.example",
+      port: 5432,
+      username: "core",
+      password: "p@ss",
+      database: "core",
+      tls: "verify-full",
+    });
+    expect(parsePostgresqlUrl("postgres://core@127.0.0.1:5433/core")).toMatchObject({ port: 5433, tls: "disable" });
+    expect(parsePostgresqlUrl("postgres://core@[::1]/core")).toMatchObject({ hostname: "::1", tls: "disable" });
+    expect(parsePostgresqlUrl("postgres://core@db/core?sslmode=require")).toMatchObject({ tls: "require" });
+    expect(parsePostgresqlUrl("postgres://core@localhost/core?host=/run/postgresql")).toMatchObject({
+      socket: "/run/postgresql",
+    });
+    for (const bad of [
+      "core.db",
+      "mysql://a@b/c",
+      "postgres://db/core",
+      "postgres://a@b",
+      "postgres://a@b/c?sslmode=maybe",
+      "postgres://a@b/c?x=1",
+    ]) {
+      expect(() => parsePostgresqlUrl(bad)).toThrow();
+    }
+  });
+});
+
+async function failureOf(call: Promise<unknown>): Promise<Error | undefined> {
+  return call.then(
+    () => undefined,
+    (error: Error) => error,
+  );
+}

@@ -1,0 +1,119 @@
+/** Debian's PostgreSQL in a folder of its own, on a free port; stopped, killed and started again as a test likes. */
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { PostgresqlOptions } from "../../../src/core/store/open-store.ts";
+import { freePort } from "../../support/free-port.ts";
+
+export interface PostgresqlServer {
+  readonly port: number;
+  /** A new, empty database. */
+  database(name: string): Promise<PostgresqlOptions>;
+  start(): Promise<void>;
+  /** SIGKILL to the postmaster: its other processes end by themselves. */
+  kill(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const PROGRAMS = "/usr/lib/postgresql";
+
+export async function startPostgresql(settings: readonly string[] = []): Promise<PostgresqlServer> {
+  const versions = readdirSync(PROGRAMS).sort((a, b) => Number(b) - Number(a));
+  const programs = join(PROGRAMS, versions[0]!, "bin");
+  const folder = mkdtempSync(join(tmpdir(), "postgresql-"));
+  chmodSync(folder, 0o755);
+  const data = join(folder, "data");
+  const port = await freePort();
+  // It refuses to run as root.
+  const [uid, gid] = process.getuid?.() === 0 ? accountOf("postgres") : [process.getuid!(), process.getgid!()];
+  chownSync(folder, uid, gid);
+  const asUser = process.getuid?.() === 0 ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
+  const run = async (program: string, ...parameters: string[]): Promise<void> => {
+    const child = Bun.spawn([...asUser, join(programs, program), ...parameters], {
+      cwd: folder,
+      stderr: "pipe",
+      stdout: "ignore",
+    });
+    const failure = await new Response(child.stderr).text();
+    if ((await child.exited) !== 0) throw new Error(`${program}: ${failure}`);
+  };
+  await run("initdb", "-D", data, "-A", "trust", "-U", "core", "-E", "UTF8", "--no-sync");
+  let child: Bun.Subprocess | undefined;
+  const server: PostgresqlServer = {
+    port,
+    async start() {
+      child = Bun.spawn(
+        [
+          ...asUser,
+          join(programs, "postgres"),
+          ...["-D", data, "-p", String(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"],
+          ...settings.flatMap((setting) => ["-c", setting]),
+        ],
+        { cwd: folder, stdio: ["ignore", "ignore", Bun.file(join(folder, "server.log"))] },
+      );
+      const endMs = performance.now() + 60_000;
+      while (!(await answers(port))) {
+        if (performance.now() > endMs || child.exitCode !== null) {
+          throw new Error(`PostgreSQL does not start: ${readFileSync(join(folder, "server.log"), "utf8")}`);
+        }
+        await Bun.sleep(50);
+      }
+    },
+    async kill() {
+      child?.kill("SIGKILL");
+      await child?.exited;
+    },
+    async database(name) {
+      const admin = new Bun.SQL({ ...connection("postgres"), max: 1, tls: false });
+      await admin.unsafe(`CREATE DATABASE "${name}"`);
+      await admin.close();
+      return connection(name);
+    },
+    async [Symbol.asyncDispose]() {
+      child?.kill("SIGTERM");
+      // What is left of connections does not hold it up.
+      const killing = setTimeout(() => child?.kill("SIGQUIT"), 3_000);
+      await child?.exited;
+      clearTimeout(killing);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  const connection = (database: string): PostgresqlOptions => ({
+    hostname: "127.0.0.1",
+    port,
+    username: "core",
+    database,
+    tls: "disable",
+  });
+  await server.start();
+  return server;
+}
+
+async function answers(port: number): Promise<boolean> {
+  const sql = new Bun.SQL({
+    adapter: "postgres",
+    hostname: "127.0.0.1",
+    port,
+    username: "core",
+    database: "postgres",
+    max: 1,
+    tls: false,
+  });
+  try {
+    await sql.unsafe("SELECT 1");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.close({ timeout: 0 }).catch(() => undefined);
+  }
+}
+
+function accountOf(user: string): [number, number] {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith(`${user}:`));
+  const [, , uid, gid] = line?.split(":") ?? [];
+  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${user}: install postgresql`);
+  return [Number(uid), Number(gid)];
+}
