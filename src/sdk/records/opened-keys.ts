@@ -1,7 +1,7 @@
 /** Data keys of records that are read: asked of the edge once, kept as long as the edge and the rule let them. */
 import type { Clock } from "../../base/time/clock.ts";
 import { wipe } from "../../base/wipe.ts";
-import { type Client, type ClientOpenedKey, CryptoEdgeError, type EncryptionContext } from "../client/index.ts";
+import { type Client, CryptoEdgeError, type EncryptionContext } from "../client/index.ts";
 import { DATA_KEY_LENGTH, parseRecordKey } from "./format.ts";
 import { Deadline, type KeptKey, KeyCache } from "./key-cache.ts";
 
@@ -26,8 +26,6 @@ export interface OpenedKeysOptions {
 
 const KEYS_MAX = 1_000;
 const ATTEMPTS = 4;
-/** So many keys are asked for one by one, at once. */
-const SINGLE_MAX = 16;
 
 export class OpenedKeys<Key extends KeptKey> {
   readonly #options: OpenedKeysOptions;
@@ -90,12 +88,7 @@ export class OpenedKeys<Key extends KeptKey> {
     const ids = [...wanted.keys()];
     const since = new Deadline(clock);
     const changes = this.#cache.changes;
-    const items = ids.map((id) => this.#item(wanted.get(id)!));
-    // The batch as bytes does not say how long a key may be kept. Few keys of many records are worth keeping.
-    const results =
-      items.length > SINGLE_MAX
-        ? await edge.decryptKeys(items)
-        : await Promise.all(items.map((item) => opened(edge, item)));
+    const results = await edge.decryptKeys(ids.map((id) => this.#item(wanted.get(id)!)));
     const keys = new Map<string, Key | CryptoEdgeError>();
     for (const [index, result] of results.entries()) {
       const id = ids[index]!;
@@ -154,17 +147,6 @@ export class OpenedKeys<Key extends KeptKey> {
     this.#cache.add(id, key, since, ms);
     onKept();
   }
-}
-
-function opened(
-  edge: OpenedKeysOptions["edge"],
-  item: { wrapped: Uint8Array; context?: EncryptionContext },
-): Promise<ClientOpenedKey | CryptoEdgeError> {
-  return edge.decryptKey(item).catch((error: unknown) => {
-    // Trouble of the whole call is told as such; what is about this key is its item's.
-    if (error instanceof CryptoEdgeError && !error.mayPass && error.code !== "unexpected_answer") return error;
-    throw error;
-  });
 }
 
 /** What a wrapped key is found by. */

@@ -141,6 +141,7 @@ class Edge:
         return results
 
     def _call(self, operation: str, body: Any) -> Any:
+        body = {name: value for name, value in body.items() if value is not None}
         end = time.monotonic() + self._timeout
         bound = 0.05
         for attempt in range(1, self._attempts + 1):
