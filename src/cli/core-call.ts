@@ -1,10 +1,14 @@
 /** What the commands for a Core's administrators share: how they find it, and how they show what it says. */
 import { type Command, Option } from "commander";
 import type { AdminClient } from "../core/admin-client.ts";
+import { type Access, chosenContext } from "./context.ts";
+
+const DEFAULT_CORE = "https://127.0.0.1:8443";
 
 export interface AdminOptions {
-  readonly url: string;
-  readonly pki: string;
+  readonly url?: string;
+  readonly pki?: string;
+  readonly context?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -13,8 +17,16 @@ export interface AdminOptions {
 
 export function administering(command: Command): Command {
   return command
-    .addOption(new Option("--url <url>", "the Core's address").env("CRYPTO_CORE_URL").default("https://127.0.0.1:8443"))
-    .addOption(new Option("--pki <folder>", "where ca.pem, core-admin.pem and core-admin.key are").default("pki"))
+    .addOption(
+      new Option("--url <url>", `the Core's address (default: the context's, or ${DEFAULT_CORE})`).env(
+        "CRYPTO_CORE_URL",
+      ),
+    )
+    .option(
+      "--pki <folder>",
+      "where ca.pem, core-admin.pem and core-admin.key are (default: the context's files, or pki)",
+    )
+    .option("--context <name>", "the context to take the rest from (CRYPTO_EDGE_CONTEXT)")
     .addOption(new Option("--ca <file>", "the CA certificate, where it is elsewhere").env("CRYPTO_CORE_CA"))
     .addOption(new Option("--cert <file>", "the administrator's certificate").env("CRYPTO_CORE_CERT"))
     .addOption(new Option("--key <file>", "its private key").env("CRYPTO_CORE_KEY"))
@@ -26,12 +38,17 @@ export async function connect(options: AdminOptions): Promise<AdminClient> {
   const { join } = await import("node:path");
   const { createAdminClient } = await import("../core/admin-client.ts");
   const { readCoreCertificates } = await import("../edge/key-source/core/core-certificates.ts");
+  const { core } = chosenContext(options.context);
+  const url = options.url ?? core?.url ?? DEFAULT_CORE;
+  // A context's files are for its own Core, and not for another that a flag names; a folder that is named goes before them.
+  const files: Partial<Access> = options.pki === undefined && core !== undefined && url === core.url ? core : {};
+  const folder = options.pki ?? "pki";
   return createAdminClient({
-    url: options.url,
+    url,
     certificates: readCoreCertificates({
-      ca: options.ca ?? join(options.pki, "ca.pem"),
-      cert: options.cert ?? join(options.pki, "core-admin.pem"),
-      key: options.key ?? join(options.pki, "core-admin.key"),
+      ca: options.ca ?? files.ca ?? join(folder, "ca.pem"),
+      cert: options.cert ?? files.cert ?? join(folder, "core-admin.pem"),
+      key: options.key ?? files.key ?? join(folder, "core-admin.key"),
     }),
   });
 }

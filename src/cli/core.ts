@@ -12,7 +12,7 @@ export function registerCore(program: Command): void {
     .addHelpText(
       "after",
       `
-The commands for administrators find the Core by --url (or CRYPTO_CORE_URL), and show it the certificate
+The commands for administrators find the Core by --url (or CRYPTO_CORE_URL, or the context), and show it the certificate
 core-admin.pem of the folder --pki (default pki), made by \`crypto-edge pki core --admin\`.
 
 Examples:

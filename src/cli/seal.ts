@@ -1,24 +1,24 @@
 /** `crypto-edge seal FILE`, `crypto-edge open FILE` */
 import type { Command } from "commander";
+import { messageOf } from "../base/errors.ts";
 import { isName } from "../base/names.ts";
+import { callingEdge, clientOptions, type EdgeOptions, edgeAccess, type NamedOptions, namesFrom } from "./context.ts";
 
-const DEFAULT_EDGE = "http://127.0.0.1:7402";
 const SUFFIX = ".sealed";
 
-interface FileOptions {
+interface FileOptions extends EdgeOptions {
   readonly output?: string;
-  readonly edge: string;
   readonly force?: boolean;
   readonly quiet?: boolean;
 }
 
 export function registerSeal(program: Command): void {
   fileCommand(program, "seal", "encrypt a file under its own data key; the wrapped key goes into the file's header")
-    .requiredOption("-t, --tenant <name>", "the tenant whose service key protects the file")
-    .option("-s, --service <name>", "the service", "default")
+    .option("-t, --tenant <name>", "the tenant whose service key protects the file (default: the context's)")
+    .option("-s, --service <name>", "the service (default: the context's, or default)")
     .addHelpText("after", "\nExample:\n  crypto-edge seal report.pdf --tenant tenant-a        makes report.pdf.sealed")
-    .action(async (input: string, options: FileOptions & { tenant: string; service: string }) => {
-      const { tenant, service } = options;
+    .action(async (input: string, options: FileOptions & NamedOptions) => {
+      const { tenant, service } = named(program, options);
       for (const name of [tenant, service]) {
         if (!isName(name))
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
@@ -45,18 +45,24 @@ export function registerSeal(program: Command): void {
 }
 
 function fileCommand(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .argument("<file>", "the file to read, or - for standard input")
-    .description(description)
-    .option("-o, --output <file>", "the file to write, or - for standard output")
-    .option(
-      "-e, --edge <url>",
-      "the edge: http://…, https://… or unix:PATH",
-      process.env.CRYPTO_EDGE_URL ?? DEFAULT_EDGE,
-    )
-    .option("-f, --force", "replace the output if it exists")
-    .option("-q, --quiet", "no progress bar");
+  return callingEdge(
+    program
+      .command(name)
+      .argument("<file>", "the file to read, or - for standard input")
+      .description(description)
+      .option("-o, --output <file>", "the file to write, or - for standard output")
+      .option("-f, --force", "replace the output if it exists")
+      .option("-q, --quiet", "no progress bar"),
+  );
+}
+
+/** Without a tenant the command was used wrongly. */
+function named(program: Command, options: NamedOptions): { tenant: string; service: string } {
+  try {
+    return namesFrom(options);
+  } catch (error) {
+    program.error(`error: ${messageOf(error)}`);
+  }
 }
 
 async function run<Result>(
@@ -70,7 +76,7 @@ async function run<Result>(
   let result: Result;
   try {
     result = await work({
-      edge: createClient({ url: options.edge }),
+      edge: createClient(clientOptions(edgeAccess(options))),
       input,
       output,
       force: options.force ?? false,
