@@ -50,11 +50,12 @@ const MODULES: readonly Module[] = [
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },
   contributions.hookedSourceModule,
+  accessModule,
+  contributions.revocationFeedModule, //      to callers that keep data keys
   contributions.hookedControlModule,
   leaseAuditModule,
   leaseCacheModule, //                     3. cache
 
-  accessModule,
   { token: USAGE_RECORDER, make: (get) => get(USAGE) },
   recorderModule,
   contributions.operationHooksModule,
@@ -83,6 +84,7 @@ export const TOKENS = {
   telemetry: TELEMETRY,
   operations: OPERATIONS,
   hooks: contributions.HOOKS,
+  revocationFeed: contributions.REVOCATION_FEED,
   lend: contributions.LEND,
 } as const;
 

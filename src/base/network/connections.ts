@@ -9,6 +9,10 @@ export interface ConnectionActivity {
   bodyTaken(): void;
   /** The answer is there, and the peer does not read it. */
   answerWaits(): void;
+  /** The answer has no end of its own: a server that stops does not wait for it. */
+  answerStreams(): void;
+  /** It reads again: of answers without an end. */
+  answerFlows(): void;
   /** Answered or given up. */
   requestEnded(): void;
   /** For one whose requests nobody counts: how many bytes have come on it, so that it is idle only while that number stays. */
@@ -33,6 +37,8 @@ export interface Connection<Peer> {
   readonly socket: { destroy(): void };
   readonly peer: Peer;
   inFlight: number;
+  /** Its answer has no end of its own. */
+  streams: boolean;
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
   /** Where nobody counts its requests, and how many there were at the last sweep. */
@@ -84,6 +90,7 @@ export class Connections<Peer> {
       socket,
       peer,
       inFlight: 0,
+      streams: false,
       idleSinceMs: performance.now(),
       bytesRead: undefined,
       bytesSeen: 0,
@@ -113,7 +120,14 @@ export class Connections<Peer> {
       answerWaits() {
         connection.waitsSinceMs = performance.now();
       },
+      answerStreams() {
+        connection.streams = true;
+      },
+      answerFlows() {
+        connection.waitsSinceMs = undefined;
+      },
       requestEnded() {
+        connection.streams = false;
         connection.waitsSinceMs = undefined;
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;
@@ -150,8 +164,9 @@ export class Connections<Peer> {
     }
     for (;;) {
       let busy = false;
-      for (const { inFlight, finishing, socket } of this.#open) {
-        if (inFlight === 0 && !(finishing && performance.now() < finishedMs)) socket.destroy();
+      for (const { inFlight, streams, finishing, socket } of this.#open) {
+        const finishes = finishing && performance.now() < finishedMs;
+        if ((inFlight === 0 && !finishes) || streams) socket.destroy();
         else busy = true;
       }
       if (!busy || performance.now() >= deadlineMs) break;

@@ -219,6 +219,13 @@ const PolicySection = Section({
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
   operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
+  cache_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description:
+        "How long callers may keep plaintext keys that they get by this rule; 0: not at all. Never longer than the edge's lease.",
+    }),
+  ),
   rate_limit: Type.Optional(
     Section(
       {

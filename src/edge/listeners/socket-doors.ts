@@ -5,7 +5,8 @@ import { type ConnectionActivity, Connections } from "../../base/network/connect
 import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection, SocketDoor, SocketLimits } from "../doors/door.ts";
-import type { ListenerLimits, ListenerLog } from "./listener.ts";
+import type { Listener, ListenerLimits, ListenerLog } from "./listener.ts";
+import { bindUnixSocket, type UnixSocketOptions } from "./unix-socket.ts";
 
 export interface SocketCaller {
   readonly connection: DoorConnection;
@@ -65,16 +66,25 @@ export interface UnixSocketDoorOptions {
   readonly log: ListenerLog;
 }
 
-/** Accepts connections on a Unix socket by `node:net`, whose sockets are streams. */
-export async function acceptForSocketDoor(
+/** @throws {ListenerError} */
+export function listenWithSocketDoor(
+  path: string,
+  socket: UnixSocketOptions,
+  options: UnixSocketDoorOptions,
+): Promise<Listener> {
+  return bindUnixSocket(path, socket, (unix) => accept(unix, options));
+}
+
+/** By `node:net`, whose sockets are streams. */
+async function accept(
   path: string,
   { principal, door, limits, log }: UnixSocketDoorOptions,
-): Promise<{ close(timeoutMs: number): Promise<void> }> {
+): Promise<Omit<Listener, "address">> {
   const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
   const connections = new Connections<undefined>(times, () => false);
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
-  const load = { requests: 0, bytes: 0 };
+  const load = { requests: 0, bytes: 0, part: 1 };
   const connection: DoorConnection = { kind: "unix", principal, peer: undefined, peerCertificate: undefined };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = createServer((socket) => {

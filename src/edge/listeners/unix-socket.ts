@@ -1,34 +1,27 @@
-/** A Unix socket's file: who may use it, what becomes of one that is there already, and, where edges share one, whose it is now. */
-import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, linkSync, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
+/** A socket's path: bound with mode and owner before anybody can connect, and given up only while it is still our own. */
+import { chmodSync, chownSync, lstatSync, renameSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../base/errors.ts";
-import type { Clock, Timer } from "../../base/time/clock.ts";
+import type { Clock } from "../../base/time/clock.ts";
 import { type Listener, ListenerError } from "./listener.ts";
 
 export interface UnixSocketOptions {
   readonly mode: number;
   /** Numeric ids; -1 leaves one as it is. */
   readonly owner?: { readonly user: number; readonly group: number };
-  /**
-   * Whether several edges serve this path in turn. Each listens on a name of its own beside it; the path is a link to the one that came
-   * last, and goes to another, without a moment between, when that one ends.
-   */
+  /** Whether several edges serve this path in turn (`shared-socket.ts`). */
   readonly shared?: Clock;
 }
 
-type Listening = Omit<Listener, "address">;
+export type Listening = Omit<Listener, "address">;
 
-/** How often an edge looks whether the shared path is still served. */
-const LOOK_MS = 100;
-const ACCEPT_MS = 50;
-const OWN_SUFFIX = /^\.[0-9a-f]{12}$/;
+/** What a socket's path can hold (sockaddr_un), its end left away. */
+const PATH_BYTES_MAX = 107;
 
 /**
- * A stale socket file is replaced; one that somebody listens on is an error, unless it is shared.
+ * A stale socket file is replaced; one that somebody listens on is an error. `listen` binds the path that it is given.
  *
- * @param listen Listens on the path that it is given.
  * @throws {ListenerError}
  */
 export async function bindUnixSocket(
@@ -42,106 +35,67 @@ export async function bindUnixSocket(
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
     throw new ListenerError(`${path} exists and is no socket. Move it away, or choose another path.`);
   }
+  if (options.shared !== undefined) {
+    const { bindSharedSocket } = await import("./shared-socket.ts");
+    return bindSharedSocket(path, options, options.shared, listen).catch((error: unknown) => {
+      throw cannotListen(path, error);
+    });
+  }
+  // Under a name of its own first: what is there is replaced in one step, and the runtime, which removes the name that it bound when it
+  // closes, then removes nobody else's.
+  const first = nameBeside(path);
   try {
-    if (options.shared !== undefined) return await bindShared(path, options, options.shared, listen);
-    rmSync(path, { force: true });
-    return { ...(await listenAt(path, options, listen)), address: `unix:${path}` };
+    rmSync(first, { force: true });
+    const server = await listenAt(first, options, listen);
+    const { ino, dev } = statSync(first);
+    if (first !== path) renameSync(first, path);
+    return {
+      ...server,
+      address: `unix:${path}`,
+      async close(timeoutMs) {
+        const now = lstatSync(path, { throwIfNoEntry: false });
+        if (now?.ino === ino && now.dev === dev) rmSync(path, { force: true });
+        await server.close(timeoutMs);
+      },
+    };
   } catch (error) {
-    throw new ListenerError(
-      `Cannot listen on the socket ${path}: ${messageOf(error)}. Check that its folder exists and may be written, and that the owner may be set.`,
-    );
+    rmSync(first, { force: true });
+    throw cannotListen(path, error);
   }
 }
 
-async function listenAt(
+function cannotListen(path: string, error: unknown): ListenerError {
+  return new ListenerError(
+    `Cannot listen on the socket ${path}: ${messageOf(error)}. Check that its folder exists and may be written, and that the owner may be set.`,
+  );
+}
+
+/** With mode and owner, before anybody can connect. */
+export async function listenAt(
   path: string,
   { mode, owner }: UnixSocketOptions,
   listen: (path: string) => Promise<Listening>,
 ): Promise<Listening> {
-  // Nobody can connect between the socket's creation and its chmod.
   const before = process.umask(0o777);
+  let server: Listening;
   try {
-    const server = await listen(path);
-    if (owner !== undefined) chownSync(path, owner.user, owner.group);
-    chmodSync(path, mode);
-    return server;
+    server = await listen(path);
   } finally {
     process.umask(before);
   }
+  if (owner !== undefined) chownSync(path, owner.user, owner.group);
+  chmodSync(path, mode);
+  return server;
 }
 
-async function bindShared(
-  path: string,
-  options: UnixSocketOptions,
-  clock: Clock,
-  listen: (path: string) => Promise<Listening>,
-): Promise<Listener> {
-  for (const other of await namesBeside(path)) if (!(await isLive(other))) rmSync(other, { force: true });
-  const own = `${path}.${randomBytes(6).toString("hex")}`;
-  const server = await listenAt(own, options, listen);
-  take(path, own);
-
-  let closed = false;
-  let timer: Timer;
-  const look = async (): Promise<void> => {
-    try {
-      if (!isSame(path, own) && !(await isLive(path)) && !closed) take(path, own);
-    } catch {
-      // Another edge was quicker, or the folder is gone: looked at again.
-    }
-    if (!closed) timer = clock.schedule(LOOK_MS, () => void look());
-  };
-  timer = clock.schedule(LOOK_MS, () => void look());
-
-  return {
-    ...server,
-    address: `unix:${path}`,
-    async close(timeoutMs) {
-      if (!closed) {
-        closed = true;
-        timer.cancel();
-        if (isSame(path, own)) await handOver(path, own);
-        // Who connected just before is still to be accepted.
-        await new Promise((passed) => setTimeout(passed, ACCEPT_MS));
-      }
-      await server.close(timeoutMs);
-      rmSync(own, { force: true });
-    },
-  };
+/** In the same folder; the path itself where there is no room for another name. */
+function nameBeside(path: string): string {
+  const name = `.${basename(path).slice(0, 8)}.${(process.pid % 46_656).toString(36)}`;
+  const beside = join(dirname(path), name);
+  return Buffer.byteLength(beside) > PATH_BYTES_MAX ? path : beside;
 }
 
-/** The path goes to another edge that listens beside it; where there is none, it goes away. */
-async function handOver(path: string, own: string): Promise<void> {
-  for (const other of await namesBeside(path)) {
-    if (other === own || !(await isLive(other))) continue;
-    return take(path, other);
-  }
-  rmSync(path, { force: true });
-}
-
-/** In one step, so that nobody finds no socket there. */
-function take(path: string, from: string): void {
-  const link = `${from}.link`;
-  rmSync(link, { force: true });
-  linkSync(from, link);
-  renameSync(link, path);
-  // Where both are one already, the rename leaves the link.
-  rmSync(link, { force: true });
-}
-
-function isSame(path: string, own: string): boolean {
-  const [one, other] = [path, own].map((name) => lstatSync(name, { throwIfNoEntry: false }));
-  return one !== undefined && one.ino === other?.ino;
-}
-
-async function namesBeside(path: string): Promise<string[]> {
-  const [folder, name] = [dirname(path), basename(path)];
-  return readdirSync(folder)
-    .filter((file) => file.startsWith(name) && OWN_SUFFIX.test(file.slice(name.length)))
-    .map((file) => join(folder, file));
-}
-
-function isLive(path: string): Promise<boolean> {
+export function isLive(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {

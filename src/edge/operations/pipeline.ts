@@ -12,7 +12,14 @@ import { type EncryptionContext, encodeContext } from "../cipher/context.ts";
 import * as kinds from "./kinds.ts";
 import { type AnyRequest, BATCH_MAX, type Kind, type Subject } from "./kinds.ts";
 import type { OperationHooks } from "./operation-hooks.ts";
-import type { Caller, EncryptValueRequest, MaybePromise, OpenRequest, Operations } from "./operations.ts";
+import type {
+  Caller,
+  EncryptValueRequest,
+  MaybePromise,
+  OpenRequest,
+  Operations,
+  ServiceKeyName,
+} from "./operations.ts";
 import { type Outcome, outcomeOf, type RecordedKind, type Recorder } from "./recorder.ts";
 import { checkReservedNames } from "./reserved-names.ts";
 import { runEach } from "./slices.ts";
@@ -21,6 +28,8 @@ export interface PipelineParts {
   readonly access: AccessPolicy;
   readonly leases: LeaseCache;
   readonly recorder: Recorder;
+  /** How long plaintexts of a service key may be kept, in whole seconds; undefined: not at all. */
+  readonly cacheSeconds?: ((caller: Caller, name: ServiceKeyName) => number) | undefined;
   /** Undefined where no plugin listens. */
   readonly hooks?: OperationHooks | undefined;
 }
@@ -53,6 +62,7 @@ export function createOperations(parts: PipelineParts): Operations {
     decryptValues: (caller, requests) => pipeline.runMany(DECRYPT_VALUES, caller, requests, blobBytes),
     open: (caller, request) => pipeline.run(kinds.open, caller, request),
     describeKey: (caller, name) => pipeline.run(kinds.describe, caller, name),
+    cacheSeconds: parts.cacheSeconds ?? (() => 0),
     namedServices: ({ principal }, tenant) => parts.access.namedServices(principal, tenant),
   };
 }

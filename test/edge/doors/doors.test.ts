@@ -199,9 +199,10 @@ describe("HTTP doors", () => {
     expect(wrong.headers.get("allow")).toBe("GET");
     expect(await post("/other/broken", "")).toMatchObject({ status: 500, body: "NO defect" });
     expect(await post("/other/wrap/tenant-x", "")).toMatchObject({ status: 404 });
-    const path = await ask(`${address(0)}/tiny/nothing`);
-    // The native door says so of a path that nobody has.
-    expect(JSON.parse(path.body)).toMatchObject({ code: "not_found" });
+    // Of a path that nobody has, the door that comes nearest says so.
+    expect((await ask(`${address(0)}/tiny/nothing`)).body).toBe("NO not_found GET /tiny/nothing");
+    const native = await ask(`${address(0)}/v1/keys/nothing`);
+    expect(JSON.parse(native.body)).toMatchObject({ code: "not_found" });
     expect((await ask(`${address(0)}/tiny/hello`, { method: "DELETE" })).body).toBe(
       "NO method_not_allowed DELETE /tiny/hello",
     );
@@ -286,6 +287,9 @@ describe("a configuration", () => {
       );
     }
     for (const path of ["/tiny", "/tiny/hello/", "/tiny/echo", "/other/*all"]) expect(await both(path)).toBe("none");
+    const beside = (path: string) => mistakes(`${HTTP}[again, native] }`, `doors: { again: { path: "${path}" } }`);
+    expect(await beside("/v1/:any/create")).toContain("the doors again (/v1/:any/create) and native (/v1/keys/create)");
+    expect(await beside("/v2/keys/create")).toBe("none");
     expect(await mistakes(`${HTTP}[tiny, tiny] }`)).toContain("listeners[0].doors: names a door twice");
   });
 

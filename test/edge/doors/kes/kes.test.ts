@@ -25,7 +25,7 @@ const KEYS = `{
 let edge: DoorEdge;
 beforeAll(async () => {
   edge = await startDoorEdge({
-    listeners: `  - { http: "127.0.0.1:0", principal: local, doors: [kes, native] }`,
+    listeners: `  - { http: "127.0.0.1:0", principal: local, status: false, doors: [kes, native] }`,
     doors: `{ kes: { keys: ${KEYS.replaceAll("\n", " ")} } }`,
   });
 });
