@@ -95,7 +95,7 @@ describe("a shared socket", () => {
 
   test("leaves nothing of edges that were killed behind", async () => {
     (await edge("killed")).kill();
-    writeFileSync(`${path}.0123456789ab`, "");
+    writeFileSync(join(folder, ".kms.sock.01234567"), "");
     const next = await edge("next");
     expect(readdirSync(folder).length).toBe(2);
     expect(await whoAnswers()).toBe("next");
