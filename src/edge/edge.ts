@@ -6,6 +6,7 @@ import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -151,6 +152,7 @@ export async function startEdge(
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
+  const endDescriptorWatch = watchDescriptors(systemClock, log);
   const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
@@ -200,6 +202,7 @@ export async function startEdge(
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
     guard.close();
+    endDescriptorWatch();
     leases.close();
     followingCore?.close();
     expiry.close();
