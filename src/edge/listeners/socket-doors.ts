@@ -14,13 +14,15 @@ export interface SocketCaller {
   readonly gate: RequestGate;
   readonly limits: ListenerLimits;
   readonly activity: ConnectionActivity;
+  /** Whether the caller may not go on: its certificate has been revoked since, or has expired. By default never. */
+  readonly isRefused?: () => boolean;
   readonly onError: (error: unknown) => void;
 }
 
 export function serveSocketDoor(
   door: SocketDoor,
   socket: Duplex,
-  { connection, load, gate, limits, activity, onError }: SocketCaller,
+  { connection, load, gate, limits, activity, isRefused = () => false, onError }: SocketCaller,
 ): void {
   const entered: number[] = [];
   let finish: (() => void) | undefined;
@@ -32,6 +34,7 @@ export function serveSocketDoor(
     messageBytesMax: limits.bodyBytesMax,
     idleTimeoutMs: limits.idleTimeoutMs,
     enter(bytes) {
+      if (isRefused()) socket.destroy();
       if ((activity.closing && finish === undefined) || socket.destroyed || gate.enter(load, bytes) !== undefined)
         return false;
       activity.requestBegan();
