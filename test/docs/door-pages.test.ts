@@ -1,5 +1,6 @@
 /** The configurations that the pages of KMIP, KES and their clients print: an edge takes each as it stands there. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseConfiguration } from "../../src/edge/config/load.ts";
 import type { DoorContext } from "../../src/edge/doors/door.ts";
@@ -28,4 +29,12 @@ test.each(["kmip", "kes", "minio", "mongodb", "percona-server-for-mongodb"])("do
     if (doors.kes !== undefined) createKesDoor(doors.kes, context);
     expect(doors.kmip ?? doors.kes).toBeDefined();
   }
+});
+
+test("docs/kes.md gives the identity of an API key that docs/minio.md names", () => {
+  const minio = readFileSync(resolve(import.meta.dir, "../../docs/minio.md"), "utf8");
+  const key = /API_KEY=(\S+)/.exec(minio)![1]!;
+  const script = readBlocks("docs/kes.md").find(({ language }) => language === "sh")!.text;
+  const { stdout } = Bun.spawnSync(["sh", "-c", script], { env: { ...process.env, KEY: key } });
+  expect(minio).toContain(`spki:${stdout.toString().slice(0, 64)}"`);
 });

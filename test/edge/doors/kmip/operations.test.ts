@@ -170,6 +170,9 @@ describe.each([...VERSIONS])("version %d", (version) => {
     }
     const destroyed = await askFor(world, version, OPERATION.destroy, named(identifier));
     expect(destroyed.message).toContain("revoke the version of its service key at the Core");
+    expect(destroyed.message).toContain("crypto-edge core revoke tenant-a billing --key-version 3");
+    const unknown = await askFor(world, version, OPERATION.destroy, named("nope"));
+    expect(unknown.message).toContain("crypto-edge core revoke TENANT SERVICE --key-version N");
     expect((await askFor(world, version, OPERATION.get, named(identifier))).ok).toBe(true);
   });
 });
