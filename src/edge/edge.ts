@@ -6,9 +6,11 @@ import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import type { LeaseStatus } from "./cache/lease-cache.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
@@ -35,6 +37,8 @@ export interface Edge {
   readonly addresses: readonly string[];
   readonly log: Log;
   readiness(): Readiness;
+  /** Every lease held; a copy. */
+  leases(): LeaseStatus[];
   /** What this process alone tells its siblings: the text of its metrics, or its status as JSON. */
   answer(question: Question): Promise<string>;
   /**
@@ -146,6 +150,7 @@ export async function startEdge(
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
+  const endDescriptorWatch = watchDescriptors(systemClock, log);
   const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
@@ -155,6 +160,7 @@ export async function startEdge(
     },
     log,
     readiness,
+    leases: () => leases.leases(),
     answer: (question) =>
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())
@@ -194,6 +200,7 @@ export async function startEdge(
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
     guard.close();
+    endDescriptorWatch();
     leases.close();
     followingCore?.close();
     expiry.close();

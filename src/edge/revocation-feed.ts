@@ -31,6 +31,11 @@ export class RevocationBroadcast implements RevocationFeed {
     return () => void this.#watchers.delete(watcher);
   }
 
+  /** How many callers listen. */
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   /** The leases as the guard cuts them short, watched. */
   watched(control: LeaseControl): LeaseControl {
     return {

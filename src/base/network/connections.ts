@@ -9,6 +9,8 @@ export interface ConnectionActivity {
   bodyTaken(): void;
   /** The answer is there, and the peer does not read it. */
   answerWaits(): void;
+  /** The answer has no end of its own: a server that stops does not wait for it. */
+  answerStreams(): void;
   /** It reads again: of answers without an end. */
   answerFlows(): void;
   /** Answered or given up. */
@@ -33,6 +35,8 @@ export interface Connection<Peer> {
   readonly socket: { destroy(): void };
   readonly peer: Peer;
   inFlight: number;
+  /** Its answer has no end of its own. */
+  streams: boolean;
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
   /** Where nobody counts its requests, and how many there were at the last sweep. */
@@ -78,6 +82,7 @@ export class Connections<Peer> {
       socket,
       peer,
       inFlight: 0,
+      streams: false,
       idleSinceMs: performance.now(),
       bytesRead: undefined,
       bytesSeen: 0,
@@ -105,10 +110,14 @@ export class Connections<Peer> {
       answerWaits() {
         connection.waitsSinceMs = performance.now();
       },
+      answerStreams() {
+        connection.streams = true;
+      },
       answerFlows() {
         connection.waitsSinceMs = undefined;
       },
       requestEnded() {
+        connection.streams = false;
         connection.waitsSinceMs = undefined;
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;
@@ -137,8 +146,8 @@ export class Connections<Peer> {
     const deadlineMs = performance.now() + graceMs;
     for (;;) {
       let busy = false;
-      for (const { inFlight, socket } of this.#open) {
-        if (inFlight === 0) socket.destroy();
+      for (const { inFlight, streams, socket } of this.#open) {
+        if (inFlight === 0 || streams) socket.destroy();
         else busy = true;
       }
       if (!busy || performance.now() >= deadlineMs) break;

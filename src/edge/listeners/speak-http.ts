@@ -257,6 +257,10 @@ class HttpSpeaker implements Http1Handler {
     this.#of.activity.answerWaits();
   }
 
+  answerStreams(): void {
+    this.#of.activity.answerStreams();
+  }
+
   answerFlows(): void {
     this.#of.activity.answerFlows();
   }

@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
 import { listenOnPort, listenOnUnixSocket } from "../../../src/edge/listeners/plain-http.ts";
 import type { UnixSocketOptions } from "../../../src/edge/listeners/unix-socket.ts";
@@ -384,4 +384,28 @@ test("a port that is listened on already is a clear error", async () => {
      process.exit();`,
   ]);
   expect(other.stdout.toString().trim()).toBe("EADDRINUSE");
+});
+
+test("an edge that ends leaves a socket alone that another has put in its place", async () => {
+  const path = socketPath();
+  const elder = await listen(path, undefined, "elder");
+  rmSync(path);
+  await listen(path, undefined, "younger");
+  await elder.close(0);
+  expect(await ask(path)).toBe("younger");
+});
+
+test("a socket is put in its place in one step, and nothing else is left beside it", async () => {
+  const path = socketPath();
+  const listener = await listen(path);
+  expect(readdirSync(dirname(path))).toEqual(["edge.sock"]);
+  await listener.close(0);
+  expect(readdirSync(dirname(path))).toEqual([]);
+});
+
+test("a path as long as a socket's may be is listened on", async () => {
+  const folder = dirname(socketPath());
+  const path = join(folder, "s".repeat(107 - folder.length - 1));
+  await listen(path);
+  expect(await ask(path)).toBe("here");
 });

@@ -36,6 +36,8 @@ export interface Http1Handler {
   bodyTaken(): void;
   /** An answer of this length waits for a caller who does not read it. */
   answerWaits(bytes: number): void;
+  /** The answer has no end of its own. */
+  answerStreams(): void;
   /** A caller who did not read reads again: of answers without an end. */
   answerFlows(): void;
   /** The answer has been handed to the system whole, or its caller has gone. */
@@ -270,6 +272,7 @@ class Http1Connection {
   /** Writes what a stream gives as it comes, at the pace of the caller. */
   #beginStream(answer: Http1Answer, body: ReadableStream<Uint8Array>): void {
     this.#phase = "streaming";
+    this.#handler.answerStreams();
     const reader = body.getReader();
     this.#stream = reader;
     const pump = async (): Promise<void> => {

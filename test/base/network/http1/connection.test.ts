@@ -76,6 +76,7 @@ function serve(
     bodyTaken() {},
     answerWaits() {},
     answerFlows() {},
+    answerStreams() {},
     answered: () => void counts.answered++,
     abandoned: () => void counts.abandoned++,
     ended() {},

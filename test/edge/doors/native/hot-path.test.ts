@@ -1,21 +1,11 @@
 /** What is well-formed takes a shorter way through the native door: its answers are those of the app that declares the routes. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { allowAll, heldLeases, ignoreAll, PRINCIPAL } from "../../../../bench/harness/edge-in-process.ts";
 import { CryptoEdgeError } from "../../../../src/base/errors.ts";
 import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
-import { createNativeDoors } from "../../../../src/edge/doors/native/door.ts";
-import { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
-import { RequestAtDoor } from "../../../../src/edge/listeners/request-at-door.ts";
+import type { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
 import type { Operations } from "../../../../src/edge/operations/operations.ts";
-import { createOperations } from "../../../../src/edge/operations/pipeline.ts";
-
-const operations = createOperations({
-  access: allowAll,
-  leases: heldLeases(),
-  recorder: ignoreAll,
-  cacheSeconds: () => 60,
-});
+import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
 
 interface Ways {
   readonly short: DoorRoutes;
@@ -23,36 +13,16 @@ interface Ways {
 }
 
 function ways(of: Operations, defects: unknown[] = []): Ways {
-  const doors = createNativeDoors({
+  const parts = nativeParts({
     operations: of,
-    readiness: () => ({ ready: true }),
-    status: () => ({}),
-    metrics: async () => "",
-    revocations: { blocked: () => [], watch: () => () => undefined },
-    bodyBytesMax: 1 << 24,
     onFailure(error) {
       if (!(error instanceof CryptoEdgeError)) defects.push(error);
     },
   });
-  return {
-    short: new DoorRoutes([doors({ administration: true })]),
-    long: new DoorRoutes([doors({ administration: true, shortWay: false })]),
-  };
+  return { short: routesOf(parts), long: routesOf(parts, false) };
 }
 
 const both = ways(operations);
-const connection = { kind: "http", principal: PRINCIPAL, peer: "127.0.0.1", peerCertificate: undefined } as const;
-
-async function answerOf(routes: DoorRoutes, path: string, body: string | Buffer, headers: Record<string, string>) {
-  const found = routes.find("POST", path);
-  if (found.route === undefined) throw new Error(`there is no ${path}`);
-  const fields = new Map(Object.entries({ "content-type": "application/json", "x-request-id": "r-1", ...headers }));
-  const head = { method: "POST", path, query: "", headers: fields, connection };
-  // A copy: the short way may decode a body where it stands.
-  const request = new RequestAtDoor("native", PRINCIPAL, head, Buffer.from(body), () => undefined);
-  return seen(await found.route.handle(request, request, found.parameters));
-}
-
 /** What a caller sees, the parts that are random at each call made equal. */
 function seen({ status, headers, body: written }: DoorAnswer): unknown {
   const body = JSON.parse(Buffer.from(written as string).toString()) as Record<string, unknown>;
@@ -64,13 +34,12 @@ function seen({ status, headers, body: written }: DoorAnswer): unknown {
 }
 
 async function expectSame(of: Ways, path: string, body: string | Buffer, headers: Record<string, string> = {}) {
-  const short = await answerOf(of.short, path, body, headers);
-  expect([path, String(body), short]).toEqual([path, String(body), await answerOf(of.long, path, body, headers)]);
+  const short = seen(await ask(of.short, path, body, { headers }));
+  expect([path, String(body), short]).toEqual([path, String(body), seen(await ask(of.long, path, body, { headers }))]);
   return short as { status: number; body: Record<string, unknown> };
 }
 
 const KEY = { tenant: "tenant-a", service: "billing" };
-const caller = { principal: PRINCIPAL, door: "native", requestId: undefined };
 const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
 
 async function wrappedKey(context?: Record<string, string>): Promise<string> {
