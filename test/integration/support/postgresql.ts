@@ -1,5 +1,5 @@
 /** Debian's PostgreSQL in a folder of its own, on a free port; stopped, killed and started again as a test likes. */
-import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PostgresqlOptions } from "../../../src/core/store/open-store.ts";
@@ -16,6 +16,10 @@ export interface PostgresqlServer {
 }
 
 const PROGRAMS = "/usr/lib/postgresql";
+
+export function isPostgresqlInstalled(): boolean {
+  return existsSync(PROGRAMS);
+}
 
 export async function startPostgresql(settings: readonly string[] = []): Promise<PostgresqlServer> {
   const versions = readdirSync(PROGRAMS).sort((a, b) => Number(b) - Number(a));
