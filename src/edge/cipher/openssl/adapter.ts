@@ -45,7 +45,7 @@ export interface OpensslOptions {
 }
 
 /** @throws {OpensslError} */
-export function createOpensslAdapter(options: OpensslOptions): CipherAdapter {
+export function createOpensslAdapter(options: OpensslOptions): OpensslAdapter {
   let functions: OpensslFunctions;
   try {
     functions = openFunctions(options.foreign, options.library);
@@ -115,7 +115,7 @@ class Library {
   }
 }
 
-class OpensslAdapter implements CipherAdapter {
+export class OpensslAdapter implements CipherAdapter {
   readonly name = "openssl";
   readonly library: string;
   readonly fips: boolean;
@@ -178,13 +178,22 @@ class OpensslAdapter implements CipherAdapter {
       });
       const commitment = bytes.slice(DERIVED + WRAPPING_KEY_LENGTH, DERIVED + DERIVED_LENGTH);
       if (expected !== undefined && !isEqual(commitment, expected)) return undefined;
-      const context = given(Number(call.EVP_CIPHER_CTX_new()), "context");
-      const key = new OpensslKey(this, context, commitment);
-      check(call.EVP_EncryptInit_ex2(context, this.openssl.cipher, address + DERIVED, 0, 0));
-      return key;
+      return this.keyOf(undefined, commitment);
     } finally {
       bytes.fill(0, DERIVED, DERIVED + DERIVED_LENGTH);
     }
+  }
+
+  /** The key in the first 32 bytes, or the one just derived: published vectors give keys that nothing derives. */
+  keyOf(bytes: Uint8Array | undefined, commitment: Uint8Array): OpensslKey {
+    const call = this.openssl.functions;
+    const { scratch } = this;
+    if (bytes !== undefined) scratch.bytes.set(bytes.subarray(0, WRAPPING_KEY_LENGTH), DERIVED);
+    const context = given(Number(call.EVP_CIPHER_CTX_new()), "context");
+    const key = new OpensslKey(this, context, commitment);
+    check(call.EVP_EncryptInit_ex2(context, this.openssl.cipher, scratch.address + DERIVED, 0, 0));
+    scratch.bytes.fill(0, DERIVED, DERIVED + WRAPPING_KEY_LENGTH);
+    return key;
   }
 
   reseed(): void {
@@ -227,10 +236,17 @@ class OpensslKey implements DerivedKey {
     this.commitment = commitment;
   }
 
-  seal(header: Uint8Array, nonceOffset: number, context: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  /** `authenticated`: how much of the header is; all of it, but for published vectors, whose nonces are not. */
+  seal(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    plaintext: Uint8Array,
+    authenticated = header.length,
+  ): Uint8Array {
     const { scratch } = this.#adapter;
     const { length } = plaintext;
-    this.#begin(header, nonceOffset, context, length, this.#adapter.draw(NONCE_LENGTH));
+    this.#begin(header, nonceOffset, context, length, this.#adapter.draw(NONCE_LENGTH), authenticated);
     scratch.putPlaintext(plaintext);
     try {
       return this.#encrypt(header.length, PLAINTEXT, length);
@@ -253,14 +269,20 @@ class OpensslKey implements DerivedKey {
         if (plaintext.length !== length) throw new RangeError(`The data key has ${length} bytes, its buffer has not.`);
         for (let index = 0; index < length; index++) plaintext[index] = scratch.bytes[place + index]!;
       }
-      this.#begin(header, nonceOffset, context, length, place + length);
+      this.#begin(header, nonceOffset, context, length, place + length, header.length);
       return this.#encrypt(header.length, place, length);
     } finally {
       scratch.wipeWords(place, length);
     }
   }
 
-  open(blob: Uint8Array, nonceOffset: number, ciphertextOffset: number, context: Uint8Array): Uint8Array | undefined {
+  open(
+    blob: Uint8Array,
+    nonceOffset: number,
+    ciphertextOffset: number,
+    context: Uint8Array,
+    authenticated = ciphertextOffset,
+  ): Uint8Array | undefined {
     this.#checkOpen();
     const { scratch, openssl } = this.#adapter;
     const call = openssl.functions;
@@ -270,7 +292,7 @@ class OpensslKey implements DerivedKey {
     scratch.setTag(BLOB + blob.length - TAG_LENGTH);
     const at = address + BLOB;
     check(call.EVP_DecryptInit_ex2(this.#context, 0, 0, at + nonceOffset, scratch.tagParameters));
-    check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, at, ciphertextOffset));
+    check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, at, authenticated));
     if (context.length > 0) {
       scratch.putContext(context);
       check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, address + CONTEXT, context.length));
@@ -297,7 +319,14 @@ class OpensslKey implements DerivedKey {
   }
 
   /** Puts the header in its place, a nonce from the pool in it, and has all of it and the context authenticated. */
-  #begin(header: Uint8Array, nonceOffset: number, context: Uint8Array, length: number, noncePlace: number): void {
+  #begin(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    length: number,
+    noncePlace: number,
+    authenticated: number,
+  ): void {
     this.#checkOpen();
     const { scratch, openssl } = this.#adapter;
     const call = openssl.functions;
@@ -307,7 +336,7 @@ class OpensslKey implements DerivedKey {
     for (let index = 0; index < NONCE_LENGTH; index++) bytes[nonce + index] = bytes[noncePlace + index]!;
     scratch.wipeWords(noncePlace, NONCE_LENGTH);
     check(call.EVP_EncryptInit_ex2(this.#context, 0, 0, address + nonce, 0));
-    check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + BLOB, header.length));
+    check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + BLOB, authenticated));
     if (context.length > 0) {
       scratch.putContext(context);
       check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + CONTEXT, context.length));
