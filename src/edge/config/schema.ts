@@ -186,6 +186,11 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
           description: "The socket's user, user and group, or (with a colon before it) group, by number.",
         }),
       ),
+      shared: Type.Boolean({
+        default: false,
+        description:
+          "Whether several edges serve this path in turn: the one that came last, then another at once when it ends. Without, a socket that is served is an error.",
+      }),
       principal: ListenerPrincipal(),
       doors: Doors(all, { default: [NATIVE_DOOR] }),
       status: Status(true),

@@ -136,8 +136,12 @@ export type DoorIdentity =
 export interface SocketDoor {
   readonly name: string;
   readonly transport: "socket";
-  /** Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. */
-  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): void;
+  /**
+   * Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. May return what ends it in the
+   * protocol's own way: called once when the listener closes; the connection then has a second, in which operations are still let in.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: doors that have no such way return nothing
+  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): (() => void) | void;
 }
 
 export interface SocketLimits {

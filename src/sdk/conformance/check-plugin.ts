@@ -17,6 +17,7 @@ import {
 } from "../../edge/plugin-host/plugin.ts";
 import { PluginError } from "../../edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../edge/plugin-host/trust.ts";
+import { cipherRules } from "./cipher.ts";
 import { doorRules, RefusingOperations } from "./doors.ts";
 import { keySourceRules } from "./key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "./other-kinds.ts";
@@ -65,12 +66,13 @@ function hashWherePossible(path: string): string {
   }
 }
 
-type Kind = "keySources" | "revocationTransports" | "auditSinks" | "hooks" | "doors";
-const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "hooks", "doors"];
+type Kind = "keySources" | "revocationTransports" | "auditSinks" | "ciphers" | "hooks" | "doors";
+const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "ciphers", "hooks", "doors"];
 const KIND_NAMES = {
   keySources: "key source",
   revocationTransports: "revocation transport",
   auditSinks: "audit sink",
+  ciphers: "cipher",
   hooks: "hook",
   doors: "front door",
 } as const;
@@ -213,6 +215,8 @@ async function rulesOf(
       return transportRules(made as never, away);
     case "auditSinks":
       return auditSinkRules(made as never, away);
+    case "ciphers":
+      return cipherRules(made as never);
     case "hooks":
       return hookRules(made as never, timeoutMs);
   }
@@ -223,7 +227,11 @@ function notTriedAtAll(detail: string): RuleResult {
 }
 
 function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string): Use | undefined {
-  const { key_source: keySource, revocation, audit, hooks } = configuration;
+  const { key_source: keySource, cipher, revocation, audit, hooks } = configuration;
+  if (kind === "ciphers") {
+    const section = (cipher as unknown as Record<string, unknown>)[name];
+    return cipher.use === name ? { section: section ?? {}, path: ["cipher", name], timeoutMs: 0 } : undefined;
+  }
   if (kind === "keySources") {
     const section = (keySource as Record<string, unknown>)[name];
     return section === undefined ? undefined : { section, path: ["key_source", name], timeoutMs: 0 };

@@ -25,7 +25,7 @@ export default definePlugin({
     again: door({
       transport: "http",
       configuration: Section({ path: Type.String() }),
-      create: ({ path }) => ({ name: "again", transport: "http", refuse, routes: [{ methods: ["GET"], path, bodyBytesMax: 0, open: true, handle: () => text(200, "again") }] }),
+      create: ({ path }) => ({ name: "again", transport: "http", refuse, routes: [{ methods: ["GET", "POST"], path, bodyBytesMax: 0, open: true, handle: () => text(200, "again") }] }),
     }),
     tiny: door({
       transport: "http",
