@@ -31,11 +31,17 @@ Examples:
       refuseHostileEnvironment();
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
+      const { openServiceManager } = await import("../base/system/service-manager.ts");
+      const { systemClock } = await import("../base/time/system-clock.ts");
       const stopped = stopSignal();
       const running = await serveCore(options.config);
+      const manager = await openServiceManager(systemClock, (message) => console.error(message));
+      manager.ready();
       console.log(`core: ready on ${running.url}`);
       await stopped;
+      manager.stopping();
       await running.close();
+      manager.close();
     });
 
   core

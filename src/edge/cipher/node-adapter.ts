@@ -5,22 +5,35 @@
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
 import { COMMITMENT_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./blob.ts";
-import type { CipherAdapter, DerivedKey, ServiceKeyReader } from "./cipher.ts";
+import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "./cipher.ts";
 import { DERIVED_LENGTH, hkdfSha256, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 import { RandomPool } from "./random-pool.ts";
 
 const ALGORITHM = "aes-256-gcm";
 const TAG = { authTagLength: TAG_LENGTH } as const;
 
-/** `fillRandom`: the operating system's generator, unless a test needs a known salt and nonce. */
-export function createNodeAdapter(fillRandom?: (bytes: Uint8Array) => void): NodeAdapter {
-  return new NodeAdapter(fillRandom === undefined ? new RandomPool() : { take: fillFrom(fillRandom), discard() {} });
+/** Where nothing better is given: the runtime's heap. */
+const onHeap: TakeMemory = (lengthBytes) => {
+  const bytes = allocateSecret(lengthBytes);
+  return { bytes, close: () => wipe(bytes) };
+};
+
+/** `takeMemory` is for the random bytes drawn ahead. `fillRandom` stands for the operating system's generator in tests. */
+export function createNodeAdapter(
+  fillRandom?: (bytes: Uint8Array) => void,
+  takeMemory: TakeMemory = onHeap,
+): NodeAdapter {
+  return new NodeAdapter(fillRandom === undefined ? new RandomPool(takeMemory) : knownRandom(fillRandom));
 }
 
-type RandomSource = Pick<RandomPool, "take" | "discard">;
+type RandomSource = Pick<RandomPool, "take" | "discard" | "close">;
 
-function fillFrom(fill: (bytes: Uint8Array) => void): RandomPool["take"] {
-  return (target, offset = 0, length = target.length - offset) => fill(target.subarray(offset, offset + length));
+function knownRandom(fill: (bytes: Uint8Array) => void): RandomSource {
+  return {
+    take: (target, offset = 0, length = target.length - offset) => fill(target.subarray(offset, offset + length)),
+    discard() {},
+    close() {},
+  };
 }
 
 export class NodeAdapter implements CipherAdapter {
@@ -65,7 +78,7 @@ export class NodeAdapter implements CipherAdapter {
   }
 
   close(): void {
-    this.#random.discard();
+    this.#random.close();
   }
 }
 

@@ -14,15 +14,18 @@ export interface SocketCaller {
   readonly gate: RequestGate;
   readonly limits: ListenerLimits;
   readonly activity: ConnectionActivity;
+  /** Whether the caller may not go on: its certificate has been revoked since, or has expired. By default never. */
+  readonly isRefused?: () => boolean;
   readonly onError: (error: unknown) => void;
 }
 
 export function serveSocketDoor(
   door: SocketDoor,
   socket: Duplex,
-  { connection, load, gate, limits, activity, onError }: SocketCaller,
+  { connection, load, gate, limits, activity, isRefused = () => false, onError }: SocketCaller,
 ): void {
   const entered: number[] = [];
+  let finish: (() => void) | undefined;
   const end = (bytes: number): void => {
     gate.leave(load, bytes);
     activity.requestEnded();
@@ -31,7 +34,9 @@ export function serveSocketDoor(
     messageBytesMax: limits.bodyBytesMax,
     idleTimeoutMs: limits.idleTimeoutMs,
     enter(bytes) {
-      if (activity.closing || socket.destroyed || gate.enter(load, bytes) !== undefined) return false;
+      if (isRefused()) socket.destroy();
+      if ((activity.closing && finish === undefined) || socket.destroyed || gate.enter(load, bytes) !== undefined)
+        return false;
       activity.requestBegan();
       entered.push(bytes);
       return true;
@@ -49,7 +54,8 @@ export function serveSocketDoor(
     for (const bytes of entered.splice(0)) end(bytes);
   });
   try {
-    door.serve(socket, connection, doorLimits);
+    finish = door.serve(socket, connection, doorLimits) ?? undefined;
+    if (finish !== undefined) activity.onClosing(finish);
   } catch (error) {
     onError(error);
     socket.destroy();

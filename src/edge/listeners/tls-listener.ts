@@ -84,13 +84,15 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
     };
     if ("socket" in doors) {
-      if (callers.refusalOf(caller, peer) !== undefined) return void socket.destroy();
+      const isRefused = (): boolean => callers.refusalOf(caller, peer) !== undefined;
+      if (isRefused()) return void socket.destroy();
       return void serveSocketDoor(doors.socket, socket, {
         connection,
         load: caller.share,
         gate,
         limits,
         activity,
+        isRefused,
         onError,
       });
     }

@@ -7,7 +7,7 @@ import { timingSafeEqual } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { ForeignFunctions } from "../../../base/system/libc.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "../blob.ts";
-import type { CipherAdapter, DerivedKey, ServiceKeyReader } from "../cipher.ts";
+import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "../cipher.ts";
 import { DERIVED_LENGTH, WRAPPING_KEY_LENGTH } from "../key-derivation.ts";
 import { OpensslError, whoElseMayWrite } from "./find-library.ts";
 import {
@@ -27,7 +27,6 @@ import {
   POOL,
   POOL_LENGTH,
   Scratch,
-  type TakeMemory,
   wholeWords,
 } from "./scratch.ts";
 

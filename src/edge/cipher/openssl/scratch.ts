@@ -3,14 +3,8 @@
  * are at fixed places, so a message costs no look-up and no conversion of a buffer.
  */
 import { TAG_LENGTH, VALUE_BLOB_LENGTH_MAX, VALUE_LENGTH_MAX } from "../blob.ts";
+import type { TakeMemory } from "../cipher.ts";
 import { CONTEXT_BYTES_MAX } from "../context.ts";
-
-/** Takes memory for `lengthBytes`: locked, left out of dumps, at best unreadable to others. Key memory's regions are such. */
-export type TakeMemory = (lengthBytes: number) => {
-  readonly bytes: Uint8Array;
-  /** Wipes the bytes and gives them back. */
-  close(): void;
-};
 
 const PARAMETER_LENGTH = 40;
 const [UTF8_STRING, OCTET_STRING] = [4, 5];

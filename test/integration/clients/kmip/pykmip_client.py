@@ -40,6 +40,9 @@ def refused(reason, call):
 
 
 with connect() as client:
+    spoken = client.proxy.socket.version()
+    assert spoken == ("TLSv1.2" if tls == "PROTOCOL_TLSv1_2" else "TLSv1.3"), spoken
+
     # Create, Activate, Get, attributes.
     uid = client.create(AES, 256)
     client.activate(uid)
