@@ -25,6 +25,7 @@ import { listenerLimits, openListener } from "./open-listener.ts";
 import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
+import { readinessMetric } from "./telemetry/readiness-metric.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -88,6 +89,7 @@ export async function startEdge(
     leases: () => leases.leases(),
   });
   const readiness = (): Readiness => readinessOf(state());
+  telemetry.metrics.add(readinessMetric(() => readiness().ready));
   const status = () => ({
     edge: configuration.edge.id,
     version: VERSION,

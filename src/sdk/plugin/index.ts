@@ -18,6 +18,7 @@ export { allocateSecret, wipe } from "../../base/wipe.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export type { Principal } from "../../edge/access/principal.ts";
 export type { RevocationScope } from "../../edge/cache/lease-cache.ts";
+export type { CipherAdapter, DerivedKey, ServiceKeyReader } from "../../edge/cipher/cipher.ts";
 export * from "../../edge/doors/door.ts";
 export * from "../../edge/key-source/key-source.ts";
 export type { Caller, MaybePromise, Operations } from "../../edge/operations/operations.ts";

@@ -1,4 +1,4 @@
-/** docs/kmip.md: what each operation gives, in each version, and what it refuses. */
+/** docs/door-kmip.md: what each operation gives, in each version, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { CryptoEdgeError, type ErrorCode } from "../../../../src/base/errors.ts";
