@@ -248,7 +248,7 @@ export function amqpLane(options: AmqpLaneOptions, onAnswer: (answer: ManagerAns
       .create_container()
       .connect({ host: "127.0.0.1", port, username, password, reconnect: false });
     const sender = connection.open_sender({ target: { address: requests, durable: 2 } });
-    const receiver = connection.open_receiver({ source: { address: answers, durable: 2 }, credit_window: 200 });
+    const receiver = connection.open_receiver({ source: { address: answers, durable: 2 }, credit_window: 10_000 });
     receiver.on("message", ({ message }: EventContext) =>
       onAnswer(wire.decode((message!.body as { content: Buffer }).content)),
     );
