@@ -7,7 +7,7 @@ import "reflect-metadata";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { buildDeb } from "./packaging/deb.ts";
+import { buildCoreDeb, buildDeb } from "./packaging/deb.ts";
 import { manPage } from "./packaging/man-page.ts";
 import { VERSION } from "./src/base/version.ts";
 import { createProgram } from "./src/cli/program.ts";
@@ -40,15 +40,16 @@ if (arguments_.includes("--package")) {
 if (arguments_.includes("--deb")) {
   const epochSeconds = readCommitTime();
   const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
-  const deb = buildDeb({
+  const options = {
     binary: join(OUTPUT, "crypto-edge"),
     version: VERSION,
     architecture: process.arch === "x64" ? "amd64" : process.arch,
     output: OUTPUT,
     manPage: manPage(createProgram(), VERSION, date),
     epochSeconds,
-  });
-  console.log(deb);
+  };
+  console.log(buildCoreDeb(options));
+  console.log(buildDeb(options));
 }
 
 async function compile(target: string, outfile: string): Promise<void> {

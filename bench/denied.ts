@@ -4,8 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { encodeContext } from "../src/edge/cipher/context.ts";
-import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
-import { createCipher } from "../src/edge/cipher/sessions.ts";
+import { CIPHER } from "./harness/ciphers.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { startServer } from "./harness/processes.ts";
 import { compare, median } from "./harness/rounds.ts";
@@ -157,7 +156,7 @@ function createOf({ tenant }: Name): string {
 /** A blob as the name's owner would have made it. */
 function decryptOf({ tenant, key }: Name): string {
   const identity = { tenant, service: "billing", version: 1 };
-  const session = createCipher({ adapter: createNodeAdapter() }).begin(identity, { use: (reader) => reader(key) });
+  const session = CIPHER.begin(identity, { use: (reader) => reader(key) });
   const wrapped = session.wrap(crypto.getRandomValues(new Uint8Array(32)), encodeContext(undefined));
   session.wipe();
   return JSON.stringify({ wrapped: Buffer.from(wrapped).toString("base64url") });

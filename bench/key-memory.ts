@@ -1,10 +1,9 @@
 /** What it costs that service keys live in memory that only this process can read. */
 
-import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
-import { createCipher } from "../src/edge/cipher/sessions.ts";
 import type { KeyMemoryKind } from "../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
 import { createOperations } from "../src/edge/operations/pipeline.ts";
+import { CIPHER } from "./harness/ciphers.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { compare, interleave, ratePerCpuSecond } from "./harness/rounds.ts";
@@ -50,7 +49,7 @@ async function measured(kind: KeyMemoryKind, context: BenchContext) {
   const key = crypto.getRandomValues(new Uint8Array(32));
   const edge = createOperations({ access: allowAll, leases: heldLeases(memory.store(key)), recorder: ignoreAll });
   const request = { tenant: "tenant-a", service: "billing" };
-  const cipher = createCipher({ adapter: createNodeAdapter() });
+  const cipher = CIPHER;
   const identity = { ...request, version: 1 };
   const dataKey = new Uint8Array(32);
   return {

@@ -2,10 +2,9 @@
 
 import { systemClock } from "../src/base/time/system-clock.ts";
 import { createTtlLeaseCache, type TtlLeaseCache } from "../src/edge/cache/ttl-lease-cache.ts";
-import { createNodeAdapter } from "../src/edge/cipher/node-adapter.ts";
-import { createCipher } from "../src/edge/cipher/sessions.ts";
 import { openKeyMemory } from "../src/edge/key-memory/open-key-memory.ts";
 import type { KeySource } from "../src/edge/key-source/key-source.ts";
+import { CIPHER } from "./harness/ciphers.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { compare, interleave, median, ratePerCpuSecond, spread } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
@@ -128,7 +127,7 @@ async function filled(context: BenchContext, leases: number) {
   context.cleanUp(() => keyMemory.close());
   const cache: TtlLeaseCache = createTtlLeaseCache({
     source,
-    cipher: createCipher({ adapter: createNodeAdapter() }),
+    cipher: CIPHER,
     keyMemory,
     clock: systemClock,
     gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },

@@ -1,15 +1,9 @@
-/** Makes a Debian package of a compiled executable: binary, unit, configuration, man page. Needs dpkg-deb. */
+/**
+ * Makes Debian packages of a compiled executable. Needs dpkg-deb. `crypto-edge`: binary, unit, configuration, man page.
+ * `crypto-edge-core`: the unit and configuration of a Core, run by the same binary.
+ */
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -31,6 +25,47 @@ const HERE = import.meta.dirname;
 
 /** @returns the package's path. */
 export function buildDeb(options: DebOptions): string {
+  return pack("crypto-edge", options, {
+    files: {
+      "usr/bin/crypto-edge": { from: options.binary, mode: 0o755 },
+      "usr/lib/systemd/system/crypto-edge.service": { from: join(HERE, "crypto-edge.service") },
+      "etc/crypto-edge/edge.yaml": { from: join(HERE, "edge.yaml"), mode: 0o640 },
+      "usr/share/doc/crypto-edge/examples/edge.yaml": { from: join(HERE, "edge.yaml") },
+      "usr/share/doc/crypto-edge/copyright": { content: COPYRIGHT },
+      "usr/share/man/man1/crypto-edge.1.gz": { content: gzipSync(options.manPage, { level: 9 }) },
+    },
+    control: (installedKibibytes) => control(options, installedKibibytes),
+    conffiles: "/etc/crypto-edge/edge.yaml\n",
+    scripts: { postinst: POSTINST, prerm: PRERM, postrm: POSTRM },
+  });
+}
+
+/** @returns the package's path. */
+export function buildCoreDeb(options: DebOptions): string {
+  return pack("crypto-edge-core", options, {
+    files: {
+      "usr/lib/systemd/system/crypto-edge-core.service": { from: join(HERE, "crypto-edge-core.service") },
+      "etc/crypto-edge-core/core.yaml": { from: join(HERE, "core.yaml"), mode: 0o640 },
+      "usr/share/doc/crypto-edge-core/examples/core.yaml": { from: join(HERE, "core.yaml") },
+      "usr/share/doc/crypto-edge-core/copyright": { content: COPYRIGHT },
+    },
+    control: (installedKibibytes) => coreControl(options, installedKibibytes),
+    conffiles: "/etc/crypto-edge-core/core.yaml\n",
+    scripts: { postinst: CORE_POSTINST, prerm: CORE_PRERM, postrm: POSTRM },
+  });
+}
+
+interface PackageParts {
+  /** By their paths; readable by everybody unless `mode` says otherwise. */
+  readonly files: Readonly<
+    Record<string, ({ readonly from: string } | { readonly content: string | Uint8Array }) & { readonly mode?: number }>
+  >;
+  readonly control: (installedKibibytes: number) => string;
+  readonly conffiles: string;
+  readonly scripts: Readonly<Record<string, string>>;
+}
+
+function pack(name: string, options: DebOptions, parts: PackageParts): string {
   const root = mkdtempSync(join(tmpdir(), "crypto-edge-deb-"));
   try {
     const put = (path: string, content: string | Uint8Array, mode = 0o644): void => {
@@ -39,26 +74,18 @@ export function buildDeb(options: DebOptions): string {
       writeFileSync(target, content);
       chmodSync(target, mode);
     };
-    mkdirSync(join(root, "usr/bin"), { recursive: true });
-    copyFileSync(options.binary, join(root, "usr/bin/crypto-edge"));
-    chmodSync(join(root, "usr/bin/crypto-edge"), 0o755);
-    put("usr/lib/systemd/system/crypto-edge.service", readFileSync(join(HERE, "crypto-edge.service")));
-    put("etc/crypto-edge/edge.yaml", readFileSync(join(HERE, "edge.yaml")), 0o640);
-    put("usr/share/doc/crypto-edge/examples/edge.yaml", readFileSync(join(HERE, "edge.yaml")));
-    put("usr/share/doc/crypto-edge/copyright", COPYRIGHT);
-    put("usr/share/man/man1/crypto-edge.1.gz", gzipSync(options.manPage, { level: 9 }));
-
+    for (const [path, file] of Object.entries(parts.files)) {
+      put(path, "from" in file ? readFileSync(file.from) : file.content, file.mode);
+    }
     const files = filesOf(root);
     const installedKibibytes = Math.ceil(files.reduce((sum, path) => sum + readFileSync(path).length, 0) / 1024);
-    put("DEBIAN/control", control(options, installedKibibytes));
-    put("DEBIAN/conffiles", "/etc/crypto-edge/edge.yaml\n");
+    put("DEBIAN/control", parts.control(installedKibibytes));
+    put("DEBIAN/conffiles", parts.conffiles);
     put("DEBIAN/md5sums", files.map((path) => `${md5(path)}  ${relative(root, path)}\n`).join(""));
-    put("DEBIAN/postinst", POSTINST, 0o755);
-    put("DEBIAN/prerm", PRERM, 0o755);
-    put("DEBIAN/postrm", POSTRM, 0o755);
+    for (const [script, text] of Object.entries(parts.scripts)) put(`DEBIAN/${script}`, text, 0o755);
 
     mkdirSync(options.output, { recursive: true });
-    const deb = join(options.output, `crypto-edge_${options.version}_${options.architecture}.deb`);
+    const deb = join(options.output, `${name}_${options.version}_${options.architecture}.deb`);
     // The folder that mkdtemp made is for its owner alone; in the package it is the root of the file system.
     chmodSync(root, 0o755);
     const { exitCode, stderr } = Bun.spawnSync(
@@ -90,6 +117,21 @@ Description: data keys next to the application
 `;
 }
 
+function coreControl({ version, architecture }: DebOptions, installedKibibytes: number): string {
+  return `Package: crypto-edge-core
+Version: ${version}
+Architecture: ${architecture}
+Maintainer: The crypto-edge maintainers <maintainers@crypto-edge.invalid>
+Installed-Size: ${installedKibibytes}
+Depends: crypto-edge (= ${version})
+Section: net
+Priority: optional
+Description: the reference Core of crypto-edge, as a service
+ The authority that holds service keys and grants leases to edges: a systemd
+ unit and an example configuration for the binary of crypto-edge.
+`;
+}
+
 const COPYRIGHT = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: crypto-edge
 
@@ -113,6 +155,27 @@ if [ "$1" = configure ]; then
     # An upgrade: the new binary takes over at once; keys are leased again.
     if [ -n "$2" ]; then systemctl try-restart crypto-edge.service; fi
   fi
+fi
+`;
+
+/** Nothing is started: there are no certificates and no master key yet. */
+const CORE_POSTINST = `#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+  getent group crypto-edge-core >/dev/null || groupadd --system crypto-edge-core
+  chgrp crypto-edge-core /etc/crypto-edge-core /etc/crypto-edge-core/core.yaml
+  chmod 0750 /etc/crypto-edge-core
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    if [ -n "$2" ]; then systemctl try-restart crypto-edge-core.service; fi
+  fi
+fi
+`;
+
+const CORE_PRERM = `#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+  systemctl disable --now crypto-edge-core.service || true
 fi
 `;
 

@@ -59,6 +59,8 @@ async function bundle(root: string, folder: string): Promise<void> {
     splitting: true,
     format: "esm",
     platform: "node",
+    // The adapters of Bun are loaded under Bun alone.
+    external: ["bun:*"],
     target: "es2022",
     chunkNames: "chunks/[name]-[hash]",
     sourcemap: true,

@@ -7,12 +7,14 @@ import { join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { decodingOf, expectedBy } from "../src/base/config/schema-types.ts";
 import { coreConfigurationSchema } from "../src/core/core-configuration.ts";
+import { CORE_METRICS } from "../src/core/core-metrics.ts";
 import { BUILT_IN_DOORS } from "../src/edge/config/built-in-doors.ts";
 import { configurationSchema } from "../src/edge/config/schema.ts";
 import { loadPlugins } from "../src/edge/plugin-host/loader.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 export const PAGE = "docs/configuration.md";
+export const CORE_PAGE = "docs/core.md";
 
 const INTRODUCTION = `# Configuration
 
@@ -61,7 +63,7 @@ A plugin in \`plugins\` brings sections of its own: for \`key_source\`, \`revoca
 const CORE_INTRODUCTION = `
 ## The reference Core
 
-The file of \`crypto-edge core serve --config FILE\` is another one, see [core.md](core.md).
+The file of \`crypto-edge core serve --config FILE\` is another one: [core.md](core.md#every-key) has its keys.
 `;
 
 interface Row {
@@ -96,16 +98,30 @@ export async function configurationReference(): Promise<string> {
     }
   }
 
-  parts.push(CORE_INTRODUCTION, "\n");
+  parts.push(CORE_INTRODUCTION);
+  return parts.join("");
+}
+
+/** docs/core.md, with its two tables as they should be: every key of a Core's configuration, every metric. */
+export function corePage(page: string): string {
   const core = coreConfigurationSchema() as unknown as { properties: Record<string, TSchema>; required?: string[] };
-  parts.push(
-    table(
-      Object.entries(core.properties).flatMap(([name, schema]) =>
-        rows(name, schema, core.required?.includes(name) === true),
-      ),
+  const keys = table(
+    Object.entries(core.properties).flatMap(([name, schema]) =>
+      rows(name, schema, core.required?.includes(name) === true),
     ),
   );
-  return parts.join("");
+  const metrics = [
+    "| metric | |",
+    "| --- | --- |",
+    ...CORE_METRICS.map(({ name, help }) => `| \`${name}\` | ${help} |`),
+    "",
+  ];
+  return between(between(page, "keys", keys), "metrics", metrics.join("\n"));
+}
+
+function between(page: string, name: string, text: string): string {
+  const [begin, end] = [`<!-- ${name} -->\n`, `<!-- /${name} -->`];
+  return `${page.slice(0, page.indexOf(begin) + begin.length)}\n${text}\n${page.slice(page.indexOf(end))}`;
 }
 
 /** One row for each value, sections and lists walked through. */
@@ -192,12 +208,16 @@ function table(all: readonly Row[]): string {
 }
 
 if (import.meta.main) {
-  const path = join(ROOT, PAGE);
-  const page = await configurationReference();
-  if (!process.argv.includes("--check")) writeFileSync(path, page);
-  else if (readFileSync(path, "utf8") !== page) {
-    console.error(`${PAGE} is not current: run sh scripts/bun.sh scripts/configuration-reference.ts`);
-    process.exit(1);
+  const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
+  for (const [name, page] of [
+    [PAGE, await configurationReference()],
+    [CORE_PAGE, corePage(read(CORE_PAGE))],
+  ] as const) {
+    if (!process.argv.includes("--check")) writeFileSync(join(ROOT, name), page);
+    else if (read(name) !== page) {
+      console.error(`${name} is not current: run sh scripts/bun.sh scripts/configuration-reference.ts`);
+      process.exit(1);
+    }
   }
   process.exit(0);
 }

@@ -11,6 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/system": ["base", "base/time"],
   "base/pki": ["base", "base/time"],
   "base/network": ["base", "base/time", "base/pki"],
+  "base/json": ["base"],
   "base/config": ["base", "base/network"],
   "edge/access": ["base/*"],
   "edge/cipher": ["base/*"],
@@ -71,11 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What still stands against the rules. It only ever shrinks. */
-const EXCEPTIONS: readonly string[] = [
-  "edge/usage → edge/config",
-  "edge/listeners → edge/config",
-  "edge/doors/native → edge/listeners",
-];
+const EXCEPTIONS: readonly string[] = ["edge/usage → edge/config"];
 
 interface Import {
   /** From `src/`: `edge/cache/lease.ts`. */

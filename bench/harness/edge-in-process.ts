@@ -6,11 +6,10 @@ import type { Principal } from "../../src/edge/access/principal.ts";
 import type { LeaseCache, LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
 import { createTtlLeaseCache } from "../../src/edge/cache/ttl-lease-cache.ts";
 import type { Cipher, ServiceKeyReader, WrappingSession } from "../../src/edge/cipher/cipher.ts";
-import { createNodeAdapter } from "../../src/edge/cipher/node-adapter.ts";
-import { createCipher } from "../../src/edge/cipher/sessions.ts";
 import type { KeyMemory } from "../../src/edge/key-memory/key-memory.ts";
 import type { Caller } from "../../src/edge/operations/operations.ts";
 import type { Recorder } from "../../src/edge/operations/recorder.ts";
+import { CIPHER } from "./ciphers.ts";
 
 export const PRINCIPAL: Principal = { kind: "listener", name: "bench" };
 
@@ -25,13 +24,16 @@ export const allowAll: AccessPolicy = {
 export const ignoreAll: Recorder = { now: () => 0, record: () => undefined, took: () => undefined };
 
 /** Answers every question with one version of `tenant-a`'s `billing`, under a key made up here unless one is given. */
-export function heldLeases(serviceKey = madeUpKey()): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
+export function heldLeases(
+  serviceKey = madeUpKey(),
+  cipher = CIPHER,
+): LeaseCache & { begin(cipher: Cipher): WrappingSession } {
   const identity = { tenant: "tenant-a", service: "billing", version: 3 };
   const begin = (cipher: Cipher) => cipher.begin(identity, serviceKey);
   const held: LeasedVersion = {
     ...identity,
     state: "active",
-    session: begin(createCipher({ adapter: createNodeAdapter() })),
+    session: begin(cipher),
   };
   return {
     active: () => held,
@@ -56,7 +58,7 @@ export function leaseCache(keyMemory: KeyMemory, maxLeases: number): LeaseCache 
       },
       close: async () => undefined,
     },
-    cipher: createCipher({ adapter: createNodeAdapter() }),
+    cipher: CIPHER,
     keyMemory,
     clock: systemClock,
     gate: { isBlocked: () => false, admits: () => true, isOpen: () => true },

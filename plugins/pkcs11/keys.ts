@@ -61,6 +61,7 @@ async function main(): Promise<void> {
     readPin,
     sessions: 1,
     writable: true,
+    attempt: async (_name, run) => run(),
     clock: {
       monotonicMs: () => performance.now(),
       wallMs: () => Date.now(),

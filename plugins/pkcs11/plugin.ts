@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import {
   contribution,
   definePlugin,
+  FinalFailure,
   type Health,
   type KeySource,
   KeySourceError,
@@ -22,7 +23,7 @@ import {
   wipe,
 } from "crypto-edge/plugin";
 import { objectVersions, type StoredVersion, WrappedKeyStore } from "./service-keys.ts";
-import { Token, TokenError, type TokenSession } from "./token.ts";
+import { PinError, Token, TokenError, type TokenSession } from "./token.ts";
 
 const Pkcs11Section = Section(
   {
@@ -64,7 +65,8 @@ export function createPkcs11Source(configuration: Pkcs11Configuration, context: 
     readPin: pinReader(configuration),
     sessions: configuration.sessions,
     clock: context.clock,
-    onChange: (message) => context.log.warn({ token: configuration.token }, message),
+    attempt: (name, run) => attemptLogin(context, name, run),
+    onChange: (message, isThere) => context.log[isThere ? "info" : "warn"]({ token: configuration.token }, message),
   });
 
   return {
@@ -104,6 +106,25 @@ export function createPkcs11Source(configuration: Pkcs11Configuration, context: 
       token.close();
     },
   };
+}
+
+/** In its turn among the edge's processes. What has refused the PIN once is not asked again by any of them. */
+async function attemptLogin<Result>(
+  context: PluginContext,
+  name: string,
+  run: () => Result | Promise<Result>,
+): Promise<Result> {
+  try {
+    return await context.attempt(name, async () => {
+      try {
+        return await run();
+      } catch (error) {
+        throw error instanceof PinError ? new FinalFailure(error.message, { cause: error }) : error;
+      }
+    });
+  } catch (error) {
+    throw error instanceof FinalFailure ? new PinError(error.message, { cause: error }) : error;
+  }
 }
 
 async function openAll(

@@ -1,6 +1,6 @@
 /**
  * A token of an HSM: found by its label, logged in once, with a pool of sessions. When the token goes away it is looked for
- * again at the next call, at most once a second. A PIN that was refused is never tried again: tokens lock after a few.
+ * again at the next call, at most once a second. A PIN that was refused is never tried again, by any process of the edge: tokens lock after a few.
  */
 import type { Clock } from "crypto-edge/plugin";
 import pkcs11 from "pkcs11js";
@@ -15,12 +15,19 @@ export interface TokenOptions {
   readonly sessions: number;
   readonly clock: Clock;
   readonly writable?: boolean;
+  /** Runs the login: one at a time in all processes of an edge, and never again after a `PinError`. */
+  readonly attempt: <Result>(name: string, run: () => Result | Promise<Result>) => Promise<Result>;
   /** Called when the connection comes and goes. */
-  readonly onChange?: (message: string) => void;
+  readonly onChange?: (message: string, isThere: boolean) => void;
 }
 
 /** The token, or its PIN, is not to be had. The message says what to do. */
 export class TokenError extends Error {
+  override readonly name: string = "TokenError";
+}
+
+/** The PIN was refused, or must not be tried: nobody tries it again before a person has looked. */
+export class PinError extends TokenError {
   override readonly name = "TokenError";
 }
 
@@ -66,6 +73,7 @@ export class Token {
   #connected = false;
   #triedMs = Number.NEGATIVE_INFINITY;
   #pinRefused: string | undefined;
+  #connecting: Promise<void> | undefined;
   #lastFailure = "not connected yet";
   #closed = false;
   #busy = 0;
@@ -117,7 +125,7 @@ export class Token {
 
   async #take(): Promise<TokenSession> {
     if (this.#closed) throw new TokenError("the token was closed");
-    if (!this.#connected) this.#connect();
+    if (!this.#connected) await this.#connectOnce();
     const handle = this.#free.pop();
     if (handle !== undefined) {
       const library = this.#library!;
@@ -152,7 +160,24 @@ export class Token {
     this.#lastFailure = reason;
     this.#free = [];
     for (const resolve of this.#waiting.splice(0)) resolve(undefined);
-    this.#options.onChange?.(`the token went away: ${reason}`);
+    this.#options.onChange?.(`the token went away: ${reason}`, false);
+  }
+
+  /** However many calls wait for it. */
+  #connectOnce(): Promise<void> {
+    this.#connecting ??= this.#connectInTurn().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connectInTurn(): Promise<void> {
+    try {
+      await this.#options.attempt(`login to ${this.#options.label}`, () => this.#connect());
+    } catch (error) {
+      if (error instanceof PinError) this.#pinRefused = error.message;
+      throw error;
+    }
   }
 
   #connect(): void {
@@ -171,11 +196,11 @@ export class Token {
       let flags = pkcs11.CKF_SERIAL_SESSION;
       if (this.#options.writable === true) flags |= pkcs11.CKF_RW_SESSION;
       const handles = Array.from({ length: this.#options.sessions }, () => library.C_OpenSession(slot, flags));
-      this.#login(library, handles[0]!);
+      this.#login(library, slot, handles[0]!);
       this.#slot = slot;
       this.#free = handles;
       this.#connected = true;
-      this.#options.onChange?.("the token is there");
+      this.#options.onChange?.("the token is there", true);
     } catch (error) {
       this.#lastFailure = error instanceof TokenError ? error.message : describe(error);
       if (error instanceof TokenError) throw error;
@@ -207,15 +232,27 @@ export class Token {
     throw new TokenError(`there is no token "${label}"; there is ${labels.length === 0 ? "none" : labels.join(", ")}`);
   }
 
-  #login(library: pkcs11.PKCS11, session: pkcs11.Handle): void {
+  #login(library: pkcs11.PKCS11, slot: pkcs11.Handle, session: pkcs11.Handle): void {
+    const { label } = this.#options;
+    const { flags } = library.C_GetTokenInfo(slot);
+    if ((flags & pkcs11.CKF_USER_PIN_LOCKED) !== 0) {
+      throw new PinError(`the PIN of the token "${label}" is locked: unlock it by its security officer, then restart`);
+    }
+    // One more wrong PIN locks the token: whether this one is right is for a person to find out.
+    if ((flags & pkcs11.CKF_USER_PIN_FINAL_TRY) !== 0) {
+      throw new PinError(
+        `the token "${label}" has one try of its PIN left, which the edge does not use: log in once by hand with the right PIN, then restart`,
+      );
+    }
     try {
       library.C_Login(session, pkcs11.CKU_USER, this.#options.readPin());
     } catch (error) {
       const code = codeOf(error);
       if (code === ALREADY_LOGGED_IN) return;
       if (code === undefined || !PIN_REFUSED.has(code)) throw error;
-      this.#pinRefused = `the token "${this.#options.label}" refused the PIN (${describe(error)}). It is not tried again, since tokens lock: correct the PIN, then restart`;
-      throw new TokenError(this.#pinRefused, { cause: error });
+      throw new PinError(
+        `the token "${label}" refused the PIN (${describe(error)}). It is not tried again, since tokens lock: correct the PIN, then restart`,
+      );
     }
   }
 

@@ -84,6 +84,11 @@ export const HTTP_ERRORS = {
     when: "The path takes another method.",
     whatToDo: "The operations take `POST`.",
   },
+  cross_site_request: {
+    status: 403,
+    when: "A web page of another site sent it, by its `Origin` or `Sec-Fetch-Site`.",
+    whatToDo: "Call the edge from a program, not from a page.",
+  },
   unsupported_media_type: {
     status: 415,
     when: "The body is not JSON by its `content-type`, or it is encoded (`content-encoding`).",

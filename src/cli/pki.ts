@@ -1,4 +1,6 @@
 /** `crypto-edge pki …`: a certificate authority of one's own, and certificates for Core, edges and clients. */
+import { X509Certificate } from "node:crypto";
+import { basename, dirname } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CertificateRequest } from "../base/pki/authority.ts";
 import type { Identity } from "../base/pki/identity.ts";
@@ -26,6 +28,7 @@ Examples:
   crypto-edge pki core --admin
   crypto-edge pki edge edge-1
   crypto-edge pki client billing/api
+  crypto-edge pki renew pki/edge-1.pem
   crypto-edge pki revoke pki/edge-1.pem`,
     );
 
@@ -73,6 +76,20 @@ Examples:
     .action((path: string, options: IssueOptions) =>
       issue(options, { kind: "client", path }, path.replaceAll("/", "-")),
     );
+
+  pki
+    .command("renew")
+    .argument("<certificates...>", "certificate files (PEM) that this authority issued, each with its .key beside it")
+    .description("issue them again for the same identity and names, with new keys, in the same files")
+    .addOption(directory())
+    .addOption(days("how long they are good (default: as long as the old ones were)"))
+    .addOption(withinDays())
+    .option("--json", "as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  crypto-edge pki renew pki/edge-1.pem\n  crypto-edge pki renew --within 30 pki/edge-1.pem pki/core.pem   # for a timer\n\nEdges and the Core take the new files up by themselves.",
+    )
+    .action(renew);
 
   pki
     .command("revoke")
@@ -125,6 +142,43 @@ async function issue(options: IssueOptions, identity: Identity, name: string): P
   await report(spiffeId(authority.trustDomain, identity), files, options.json === true);
 }
 
+interface RenewOptions {
+  readonly dir: string;
+  readonly days?: number;
+  readonly within?: number;
+  readonly json?: boolean;
+}
+
+const DAY_MS = 86_400_000;
+
+async function renew(paths: readonly string[], options: RenewOptions): Promise<void> {
+  const { describeCertificate, issueCertificate, PkiError } = await import("../base/pki/authority.ts");
+  const { parseSpiffeId } = await import("../base/pki/identity.ts");
+  const { readAuthority, readPem, writeCertificateAndKey } = await import("../base/pki/files.ts");
+  const authority = readAuthority(options.dir);
+  for (const path of paths) {
+    if (!path.endsWith(".pem"))
+      throw new PkiError(`${path} is no file of this command's making: give NAME.pem, with NAME.key beside it`);
+    const { uris, dns, ip, notBefore, notAfter } = describeCertificate(readPem(path));
+    const id = parseSpiffeId(uris[0] ?? "");
+    // Whoever can write a file there must not choose an identity that way.
+    const isOurs = new X509Certificate(readPem(path)).verify(new X509Certificate(authority.certificate).publicKey);
+    if (id === undefined || !isOurs)
+      throw new PkiError(`${path} was not issued by this authority: renew it where it was made`);
+    if (options.within !== undefined && notAfter.getTime() - Date.now() > options.within * DAY_MS) {
+      if (options.json === true)
+        console.log(JSON.stringify({ certificate: path, renewed: false, notAfter: notAfter.toISOString() }));
+      else console.log(`${path}  good until ${notAfter.toISOString()}: not renewed yet`);
+      continue;
+    }
+    const before = Math.max(1, Math.round((notAfter.getTime() - notBefore.getTime()) / DAY_MS));
+    const pair = await issueCertificate(authority, { identity: id.identity, dns, ip, days: options.days ?? before });
+    const directory = dirname(path);
+    const files = writeCertificateAndKey(directory, basename(path, ".pem"), pair, { force: true });
+    await report(uris[0]!, files, options.json === true);
+  }
+}
+
 async function report(id: string, files: { certificate: string; key: string }, json: boolean): Promise<void> {
   const { describeCertificate } = await import("../base/pki/authority.ts");
   const { readPem } = await import("../base/pki/files.ts");
@@ -153,6 +207,14 @@ function days(description: string): Option {
   return new Option("--days <n>", description).argParser((text) => {
     const value = Number(text);
     if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Give a whole number of days.");
+    return value;
+  });
+}
+
+function withinDays(): Option {
+  return new Option("--within <days>", "leave those alone that are good for longer").argParser((text) => {
+    const value = Number(text);
+    if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError("Give a number of days.");
     return value;
   });
 }

@@ -2,8 +2,18 @@
 import { COMMIT, TARGET, VERSION } from "../base/version.ts";
 
 export function printVersion(asJson: boolean): void {
+  console.log(
+    asJson
+      ? JSON.stringify({ version: VERSION, commit: COMMIT, runtime: runtime(), target: TARGET })
+      : describeVersion(),
+  );
+}
+
+export function describeVersion(): string {
+  return `crypto-edge ${VERSION} (commit ${COMMIT}, ${runtime()}, ${TARGET})`;
+}
+
+function runtime(): string {
   const { bun, deno } = process.versions;
-  const runtime = bun === undefined ? `Deno ${deno}` : `Bun ${bun}`;
-  if (asJson) console.log(JSON.stringify({ version: VERSION, commit: COMMIT, runtime, target: TARGET }));
-  else console.log(`crypto-edge ${VERSION} (commit ${COMMIT}, ${runtime}, ${TARGET})`);
+  return bun === undefined ? `Deno ${deno}` : `Bun ${bun}`;
 }

@@ -3,13 +3,16 @@ import { Command, CommanderError } from "commander";
 import { registerAccess } from "./access.ts";
 import { registerAudit } from "./audit.ts";
 import { registerBench } from "./bench.ts";
+import { registerCompletion } from "./completion.ts";
 import { registerConfig } from "./config.ts";
+import { registerContexts } from "./contexts.ts";
 import { registerCore } from "./core.ts";
 import { registerDev } from "./dev.ts";
 import { EXIT_USAGE } from "./exit-codes.ts";
 import { registerInspect } from "./inspect.ts";
 import { registerPki } from "./pki.ts";
 import { registerPlugin } from "./plugin.ts";
+import { describeVersion } from "./print-version.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
 import { registerStatus } from "./status.ts";
@@ -20,6 +23,7 @@ export function createProgram(): Command {
     .description("Makes and opens data keys next to the application, under service keys leased from a Core.")
     .showHelpAfterError("(add --help for help)")
     .showSuggestionAfterError()
+    .version(describeVersion(), "-V, --version", "the version, and what it was built from")
     .exitOverride();
   const register = [
     registerDev,
@@ -33,7 +37,9 @@ export function createProgram(): Command {
     registerPki,
     registerPlugin,
     registerStatus,
+    registerContexts,
     registerBench,
+    registerCompletion,
     registerVersion,
   ];
   for (const registerCommand of register) registerCommand(program);

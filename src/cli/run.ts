@@ -20,6 +20,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
 async function run(args: readonly string[]): Promise<number> {
   const direct = directCommand(args);
   try {
+    // Before any module that needs it: once bundled, an import beside theirs would come too late.
+    if (args[0] !== "version") await import("reflect-metadata");
     if (direct !== undefined) {
       await direct();
     } else {

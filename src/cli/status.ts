@@ -1,24 +1,19 @@
 /** `crypto-edge status`: how an edge is, asked of the edge itself. */
 import type { Command } from "commander";
-import { messageOf } from "../base/errors.ts";
+import { callingEdge, type EdgeOptions, edgeAccess } from "./context.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
-const DEFAULT_EDGE = "http://127.0.0.1:7402";
-const TIMEOUT_MS = 5_000;
-
 export function registerStatus(program: Command): void {
-  program
-    .command("status")
-    .description("how an edge is; exits with 1 when it can't be asked or is not ready")
-    .option(
-      "-e, --edge <url>",
-      "the edge: http://… or unix:PATH, of a listener with `status: true`",
-      process.env.CRYPTO_EDGE_URL ?? DEFAULT_EDGE,
-    )
+  callingEdge(
+    program.command("status").description("how an edge is; exits with 1 when it can't be asked or is not ready"),
+  )
     .option("--json", "all of it, as JSON")
-    .addHelpText("after", "\nExample:\n  crypto-edge status --edge unix:/run/crypto-edge/billing.sock")
-    .action(async (options: { edge: string; json?: boolean }) => {
-      const status = await ask(options.edge);
+    .addHelpText("after", "\nExample:\n  crypto-edge status --edge http://127.0.0.1:7402")
+    .action(async (options: EdgeOptions & { json?: boolean }) => {
+      const { askerOf } = await import("./ask-edge.ts");
+      const asker = askerOf(edgeAccess(options));
+      const status = JSON.parse(await asker.text("/v1/status")) as Status;
+      asker.close();
       if (status.ready !== true) process.exitCode = EXIT_FAILED;
       if (options.json) console.log(JSON.stringify(status, null, 2));
       else for (const line of describe(status)) console.log(line);
@@ -26,25 +21,6 @@ export function registerStatus(program: Command): void {
 }
 
 type Status = Readonly<Record<string, unknown>>;
-
-async function ask(edge: string): Promise<Status> {
-  const socket = edge.startsWith("unix:") ? edge.slice("unix:".length) : undefined;
-  const base = socket === undefined ? edge.replace(/\/+$/, "") : "http://localhost";
-  let response: Response;
-  try {
-    response = await fetch(`${base}/v1/status`, {
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      ...(socket === undefined ? undefined : { unix: socket }),
-    });
-  } catch (error) {
-    throw new Error(`the edge at ${edge} does not answer (${messageOf(error)}): check the address, and that it runs`);
-  }
-  if (response.status === 404) {
-    throw new Error(`the listener at ${edge} does not tell the status: ask one that has "status: true"`);
-  }
-  if (!response.ok) throw new Error(`the edge at ${edge} answered ${response.status}`);
-  return (await response.json()) as Status;
-}
 
 function describe(status: Status): string[] {
   const leases = section(status.leases);
@@ -57,9 +33,19 @@ function describe(status: Status): string[] {
   const lines: [string, string][] = [
     ["edge", `${status.edge}, version ${status.version}, up ${duration(status.uptimeMs)}`],
     ["ready", status.ready === true ? "yes" : "no"],
+    ...(Array.isArray(status.problems) ? status.problems : []).map((problem): [string, string] => [
+      "problem",
+      String(problem),
+    ]),
     ["source", `${status.source}, circuit ${leases.circuit}, ${leases.callFailures} of ${leases.calls} calls failed`],
     ["leases", `${leases.leases} held, first deadline in ${duration(leases.shortestRemainingMs)}`],
+    ...(Array.isArray(status.certificates) ? (status.certificates as Status[]) : []).map(
+      ({ role, file, ends }): [string, string] => ["certificate", `${file} of ${role}, until ${ends}`],
+    ),
     ["key memory", `${keyMemory.kind}, ${keyMemory.keys} keys`],
+    ...(transports.length === 0
+      ? [["revocation", "no transport: revocations are found when leases are renewed"] as [string, string]]
+      : []),
     ...transports.map(({ name, connected, reason, lastHeardMs }): [string, string] => [
       "revocation",
       `${name} ${connected === true ? `connected, heard ${duration(lastHeardMs)} ago` : `not connected: ${reason ?? "not yet"}`}`,

@@ -106,7 +106,14 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
     }
     return { events: await admin.eventsAfter(after, limitOf(query)) };
   });
-  post("/signing-keys", Type.Object({}, strict), 201, async () => ({ kid: await admin.rollSigningKey() }));
+  post(
+    "/signing-keys",
+    Type.Object({ withdraw: Type.Optional(Type.Boolean()) }, strict),
+    201,
+    async ({ withdraw }) => ({
+      kid: await admin.rollSigningKey({ withdraw: withdraw === true }),
+    }),
+  );
   post("/master-key", Type.Object({}, strict), 200, () => admin.rotateMasterKey());
   return { handle: async (request) => app.handle(request) };
 }

@@ -53,8 +53,8 @@ export interface CoreAdmin {
   /** The newest first. */
   auditEvents(filter?: Partial<AuditFilter>): Promise<Record<string, unknown>[]>;
   eventsAfter(seq: number, limit?: number): Promise<LoggedEvent[]>;
-  /** A new key signs events from now on, at every Core. Returns its id. */
-  rollSigningKey(): Promise<string>;
+  /** A new key signs events from now on, at every Core; `withdraw` takes the old ones out of the key set at once. Returns its id. */
+  rollSigningKey(options?: { readonly withdraw?: boolean }): Promise<string>;
   /** Puts everything under the configured master key; may be called again after it was broken off. */
   rotateMasterKey(): Promise<MasterKeyRotation>;
   status(): Promise<CoreStatus>;
@@ -88,7 +88,7 @@ export function createAdmin({ store, registry, hierarchy, presence, signingKeys,
     usage: (limit = DEFAULT_LIMIT) => store.usage.totals(limit),
     auditEvents: (filter = {}) => store.usage.auditEvents({ limit: DEFAULT_LIMIT, ...filter }),
     eventsAfter: (seq, limit = DEFAULT_LIMIT) => store.eventsAfter(seq, limit),
-    rollSigningKey: () => signingKeys.roll(),
+    rollSigningKey: (options) => signingKeys.roll(options),
     async rotateMasterKey() {
       const [target] = hierarchy.masterKeyIds;
       const lacking = (await presence.cores()).filter(({ masterKeys }) => !masterKeys.includes(target!));

@@ -55,7 +55,12 @@ const DatabaseSection = Type.Union(
       description: "SQLite's path, or PostgreSQL's URL.",
     }),
     Section({
-      url: Type.String({ pattern: "^postgres(ql)?://", expected: "a URL such as postgres://core@db.example/core" }),
+      url: Type.String({
+        pattern: "^postgres(ql)?://",
+        expected: "a URL such as postgres://core@db.example/core",
+        description:
+          "PostgreSQL's address. TLS is checked in full unless `?sslmode=` says otherwise or it is this machine.",
+      }),
       password: Type.Optional(Secret({ description: "The user's password, or file: and the path of one." })),
       ca: Type.Optional(Path({ description: "The authority (PEM) of the server's certificate." })),
       connections: Type.Integer({ default: 8, minimum: 1, maximum: 100, description: "Connections kept open." }),

@@ -1,4 +1,4 @@
-/** A Core's metrics in Prometheus's text form. docs/core.md lists them; a test compares. */
+/** A Core's metrics in Prometheus's text form. docs/core.md lists them; the list is made from here. */
 import { VERSION } from "../base/version.ts";
 import type { WatchedCore } from "./watch-listener.ts";
 

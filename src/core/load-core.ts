@@ -1,4 +1,5 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
+import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
@@ -37,6 +38,7 @@ export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise
     publishers: sections(plugins.eventPublishers),
     keySources: sections(plugins.keySources),
   });
+  const turns = aloneTurns();
   const stopping = new AbortController();
   const nothing = { add() {}, set() {}, observe() {} };
   return {
@@ -51,6 +53,7 @@ export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise
         edgeId: "core",
         directory: source.directory,
         signal: stopping.signal,
+        attempt: (name, run) => attemptInTurn(turns, name, run),
       }),
       errorAt: source.errorAt,
     },

@@ -11,7 +11,7 @@ import type { KeyHierarchy } from "./keys/hierarchy.ts";
 import type { CoreEvent } from "./protocol/events.ts";
 import type { SigningKeyRow, Store } from "./store/store.ts";
 
-/** The `typ` of a signed event: it can't be taken for any other kind of JWS. */
+/** The `typ` of a signed event, which verifiers demand: no other kind of JWS is taken for one. */
 export const EVENT_JWS_TYPE = "crypto-edge-event";
 /** How long a retired key stays in the set. */
 const RETIRED_KEY_MS = 24 * 3_600_000;
@@ -72,9 +72,12 @@ export class SigningKeys {
     return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
   }
 
-  /** A new key signs from now on, at every Core. Returns its id. */
-  async roll(): Promise<string> {
-    this.#current = await makeKey(this.#options, "another");
+  /**
+   * A new key signs from now on, at every Core. The old one stays in the set for a day; `withdraw`, for one that was stolen, takes it
+   * and all before it out at once. Returns the new one's id.
+   */
+  async roll({ withdraw = false }: { readonly withdraw?: boolean } = {}): Promise<string> {
+    this.#current = await makeKey(this.#options, withdraw ? "the only one" : "another");
     await this.refresh();
     return this.#current.kid;
   }
@@ -88,7 +91,7 @@ export class SigningKeys {
     this.#jwks = {
       keys: rows
         .filter(({ retiredAt }) => retiredAt === undefined || retiredAt >= since)
-        .map((row) => publicJwk(row.kid, row.publicKey)),
+        .flatMap((row) => publicJwk(this.#options, row)),
     };
     this.#readAtMs = this.#options.now();
   }
@@ -98,8 +101,10 @@ function base64url(text: string): string {
   return Buffer.from(text).toString("base64url");
 }
 
-/** `first`: only where no other Core has made one meanwhile; that one is taken then. */
-async function makeKey(options: SigningKeysOptions, which: "first" | "another"): Promise<Current> {
+/**
+ * `first`: only where no other Core has made one meanwhile; that one is taken then. `the only one`: every other one is forgotten.
+ */
+async function makeKey(options: SigningKeysOptions, which: "first" | "another" | "the only one"): Promise<Current> {
   const { store, hierarchy, now } = options;
   const { publicKey, privateKey } = generateKeyPairSync("ed25519");
   const spki = publicKey.export({ format: "der", type: "spki" });
@@ -112,7 +117,8 @@ async function makeKey(options: SigningKeysOptions, which: "first" | "another"):
       await change.insertSigningKey(
         { kid, publicKey: spki, wrappedPrivateKey: await hierarchy.wrap(change, ["signing", kid], secret) },
         new Date(now()).toISOString(),
-        new Date(now() - RETIRED_KEY_MS).toISOString(),
+        // Retired at this very moment is the one that signed until now.
+        new Date(which === "the only one" ? now() + 1 : now() - RETIRED_KEY_MS).toISOString(),
       );
       return { kid, privateKey };
     });
@@ -137,7 +143,19 @@ function openKey({ hierarchy }: SigningKeysOptions, { kid, wrappedPrivateKey }: 
   }
 }
 
-function publicJwk(kid: string, spki: Uint8Array): JWK {
-  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-  return { ...(key.export({ format: "jwk" }) as JWK), kid, alg: "EdDSA", use: "sig" };
+/**
+ * The public half, made from the private one, which the master key protects: a row that someone put into the database is not
+ * served as the Core's. Nothing for such a row.
+ */
+function publicJwk(options: SigningKeysOptions, row: SigningKeyRow): JWK[] {
+  let current: Current;
+  try {
+    current = openKey(options, row);
+  } catch {
+    return [];
+  }
+  const jwk = createPublicKey(current.privateKey as unknown as Parameters<typeof createPublicKey>[0]).export({
+    format: "jwk",
+  });
+  return [{ ...(jwk as JWK), kid: row.kid, alg: "EdDSA", use: "sig" }];
 }

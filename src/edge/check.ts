@@ -12,6 +12,7 @@ import { createTokenVerifier } from "./access/bearer-token.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { ListenerConfiguration } from "./config/schema.ts";
 import type { DoorContext } from "./doors/door.ts";
+import { declareNativeDoor } from "./doors/native/declare.ts";
 import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { makeDoors } from "./make-doors.ts";
@@ -135,9 +136,7 @@ function linesOf({ errorAt }: LoadedConfiguration, path: Path, error: unknown): 
 
 /** A door that is made for the check serves nobody. */
 const LENT_NOTHING = {
-  native: () => {
-    throw new Error("a check serves nothing");
-  },
+  native: declareNativeDoor,
   context: (): DoorContext => ({
     operations: undefined as never,
     log: { debug() {}, info() {}, warn() {}, error() {} },

@@ -4,6 +4,7 @@
  */
 import "reflect-metadata";
 import { container as root } from "tsyringe";
+import { aloneTurns } from "../base/attempts.ts";
 import { createLog } from "../base/log.ts";
 import { type Binding, bind, LOG, type Module, type Resolve, STOPPING } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
@@ -24,6 +25,7 @@ import { REVOCATION_GUARD, REVOCATION_TRANSPORTS, revocationGuardModule } from "
 import { settingsOf } from "./settings.ts";
 import { recorderModule, TELEMETRY, telemetryModule, USAGE_RECORDER } from "./telemetry/module.ts";
 import { authorityAuditModule, leaseAuditModule, revocationAuditModule, USAGE, usageModule } from "./usage/module.ts";
+import type { Worker } from "./workers/worker.ts";
 
 /** In the order of making: each needs only what stands above it. */
 const MODULES: readonly Module[] = [
@@ -49,11 +51,12 @@ const MODULES: readonly Module[] = [
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },
   contributions.hookedSourceModule,
+  accessModule,
+  contributions.revocationFeedModule, //      to callers that keep data keys
   contributions.hookedControlModule,
   leaseAuditModule,
   leaseCacheModule, //                     3. cache
 
-  accessModule,
   { token: USAGE_RECORDER, make: (get) => get(USAGE) },
   recorderModule,
   contributions.operationHooksModule,
@@ -82,6 +85,7 @@ export const TOKENS = {
   telemetry: TELEMETRY,
   operations: OPERATIONS,
   hooks: contributions.HOOKS,
+  revocationFeed: contributions.REVOCATION_FEED,
   lend: contributions.LEND,
 } as const;
 
@@ -90,14 +94,14 @@ export const TOKENS = {
  *
  * @param signal Aborts when the edge stops.
  * @param bindings Parts that a test puts in the place of the edge's own.
- * @param workerIndex Of several processes that serve together, which one this is, from 1.
+ * @param worker Where several processes serve together, which one this is.
  * @throws {ConfigurationError} for a plugin's section that can never work
  */
 export async function createContainer(
   loaded: LoadedConfiguration,
   signal: AbortSignal,
   bindings: readonly Binding[] = [],
-  workerIndex = 1,
+  worker?: Pick<Worker, "index" | "turns">,
 ): Promise<EdgeContainer> {
   const container = root.createChildContainer();
   const add = ({ token, value }: Binding): void => void container.register(token, { useFactory: () => value });
@@ -108,7 +112,8 @@ export async function createContainer(
     bind(contributions.LOADED, loaded),
     bind(contributions.PROCESS_LOG, log),
     bind(STOPPING, signal),
-    bind(contributions.WORKER_INDEX, workerIndex),
+    bind(contributions.WORKER_INDEX, worker?.index ?? 1),
+    bind(contributions.TURNS, worker?.turns ?? aloneTurns()),
     ...settingsOf(loaded),
   ]) {
     if (!bindings.some(({ token }) => token === binding.token)) add(binding);

@@ -1,7 +1,9 @@
 /** What plugins put in the place of the edge's own parts, as the configuration chooses: by kind, one module each. */
+import { type AttemptTurns, attemptInTurn } from "../base/attempts.ts";
 import type { Log } from "../base/log.ts";
 import { LOG, type Module, type Resolve, STOPPING, token } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
+import { ACCESS_POLICY } from "./access/module.ts";
 import type { LeaseControl } from "./cache/lease-cache.ts";
 import { LEASE_CONTROL, LEASED_SOURCE } from "./cache/module.ts";
 import { CONTRIBUTED_CIPHERS } from "./cipher/module.ts";
@@ -17,8 +19,9 @@ import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases
 import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
 import { makeContribution } from "./plugin-host/make-contribution.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
-import { REVOCATION_TRANSPORTS } from "./revocation/module.ts";
+import { REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
+import { RevocationBroadcast } from "./revocation-feed.ts";
 import { TELEMETRY } from "./telemetry/module.ts";
 import type { AuditSink } from "./usage/audit-sink.ts";
 import { AUDIT_SINKS } from "./usage/module.ts";
@@ -28,6 +31,9 @@ export const LOADED = token<LoadedConfiguration>("Loaded");
 
 /** Of several processes that serve together, which one this is: from 1. */
 export const WORKER_INDEX = token<number>("WorkerIndex");
+
+/** Whose turn an attempt is that the processes of this edge share. */
+export const TURNS = token<AttemptTurns>("Turns");
 
 /** Its log, with what only the process as a whole needs of it. */
 export const PROCESS_LOG = token<Log>("ProcessLog");
@@ -47,6 +53,7 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
     const signal = get(STOPPING);
     const workerIndex = get(WORKER_INDEX);
     const log = get(PROCESS_LOG);
+    const turns = get(TURNS);
     const { id } = configuration.edge;
     return (plugin) => ({
       log: log.child({ plugin }),
@@ -56,6 +63,7 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
       edgeId: workerIndex === 1 ? id : `${id}.worker-${workerIndex}`,
       directory,
       signal,
+      attempt: (name, run) => attemptInTurn(turns, `${plugin}/${name}`, run),
     });
   },
 };
@@ -154,9 +162,17 @@ export const hookedSourceModule: Module<KeySource> = {
   make: (get) => withLeaseHooks(get(KEY_SOURCE), get(HOOKS)),
 };
 
+/** Who tells callers of revocations. */
+export const REVOCATION_FEED = token<RevocationBroadcast>("RevocationFeed");
+
+export const revocationFeedModule: Module<RevocationBroadcast> = {
+  token: REVOCATION_FEED,
+  make: (get) => new RevocationBroadcast(get(ACCESS_POLICY), () => get(REVOCATION_GUARD).blocked()),
+};
+
 export const hookedControlModule: Module<(cache: LeaseControl) => LeaseControl> = {
   token: LEASE_CONTROL,
-  make: (get) => (cache) => withRevocationHooks(cache, get(HOOKS)),
+  make: (get) => (cache) => withRevocationHooks(get(REVOCATION_FEED).watched(cache), get(HOOKS)),
 };
 
 export const operationHooksModule: Module<OperationHooks | undefined> = {

@@ -6,22 +6,26 @@ import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import type { LeaseStatus } from "./cache/lease-cache.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
-import { createApp } from "./doors/native/app.ts";
-import { createWatchHandler } from "./doors/native/watch.ts";
+import { createNativeDoors } from "./doors/native/door.ts";
+import { createWatchDoor } from "./doors/native/watch.ts";
 import { isChain } from "./key-source/chain.ts";
-import type { HandlerFactory, Listener } from "./listeners/listener.ts";
-import { listenerLimits, openListener } from "./listeners/open-listener.ts";
+import { DoorRoutes } from "./listeners/door-routes.ts";
+import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { makeDoors } from "./make-doors.ts";
+import { listenerLimits, openListener } from "./open-listener.ts";
 import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
+import { readinessMetric } from "./telemetry/readiness-metric.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -34,6 +38,8 @@ export interface Edge {
   readonly addresses: readonly string[];
   readonly log: Log;
   readiness(): Readiness;
+  /** Every lease held; a copy. */
+  leases(): LeaseStatus[];
   /** What this process alone tells its siblings: the text of its metrics, or its status as JSON. */
   answer(question: Question): Promise<string>;
   /**
@@ -55,7 +61,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
-  const container = await createContainer(loaded, stopping.signal, bindings, worker?.index);
+  const container = await createContainer(loaded, stopping.signal, bindings, worker);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
   const keySource = container.resolve(TOKENS.keySource);
@@ -83,6 +89,7 @@ export async function startEdge(
     leases: () => leases.leases(),
   });
   const readiness = (): Readiness => readinessOf(state());
+  telemetry.metrics.add(readinessMetric(() => readiness().ready));
   const status = () => ({
     edge: configuration.edge.id,
     version: VERSION,
@@ -114,22 +121,21 @@ export async function startEdge(
     } else if (error.code === "unauthenticated") {
       log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
     } else if (error.code === "lease_unavailable") {
-      log.warn({ ...trace.fields, reason: error.message }, "a request could not be served");
+      const reason = messageOf(error.cause ?? error);
+      log.warn({ ...trace.fields, reason }, "a request could not be served");
     } else {
       log.debug({ ...trace.fields, code: error.code }, "a request was refused");
     }
   };
-  const createHandler: HandlerFactory = ({ identify, administration }) => {
-    const app = createApp({
-      operations,
-      identify,
-      readiness,
-      status: administration ? statusOfAll : undefined,
-      metrics: administration ? metricsOfAll : undefined,
-      onFailure,
-    });
-    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
-  };
+  const native = createNativeDoors({
+    operations,
+    readiness,
+    status: statusOfAll,
+    metrics: metricsOfAll,
+    revocations: container.resolve(TOKENS.revocationFeed),
+    bodyBytesMax: configuration.limits.max_body,
+    onFailure,
+  });
 
   const lend = container.resolve(TOKENS.lend);
   const doorContext = (door: string): DoorContext => ({
@@ -146,6 +152,7 @@ export async function startEdge(
   for (const transport of transports) await transport.start(guard.sink(transport.name));
   guard.start();
 
+  const endDescriptorWatch = watchDescriptors(systemClock, log);
   const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   let closed: Promise<void> | undefined;
@@ -155,6 +162,7 @@ export async function startEdge(
     },
     log,
     readiness,
+    leases: () => leases.leases(),
     answer: (question) =>
       question === "metrics"
         ? Promise.resolve(telemetry.metrics.text())
@@ -194,6 +202,7 @@ export async function startEdge(
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
     guard.close();
+    endDescriptorWatch();
     leases.close();
     followingCore?.close();
     expiry.close();
@@ -215,14 +224,14 @@ export async function startEdge(
     for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
-      const doors = await makeDoors(loaded, index, { native: createHandler, context: doorContext, lend });
+      const doors = await makeDoors(loaded, index, { native, context: doorContext, lend });
       listeners.push(await openListener(listener, { limits, doors, clock: systemClock, log, expiry, sharesPort }));
     }
     const { metrics } = configuration;
     if (metrics !== undefined) {
-      const handler = createWatchHandler({ readiness, metrics: { text: metricsOfAll } });
+      const doors = new DoorRoutes([createWatchDoor({ readiness, metrics: metricsOfAll })]);
       const { host, port } = metrics.listen;
-      const plain = { principal: undefined, handler, limits: listenerLimits(limits, sharesPort), log };
+      const plain = { principal: undefined, doors, limits: listenerLimits(limits, sharesPort), log };
       listeners.push(await listenOnPort(host, port, plain));
     }
   } catch (error) {

@@ -4,13 +4,14 @@ import { BUILT_IN_DOORS, NATIVE_DOOR } from "./config/built-in-doors.ts";
 import { doorSection } from "./config/door-sections.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { ListenerConfiguration } from "./config/schema.ts";
-import type { Door, DoorContext } from "./doors/door.ts";
+import type { Door, DoorContext, HttpDoor } from "./doors/door.ts";
 import { DoorRoutes, DoorsOverlap } from "./listeners/door-routes.ts";
-import type { HandlerFactory, ListenerDoors } from "./listeners/listener.ts";
+import type { ListenerDoors } from "./listeners/listener.ts";
 import { type PluginContext, SectionError } from "./plugin-host/plugin.ts";
 
 export interface DoorParts {
-  readonly native: HandlerFactory;
+  /** `administration`: whether `/v1/status` and `/metrics` are served. */
+  readonly native: (options: { readonly administration: boolean }) => HttpDoor;
   readonly context: (door: string) => DoorContext;
   readonly lend: (plugin: string) => PluginContext;
 }
@@ -24,16 +25,16 @@ export async function makeDoors(
   const listener = loaded.configuration.listeners[index]!;
   const doors: Door[] = [];
   for (const name of listener.doors) {
-    if (name !== NATIVE_DOOR) doors.push(await makeDoor(loaded, listener, index, name, context(name), lend));
+    doors.push(
+      name === NATIVE_DOOR
+        ? native({ administration: "status" in listener && listener.status })
+        : await makeDoor(loaded, listener, index, name, context(name), lend),
+    );
   }
-  const http = doors.filter((door) => door.transport === "http");
-  const hasNative = listener.doors.includes(NATIVE_DOOR);
+  const socket = doors.find((door) => door.transport === "socket");
+  if (socket !== undefined) return { socket };
   try {
-    return {
-      native: hasNative ? native : undefined,
-      http: http.length === 0 ? undefined : new DoorRoutes(http),
-      socket: doors.find((door) => door.transport === "socket"),
-    };
+    return { http: new DoorRoutes(doors.filter((door) => door.transport === "http")) };
   } catch (error) {
     if (error instanceof DoorsOverlap) throw loaded.errorAt(["listeners", index, "doors"], error.message);
     throw error;

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { request as httpsRequest } from "node:https";
+import { connect, type TLSSocket } from "node:tls";
 import { type ClientFiles, createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
@@ -319,5 +320,24 @@ describe("core-protocol.md", () => {
     stop.abort();
     await Promise.all(streams);
     await until(() => world.core.counters.streams === 0);
+  });
+
+  test("an edge may hold only so many connections, and others are let in all the same", async () => {
+    await using world = await startCoreWorld({ limits: { connections: 3 } });
+    const edge = await world.pki.edge("edge-1");
+    const sockets: TLSSocket[] = [];
+    const open = (files: ClientFiles): Promise<TLSSocket> =>
+      new Promise((resolve) => {
+        const socket = connect({ host: "127.0.0.1", port: world.core.port, servername: "localhost", ...files });
+        sockets.push(socket);
+        socket.on("error", () => undefined);
+        socket.once("secureConnect", () => resolve(socket));
+      });
+    for (let index = 0; index < 6; index++) await open(edge);
+    await until(() => world.core.counters.connections === 3);
+    expect((await call(world, await world.pki.edge("edge-2"), "GET", "/core/v1/keys")).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    await until(() => world.core.counters.connections === 0);
+    expect((await call(world, edge, "GET", "/core/v1/keys")).status).toBe(200);
   });
 });

@@ -1,8 +1,12 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
+import type { Clock } from "../../src/base/time/clock.ts";
+import { systemClock } from "../../src/base/time/system-clock.ts";
 import type { CoreEvent } from "../../src/core/protocol/events.ts";
 import type { EventPublisher } from "../../src/edge/revocation/event-publisher.ts";
 import { startCoreWorld, until } from "../support/core-world.ts";
@@ -64,6 +68,53 @@ describe("events for brokers", () => {
       await again.core.admin.rotate("tenant-a", "billing");
       await until(() => publisher.sent.length === 3);
       expect(decodeProtectedHeader(publisher.sent[2]!.jws).kid).toBe(kid);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("a key that is withdrawn is out of the set at once; one that is rolled, after a day", async () => {
+    let aheadMs = 0;
+    const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs };
+    await using world = await startCoreWorld({ clock });
+    const { admin } = world.core;
+    const client = await world.client();
+    const served = async (): Promise<(string | undefined)[]> => {
+      aheadMs += 2_000;
+      return (await client.keys()).keys.map(({ kid }) => kid).sort();
+    };
+    const [first] = await served();
+    const second = await admin.rollSigningKey();
+    expect(await served()).toEqual([first, second].sort());
+    aheadMs += 25 * 3_600_000;
+    expect(await served()).toEqual([second]);
+    const third = await admin.rollSigningKey();
+    expect(await served()).toEqual([second, third].sort());
+    const fourth = await admin.rollSigningKey({ withdraw: true });
+    expect(await served()).toEqual([fourth]);
+  });
+
+  test("a key that somebody put into the database is not served as the Core's", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "signing-"));
+    try {
+      const file = join(directory, "core.db");
+      const world = await startCoreWorld({ database: file });
+      const own = (await (await world.client()).keys()).keys.map(({ kid }) => kid);
+      await world[Symbol.asyncDispose]();
+      const { publicKey } = generateKeyPairSync("ed25519");
+      const database = new Database(file);
+      database
+        .query("INSERT INTO signing_keys (kid, public_key, private_key, created_at) VALUES (?, ?, ?, ?)")
+        .run(
+          "planted",
+          publicKey.export({ format: "der", type: "spki" }),
+          new Uint8Array(80),
+          "2000-01-01T00:00:00.000Z",
+        );
+      database.query("UPDATE signing_keys SET retired_at = '2999-01-01T00:00:00.000Z' WHERE kid = 'planted'").run();
+      database.close();
+      await using again = await startCoreWorld({ ...world.options, listen: { hostname: "127.0.0.1", port: 0 } });
+      expect((await (await again.client()).keys()).keys.map(({ kid }) => kid)).toEqual(own);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

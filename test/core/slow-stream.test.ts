@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { connect as http2Connect } from "node:http2";
 import { connect } from "node:tls";
 import { startCoreWorld, until } from "../support/core-world.ts";
 
@@ -46,41 +45,5 @@ test("an edge that reads its stream slowly costs the Core no memory, and gets ev
   expect(seqs.every((seq, index) => seq === index + 1)).toBe(true);
   await admin.rotate("tenant-a", "billing");
   socket.destroy();
-  await until(() => world.core.counters.streams === 0);
-}, 60_000);
-
-test("the same over HTTP/2, where the window is the stream's own", async () => {
-  await using world = await startCoreWorld({ heartbeatMs: 20, retainedEvents: 1_000_000 });
-  const { admin } = world.core;
-  await admin.createService("tenant-a", "billing");
-  const session = http2Connect(world.core.url, await world.pki.edge("edge-slow"));
-  const stream = session.request({ ":path": "/core/v1/revocations" });
-  stream.pause();
-  await until(() => world.core.counters.streams === 1);
-  const scope = { tenant: "tenant-a", service: "billing", version: 1 };
-  const events = 6_000;
-  for (let made = 0; made < events; made += 2) {
-    await admin.revoke(scope, { reason: "x".repeat(400) });
-    await admin.restore(scope);
-    if (made % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  expect(world.core.counters.unsentBytes).toBeWithin(1, 1_000_000);
-  const seqs: number[] = [];
-  let rest = "";
-  stream.setEncoding("latin1");
-  stream.on("data", (chunk: string) => {
-    rest += chunk;
-    const lines = rest.split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      const match = /^data: \{"type":"(revoke|restore)","log":"[0-9a-f]+","seq":(\d+)/.exec(line);
-      if (match !== null) seqs.push(Number(match[2]));
-    }
-  });
-  stream.resume();
-  await until(() => seqs.length >= events, "the last event");
-  expect(seqs.every((seq, index) => seq === index + 1)).toBe(true);
-  session.destroy();
   await until(() => world.core.counters.streams === 0);
 }, 60_000);

@@ -4,7 +4,6 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseMasterKey } from "../../src/core/master-key.ts";
 import { openRegistry } from "./support/registry.ts";
 import { testStore } from "./support/store-contract.ts";
 
@@ -131,19 +130,4 @@ describe("the Core's SQLite database", () => {
     expect(open("newer")).rejects.toThrow("made by a newer crypto-edge");
     await open("newer").catch(() => undefined);
   });
-});
-
-test("a master key is taken as bytes, hex or base64, and nothing else", () => {
-  const masterKey = randomBytes(32);
-  for (const form of [
-    masterKey,
-    Buffer.from(`${masterKey.toString("hex")}\n`),
-    Buffer.from(masterKey.toString("base64")),
-    Buffer.from(masterKey.toString("base64url")),
-  ]) {
-    expect(Buffer.from(parseMasterKey(form))).toEqual(masterKey);
-  }
-  for (const form of ["", "short", `${masterKey.toString("hex")}00`, "z".repeat(64)]) {
-    expect(() => parseMasterKey(Buffer.from(form))).toThrow("not a master key");
-  }
 });

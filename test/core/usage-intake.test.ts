@@ -98,4 +98,118 @@ describe("usage batches", () => {
     const large = { idempotencyKey: "e", body: Buffer.alloc(5 * 1024 * 1024, "\n"), gzip: false };
     expect(await failure(client.usage(large))).toMatchObject({ status: 413 });
   });
+
+  test("have at most 10,000 records and 4 MiB when unpacked; a small body that unpacks to millions is refused at once", async () => {
+    await using world = await startCoreWorld();
+    const client = await world.client();
+    const millions = gzipSync(Buffer.alloc(3 * 1024 * 1024, "{}\n"));
+    expect(millions.length).toBeLessThan(20_000);
+    expect(await failure(client.usage({ idempotencyKey: "a", body: millions, gzip: true }))).toMatchObject({
+      status: 413,
+      code: "too_large",
+    });
+    const empty = gzipSync(Buffer.alloc(3 * 1024 * 1024, "\n"));
+    expect(await failure(client.usage({ idempotencyKey: "b", body: empty, gzip: true }))).toMatchObject({
+      status: 413,
+    });
+    const most = Array.from({ length: 10_000 }, (_, index) => count({ principal: `p-${index}` }));
+    expect(await client.usage(batch("c", most, true))).toEqual({ accepted: 10_000, duplicate: false });
+    expect(await failure(client.usage(batch("d", [...most, count()], true)))).toMatchObject({ status: 413 });
+  });
+
+  test("hold up nobody else: the largest is taken in slices, with others' calls answered in between", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const client = await world.client();
+    const other = await world.client("edge-2");
+    const lines = Array.from({ length: 10_000 }, (_, index) => count({ principal: `p-${index}` }));
+    let taken = false;
+    const taking = client.usage(batch("large", lines, true)).then(() => {
+      taken = true;
+    });
+    let before = 0;
+    while (!taken) {
+      await other.lease({ tenant: "tenant-a", service: "billing" });
+      if (!taken) before++;
+    }
+    await taking;
+    expect(before).toBeGreaterThan(2);
+  });
+
+  test("are filed under the certificate's name, whatever a record says", async () => {
+    await using world = await startCoreWorld();
+    const client = await world.client("edge-2");
+    await client.usage(batch("a", [JSON.stringify({ edge: "edge-1", outcome: "forged" }), count({ edge: "edge-1" })]));
+    expect((await world.core.admin.auditEvents()).map(({ edge }) => edge)).toEqual(["edge-2"]);
+    expect((await world.core.admin.usage()).map(({ edge }) => edge)).toEqual(["edge-2"]);
+    expect(await world.core.admin.auditEvents({ edge: "edge-1" })).toEqual([]);
+  });
+
+  test("may speak of keys that the edge may lease; a refusal may name any, and of the rest nothing counts", async () => {
+    await using world = await startCoreWorld({
+      allow: [{ edges: ["edge-1"], tenants: ["tenant-*"], services: ["billing"] }],
+    });
+    const client = await world.client();
+    const answer = await client.usage(
+      batch("a", [
+        count(),
+        count({ tenant: "other" }),
+        count({ service: "mail" }),
+        count({ tenant: "other", outcome: "access_denied" }),
+        JSON.stringify({ tenant: "other", service: "billing", operation: "decrypt", outcome: "ok" }),
+        JSON.stringify({ tenant: "tenant-b", operation: "revoked", outcome: "ok" }),
+        JSON.stringify({ tenant: "other", operation: "decrypt", outcome: "access_denied" }),
+      ]),
+    );
+    expect(answer).toMatchObject({ accepted: 4, refused: 3 });
+    expect((await world.core.admin.usage()).map(({ tenant, outcome }) => `${tenant} ${outcome}`).toSorted()).toEqual([
+      "other access_denied",
+      "tenant-a ok",
+    ]);
+    expect(await world.core.admin.auditEvents()).toHaveLength(2);
+    expect(await failure(client.usage(batch("b", [count({ tenant: "other" })])))).toMatchObject({
+      status: 403,
+      code: "edge_not_allowed",
+    });
+    expect(world.core.counters.usageRefused).toBe(3);
+  });
+
+  test("name times and counts that make sense, else 400", async () => {
+    await using world = await startCoreWorld();
+    const client = await world.client();
+    const nextYear = new Date(Date.now() + 365 * 24 * 3_600_000).toISOString();
+    for (const [index, line] of [
+      count({ from: "9999-99-99T99:99:99Z", to: "9999-99-99T99:99:99Z" }),
+      count({ from: nextYear, to: nextYear }),
+      count({ from: "1970-01-01T00:00:00Z" }),
+      count({ from: "2026-01-01T00:02:00Z" }),
+      count({ count: Number.MAX_SAFE_INTEGER }),
+      count({ count: 0 }),
+      JSON.stringify({ time: nextYear, outcome: "ok" }),
+      JSON.stringify({ time: 7, outcome: "ok" }),
+    ].entries()) {
+      expect(await failure(client.usage(batch(`times-${index}`, [line])))).toMatchObject({
+        status: 400,
+        code: "invalid_request",
+        retryable: false,
+      });
+    }
+    // Sums that would not fit stay at the largest that does.
+    const large = Array.from({ length: 20 }, () => count({ count: 1_000_000_000_000 }));
+    for (let index = 0; index < 5; index++) await client.usage(batch(`sum-${index}`, large));
+    expect((await world.core.admin.usage())[0]!.count).toBe(100_000_000_000_000);
+  });
+
+  test("come at a bounded rate from each edge", async () => {
+    await using world = await startCoreWorld({ limits: { usageBatchesPerSecond: 1 } });
+    const client = await world.client();
+    let refusal: CoreCallError | undefined;
+    for (let index = 0; index < 40 && refusal === undefined; index++) {
+      await client.usage(batch(`rate-${index}`, [count()])).catch((error: CoreCallError) => {
+        refusal = error;
+      });
+    }
+    expect(refusal).toMatchObject({ status: 429, code: "rate_limited" });
+    expect(refusal!.retryAfterMs).toBeGreaterThan(0);
+    expect(await (await world.client("edge-2")).usage(batch("other", [count()]))).toMatchObject({ accepted: 1 });
+  });
 });

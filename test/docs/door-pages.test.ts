@@ -7,6 +7,7 @@ import type { KesConfiguration } from "../../src/edge/doors/kes/configuration.ts
 import { createKesDoor } from "../../src/edge/doors/kes/door.ts";
 import type { KmipConfiguration } from "../../src/edge/doors/kmip/configuration.ts";
 import { createKmipDoor } from "../../src/edge/doors/kmip/door.ts";
+import { folderOf } from "../edge/plugin-host/support.ts";
 import { readBlocks } from "../support/pages.ts";
 
 const BASE = `
@@ -27,5 +28,17 @@ test.each(["kmip", "kes", "minio", "mongodb", "percona-server-for-mongodb"])("do
     if (doors.kmip !== undefined) createKmipDoor(doors.kmip, context);
     if (doors.kes !== undefined) createKesDoor(doors.kes, context);
     expect(doors.kmip ?? doors.kes).toBeDefined();
+  }
+});
+
+/** What the pages of AWS KMS, Vault Transit and Kubernetes print, each whole or as a part of a listener's file. */
+test.each(["door-aws-kms", "door-vault-transit", "door-kubernetes-kms"])("docs/%s.md", (page) => {
+  using folder = folderOf({ "billing.secret": "secret" });
+  const blocks = readBlocks(`docs/${page}.md`).filter(({ text }) => /^(listeners|doors):/.test(text));
+  expect(blocks.length).toBeGreaterThan(0);
+  for (const { text } of blocks) {
+    const whole = BASE + (text.startsWith("listeners:") ? "" : LISTENER) + text;
+    const { doors } = parseConfiguration(whole, resolve(folder.path, "edge.yaml")).check();
+    expect(Object.keys(doors)).toContain(page.slice("door-".length));
   }
 });

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { readCoreConfiguration } from "../../src/core/core-configuration.ts";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { readBlocks } from "../support/pages.ts";
+import { makeTemporaryFile } from "../support/temporary-file.ts";
 
 const EXAMPLES = resolve(import.meta.dir, "../../examples");
 
@@ -16,6 +17,16 @@ describe("examples/", () => {
   test("core.yaml has no mistakes", () => {
     const configuration = readCoreConfiguration(join(EXAMPLES, "core.yaml")).check();
     expect(configuration.listen).toEqual({ host: "127.0.0.1", port: 8443 });
+  });
+
+  test("the configuration of several Cores in docs/core.md has no mistakes", () => {
+    using file = makeTemporaryFile(
+      "core.yaml",
+      readBlocks("docs/core.md").find((block) => block.file === "core-postgresql.yaml")!.text,
+    );
+    writeFileSync(join(dirname(file.path), "database.password"), "secret\n");
+    const { database } = readCoreConfiguration(file.path).check();
+    expect(database).toMatchObject({ url: "postgres://core@db.example/core", password: "secret", connections: 8 });
   });
 
   test.each(["core.yaml", "edge.yaml"])("%s is what README.md shows, but for its head", (file) => {

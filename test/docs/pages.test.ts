@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { configurationReference, PAGE } from "../../scripts/configuration-reference.ts";
+import { CORE_PAGE, configurationReference, corePage, PAGE } from "../../scripts/configuration-reference.ts";
 import { HTTP_STATUS } from "../../src/base/errors.ts";
 import { ROOT } from "../support/pages.ts";
 
@@ -19,6 +19,7 @@ const PAGES = [
 describe("docs/configuration.md", () => {
   test("is what the schemas say now", async () => {
     expect(read(PAGE) === (await configurationReference())).toBe(true);
+    expect(read(CORE_PAGE) === corePage(read(CORE_PAGE))).toBe(true);
   });
 });
 
@@ -42,7 +43,7 @@ describe("docs/errors.md", () => {
   test("tells of every other code that the server answers", () => {
     const sources = serving();
     const answered = sources.flatMap((source) => [...source.matchAll(/\bproblem\(\s*(\d{3}),\s*"([a-z_]+)"/g)]);
-    expect(answered.length).toBeGreaterThan(2);
+    expect(answered.length).toBeGreaterThan(0);
     for (const [, status, code] of answered) expect(statusesOf(code!)).toContain(status!);
   });
 

@@ -79,7 +79,6 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   "slow clients over https, while another is served": ["201"],
   "half-closed connections over http": ["201"],
   "half-closed connections over https": ["403"],
-  "HTTP/2 streams opened and reset at once": ["reset"],
 };
 
 describe("the edge goes on serving through", () => {

@@ -95,8 +95,9 @@ describe("crypto-edge dev", () => {
     await dev.waitFor(/^ready /m);
     const calls = dev.output().match(/^ {2}curl .*$/gm) ?? [];
     expect(calls).toHaveLength(2);
-    const [created, opened] = calls.map((call) => JSON.parse(run(["-c", call], { command: "sh" }).stdout));
-    expect(created).toEqual({ wrapped: expect.any(String), version: 1, plaintext: expect.any(String) });
+    const cwd = temporaryFolder().path;
+    const [created, opened] = calls.map((call) => JSON.parse(run(["-c", call], { command: "sh", cwd }).stdout));
+    expect(created).toMatchObject({ wrapped: expect.any(String), version: 1, plaintext: expect.any(String) });
     expect(opened).toMatchObject({ plaintext: expect.any(String), tenant: "tenant-a", service: "billing" });
     const folder = /\/\S*crypto-edge-dev-\w+/.exec(dev.output())![0];
     expect(existsSync(folder)).toBe(true);

@@ -10,8 +10,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { encodeIdentity, parseBlob } from "../../src/edge/cipher/blob.ts";
 import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
-import { type Found, type Sought, searchProcess } from "../support/key-search.ts";
-import { mappings } from "../support/process-memory.ts";
+import { type Found, type Sought, searchPieces, searchProcess } from "../support/key-search.ts";
+import { dump, mappings } from "../support/process-memory.ts";
+import { referenceOpen } from "../support/reference-cipher.ts";
 import { hasSecretMemory } from "../support/secret-memory.ts";
 
 const BINARY = resolve(import.meta.dir, "../../dist/crypto-edge");
@@ -30,7 +31,11 @@ interface Edge {
   readonly process: ChildProcess;
 }
 
-async function withEdge(keyMemory: string, run: (edge: Edge, world: CoreWorld) => Promise<void>): Promise<void> {
+async function withEdge(
+  cipher: string,
+  keyMemory: string,
+  run: (edge: Edge, world: CoreWorld) => Promise<void>,
+): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "crypto-edge-dump-"));
   let edge: Edge | undefined;
   await using world = await startCoreWorld({
@@ -38,7 +43,7 @@ async function withEdge(keyMemory: string, run: (edge: Edge, world: CoreWorld) =
   });
   for (const tenant of TENANTS) await world.core.admin.createService(tenant, SERVICE);
   try {
-    edge = await startEdge(directory, world, keyMemory);
+    edge = await startEdge(directory, world, cipher, keyMemory);
     await run(edge, world);
   } finally {
     edge?.process.kill("SIGKILL");
@@ -46,7 +51,7 @@ async function withEdge(keyMemory: string, run: (edge: Edge, world: CoreWorld) =
   }
 }
 
-async function startEdge(directory: string, world: CoreWorld, keyMemory: string): Promise<Edge> {
+async function startEdge(directory: string, world: CoreWorld, cipher: string, keyMemory: string): Promise<Edge> {
   const certificates = await world.pki.edge("edge-1");
   for (const [name, pem] of Object.entries(certificates)) writeFileSync(join(directory, `${name}.pem`), pem);
   const configuration = join(directory, "edge.yaml");
@@ -57,6 +62,7 @@ key_source:
   use: core
   core: { url: "${world.core.url}", ca: ca.pem, cert: cert.pem, key: key.pem }
 key_memory: { kind: ${keyMemory} }
+cipher: { use: ${cipher} }
 listeners:
   - { http: "127.0.0.1:0", principal: local }
 policies:
@@ -127,6 +133,21 @@ async function keysOf(world: CoreWorld, blobs: ReadonlyMap<string, string>) {
   return { serviceKeys, derivedKeys };
 }
 
+/** Makes keys that nobody is told: their blobs alone come out. */
+async function makeKeys(edge: Edge, tenant: string): Promise<string[]> {
+  const { body } = await call(edge, "create-batch", { tenant, service: SERVICE, count: 60 });
+  return (body as { keys: { wrapped: string }[] }).keys.map(({ wrapped }) => wrapped);
+}
+
+function dataKeysOf(name: string, tenant: string, serviceKey: Uint8Array, blobs: readonly string[]): Sought[] {
+  return blobs.map((text) => {
+    const blob = Buffer.from(text, "base64url");
+    const { version } = parseBlob(blob);
+    const key = referenceOpen(serviceKey, { suite: 1, tenant, service: SERVICE, version, context: {} }, blob);
+    return { name, key: key! };
+  });
+}
+
 const names = (found: readonly Found[]): string[] => [...new Set(found.map(({ name }) => name))].sort();
 const wrappingKeysOf = (tenants: readonly string[]): string[] => tenants.map((tenant) => `wrapping key of ${tenant}`);
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -155,36 +176,50 @@ async function useFor(edge: Edge, tenants: readonly string[], ms: number): Promi
 const possible = hasSecretMemory && process.getuid?.() === 0;
 
 describe.skipIf(!possible)("a dump of the edge's memory", () => {
-  test("has no service key while leased, and no wrapping key either once revoked or expired", async () => {
-    await withEdge("secret", async (edge, world) => {
-      const blobs = await load(edge, 60);
-      const { serviceKeys, derivedKeys } = await keysOf(world, blobs);
+  test.each(["openssl", "node"])(
+    "has no service key while leased, no data key, and no wrapping key once revoked or expired, by %s",
+    async (cipher) => {
+      await withEdge(cipher, "secret", async (edge, world) => {
+        const blobs = await load(edge, 60);
+        const { serviceKeys, derivedKeys } = await keysOf(world, blobs);
 
-      const status = (await (await fetch(`${edge.url}/v1/status`)).json()) as { keyMemory: unknown };
-      expect(status.keyMemory).toMatchObject({ kind: "secret", heapKeys: 0, dumpable: false, coreFiles: false });
+        const status = (await (await fetch(`${edge.url}/v1/status`)).json()) as { keyMemory: unknown };
+        expect(status.keyMemory).toMatchObject({ kind: "secret", heapKeys: 0, dumpable: false, coreFiles: false });
 
-      const busy = load(edge, 5);
-      expect(mappings(edge.pid).some((mapping) => mapping.keyMemory)).toBe(true);
-      const leased = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);
-      await busy;
-      // The wrapping keys are there, as docs/security-model.md says: the search looked in the right places.
-      expect(names(leased)).toEqual(wrappingKeysOf(TENANTS));
+        const busy = load(edge, 5);
+        expect(mappings(edge.pid).some((mapping) => mapping.keyMemory)).toBe(true);
+        const leased = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);
+        await busy;
+        // The wrapping keys are there, as docs/security-model.md says: the search looked in the right places.
+        expect(names(leased)).toEqual(wrappingKeysOf(TENANTS));
 
-      for (const tenant of REVOKED) await world.core.admin.revoke({ tenant, service: SERVICE });
-      for (const tenant of REVOKED) await untilRefused(edge, tenant, 410);
-      await useFor(edge, KEPT, OVERWRITTEN_MS);
-      const revoked = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);
-      expect(names(revoked)).toEqual(wrappingKeysOf(KEPT));
+        // Of data keys that nobody was told there is none: neither of the last ones nor of those that come next.
+        const [tenant, { key }] = [TENANTS[0]!, serviceKeys[0]!];
+        const last = await makeKeys(edge, tenant);
+        const memory = [...dump(edge.pid)];
+        const next = await makeKeys(edge, tenant);
+        const dataKeys = [
+          ...dataKeysOf("last data key", tenant, key, last),
+          ...dataKeysOf("next data key", tenant, key, next),
+        ];
+        expect(names(searchPieces(memory, dataKeys))).toEqual([]);
 
-      await world.core.close();
-      for (const tenant of KEPT) await untilRefused(edge, tenant, 503);
-      await wait(OVERWRITTEN_MS);
-      expect(searchProcess(edge.pid, [...serviceKeys, ...derivedKeys])).toEqual([]);
-    });
-  });
+        for (const tenant of REVOKED) await world.core.admin.revoke({ tenant, service: SERVICE });
+        for (const tenant of REVOKED) await untilRefused(edge, tenant, 410);
+        await useFor(edge, KEPT, OVERWRITTEN_MS);
+        const revoked = searchProcess(edge.pid, [...serviceKeys, ...derivedKeys]);
+        expect(names(revoked)).toEqual(wrappingKeysOf(KEPT));
+
+        await world.core.close();
+        for (const tenant of KEPT) await untilRefused(edge, tenant, 503);
+        await wait(OVERWRITTEN_MS);
+        expect(searchProcess(edge.pid, [...serviceKeys, ...derivedKeys])).toEqual([]);
+      });
+    },
+  );
 
   test("has the service keys when key memory is the heap: the search can fail", async () => {
-    await withEdge("heap", async (edge, world) => {
+    await withEdge("openssl", "heap", async (edge, world) => {
       const { serviceKeys } = await keysOf(world, await load(edge, 1));
       expect(names(searchProcess(edge.pid, serviceKeys))).toEqual(
         names(serviceKeys.map((key) => ({ ...key, form: "", address: "", mapping: "" }))),

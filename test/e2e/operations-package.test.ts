@@ -12,7 +12,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { buildCoreDeb } from "../../packaging/deb.ts";
 import { VERSION } from "../../src/base/version.ts";
+import { readCoreConfiguration } from "../../src/core/core-configuration.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
 import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
@@ -85,6 +87,47 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
       .join("");
     for (const command of ["serve", "config check", "audit verify", "status", "seal", "inspect"]) {
       expect(shown).toContain(`crypto-edge ${command}`);
+    }
+  });
+});
+
+describe.if(has("dpkg-deb"))("the Debian package of a Core", () => {
+  test("holds a unit that systemd knows and the configuration of the page, and starts nothing by itself", () => {
+    const folder = mkdtempSync(join(tmpdir(), "crypto-edge-core-deb-"));
+    try {
+      const packages = resolve(import.meta.dir, "../../packaging");
+      const deb = buildCoreDeb({
+        binary: "",
+        version: "1.2.3",
+        architecture: "all",
+        output: folder,
+        manPage: "",
+        epochSeconds: 0,
+      });
+      const { stdout } = run(["--contents", deb], { command: "dpkg-deb" });
+      for (const path of ["./usr/lib/systemd/system/crypto-edge-core.service", "./etc/crypto-edge-core/core.yaml"]) {
+        expect(stdout).toMatch(new RegExp(`root/root .* ${path.replaceAll(".", "\\.")}\n`));
+      }
+      expect(run(["--field", deb, "Depends"], { command: "dpkg-deb" }).stdout).toBe("crypto-edge (= 1.2.3)\n");
+      expect(run(["--control", deb, join(folder, "control")], { command: "dpkg-deb" }).code).toBe(0);
+      expect(readFileSync(join(folder, "control/conffiles"), "utf8")).toBe("/etc/crypto-edge-core/core.yaml\n");
+      expect(readFileSync(join(folder, "control/postinst"), "utf8")).not.toContain("enable");
+      for (const script of ["postinst", "prerm", "postrm"]) {
+        expect(run(["-n", join(folder, "control", script)], { command: "sh" }).code).toBe(0);
+      }
+      expect(readCoreConfiguration(join(packages, "core.yaml")).check().master_key).toEqual({
+        credential: "master.key",
+      });
+      if (!has("systemd-analyze")) return;
+      const unit = join(folder, "crypto-edge-core.service");
+      const text = readFileSync(join(packages, "crypto-edge-core.service"), "utf8")
+        .replaceAll("/usr/bin/crypto-edge", "/bin/true")
+        .replace(/^Documentation.*$/m, "");
+      writeFileSync(unit, text);
+      const verified = run(["verify", unit], { command: "systemd-analyze" });
+      expect([verified.code, verified.stderr]).toEqual([0, ""]);
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 });

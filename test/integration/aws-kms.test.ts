@@ -61,6 +61,7 @@ function sourceWith(section: object = {}): KeySource {
       edgeId: "edge-test",
       directory: "/",
       signal: never,
+      attempt: async (_name, run) => run(),
     },
   );
   sources.push(source);

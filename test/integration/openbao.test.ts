@@ -43,6 +43,7 @@ const context: PluginContext = {
   edgeId: "edge-test",
   directory: "/",
   signal: never,
+  attempt: async (_name, run) => run(),
 };
 
 describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () => {

@@ -2,7 +2,6 @@
  * Attacks on an edge's listeners, each bounded in count and time, each telling how its tries ended. Only ever aimed at an
  * edge of the test's own on 127.0.0.1.
  */
-import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect as connectNet, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { AttackedEdge } from "./attacked-edge.ts";
@@ -298,89 +297,8 @@ export const ATTACKS: readonly Attack[] = [
       return tally(ends);
     },
   },
-  {
-    name: "HTTP/2 streams opened and reset at once",
-    async run(edge) {
-      const ends: string[] = [];
-      for (let round = 0; round < 5; round++) {
-        const session = openHttp2(edge);
-        let made = 0;
-        for (; made < 400; made++) {
-          if (session.destroyed || session.closed) break;
-          try {
-            const stream = session.request({ ":path": "/v1/keys/create", ":method": "POST" });
-            stream.on("error", () => undefined);
-            stream.close(8);
-          } catch {
-            break;
-          }
-          if (made % 50 === 0) await Bun.sleep(1);
-        }
-        ends.push(...Array<string>(made).fill("reset"));
-        session.destroy();
-      }
-      return tally(ends);
-    },
-  },
-  {
-    name: "broken HTTP/2 frames",
-    async run(edge) {
-      const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-      const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00";
-      const ping = "\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678";
-      const frames = [
-        "\xff\xff\xff\x00\x00\x00\x00\x00\x01",
-        "\x00\x00\x00\x01\x04\x00\x00\x00\x00",
-        "\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00",
-        `\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82${"\x00\x00\x01\x09\x00\x00\x00\x00\x01\x82".repeat(5_000)}`,
-        ping.repeat(5_000),
-        settings.repeat(5_000),
-        "\x00\x00\x05\x01\x05\x00\x00\x00\x01\xff\xff\xff\xff\xff",
-        "nothing like a frame",
-      ];
-      const ends = await Promise.all(
-        frames.map((frame) => exchangeHttp2(edge, Buffer.from(preface + settings + frame, "latin1"))),
-      );
-      return tally(ends);
-    },
-  },
 ];
 
-function openHttp2(edge: AttackedEdge): ClientHttp2Session {
-  const session = connectHttp2(`https://127.0.0.1:${edge.httpsPort}`, {
-    ca: edge.ca,
-    cert: edge.mallory.certificate,
-    key: edge.mallory.key,
-  });
-  session.on("error", () => undefined);
-  return session;
-}
-
-function exchangeHttp2(edge: AttackedEdge, bytes: Uint8Array): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connectTls({
-      host: "127.0.0.1",
-      port: edge.httpsPort,
-      ca: edge.ca,
-      cert: edge.mallory.certificate,
-      key: edge.mallory.key,
-      ALPNProtocols: ["h2"],
-    });
-    const timer = setTimeout(() => {
-      socket.destroy();
-      resolve("open");
-    }, 1_000);
-    socket.on("error", () => undefined);
-    socket.on("data", () => undefined);
-    socket.on("secureConnect", () => socket.write(bytes));
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve("closed");
-    });
-  });
-}
-
-/** Opens `count` connections that say nothing, asks for one key over another, and closes them. */
 export async function manyConnections(edge: AttackedEdge, transport: Transport, count: number): Promise<Ends> {
   const sockets: Socket[] = [];
   const ends: string[] = [];

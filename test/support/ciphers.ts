@@ -31,7 +31,7 @@ let shared: CipherAdapter | undefined;
 
 /** What every promise of the cipher is tested with; `openssl` is one adapter for all, unless the random bytes are given. */
 export const ADAPTERS: Readonly<Record<string, (fillRandom?: FillRandom) => CipherAdapter>> = {
-  node: createNodeAdapter,
+  node: (fillRandom) => createNodeAdapter(fillRandom),
   openssl(fillRandom) {
     if (fillRandom !== undefined) return opensslAdapter(fillRandom);
     shared ??= opensslAdapter();

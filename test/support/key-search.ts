@@ -1,4 +1,4 @@
-import { dump } from "./process-memory.ts";
+import { dump, type Piece } from "./process-memory.ts";
 
 /** A key to look for. */
 export interface Sought {
@@ -16,10 +16,15 @@ export interface Found {
 
 /** Searches all memory of a process for keys, in every form of `formsOf`. */
 export function searchProcess(pid: number, sought: readonly Sought[]): Found[] {
+  return searchPieces(dump(pid), sought);
+}
+
+/** The same in memory that was read before. */
+export function searchPieces(pieces: Iterable<Piece>, sought: readonly Sought[]): Found[] {
   const needles = sought.flatMap(({ name, key }) => formsOf(key).map((form) => ({ name, ...form })));
   const search = searcher(needles);
   const found: Found[] = [];
-  for (const { address, bytes, mapping } of dump(pid)) {
+  for (const { address, bytes, mapping } of pieces) {
     search(bytes, (needle, offset) => {
       const { name, form } = needle;
       const kind = mapping.path === "" ? "anonymous" : mapping.path;

@@ -9,10 +9,16 @@ export interface ConnectionActivity {
   bodyTaken(): void;
   /** The answer is there, and the peer does not read it. */
   answerWaits(): void;
+  /** The answer has no end of its own: a server that stops does not wait for it. */
+  answerStreams(): void;
+  /** It reads again: of answers without an end. */
+  answerFlows(): void;
   /** Answered or given up. */
   requestEnded(): void;
   /** For one whose requests nobody counts: how many bytes have come on it, so that it is idle only while that number stays. */
   measure(bytesRead: () => number): void;
+  /** For a protocol that can take its leave: called once when the server closes; the connection then has a moment to end by itself. */
+  onClosing(finish: () => void): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
   lastAnswered(): void;
   /** The server is closing: the answer in the making is the connection's last. */
@@ -31,11 +37,17 @@ export interface Connection<Peer> {
   readonly socket: { destroy(): void };
   readonly peer: Peer;
   inFlight: number;
+  /** Its answer has no end of its own. */
+  streams: boolean;
   /** When it last became idle; meaningless while a request is in flight. */
   idleSinceMs: number;
   /** Where nobody counts its requests, and how many there were at the last sweep. */
   bytesRead: (() => number) | undefined;
   bytesSeen: number;
+  /** Ends it in its protocol's own way. */
+  finish: (() => void) | undefined;
+  /** Asked to, and at it. */
+  finishing: boolean;
   /** Since when an answer waits to be read. */
   waitsSinceMs: number | undefined;
   /** When this side ended it. */
@@ -48,6 +60,8 @@ const SWEEP_MS = 500;
 /** A socket that is destroyed while bytes come in is reset, and its peer may lose the last answer (RFC 9112, 9.6). */
 const LINGER_MS = 2_000;
 const GRACE_STEP_MS = 20;
+/** How long a protocol has to take its leave. */
+const FINISH_MS = 1_000;
 
 export class Connections<Peer> {
   readonly #open = new Set<Connection<Peer>>();
@@ -76,9 +90,12 @@ export class Connections<Peer> {
       socket,
       peer,
       inFlight: 0,
+      streams: false,
       idleSinceMs: performance.now(),
       bytesRead: undefined,
       bytesSeen: 0,
+      finish: undefined,
+      finishing: false,
       waitsSinceMs: undefined,
       endedAtMs: undefined,
       bodies: new Map(),
@@ -103,7 +120,14 @@ export class Connections<Peer> {
       answerWaits() {
         connection.waitsSinceMs = performance.now();
       },
+      answerStreams() {
+        connection.streams = true;
+      },
+      answerFlows() {
+        connection.waitsSinceMs = undefined;
+      },
       requestEnded() {
+        connection.streams = false;
         connection.waitsSinceMs = undefined;
         if (connection.bodies.size > 0) connection.bodies.delete(body);
         connection.inFlight--;
@@ -111,6 +135,9 @@ export class Connections<Peer> {
       },
       measure(bytesRead) {
         connection.bytesRead = bytesRead;
+      },
+      onClosing(finish) {
+        connection.finish = finish;
       },
       lastAnswered() {
         connection.endedAtMs ??= performance.now();
@@ -130,10 +157,16 @@ export class Connections<Peer> {
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     const deadlineMs = performance.now() + graceMs;
+    const finishedMs = Math.min(deadlineMs, performance.now() + FINISH_MS);
+    for (const connection of this.#open) {
+      connection.finishing = connection.finish !== undefined;
+      connection.finish?.();
+    }
     for (;;) {
       let busy = false;
-      for (const { inFlight, socket } of this.#open) {
-        if (inFlight === 0) socket.destroy();
+      for (const { inFlight, streams, finishing, socket } of this.#open) {
+        const finishes = finishing && performance.now() < finishedMs;
+        if ((inFlight === 0 && !finishes) || streams) socket.destroy();
         else busy = true;
       }
       if (!busy || performance.now() >= deadlineMs) break;
@@ -154,12 +187,12 @@ export class Connections<Peer> {
       const bytes = connection.bytesRead?.() ?? 0;
       if (bytes !== connection.bytesSeen) connection.idleSinceMs = nowMs;
       connection.bytesSeen = bytes;
-      const { socket, peer, inFlight, idleSinceMs, waitsSinceMs, endedAtMs, bodies } = connection;
+      const { socket, peer, inFlight, finishing, idleSinceMs, waitsSinceMs, endedAtMs, bodies } = connection;
       let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
       overdue ||= waitsSinceMs !== undefined && nowMs - waitsSinceMs > idleTimeoutMs;
       overdue ||= endedAtMs !== undefined && nowMs - endedAtMs > LINGER_MS;
       for (const [request, beganMs] of bodies) overdue ||= !request.complete && nowMs - beganMs > bodyTimeoutMs;
-      if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0)) socket.destroy();
+      if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0 && !finishing)) socket.destroy();
     }
   }
 }

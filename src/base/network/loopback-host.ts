@@ -1,5 +1,5 @@
 import { CryptoEdgeError } from "../errors.ts";
-import type { Http1Head } from "./http1.ts";
+import type { Http1Head } from "./http1/head.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 

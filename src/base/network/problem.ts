@@ -1,6 +1,6 @@
 /** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
 import { CryptoEdgeError } from "../errors.ts";
-import { REASON_PHRASES } from "./reason-phrases.ts";
+import { REASON_PHRASES } from "./http1/reason-phrases.ts";
 import type { RequestTrace } from "./trace-context.ts";
 
 export interface Problem {
@@ -27,7 +27,7 @@ export function problemOf(error: unknown): Problem {
   return problem(500, "internal_error", "The edge failed at this request. Its log tells more under the request id.");
 }
 
-/** An answer as a listener writes it, and a `Response` is made of it where one is needed. */
+/** An answer as a listener writes it. */
 export interface WrittenAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -35,18 +35,14 @@ export interface WrittenAnswer {
 }
 
 export function writeProblem(details: Problem, retryAfterMs?: number, trace?: RequestTrace): WrittenAnswer {
-  const headers: Record<string, string> = { "content-type": "application/problem+json" };
-  if (trace !== undefined) headers["x-request-id"] = trace.requestId;
-  if (retryAfterMs !== undefined) headers["retry-after"] = retryAfterOf(retryAfterMs);
+  const headers: Record<string, string> = { "Content-Type": "application/problem+json" };
+  if (trace !== undefined) headers["X-Request-Id"] = trace.requestId;
+  if (retryAfterMs !== undefined) headers["Retry-After"] = retryAfterOf(retryAfterMs);
   return { status: details.status, headers, body: JSON.stringify({ ...details, ...trace?.fields }) };
 }
 
 export function writeError(error: unknown, trace?: RequestTrace): WrittenAnswer {
   return writeProblem(problemOf(error), error instanceof CryptoEdgeError ? error.retryAfterMs : undefined, trace);
-}
-
-export function responseOf({ body, ...init }: WrittenAnswer): Response {
-  return new Response(body, init);
 }
 
 /** In whole seconds, as the header has it (RFC 9110, 10.2.3). */

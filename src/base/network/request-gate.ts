@@ -3,13 +3,12 @@
  * in stays quick. One gate for each listener.
  */
 import { CryptoEdgeError } from "../errors.ts";
-import { responseOf, writeError } from "./problem.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;
   readonly requestsPerCallerMax: number;
   readonly bodyBytesMax: number;
-  /** Of all bodies in flight together, and of answers that their callers have not read; a caller has a quarter of it. */
+  /** Of all bodies in flight together, of answers in the making and those that nobody has read; a caller has a quarter of it. */
   readonly bodiesBytesMax: number;
 }
 
@@ -17,6 +16,8 @@ export interface GateLimits {
 export interface CallerLoad {
   requests: number;
   bytes: number;
+  /** Of what a caller may have, this one's part: 1, or less. */
+  readonly part: number;
 }
 
 const RETRY_AFTER_MS = 1_000;
@@ -40,12 +41,12 @@ export class RequestGate {
   enter(caller: CallerLoad, weight: number): CryptoEdgeError | undefined {
     const limits = this.#limits;
     if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
-    if (caller.requests >= limits.requestsPerCallerMax) {
+    if (caller.requests >= Math.max(1, limits.requestsPerCallerMax * caller.part)) {
       return limited("This principal has too many requests in flight");
     }
     if (!(weight <= limits.bodyBytesMax)) return TOO_LARGE;
     // Answers that are not read are there already: no more of them are made.
-    if (caller.bytes >= this.#callerBytesMax) return limited(TOO_MANY_BYTES);
+    if (caller.bytes >= this.#callerBytesMax * caller.part) return limited(TOO_MANY_BYTES);
     if (this.#bytes >= limits.bodiesBytesMax) return overloaded(TOO_MANY_BODIES);
     const refused = this.grow(caller, 0, weight);
     if (refused !== undefined) return refused;
@@ -58,7 +59,7 @@ export class RequestGate {
   grow(caller: CallerLoad, from: number, to: number): CryptoEdgeError | undefined {
     const bytes = counted(to) - counted(from);
     if (bytes <= 0) return undefined;
-    if (caller.bytes + bytes > this.#callerBytesMax) return limited(TOO_MANY_BYTES);
+    if (caller.bytes + bytes > this.#callerBytesMax * caller.part) return limited(TOO_MANY_BYTES);
     if (this.#bytes + bytes > this.#limits.bodiesBytesMax) return overloaded(TOO_MANY_BODIES);
     this.#add(caller, bytes);
     return undefined;
@@ -104,8 +105,4 @@ export function overloaded(what: string): CryptoEdgeError {
   return new CryptoEdgeError("overloaded", `${what}. Ask again after the time in Retry-After.`, {
     retryAfterMs: RETRY_AFTER_MS,
   });
-}
-
-export function answerRefusal(error: CryptoEdgeError): Response {
-  return responseOf(writeError(error));
 }

@@ -5,7 +5,10 @@ export const bunForeignFunctions: ForeignFunctions = {
   open<Names extends string>(library: string, functions: Readonly<Record<Names, NativeFunction>>) {
     const bunFunctions: Record<string, FFIFunction> = {};
     for (const [name, { parameters, result }] of Object.entries<NativeFunction>(functions)) {
-      bunFunctions[name] = { args: parameters.map((type) => (type === "bytes" ? "ptr" : type)), returns: result };
+      bunFunctions[name] = {
+        args: parameters.map((type) => (type === "bytes" || type === "address" ? "ptr" : type)),
+        returns: result,
+      };
     }
     return dlopen(library, bunFunctions).symbols as unknown as NativeFunctions<Names>;
   },

@@ -1,4 +1,4 @@
-import type { ForeignFunctions, NativeFunction, NativeFunctions } from "./libc.ts";
+import type { ForeignFunctions, NativeFunction, NativeFunctions, NativeType } from "./libc.ts";
 
 /** What is used here of Deno's foreign functions (needs `--allow-ffi`). */
 interface Deno {
@@ -17,6 +17,8 @@ interface Deno {
   };
 }
 
+const DENO_TYPES: Readonly<Partial<Record<NativeType, string>>> = { bytes: "buffer", address: "u64" };
+
 export function denoForeignFunctions(): ForeignFunctions {
   const { Deno } = globalThis as unknown as { Deno: Deno };
   const pointer = (address: number): object => {
@@ -28,7 +30,7 @@ export function denoForeignFunctions(): ForeignFunctions {
     open<Names extends string>(library: string, functions: Readonly<Record<Names, NativeFunction>>) {
       const denoFunctions: Record<string, { parameters: string[]; result: string }> = {};
       for (const [name, { parameters, result }] of Object.entries<NativeFunction>(functions)) {
-        denoFunctions[name] = { parameters: parameters.map((type) => (type === "bytes" ? "buffer" : type)), result };
+        denoFunctions[name] = { parameters: parameters.map((type) => DENO_TYPES[type] ?? type), result };
       }
       return Deno.dlopen(library, denoFunctions).symbols as NativeFunctions<Names>;
     },

@@ -3,12 +3,12 @@ import type { Platform, SystemCalls } from "./system-calls.ts";
 
 /**
  * Addresses and lengths travel as 64-bit integers: user space ends far below 2^53, so they are exact numbers here. `bytes` is
- * the address of a byte array that is given.
+ * the address of a byte array that is given; `address` an address as a number, which Bun passes faster than a `u64`.
  */
-export type NativeType = "i32" | "i64" | "u32" | "u64" | "bytes";
+export type NativeType = "i32" | "i64" | "u32" | "u64" | "address" | "bytes";
 export interface NativeFunction {
   readonly parameters: readonly NativeType[];
-  readonly result: Exclude<NativeType, "bytes">;
+  readonly result: Exclude<NativeType, "bytes" | "address"> | "void";
 }
 export type NativeFunctions<Names extends string> = Record<
   Names,

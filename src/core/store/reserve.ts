@@ -2,9 +2,10 @@
  * Room that is kept for revocations: a file beside the database that is given up when the disk is full, and made again when
  * there is room.
  */
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, statfsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 
-/** The largest that there is room for. A revocation takes some 30 KiB before the write-ahead log is used anew. */
+/** The largest that is no more than a quarter of what is free. A revocation takes some 30 KiB before the write-ahead log is used anew. */
 const SIZES = [8 * 1024 * 1024, 1024 * 1024, 256 * 1024];
 
 export class Reserve {
@@ -25,6 +26,8 @@ export class Reserve {
     if (this.#held) return true;
     for (const size of SIZES) {
       try {
+        const { bavail, bsize } = statfsSync(dirname(this.#path));
+        if (size > (bavail * bsize) / 4) continue;
         // Written, not only sized: a file with holes holds no room.
         writeFileSync(this.#path, Buffer.alloc(size, 0xa5), { mode: 0o600 });
         this.#held = true;

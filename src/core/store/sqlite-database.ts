@@ -23,6 +23,8 @@ export class SqliteDatabase implements SqlDatabase {
     this.db = new Database(options.path, { create: true, strict: true });
     this.db.run("PRAGMA journal_mode = WAL");
     this.db.run("PRAGMA synchronous = FULL");
+    // The write-ahead log is used anew at about a mebibyte, so that it takes little room.
+    this.db.run("PRAGMA wal_autocheckpoint = 250");
     this.db.run("PRAGMA foreign_keys = ON");
     this.db.run("PRAGMA secure_delete = ON");
     this.db.run("PRAGMA busy_timeout = 1000");

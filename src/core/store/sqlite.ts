@@ -19,7 +19,7 @@ export interface SqliteStoreOptions {
   readonly clock: Clock;
 }
 
-const RESERVE_AGAIN_MS = 60_000;
+const RESERVE_AGAIN_MS = 5_000;
 
 /** @throws Error with a sentence that says what to do, where the database can't be opened. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {

@@ -27,6 +27,8 @@ export interface PolicyRule {
   readonly tenants: readonly string[];
   readonly services: readonly string[];
   readonly operations: readonly Operation[];
+  /** How long callers may keep plaintexts that they get by this rule; undefined: as long as the edge may. */
+  readonly cacheSeconds?: number | undefined;
   /** How many keys each principal may have made or opened under this rule. */
   readonly principalRate?: Rate | undefined;
   /** How many keys all principals together may have made or opened for each tenant under this rule. */
@@ -70,7 +72,10 @@ interface Grant {
   readonly tenantBucket: TokenBucket | undefined;
 }
 
-type Decisions = Readonly<Record<Operation, Grant | undefined>>;
+type Decisions = Readonly<Record<Operation, Grant | undefined>> & {
+  /** The least of the rules that allow something here. */
+  readonly cacheSeconds: number;
+};
 
 /** The rules that speak of one principal, and what was decided by them. */
 interface View {
@@ -153,6 +158,17 @@ export class Policy implements AccessPolicy {
     return OPERATIONS.some((operation) => decisions[operation] !== undefined);
   }
 
+  /** How long this principal may keep plaintexts of this service key, in seconds; infinity where no rule says so. */
+  cacheSeconds(principal: Principal, tenant: string, service: string): number {
+    return this.#decisions(principal, tenant, service).cacheSeconds;
+  }
+
+  /** Whether a rule allows this principal anything at all of this tenant's: what concerns the tenant concerns it. */
+  mayUseTenant(principal: Principal, tenant: string): boolean {
+    const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
+    return view.rules.some((rule) => !rule.deny && rule.tenant(tenant));
+  }
+
   #decisions(principal: Principal, tenant: string, service: string): Decisions {
     const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
     return view.byTenant.get(tenant)?.get(service) ?? this.#decide(view, tenant, service);
@@ -202,17 +218,20 @@ export class Policy implements AccessPolicy {
   }
 
   #decide(view: View, tenant: string, service: string): Decisions {
+    let cacheSeconds = Number.POSITIVE_INFINITY;
     const grant = (operation: Operation): Grant | undefined => {
       const rule = decidingRule(view.rules, operation, tenant, service);
       if (rule === undefined || rule.deny) return undefined;
+      cacheSeconds = Math.min(cacheSeconds, rule.rule.cacheSeconds ?? Number.POSITIVE_INFINITY);
       return { principalBucket: rule.principalBuckets?.get(view.id), tenantBucket: rule.tenantBuckets?.get(tenant) };
     };
-    const decisions: Decisions = {
+    const grants = {
       create: grant("create"),
       decrypt: grant("decrypt"),
       rewrap: grant("rewrap"),
       encrypt: grant("encrypt"),
     };
+    const decisions: Decisions = { ...grants, cacheSeconds };
     if (view.count >= DECISIONS_PER_PRINCIPAL_MAX) this.#forget(view);
     if (this.#remembered >= DECISIONS_MAX) for (const each of this.#views.values()) this.#forget(each);
     let byService = view.byTenant.get(tenant);

@@ -1,5 +1,5 @@
 /** What a caller is told when no lease can be used: the edge's own words for the key source's. */
-import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { CryptoEdgeError } from "../../base/errors.ts";
 import type { KeySourceError } from "../key-source/key-source.ts";
 import { SourceNotCalled } from "./source-call.ts";
 
@@ -40,9 +40,13 @@ export function refusalOf(error: KeySourceError): CryptoEdgeError {
   }
 }
 
-/** Of anything else. */
+/**
+ * Of anything else. What went wrong between the edge and its source (addresses, certificates) is for the edge's operator: it is the
+ * error's cause, which the log shows; a caller is told what it can do.
+ */
 export function unavailable(error: unknown, retryAfterMs?: number): CryptoEdgeError {
-  const message = `No lease is held on this key, and the key source can't give one now. ${messageOf(error)}`;
+  const message =
+    "No lease is held on this key, and the key source can't give one now. Ask again; the edge's log says why.";
   const waitMs = retryAfterMs ?? (error instanceof SourceNotCalled ? error.retryAfterMs : 1_000);
   return new CryptoEdgeError("lease_unavailable", message, { retryAfterMs: waitMs, cause: error });
 }

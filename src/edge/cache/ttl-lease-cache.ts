@@ -57,6 +57,8 @@ export interface TtlLeaseCache extends LeaseCache, LeaseControl {
   /** Every lease held, from the last used on; a copy. */
   leases(): LeaseStatus[];
   summary(): LeaseCacheSummary;
+  /** To the hard deadline of the lease that is held on a service key; 0 where none is. */
+  remainingMs(tenant: string, service: string): number;
 
   /**
    * Asks for leases in the background, and again until each is held or refused for good; those are then renewed even
@@ -234,6 +236,11 @@ class Cache implements TtlLeaseCache {
   versions(tenant: string, service: string): LeaseStatus["versions"] {
     const lease = this.#table.find(tenant, service);
     return lease === undefined ? [] : lease.versions.map(({ version, state }) => ({ version, state }));
+  }
+
+  remainingMs(tenant: string, service: string): number {
+    const lease = this.#tenants.get(tenant)?.get(service);
+    return lease === undefined ? 0 : this.#lifecycle.remainingMs(lease, this.#time.read());
   }
 
   leases(): LeaseStatus[] {

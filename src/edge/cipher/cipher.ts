@@ -127,3 +127,10 @@ export interface DerivedKey {
   /** Wipes K. Afterwards the other methods throw. May be called twice. */
   close(): void;
 }
+
+/** Takes memory for `lengthBytes`: locked, left out of dumps, at best unreadable to others. Key memory's regions are such. */
+export type TakeMemory = (lengthBytes: number) => {
+  readonly bytes: Uint8Array;
+  /** Wipes the bytes and gives them back. */
+  close(): void;
+};

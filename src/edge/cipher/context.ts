@@ -20,6 +20,68 @@ export function encodeContext(context: EncryptionContext | undefined): Uint8Arra
   if (context === undefined) return NO_CONTEXT;
   const keys = Object.keys(context);
   if (keys.length === 0) return NO_CONTEXT;
+  return encodeAscii(context, keys) ?? encodeAny(context, keys);
+}
+
+/** More entries than these are not sorted by insertion. */
+const FEW_ENTRIES = 8;
+/** The values in the keys' order, while one context is encoded: to look each up twice takes a third of the time. */
+const VALUES: string[] = new Array(FEW_ENTRIES).fill("");
+
+/**
+ * The encoding of a few entries of ASCII text, which almost every context is: one allocation. Undefined for any other, and
+ * for what is refused.
+ */
+function encodeAscii(context: EncryptionContext, keys: string[]): Uint8Array | undefined {
+  const count = keys.length;
+  if (count > FEW_ENTRIES) return undefined;
+  let length = 2;
+  for (let index = 0; index < count; index++) {
+    const key = keys[index]!;
+    const value = context[key];
+    if (typeof value !== "string" || key.length === 0) return undefined;
+    length += 4 + key.length + value.length;
+    let place = index;
+    for (; place > 0 && isAfter(keys[place - 1]!, key); place--) {
+      keys[place] = keys[place - 1]!;
+      VALUES[place] = VALUES[place - 1]!;
+    }
+    if (place !== index) keys[place] = key;
+    VALUES[place] = value;
+  }
+  if (length > CONTEXT_BYTES_MAX) return undefined;
+  const bytes = new Uint8Array(length);
+  bytes[1] = count;
+  let offset = 2;
+  for (let index = 0; index < count; index++) {
+    offset = putAscii(bytes, offset, keys[index]!);
+    if (offset > 0) offset = putAscii(bytes, offset, VALUES[index]!);
+    if (offset < 0) return undefined;
+  }
+  return bytes;
+}
+
+/** Of ASCII text the order of its units is the order of its bytes. The first ones mostly tell. */
+function isAfter(one: string, other: string): boolean {
+  const difference = one.charCodeAt(0) - other.charCodeAt(0);
+  return difference === 0 ? one > other : difference > 0;
+}
+
+/** Puts length and text; answers where the next goes, or -1 when the text is not ASCII. */
+function putAscii(bytes: Uint8Array, offset: number, text: string): number {
+  const { length } = text;
+  bytes[offset] = length >> 8;
+  bytes[offset + 1] = length;
+  let units = 0;
+  for (let index = 0, place = offset + 2; index < length; index++, place++) {
+    const unit = text.charCodeAt(index);
+    units |= unit;
+    bytes[place] = unit;
+  }
+  return units < 0x80 ? offset + 2 + length : -1;
+}
+
+function encodeAny(context: EncryptionContext, keys: readonly string[]): Uint8Array {
   if (keys.length > CONTEXT_ENTRIES_MAX) throw invalid(`has more than ${CONTEXT_ENTRIES_MAX} entries`);
 
   let length = 2;

@@ -1,9 +1,8 @@
 import { LOG, type Module, STOPPING, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
-import type { Cipher } from "./cipher.ts";
+import type { Cipher, TakeMemory } from "./cipher.ts";
 import { createFreedKeyOverwriter } from "./freed-keys.ts";
 import { CIPHERS, type CipherFactory, CipherUnavailableError, openCipher } from "./open-cipher.ts";
-import type { TakeMemory } from "./openssl/scratch.ts";
 import { watchForResumption } from "./resumption.ts";
 import { createCipher } from "./sessions.ts";
 

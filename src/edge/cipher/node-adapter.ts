@@ -5,25 +5,38 @@
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
 import { COMMITMENT_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./blob.ts";
-import type { CipherAdapter, DerivedKey, ServiceKeyReader } from "./cipher.ts";
+import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "./cipher.ts";
 import { DERIVED_LENGTH, hkdfSha256, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 import { RandomPool } from "./random-pool.ts";
 
 const ALGORITHM = "aes-256-gcm";
 const TAG = { authTagLength: TAG_LENGTH } as const;
 
-/** `fillRandom`: the operating system's generator, unless a test needs a known salt and nonce. */
-export function createNodeAdapter(fillRandom?: (bytes: Uint8Array) => void): CipherAdapter {
-  return new NodeAdapter(fillRandom === undefined ? new RandomPool() : { take: fillFrom(fillRandom), discard() {} });
+/** Where nothing better is given: the runtime's heap. */
+const onHeap: TakeMemory = (lengthBytes) => {
+  const bytes = allocateSecret(lengthBytes);
+  return { bytes, close: () => wipe(bytes) };
+};
+
+/** `takeMemory` is for the random bytes drawn ahead. `fillRandom` stands for the operating system's generator in tests. */
+export function createNodeAdapter(
+  fillRandom?: (bytes: Uint8Array) => void,
+  takeMemory: TakeMemory = onHeap,
+): NodeAdapter {
+  return new NodeAdapter(fillRandom === undefined ? new RandomPool(takeMemory) : knownRandom(fillRandom));
 }
 
-type RandomSource = Pick<RandomPool, "take" | "discard">;
+type RandomSource = Pick<RandomPool, "take" | "discard" | "close">;
 
-function fillFrom(fill: (bytes: Uint8Array) => void): RandomPool["take"] {
-  return (target, offset = 0, length = target.length - offset) => fill(target.subarray(offset, offset + length));
+function knownRandom(fill: (bytes: Uint8Array) => void): RandomSource {
+  return {
+    take: (target, offset = 0, length = target.length - offset) => fill(target.subarray(offset, offset + length)),
+    discard() {},
+    close() {},
+  };
 }
 
-class NodeAdapter implements CipherAdapter {
+export class NodeAdapter implements CipherAdapter {
   readonly name = "node";
   readonly library = libraryName();
   readonly fips = false;
@@ -47,12 +60,17 @@ class NodeAdapter implements CipherAdapter {
     try {
       const commitment = derived.slice(WRAPPING_KEY_LENGTH, WRAPPING_KEY_LENGTH + COMMITMENT_LENGTH);
       if (expected !== undefined && !timingSafeEqual(commitment, expected)) return undefined;
-      const key = allocateSecret(WRAPPING_KEY_LENGTH);
-      for (let index = 0; index < WRAPPING_KEY_LENGTH; index++) key[index] = derived[index]!;
-      return new NodeKey(key, commitment, this.#random);
+      return this.keyOf(derived, commitment);
     } finally {
       wipe(derived);
     }
+  }
+
+  /** The key in the first 32 bytes, which stay the caller's: published vectors give keys that nothing derives. */
+  keyOf(bytes: Uint8Array, commitment: Uint8Array): NodeKey {
+    const key = allocateSecret(WRAPPING_KEY_LENGTH);
+    for (let index = 0; index < WRAPPING_KEY_LENGTH; index++) key[index] = bytes[index]!;
+    return new NodeKey(key, commitment, this.#random);
   }
 
   reseed(): void {
@@ -60,7 +78,7 @@ class NodeAdapter implements CipherAdapter {
   }
 
   close(): void {
-    this.#random.discard();
+    this.#random.close();
   }
 }
 
@@ -75,11 +93,18 @@ class NodeKey implements DerivedKey {
     this.#random = random;
   }
 
-  seal(header: Uint8Array, nonceOffset: number, context: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  /** `authenticated`: how much of the header is; all of it, but for published vectors, whose nonces are not. */
+  seal(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    plaintext: Uint8Array,
+    authenticated = header.length,
+  ): Uint8Array {
     const blob = new Uint8Array(header.length + plaintext.length + TAG_LENGTH);
     blob.set(header);
     this.#random.take(blob, nonceOffset, NONCE_LENGTH);
-    const start = blob.subarray(0, header.length);
+    const start = blob.subarray(0, authenticated);
     const nonce = blob.subarray(nonceOffset, nonceOffset + NONCE_LENGTH);
     const cipher = createCipheriv(ALGORITHM, this.#openKey(), nonce, TAG);
     cipher.setAAD(context.length === 0 ? start : joined(start, context));
@@ -106,11 +131,17 @@ class NodeKey implements DerivedKey {
     }
   }
 
-  open(blob: Uint8Array, nonceOffset: number, ciphertextOffset: number, context: Uint8Array): Uint8Array | undefined {
+  open(
+    blob: Uint8Array,
+    nonceOffset: number,
+    ciphertextOffset: number,
+    context: Uint8Array,
+    authenticated = ciphertextOffset,
+  ): Uint8Array | undefined {
     const tagOffset = blob.length - TAG_LENGTH;
     const nonce = blob.subarray(nonceOffset, nonceOffset + NONCE_LENGTH);
     const decipher = createDecipheriv(ALGORITHM, this.#openKey(), nonce, TAG);
-    const start = blob.subarray(0, ciphertextOffset);
+    const start = blob.subarray(0, authenticated);
     decipher.setAAD(context.length === 0 ? start : joined(start, context));
     decipher.setAuthTag(blob.subarray(tagOffset));
     const plaintext = decipher.update(blob.subarray(ciphertextOffset, tagOffset));

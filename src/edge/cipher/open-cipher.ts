@@ -1,10 +1,9 @@
 /** Chooses the adapter that does the cryptography (configuration: `cipher`), and tries it before it is used. */
 import { messageOf } from "../../base/errors.ts";
 import { foreignFunctions } from "../../base/system/system-calls.ts";
-import type { CipherAdapter } from "./cipher.ts";
+import type { CipherAdapter, TakeMemory } from "./cipher.ts";
 import { wrongAnswer } from "./known-answers.ts";
 import { findLibrary, OpensslError } from "./openssl/find-library.ts";
-import type { TakeMemory } from "./openssl/scratch.ts";
 
 /** Makes an adapter. @throws with the reason why there is none here */
 export type CipherFactory = (options: CipherFactoryOptions) => CipherAdapter | Promise<CipherAdapter>;
@@ -17,7 +16,7 @@ export interface CipherFactoryOptions {
 
 /** The adapters that are part of the edge, by the name that `cipher.use` gives. */
 export const CIPHERS: Readonly<Record<string, CipherFactory>> = {
-  node: async () => (await import("./node-adapter.ts")).createNodeAdapter(),
+  node: async ({ takeMemory }) => (await import("./node-adapter.ts")).createNodeAdapter(undefined, takeMemory),
   openssl: openMachinesOpenssl,
 };
 

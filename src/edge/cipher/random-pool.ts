@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import type { TakeMemory } from "./cipher.ts";
 
 const POOL_LENGTH = 4096;
 
@@ -8,19 +9,20 @@ const POOL_LENGTH = 4096;
  * keys: Bun serves it from a pool that is not wiped, and that holds the next keys too.
  */
 export class RandomPool {
-  readonly #fill: (bytes: Uint8Array) => void;
-  /** Of its own backing store: `randomFillSync` then makes no copy. */
-  readonly #bytes = new Uint8Array(new ArrayBuffer(POOL_LENGTH));
+  readonly #memory: ReturnType<TakeMemory>;
+  readonly #bytes: Uint8Array;
   #next = POOL_LENGTH;
 
-  constructor(fill: (bytes: Uint8Array) => void = randomFillSync) {
-    this.#fill = fill;
+  /** The pool holds the next data keys: `takeMemory` gives it a place that others can't read, where there is such. */
+  constructor(takeMemory: TakeMemory) {
+    this.#memory = takeMemory(POOL_LENGTH);
+    this.#bytes = this.#memory.bytes.subarray(0, POOL_LENGTH);
   }
 
   /** Fills `length` bytes of `target` from `offset` on; they are the caller's. */
   take(target: Uint8Array, offset = 0, length = target.length - offset): void {
     if (length > POOL_LENGTH) {
-      this.#fill(target.subarray(offset, offset + length));
+      randomFillSync(target.subarray(offset, offset + length));
       return;
     }
     if (this.#next + length > POOL_LENGTH) this.#refill();
@@ -39,8 +41,13 @@ export class RandomPool {
     this.#next = POOL_LENGTH;
   }
 
+  close(): void {
+    this.discard();
+    this.#memory.close();
+  }
+
   #refill(): void {
-    this.#fill(this.#bytes);
+    randomFillSync(this.#bytes);
     this.#next = 0;
   }
 }

@@ -199,9 +199,8 @@ class Session implements WrappingSession {
   #open(key: SaltKey, blob: ParsedBlob, context: Uint8Array): Uint8Array {
     const { bytes, nonceOffset, commitmentOffset, ciphertextOffset } = blob;
     const { header } = key;
-    // In constant time, the commitment being among what is compared.
+    // The salt is the key's. In constant time the commitment; the identity is authenticated, like all that comes before.
     let difference = header.length ^ ciphertextOffset;
-    for (let index = 0; index < nonceOffset; index++) difference |= header[index]! ^ bytes[index]!;
     for (let index = commitmentOffset; index < ciphertextOffset; index++) difference |= header[index]! ^ bytes[index]!;
     if (difference !== 0) throw decryptionFailed(blob.suite);
     const plaintext = key.derived!.open(bytes, nonceOffset, ciphertextOffset, context);

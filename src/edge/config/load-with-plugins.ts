@@ -22,6 +22,7 @@ export interface LoadedConfiguration {
 }
 
 /**
+ * @param ownDoors Doors that the program brings itself, as a plugin would.
  * @throws {ConfigurationError} with every mistake
  * @throws {PluginError} for a plugin that cannot be loaded
  */
@@ -29,9 +30,11 @@ export async function loadConfiguration(
   file: string,
   log: PluginLog = SILENT_LOG,
   environment: NodeJS.ProcessEnv = process.env,
+  ownDoors: LoadedPlugins["doors"] = new Map(),
 ): Promise<LoadedConfiguration> {
   const source = readConfiguration(file, environment);
-  const plugins = await loadPlugins(source.plugins, source.directory, log);
+  const loaded = await loadPlugins(source.plugins, source.directory, log);
+  const plugins = ownDoors.size === 0 ? loaded : { ...loaded, doors: new Map([...loaded.doors, ...ownDoors]) };
   const configuration = source.check({
     keySources: sections(plugins.keySources),
     revocationTransports: sections(plugins.revocationTransports),

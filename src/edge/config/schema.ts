@@ -71,7 +71,7 @@ const ListenerPrincipal = () =>
 const Status = (served: boolean) =>
   Type.Boolean({
     default: served,
-    description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
+    description: "Whether /v1/status and /metrics are served here, to anyone who may connect. They name no tenant.",
   });
 
 const TokenIssuerSection = Section(
@@ -186,9 +186,14 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
           description: "The socket's user, user and group, or (with a colon before it) group, by number.",
         }),
       ),
+      shared: Type.Boolean({
+        default: false,
+        description:
+          "Whether several edges serve this path in turn: the one that came last, then another at once when it ends. Without, a socket that is served is an error.",
+      }),
       principal: ListenerPrincipal(),
       doors: Doors(all, { default: [NATIVE_DOOR] }),
-      status: Status(false),
+      status: Status(true),
       ...sections,
     },
     { title: "unix" },
@@ -214,6 +219,13 @@ const PolicySection = Section({
   tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
   services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
   operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
+  cache_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description:
+        "How long callers may keep plaintext keys that they get by this rule; 0: not at all. Never longer than the edge's lease.",
+    }),
+  ),
   rate_limit: Type.Optional(
     Section(
       {

@@ -5,6 +5,8 @@
  * Whatever a caller sends, a door answers in its protocol's own words: it never throws for bad input, and never answers with a
  * success that isn't one (`../../../docs/doors.md`).
  */
+import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { AnswerText } from "../../base/network/http1/answer-text.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Caller, MaybePromise, Operations } from "../operations/operations.ts";
 
@@ -62,14 +64,23 @@ export interface DoorConnection {
 export interface DoorRequest extends DoorRequestHead {
   /** Whole; a view of what was received, good until the handler has returned (or its promise settled). */
   readonly body: Uint8Array;
+  /**
+   * Counts bytes that the answer will take against the caller, before work of that size begins: a batch, for example. An error refuses:
+   * `rate_limited`, `overloaded`. It is given back with the answer.
+   */
+  reserve(bytes: number): CryptoEdgeError | undefined;
 }
 
 export interface DoorAnswer {
   readonly status: number;
   /** In the capitals in which they go out (`Content-Type`). `Content-Length` and `Date` are the listener's. */
   readonly headers: Readonly<Record<string, string>>;
-  /** A string holds ASCII or UTF-8; bytes go to the listener, who writes them and does not wipe them. */
-  readonly body: string | Uint8Array;
+  /**
+   * A string holds ASCII or UTF-8; bytes go to the listener, who writes them and does not wipe them. The process's `answerText` is for answers
+   * that are returned at once, never for those of a promise. A stream (of events) is written as it
+   * comes, at the caller's pace, and cancelled when the caller has gone; its connection ends with it.
+   */
+  readonly body: string | Uint8Array | AnswerText | ReadableStream<Uint8Array>;
 }
 
 export interface DoorRoute {
@@ -87,8 +98,13 @@ export interface DoorRoute {
   readonly bodyBytesMax: number;
   /** Must neither throw nor reject: errors of operations are written by the door. `parameters`: as sent, not decoded. */
   handle(request: DoorRequest, caller: Caller, parameters: Readonly<Record<string, string>>): MaybePromise<DoorAnswer>;
-  /** Without a principal: answered to anyone, such as health. The caller's principal is then `anonymous`. */
+  /** Without a principal: answered to anyone. The caller's principal is then `anonymous`, where the connection proves none. */
   readonly open?: boolean;
+  /**
+   * Of an open route: what probes ask, answered from memory. Counted in no one's share, so that health is told whatever callers do; takes
+   * no body.
+   */
+  readonly probe?: boolean;
 }
 
 export interface HttpDoor {
@@ -114,7 +130,7 @@ export interface HttpDoor {
 export type DoorIdentity =
   | { readonly kind: "token"; readonly token: string }
   | { readonly kind: "proven"; readonly principal: Principal }
-  /** `load`: what its requests are counted under until then. */
+  /** `load`: what its requests are counted under until then: a name that the door knows, never one that any stranger can make up. */
   | { readonly kind: "unproven"; readonly load: string }
   | { readonly kind: "none" };
 
@@ -122,8 +138,12 @@ export type DoorIdentity =
 export interface SocketDoor {
   readonly name: string;
   readonly transport: "socket";
-  /** Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. */
-  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): void;
+  /**
+   * Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. May return what ends it in the
+   * protocol's own way: called once when the listener closes; the connection then has a second, in which operations are still let in.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: doors that have no such way return nothing
+  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): (() => void) | void;
 }
 
 export interface SocketLimits {

@@ -141,12 +141,17 @@ function matchSegments(pattern: readonly Segment[], segments: readonly string[])
 function checkOverlaps(routes: readonly Compiled[]): void {
   for (const [index, one] of routes.entries()) {
     for (const other of routes.slice(index + 1)) {
-      if (one.door === other.door || !overlap(one.segments, other.segments)) continue;
+      if (one.door === other.door || !shareMethod(one.route, other.route)) continue;
+      if (!overlap(one.segments, other.segments)) continue;
       throw new DoorsOverlap(
         `the doors ${one.door.name} (${one.route.path}) and ${other.door.name} (${other.route.path}) take the same paths: give them listeners of their own, or another path to one of them`,
       );
     }
   }
+}
+
+function shareMethod(one: DoorRoute, other: DoorRoute): boolean {
+  return one.methods.some((method) => other.methods.includes(method));
 }
 
 /** Whether there is a path that both take. */

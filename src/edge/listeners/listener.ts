@@ -1,10 +1,6 @@
 /** Where requests come in: the port of the listeners. */
 
-import type { WrittenAnswer } from "../../base/network/problem.ts";
-import type { HeaderFields } from "../../base/network/trace-context.ts";
-import type { Principal } from "../access/principal.ts";
 import type { SocketDoor } from "../doors/door.ts";
-import type { MaybePromise } from "../operations/operations.ts";
 import type { DoorRoutes } from "./door-routes.ts";
 
 export interface Listener {
@@ -19,32 +15,8 @@ export interface Listener {
   close(timeoutMs: number): Promise<void>;
 }
 
-export interface Handler {
-  (request: Request): Response | Promise<Response>;
-  /** Set where the application has a quick way for some requests. */
-  readonly quick?: QuickHandler;
-}
-
-/**
- * Answers a POST from the text of its body, without a `Request`. Undefined: this is none of the quick ones, or not
- * well-formed; make a `Request` of it.
- */
-export type QuickHandler = (
-  path: string,
-  text: string,
-  principal: Principal,
-  headers: HeaderFields,
-) => MaybePromise<WrittenAnswer> | undefined;
-
-/** What a listener knows of its requests. */
-export interface HandlerOptions {
-  /** @throws {CryptoEdgeError} `unauthenticated` */
-  readonly identify: (request: Request) => Principal;
-  /** Whether `/v1/status` and `/metrics` are served: they tell the names of tenants. */
-  readonly administration: boolean;
-}
-
-export type HandlerFactory = (options: HandlerOptions) => Handler;
+/** What a listener serves: doors over HTTP, or one with a protocol of its own. */
+export type ListenerDoors = { readonly http: DoorRoutes } | { readonly socket: SocketDoor };
 
 export interface ListenerLimits {
   readonly connectionsMax: number;
@@ -61,15 +33,6 @@ export interface ListenerLimits {
   readonly idleTimeoutMs: number;
   /** Whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
   readonly sharesPort?: boolean;
-}
-
-/** What a listener serves: the native door and others over HTTP, or one with a protocol of its own. */
-export interface ListenerDoors {
-  /** Undefined: the native door is not served here. */
-  readonly native: HandlerFactory | undefined;
-  readonly http: DoorRoutes | undefined;
-  /** Undefined on listeners that speak HTTP. */
-  readonly socket: SocketDoor | undefined;
 }
 
 /** The part of the log that a listener writes to. */

@@ -2,7 +2,7 @@
  * Accepts connections without TLS, on a port or a Unix socket: by `Bun.listen`, whose sockets cost less than those of
  * `node:net`, or by `node:net` on Deno.
  */
-import type { Http1Socket } from "../../base/network/http1.ts";
+import type { Http1Socket } from "../../base/network/http1/socket.ts";
 
 export type PlainAddress =
   /** `reusePort`: whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
@@ -75,15 +75,40 @@ class BunSocket implements Http1Socket {
     }
     const written = this.#socket.write(data);
     if (written === data.length) return true;
-    this.#waiting = Buffer.from(data as string, "latin1").subarray(Math.max(written, 0));
+    if (written < 0) return this.#broken();
+    this.#waiting = Buffer.from(data as string, "latin1").subarray(written);
+    return false;
+  }
+
+  writePart(bytes: Buffer, start: number, end: number): boolean {
+    if (this.destroyed) return false;
+    if (this.#waiting !== undefined) {
+      this.#waiting = Buffer.concat([this.#waiting, bytes.subarray(start, end)]);
+      return false;
+    }
+    const length = end - start;
+    const written = this.#socket.write(bytes, start, length);
+    if (written === length) return true;
+    if (written < 0) return this.#broken();
+    this.#waiting = Buffer.from(bytes.subarray(start + written, end));
+    return false;
+  }
+
+  /**
+   * The other side has reset the connection, and the system has told so by this write: where reading is paused no other sign of it comes.
+   * Told to those who wait once they have returned.
+   */
+  #broken(): false {
+    queueMicrotask(() => this.destroy());
     return false;
   }
 
   drain(): void {
     if (this.#waiting !== undefined) {
       const written = this.#socket.write(this.#waiting);
+      if (written < 0) return void this.#broken();
       if (written < this.#waiting.length) {
-        this.#waiting = this.#waiting.subarray(Math.max(written, 0));
+        this.#waiting = this.#waiting.subarray(written);
         return;
       }
       this.#waiting = undefined;

@@ -5,7 +5,8 @@ import { type ConnectionActivity, Connections } from "../../base/network/connect
 import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection, SocketDoor, SocketLimits } from "../doors/door.ts";
-import type { ListenerLimits, ListenerLog } from "./listener.ts";
+import type { Listener, ListenerLimits, ListenerLog } from "./listener.ts";
+import { bindUnixSocket, type UnixSocketOptions } from "./unix-socket.ts";
 
 export interface SocketCaller {
   readonly connection: DoorConnection;
@@ -13,15 +14,18 @@ export interface SocketCaller {
   readonly gate: RequestGate;
   readonly limits: ListenerLimits;
   readonly activity: ConnectionActivity;
+  /** Whether the caller may not go on: its certificate has been revoked since, or has expired. By default never. */
+  readonly isRefused?: () => boolean;
   readonly onError: (error: unknown) => void;
 }
 
 export function serveSocketDoor(
   door: SocketDoor,
   socket: Duplex,
-  { connection, load, gate, limits, activity, onError }: SocketCaller,
+  { connection, load, gate, limits, activity, isRefused = () => false, onError }: SocketCaller,
 ): void {
   const entered: number[] = [];
+  let finish: (() => void) | undefined;
   const end = (bytes: number): void => {
     gate.leave(load, bytes);
     activity.requestEnded();
@@ -30,7 +34,9 @@ export function serveSocketDoor(
     messageBytesMax: limits.bodyBytesMax,
     idleTimeoutMs: limits.idleTimeoutMs,
     enter(bytes) {
-      if (activity.closing || socket.destroyed || gate.enter(load, bytes) !== undefined) return false;
+      if (isRefused()) socket.destroy();
+      if ((activity.closing && finish === undefined) || socket.destroyed || gate.enter(load, bytes) !== undefined)
+        return false;
       activity.requestBegan();
       entered.push(bytes);
       return true;
@@ -48,7 +54,8 @@ export function serveSocketDoor(
     for (const bytes of entered.splice(0)) end(bytes);
   });
   try {
-    door.serve(socket, connection, doorLimits);
+    finish = door.serve(socket, connection, doorLimits) ?? undefined;
+    if (finish !== undefined) activity.onClosing(finish);
   } catch (error) {
     onError(error);
     socket.destroy();
@@ -62,16 +69,25 @@ export interface UnixSocketDoorOptions {
   readonly log: ListenerLog;
 }
 
-/** Accepts connections on a Unix socket by `node:net`, whose sockets are streams. */
-export async function acceptForSocketDoor(
+/** @throws {ListenerError} */
+export function listenWithSocketDoor(
+  path: string,
+  socket: UnixSocketOptions,
+  options: UnixSocketDoorOptions,
+): Promise<Listener> {
+  return bindUnixSocket(path, socket, (unix) => accept(unix, options));
+}
+
+/** By `node:net`, whose sockets are streams. */
+async function accept(
   path: string,
   { principal, door, limits, log }: UnixSocketDoorOptions,
-): Promise<{ close(timeoutMs: number): Promise<void> }> {
+): Promise<Omit<Listener, "address">> {
   const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
   const connections = new Connections<undefined>(times, () => false);
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
-  const load = { requests: 0, bytes: 0 };
+  const load = { requests: 0, bytes: 0, part: 1 };
   const connection: DoorConnection = { kind: "unix", principal, peer: undefined, peerCertificate: undefined };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = createServer((socket) => {

@@ -11,11 +11,19 @@ export const OPERATION_HOOKS = token<PipelineParts["hooks"]>("OperationHooks");
 
 export const operationsModule: Module<Operations> = {
   token: OPERATIONS,
-  make: (get) =>
-    createOperations({
-      access: get(ACCESS_POLICY),
-      leases: get(LEASE_CACHE),
+  make(get) {
+    const access = get(ACCESS_POLICY);
+    const leases = get(LEASE_CACHE);
+    return createOperations({
+      access,
+      leases,
       recorder: get(RECORDER),
       hooks: get(OPERATION_HOOKS),
-    }),
+      cacheSeconds: ({ principal }, { tenant, service }) =>
+        Math.min(
+          access.cacheSeconds(principal, tenant, service),
+          Math.floor(leases.remainingMs(tenant, service) / 1000),
+        ),
+    });
+  },
 };

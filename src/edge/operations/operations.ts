@@ -113,6 +113,11 @@ export interface Operations {
    */
   describeKey(caller: Caller, name: ServiceKeyName): MaybePromise<KeyDescription>;
   /**
+   * How long a caller may keep plaintexts of a service key, in whole seconds: as the policy says, and no longer than the lease that is
+   * held. 0: not at all. At once, from memory.
+   */
+  cacheSeconds(caller: Caller, name: ServiceKeyName): number;
+  /**
    * The services of a tenant that the policies name literally for this caller, sorted: for front doors whose clients list keys. Whether
    * they exist is not looked up, and what a pattern allows is not told.
    */

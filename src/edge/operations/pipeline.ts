@@ -12,7 +12,14 @@ import { type EncryptionContext, encodeContext } from "../cipher/context.ts";
 import * as kinds from "./kinds.ts";
 import { type AnyRequest, BATCH_MAX, type Kind, type Subject } from "./kinds.ts";
 import type { OperationHooks } from "./operation-hooks.ts";
-import type { Caller, EncryptValueRequest, MaybePromise, OpenRequest, Operations } from "./operations.ts";
+import type {
+  Caller,
+  EncryptValueRequest,
+  MaybePromise,
+  OpenRequest,
+  Operations,
+  ServiceKeyName,
+} from "./operations.ts";
 import { type Outcome, outcomeOf, type RecordedKind, type Recorder } from "./recorder.ts";
 import { checkReservedNames } from "./reserved-names.ts";
 import { runEach } from "./slices.ts";
@@ -21,12 +28,16 @@ export interface PipelineParts {
   readonly access: AccessPolicy;
   readonly leases: LeaseCache;
   readonly recorder: Recorder;
+  /** How long plaintexts of a service key may be kept, in whole seconds; undefined: not at all. */
+  readonly cacheSeconds?: ((caller: Caller, name: ServiceKeyName) => number) | undefined;
   /** Undefined where no plugin listens. */
   readonly hooks?: OperationHooks | undefined;
 }
 
 /** Of a blob that can't be read, nothing is known. */
 const UNREADABLE: Subject = { tenant: "", service: "", version: 0 };
+
+const COLON = 0x3a;
 
 /** An item of a batch is recorded by itself, but not timed. */
 const NOT_TIMED = -1;
@@ -51,6 +62,7 @@ export function createOperations(parts: PipelineParts): Operations {
     decryptValues: (caller, requests) => pipeline.runMany(DECRYPT_VALUES, caller, requests, blobBytes),
     open: (caller, request) => pipeline.run(kinds.open, caller, request),
     describeKey: (caller, name) => pipeline.run(kinds.describe, caller, name),
+    cacheSeconds: parts.cacheSeconds ?? (() => 0),
     namedServices: ({ principal }, tenant) => parts.access.namedServices(principal, tenant),
   };
 }
@@ -217,8 +229,10 @@ function settle<From, To>(
 }
 
 function contextOf({ door }: Caller, context: EncryptionContext | undefined): Uint8Array {
-  if (context !== undefined) checkReservedNames(context, door);
-  return encodeContext(context);
+  const encoded = encodeContext(context);
+  // A reserved name has a colon: to look for one in the encoding takes a tenth of looking at each name.
+  if (context !== undefined && encoded.includes(COLON)) checkReservedNames(context, door);
+  return encoded;
 }
 
 function checkCount(count: number): number {

@@ -92,6 +92,14 @@ export interface PluginContext {
   readonly directory: string;
   /** Aborts when the edge stops. */
   readonly signal: AbortSignal;
+  /**
+   * Runs an attempt that must not be repeated blindly, such as a login to a token that locks: one at a time in all processes of this edge
+   * (`workers:`). Once one has thrown a `FinalFailure`, none is run again in any of them until the edge is started anew: all then reject
+   * with a `FinalFailure` of the same sentence.
+   *
+   * @param name Of what is attempted, such as the token's label. Never a secret: it goes to the supervisor.
+   */
+  attempt<Result>(name: string, run: () => Result | Promise<Result>): Promise<Result>;
 }
 
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */

@@ -121,6 +121,11 @@ export class AuthorityBlocks {
     return false;
   }
 
+  /** What is blocked, parts that were lifted included. */
+  scopes(): RevocationScope[] {
+    return [...this.#byTenant.values()].flat().map(({ scope }) => scope);
+  }
+
   status(): readonly AuthorityStatus[] {
     const issuers = new Map<string, { issuer: string; blocks: number; unfenced: number }>();
     for (const block of [...this.#byTenant.values()].flat()) {

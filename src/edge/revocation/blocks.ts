@@ -59,6 +59,11 @@ export class Blocks {
     return this.#marks.size;
   }
 
+  /** The scopes that are blocked, oldest first. A copy. */
+  scopes(): RevocationScope[] {
+    return [...this.#marks].filter((mark) => mark.blocks).map(({ scope }) => scope);
+  }
+
   /** Whether a block was forgotten for want of room. */
   get overflowed(): boolean {
     return this.#overflowed;

@@ -12,7 +12,10 @@ export interface CoreKeySetOptions {
   /** `GET /core/v1/keys`, over mTLS. */
   readonly fetchKeys: (signal: AbortSignal) => Promise<JSONWebKeySet>;
   readonly clock: Clock;
-  /** A key that the Core has withdrawn is trusted no longer than this. */
+  /**
+   * A key that the Core has withdrawn is trusted no longer than this while the Core can be asked; while it is away, no longer than
+   * `maxAgeMs`.
+   */
   readonly keysMaxAgeMs?: number;
   /** The least time between two fetches, so that forged key ids don't become load on the Core. */
   readonly refetchAfterMs?: number;

@@ -10,6 +10,8 @@ export type DropReason =
   | "no_key"
   /** Made longer ago than any lease lives. */
   | "too_old"
+  /** Made at a time that has not come. */
+  | "from_future"
   /** Of another event log: another Core, or a history that was left. */
   | "other_log"
   /** An old event, before the edge has its position in the log. */

@@ -16,6 +16,11 @@ export interface EventVerifierOptions extends CoreKeySetOptions {
   readonly maxAgeMs?: number;
 }
 
+/** The `typ` of the Core's events (core-protocol.md): nothing else that the Core's key may have signed is taken for one. */
+const EVENT_JWS_TYPE = "crypto-edge-event";
+/** How far the Core's clock may be ahead of this machine's. */
+const CLOCK_SKEW_MS = 300_000;
+
 /** Events remembered as verified: the same one comes by each broker. */
 const VERIFIED_MAX = 64;
 
@@ -44,6 +49,7 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
     try {
       const header = decodeProtectedHeader(jws);
       if (header.alg !== "EdDSA" || typeof header.kid !== "string") throw new Error("alg must be EdDSA, with a kid");
+      if (header.typ !== EVENT_JWS_TYPE) throw new Error(`typ must be ${EVENT_JWS_TYPE}: this is no event`);
       kid = header.kid;
     } catch (error) {
       throw new DroppedEvent("malformed", messageOf(error));
@@ -66,9 +72,10 @@ export function createEventVerifier(options: EventVerifierOptions): EventVerifie
     async verify(jws) {
       if (jws.length > JWS_MAX_LENGTH) throw new DroppedEvent("malformed", "longer than any event");
       const event = await verifyOnce(jws);
-      if (clock.wallMs() - Date.parse(event.at) > maxAgeMs) {
-        throw new DroppedEvent("too_old", "made longer ago than any lease lives");
-      }
+      const ageMs = clock.wallMs() - Date.parse(event.at);
+      if (ageMs > maxAgeMs) throw new DroppedEvent("too_old", "made longer ago than any lease lives");
+      if (ageMs < -CLOCK_SKEW_MS)
+        throw new DroppedEvent("from_future", "its time has not come yet: it would never age");
       return event;
     },
   };

@@ -6,7 +6,7 @@
  * safe. What gives something back (`restore`, going on in the log) waits until nothing before it is missing.
  */
 import { messageOf } from "../../base/errors.ts";
-import type { LeaseControl, LeaseGate } from "../cache/lease-cache.ts";
+import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
 import { AuthorityBlocks } from "./authority-blocks.ts";
 import { Blocks } from "./blocks.ts";
 import { BurstLog } from "./burst-log.ts";
@@ -175,6 +175,10 @@ class Guard implements RevocationGuard {
       this.#gaps.hint();
     }
     return true;
+  }
+
+  blocked(): readonly RevocationScope[] {
+    return [...this.#blocks.scopes(), ...this.#authorities.scopes()];
   }
 
   status(): RevocationStatus {

@@ -1,7 +1,7 @@
 /** The guard as others see it: the cache (`LeaseGate`), the transports (`sink`), status and metrics. guard.ts is what stands behind. */
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import type { LeaseControl, LeaseGate } from "../cache/lease-cache.ts";
+import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
 import type { AuthorityOrder } from "./authority-blocks.ts";
 import type { CoreEvents } from "./core-events.ts";
 import type { EventVerifier } from "./event-verifier.ts";
@@ -17,6 +17,8 @@ export interface RevocationGuard extends LeaseGate {
   /** Begins to count silence. After every `sink`. */
   start(): void;
   status(): RevocationStatus;
+  /** What must not be used now. A copy. */
+  blocked(): readonly RevocationScope[];
   /** Cancels timers and calls in flight; what is blocked stays blocked. */
   close(): void;
 }

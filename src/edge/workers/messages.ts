@@ -6,10 +6,13 @@ export type Question = "metrics" | "status";
 export type ToWorker =
   | { readonly kind: "ask"; readonly id: number; readonly question: Question }
   | { readonly kind: "answers"; readonly id: number; readonly answers: readonly (readonly [number, string])[] }
+  | { readonly kind: "turn"; readonly id: number; readonly failed: string | undefined }
   | { readonly kind: "reload" }
   | { readonly kind: "stop" };
 
 export type ToSupervisor =
   | { readonly kind: "ready"; readonly addresses: readonly string[] }
+  | { readonly kind: "claim"; readonly id: number; readonly name: string }
+  | { readonly kind: "settle"; readonly name: string; readonly failure: string | undefined }
   | { readonly kind: "answer"; readonly id: number; readonly text: string }
   | { readonly kind: "ask-all"; readonly id: number; readonly question: Question };

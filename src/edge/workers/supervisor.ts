@@ -3,6 +3,7 @@
  * It holds no key and answers no request itself.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { Attempts } from "../../base/attempts.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";
 import type { Question, ToSupervisor, ToWorker } from "./messages.ts";
 
@@ -57,6 +58,7 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
   const restarts = new Set<Timer>();
   const earlyDeaths = new Map<number, number>();
   const questions = new Map<number, (index: number, text: string) => void>();
+  const attempts = new Attempts<RunningWorker>();
   let addresses: readonly string[] = [];
   let asked = 0;
   let stopping: Promise<void> | undefined;
@@ -74,6 +76,7 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
       const exited = new Promise<void>((done) => {
         child.once("exit", (code, signal) => {
           done();
+          attempts.gone(worker);
           if (workers.get(index) === worker) workers.delete(index);
           if (worker.isReady) replace(worker, startedMs, code, signal);
           else reject(new WorkerError(`Worker ${index} ended before it served (exit code ${code ?? signal}).`));
@@ -95,6 +98,14 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
             worker.isReady = true;
             if (index === 1) addresses = message.addresses;
             resolve();
+            break;
+          case "claim":
+            void attempts
+              .claim(message.name, worker)
+              .then((failed) => tell(worker, { kind: "turn", id: message.id, failed }));
+            break;
+          case "settle":
+            attempts.settle(message.name, message.failure);
             break;
           case "answer":
             questions.get(message.id)?.(index, message.text);

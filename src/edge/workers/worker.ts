@@ -2,6 +2,7 @@
  * One of several processes that serve together (`workers:`), as the process itself sees it. The supervisor starts it and
  * holds a channel to it; when the channel ends, the supervisor is gone, and the worker stops too.
  */
+import type { AttemptTurns } from "../../base/attempts.ts";
 import type { Question, ToSupervisor, ToWorker } from "./messages.ts";
 
 /** What the edge of a worker asks of its siblings. */
@@ -10,6 +11,8 @@ export interface Worker {
   readonly index: number;
   /** What every worker answers, itself included, by its index; a worker that does not answer soon is left out. */
   askAll(question: Question): Promise<ReadonlyMap<number, string>>;
+  /** Turns that all workers share. */
+  readonly turns: AttemptTurns;
 }
 
 export interface WorkerChannel extends Worker {
@@ -30,6 +33,7 @@ export function openWorkerChannel(index: number): WorkerChannel {
   let stopped = false;
   let asked = 0;
   const waiting = new Map<number, (answers: ReadonlyMap<number, string>) => void>();
+  const claimed = new Map<number, (failed: string | undefined) => void>();
 
   const end = (): void => {
     if (stopped) return;
@@ -44,6 +48,10 @@ export function openWorkerChannel(index: number): WorkerChannel {
       case "answers":
         waiting.get(message.id)?.(new Map(message.answers));
         waiting.delete(message.id);
+        break;
+      case "turn":
+        claimed.get(message.id)?.(message.failed);
+        claimed.delete(message.id);
         break;
       case "reload":
         reload();
@@ -63,6 +71,16 @@ export function openWorkerChannel(index: number): WorkerChannel {
         waiting.set(id, resolve);
         send({ kind: "ask-all", id, question });
       });
+    },
+    turns: {
+      claim(name) {
+        const id = ++asked;
+        return new Promise((resolve) => {
+          claimed.set(id, resolve);
+          send({ kind: "claim", id, name });
+        });
+      },
+      settle: (name, failure) => send({ kind: "settle", name, failure }),
     },
     ready(addresses, answerWith) {
       answer = answerWith;

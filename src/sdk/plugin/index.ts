@@ -1,5 +1,6 @@
 /** `crypto-edge/plugin`: everything a plugin imports. */
 export { type Static, Type } from "@sinclair/typebox";
+export { FinalFailure } from "../../base/attempts.ts";
 export {
   Address,
   Duration,
@@ -19,6 +20,7 @@ export type { Operation } from "../../edge/access/access-policy.ts";
 export { compileGlobs } from "../../edge/access/glob.ts";
 export type { Principal } from "../../edge/access/principal.ts";
 export type { RevocationScope } from "../../edge/cache/lease-cache.ts";
+export type { CipherAdapter, DerivedKey, ServiceKeyReader } from "../../edge/cipher/cipher.ts";
 export * from "../../edge/doors/door.ts";
 export * from "../../edge/key-source/key-source.ts";
 export type { Caller, MaybePromise, Operations } from "../../edge/operations/operations.ts";

@@ -38,9 +38,10 @@ export class ChunkStream {
   /**
    * For a file that is read, of either format. The data key stays the caller's.
    *
-   * @throws {SealedFileError} when the header commits to another key
+   * @throws {SealedFileError} when the header commits to another key, or holds one of another length
    */
   static open(dataKey: Uint8Array, header: SealedHeader): ChunkStream {
+    if (dataKey.length !== KEY_LENGTH) throw headerDoesNotOpen();
     if (header.commitment === undefined) return new ChunkStream(Uint8Array.from(dataKey), header.additionalData);
     const derived = derive(dataKey);
     const commits = timingSafeEqual(derived.subarray(KEY_LENGTH), header.commitment);

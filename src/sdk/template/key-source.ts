@@ -6,6 +6,8 @@ export function keySourceTemplate(name: string): Template {
     purpose:
       "It leases service keys from files, `keys/TENANT/SERVICE/VERSION` of 32 bytes each; the highest version is active.",
     needsKeys: false,
+    // A pin covers the code, and not the keys, which come and go.
+    data: ["keys"],
     use: `key_source: { use: ${name}, ${name}: { folder: keys } }\n`,
     files: { "keys/tenant-a/billing/1": crypto.getRandomValues(new Uint8Array(32)) },
     plugin: `import { readdir, readFile } from "node:fs/promises";

@@ -7,23 +7,27 @@ export interface Template {
   readonly use: string;
   /** The tests, after the harness. */
   readonly tests: string;
+  /** Folders of data, which a pin leaves out. */
+  readonly data?: readonly string[];
   /** More files; those of bytes are written for the owner alone. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** Whether check.yaml needs a key source besides. */
   readonly needsKeys: boolean;
+  /** What its listener serves, where that is more than the native door. */
+  readonly doors?: string;
 }
 
 export function commonFiles(name: string, kind: string, template: Template): Record<string, string> {
   const source = template.needsKeys ? "key_source: { use: test-keys, test-keys: {} }\n" : "";
   const plugins = template.needsKeys ? "[., test/keys.ts]" : "[.]";
   return {
-    "package.json": `${JSON.stringify({ name: `crypto-edge-${name}`, version: "0.1.0", private: true, type: "module", exports: "./plugin.ts" }, null, 2)}\n`,
+    "package.json": `${JSON.stringify(manifestOf(name, template), null, 2)}\n`,
     "plugin.ts": template.plugin,
     "plugin.test.ts": `${HARNESS}${template.tests}`,
     "check.yaml": `# An edge that uses the plugin: for "crypto-edge plugin check", for the test, and to start from.
 edge: { id: check }
 ${source}${template.use}cache: { prewarm: [{ tenant: tenant-a, service: billing }] }
-listeners: [{ http: "127.0.0.1:0", principal: local, status: true }]
+listeners: [{ http: "127.0.0.1:0", principal: local, status: true${template.doors === undefined ? "" : `, doors: [${template.doors}]`} }]
 policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt, rewrap] }]
 plugins: ${plugins}
 `,
@@ -45,6 +49,17 @@ crypto-edge serve --config check.yaml     # the edge itself
 The test looks for \`crypto-edge\` in the PATH; \`CRYPTO_EDGE=/path/to/it\` names another.
 `,
   };
+}
+
+function manifestOf(name: string, { data }: Template): object {
+  const manifest = {
+    name: `crypto-edge-${name}`,
+    version: "0.1.0",
+    private: true,
+    type: "module",
+    exports: "./plugin.ts",
+  };
+  return data === undefined ? manifest : { ...manifest, "crypto-edge": { data } };
 }
 
 const HARNESS = `import { afterAll, beforeAll, expect, test } from "bun:test";

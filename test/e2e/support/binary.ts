@@ -6,6 +6,9 @@ import { join, resolve } from "node:path";
 /** The compiled executable: `npm run build` made it. */
 export const BINARY = process.env.CRYPTO_EDGE_BINARY ?? resolve(import.meta.dir, "../../../dist/crypto-edge");
 
+// Contexts of whoever runs the tests are none of theirs.
+process.env.XDG_CONFIG_HOME = mkdtempSync(join(tmpdir(), "crypto-edge-config-"));
+
 export interface Running {
   readonly process: ChildProcess;
   readonly pid: number;

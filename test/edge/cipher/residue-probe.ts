@@ -1,18 +1,24 @@
 /**
- * A process whose memory the test searches: `residue-probe.ts KIND STAGE LOAD`. It runs wrapping sessions over service keys
- * made by `testKey`, prints one line of JSON with the salt of each session, and stays.
+ * A process whose memory the test searches: `residue-probe.ts ADAPTER KIND STAGE LOAD`. It runs wrapping sessions over service
+ * keys made by `testKey`, prints one line of JSON with the salt of each session and the blobs of the keys it made last, and
+ * stays. At a byte on its input it makes more keys, and prints their blobs.
  */
 
+import { randomFillSync } from "node:crypto";
+import { loadSystemCalls } from "../../../src/base/system/system-calls.ts";
 import { allocateSecret, wipe } from "../../../src/base/wipe.ts";
 import { parseBlob } from "../../../src/edge/cipher/blob.ts";
 import { overwriteFreedKeys } from "../../../src/edge/cipher/freed-keys.ts";
+import { CIPHERS, openCipher } from "../../../src/edge/cipher/open-cipher.ts";
+import { createCipher } from "../../../src/edge/cipher/sessions.ts";
 import type { KeyMemoryChoice } from "../../../src/edge/key-memory/key-memory.ts";
 import { openKeyMemory } from "../../../src/edge/key-memory/open-key-memory.ts";
-import { nodeCipher } from "../../support/ciphers.ts";
+import { regionTaker } from "../../../src/edge/key-memory/region.ts";
 
 export const SESSIONS = 40;
 export const FREED_KEY = 1000;
 const WRAPS = 300;
+const KEYS_MADE = 60;
 const NO_CONTEXT = new Uint8Array(0);
 
 /**
@@ -51,9 +57,11 @@ function freeUnwiped(): ArrayBuffer[] {
 }
 
 if (import.meta.main) {
-  const [kind, stage, load] = process.argv.slice(2) as [KeyMemoryChoice, Stage, Load];
+  const [use, kind, stage, load] = process.argv.slice(2) as [string, KeyMemoryChoice, Stage, Load];
   const memory = await openKeyMemory({ choice: kind, expectedKeys: SESSIONS, warn: () => {} });
-  const cipher = nodeCipher();
+  const takeMemory = regionTaker(memory.kind, (await loadSystemCalls()).calls);
+  const adapter = await openCipher({ use, requireFips: false, takeMemory, ciphers: CIPHERS, warn: () => {} });
+  const cipher = createCipher({ adapter });
   const others: unknown[] = [];
   const salts: string[] = [];
   const running = Array.from({ length: SESSIONS }, (_, number) => {
@@ -62,7 +70,7 @@ if (import.meta.main) {
     wipe(key);
     const session = cipher.begin(identityOf(number), slot);
     for (let wrap = 0; wrap < WRAPS; wrap++) {
-      const dataKey = crypto.getRandomValues(new Uint8Array(32));
+      const dataKey = randomFillSync(new Uint8Array(32));
       const wrapped = parseBlob(session.wrap(dataKey, NO_CONTEXT));
       if (!Buffer.from(session.unwrap(wrapped, NO_CONTEXT)).equals(dataKey)) throw new Error("it does not open");
       if (wrap === 0) {
@@ -74,6 +82,11 @@ if (import.meta.main) {
     }
     return { session, slot };
   });
+  // Nobody is told these keys: their blobs alone come out.
+  const makeKeys = (): string[] =>
+    Array.from({ length: KEYS_MADE }, () => Buffer.from(running[0]!.session.createKey(32, NO_CONTEXT)).toString("hex"));
+  const blobs = makeKeys();
+  process.stdin.once("data", () => process.stdout.write(`${JSON.stringify({ blobs: makeKeys() })}\n`));
   if (stage !== "held") {
     for (const { session, slot } of running.splice(0)) {
       session.wipe();
@@ -87,6 +100,6 @@ if (import.meta.main) {
     Bun.gc(true);
   }
   if (stage === "ended") overwriteFreedKeys();
-  process.stdout.write(`${JSON.stringify(salts)}\n`);
+  process.stdout.write(`${JSON.stringify({ salts, blobs })}\n`);
   setTimeout(() => console.error(others.length, running.length), 60_000);
 }

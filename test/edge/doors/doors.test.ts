@@ -25,7 +25,7 @@ export default definePlugin({
     again: door({
       transport: "http",
       configuration: Section({ path: Type.String() }),
-      create: ({ path }) => ({ name: "again", transport: "http", refuse, routes: [{ methods: ["GET"], path, bodyBytesMax: 0, open: true, handle: () => text(200, "again") }] }),
+      create: ({ path }) => ({ name: "again", transport: "http", refuse, routes: [{ methods: ["GET", "POST"], path, bodyBytesMax: 0, open: true, handle: () => text(200, "again") }] }),
     }),
     tiny: door({
       transport: "http",
@@ -199,9 +199,10 @@ describe("HTTP doors", () => {
     expect(wrong.headers.get("allow")).toBe("GET");
     expect(await post("/other/broken", "")).toMatchObject({ status: 500, body: "NO defect" });
     expect(await post("/other/wrap/tenant-x", "")).toMatchObject({ status: 404 });
-    const path = await ask(`${address(0)}/tiny/nothing`);
-    // The native door says so of a path that nobody has.
-    expect(JSON.parse(path.body)).toMatchObject({ code: "not_found" });
+    // Of a path that nobody has, the door that comes nearest says so.
+    expect((await ask(`${address(0)}/tiny/nothing`)).body).toBe("NO not_found GET /tiny/nothing");
+    const native = await ask(`${address(0)}/v1/keys/nothing`);
+    expect(JSON.parse(native.body)).toMatchObject({ code: "not_found" });
     expect((await ask(`${address(0)}/tiny/hello`, { method: "DELETE" })).body).toBe(
       "NO method_not_allowed DELETE /tiny/hello",
     );
@@ -280,12 +281,16 @@ describe("a configuration", () => {
   test("whose doors want the same paths is told so, with the line", async () => {
     const both = (path: string) =>
       mistakes(`${HTTP}[tiny, again] }`, `doors: { tiny: { greeting: hi }, again: { path: "${path}" } }`);
-    for (const path of ["/tiny/hello", "/tiny/:any", "/:any/hello", "/*all", "/tiny/echo/a/b"]) {
+    for (const path of ["/tiny/hello", "/tiny/:any", "/:any/hello", "/*all"]) {
       expect(await both(path)).toMatch(
         /^edge.yaml:6:\d+: listeners\[0\].doors: the doors tiny .* and again .* take the same/,
       );
     }
-    for (const path of ["/tiny", "/tiny/hello/", "/tiny/echo", "/other/*all"]) expect(await both(path)).toBe("none");
+    for (const path of ["/tiny", "/tiny/hello/", "/tiny/echo", "/tiny/echo/a/b", "/other/*all"])
+      expect(await both(path)).toBe("none");
+    const beside = (path: string) => mistakes(`${HTTP}[again, native] }`, `doors: { again: { path: "${path}" } }`);
+    expect(await beside("/v1/:any/create")).toContain("the doors again (/v1/:any/create) and native (/v1/keys/create)");
+    expect(await beside("/v2/keys/create")).toBe("none");
     expect(await mistakes(`${HTTP}[tiny, tiny] }`)).toContain("listeners[0].doors: names a door twice");
   });
 

@@ -4,15 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { allowAll, heldLeases, ignoreAll } from "../../../bench/harness/edge-in-process.ts";
-import { responseOf, writeError } from "../../../src/base/network/problem.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
-import { createApp } from "../../../src/edge/doors/native/app.ts";
-import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";
-import type { HandlerFactory, Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
-import { createOperations } from "../../../src/edge/operations/pipeline.ts";
+import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
+import { listenOnTls, type TlsListenerOptions } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
+import { type Handler, routesOf } from "./handler-door.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-https-"));
 const authority = await makeAuthority();
@@ -43,16 +40,8 @@ const LIMITS: ListenerLimits = {
 };
 
 /** Tells who asked and what came. */
-const echo: HandlerFactory =
-  ({ identify }) =>
-  async (request) => {
-    try {
-      const { kind, name } = identify(request);
-      return Response.json({ kind, name, method: request.method, body: await request.text() });
-    } catch (error) {
-      return responseOf(writeError(error));
-    }
-  };
+const echo: Handler = async (request, { kind, name }) =>
+  Response.json({ kind, name, method: request.method, body: await request.text() });
 
 interface Started {
   readonly listener: Listener;
@@ -67,14 +56,14 @@ afterEach(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function start(changes: Partial<HttpsListenerOptions> = {}, handler = echo): Promise<Started> {
+async function start(changes: Partial<TlsListenerOptions> = {}, handler = echo): Promise<Started> {
   const logged: Started["logged"] = [];
   const logAt =
     (level: string) =>
     (details: object, message: string): void =>
       void logged.push({ level, details: details as Record<string, unknown>, message });
   const log: ListenerLog = { info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
-  const listener = await listenOnHttps(
+  const listener = await listenOnTls(
     {
       host: "127.0.0.1",
       port: 0,
@@ -86,13 +75,12 @@ async function start(changes: Partial<HttpsListenerOptions> = {}, handler = echo
       nameSources: ["uri", "dns", "common_name"],
       minVersion: "TLSv1.3",
       tokens: [],
-      administration: false,
       limits: LIMITS,
       clock: systemClock,
       log,
       ...changes,
     },
-    { native: handler, http: undefined, socket: undefined },
+    { http: routesOf(handler) },
   );
   open.push(listener);
   return { listener, url: listener.address, port: Number(new URL(listener.address).port), logged };
@@ -388,7 +376,7 @@ describe("limits of an HTTPS listener", () => {
     const released = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const slow: HandlerFactory = () => async () => {
+    const slow: Handler = async () => {
       await released;
       return new Response("done");
     };
@@ -436,28 +424,4 @@ test("a listener that cannot start says what to do", async () => {
   await expect(start({ key: path("other.key", billing.key) })).rejects.toThrow();
   const { port } = await start();
   await expect(start({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is in use`);
-});
-
-describe("the operations over HTTPS", () => {
-  const application: HandlerFactory = ({ identify }) => {
-    const app = createApp({
-      operations: createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll }),
-      identify,
-      readiness: () => ({ ready: true }),
-      status: undefined,
-      metrics: undefined,
-      onFailure() {},
-    });
-    return Object.assign((request: Request) => app.handle(request), { quick: app.quick });
-  };
-
-  test("tell a caller whose body is not as expected what is wrong with it, not that it is unknown", async () => {
-    const { url } = await start({}, application);
-    for (const path of ["/v1/keys/create", "/v1/keys/decrypt", "/v1/keys/rewrap", "/v1/keys/create-batch"]) {
-      const init = { method: "POST", body: '{"tenant":5}', headers: { "content-type": "application/json" } };
-      const response = await ask(url + path, billing, init);
-      expect([path, response.status]).toEqual([path, 400]);
-      expect(await response.json()).toMatchObject({ code: "invalid_request" });
-    }
-  });
 });

@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CertificateExpiry } from "../../../src/base/pki/certificate-expiry.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
-import { type HttpsListenerOptions, listenOnHttps } from "../../../src/edge/listeners/https.ts";
-import type { HandlerFactory, Listener } from "../../../src/edge/listeners/listener.ts";
+import type { Listener } from "../../../src/edge/listeners/listener.ts";
+import { listenOnTls, type TlsListenerOptions } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
+import { type Handler, routesOf } from "./handler-door.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-trust-"));
 const root = await makeAuthority("root CA");
@@ -29,14 +30,11 @@ afterEach(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const whoAmI: HandlerFactory =
-  ({ identify }) =>
-  (request) =>
-    Response.json(identify(request));
+const whoAmI: Handler = (_request, principal) => Response.json(principal);
 
-async function start(changes: Partial<HttpsListenerOptions> = {}): Promise<Listener> {
+async function start(changes: Partial<TlsListenerOptions> = {}): Promise<Listener> {
   const silent = { info() {}, warn() {}, error() {} };
-  const listener = await listenOnHttps(
+  const listener = await listenOnTls(
     {
       host: "127.0.0.1",
       port: 0,
@@ -48,7 +46,6 @@ async function start(changes: Partial<HttpsListenerOptions> = {}): Promise<Liste
       nameSources: ["uri"],
       minVersion: "TLSv1.3",
       tokens: [],
-      administration: false,
       limits: {
         connectionsMax: 100,
         connectionsPerPrincipalMax: 50,
@@ -64,7 +61,7 @@ async function start(changes: Partial<HttpsListenerOptions> = {}): Promise<Liste
       log: silent,
       ...changes,
     },
-    { native: whoAmI, http: undefined, socket: undefined },
+    { http: routesOf(whoAmI) },
   );
   open.push(listener);
   return listener;

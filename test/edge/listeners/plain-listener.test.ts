@@ -1,11 +1,13 @@
 import { afterEach, expect, test } from "bun:test";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Handler, Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
-import { listenOnPort, listenOnUnixSocket, type UnixSocketOptions } from "../../../src/edge/listeners/plain-http.ts";
+import { dirname, join } from "node:path";
+import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
+import { listenOnPort, listenOnUnixSocket } from "../../../src/edge/listeners/plain-http.ts";
+import type { UnixSocketOptions } from "../../../src/edge/listeners/unix-socket.ts";
+import { type Handler, routesOf } from "./handler-door.ts";
 
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
@@ -21,8 +23,8 @@ const LIMITS: ListenerLimits = {
 
 const log: ListenerLog = { info() {}, warn() {}, error() {} };
 const plain = (handler: Handler, changes: Partial<ListenerLimits> = {}) => ({
-  principal: undefined,
-  handler,
+  principal: { kind: "listener", name: "local" } as const,
+  doors: routesOf(handler),
   limits: { ...LIMITS, ...changes },
   log,
 });
@@ -255,7 +257,7 @@ test("connections beyond the limit are told so, and there is room again when one
   const ask = () => exchange(port, (socket) => socket.write(`${HEAD}connection: close\r\n\r\n`));
   const refused = await ask();
   expect(statuses(refused)).toEqual(["503"]);
-  expect(refused).toContain("retry-after: 1\r\n");
+  expect(refused).toContain("Retry-After: 1\r\n");
   expect(refused).toContain('"code":"overloaded"');
   held.pop()!.destroy();
   let answer = "";
@@ -354,9 +356,9 @@ test("a request that could be read in two ways is refused, and nothing after it 
   });
   for (const smuggled of [
     `${HEAD}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
-    `${HEAD}transfer-encoding: chunked\r\n\r\n0;a=b\r\n\r\n`,
+    `${HEAD}transfer-encoding: chunked\r\n\r\n0;a=\nb\r\n\r\n`,
     `${HEAD}content-length: 1\r\ncontent-length: 2\r\n\r\na`,
-    "GET http://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "GET ftp://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
   ]) {
     const received = await exchange(port, (socket) =>
       socket.write(`${smuggled}GET /y HTTP/1.1\r\nhost: localhost\r\n\r\n`),
@@ -382,4 +384,28 @@ test("a port that is listened on already is a clear error", async () => {
      process.exit();`,
   ]);
   expect(other.stdout.toString().trim()).toBe("EADDRINUSE");
+});
+
+test("an edge that ends leaves a socket alone that another has put in its place", async () => {
+  const path = socketPath();
+  const elder = await listen(path, undefined, "elder");
+  rmSync(path);
+  await listen(path, undefined, "younger");
+  await elder.close(0);
+  expect(await ask(path)).toBe("younger");
+});
+
+test("a socket is put in its place in one step, and nothing else is left beside it", async () => {
+  const path = socketPath();
+  const listener = await listen(path);
+  expect(readdirSync(dirname(path))).toEqual(["edge.sock"]);
+  await listener.close(0);
+  expect(readdirSync(dirname(path))).toEqual([]);
+});
+
+test("a path as long as a socket's may be is listened on", async () => {
+  const folder = dirname(socketPath());
+  const path = join(folder, "s".repeat(107 - folder.length - 1));
+  await listen(path);
+  expect(await ask(path)).toBe("here");
 });

@@ -1,5 +1,5 @@
-import { expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { loadPlugin, loadPlugins } from "../../../src/edge/plugin-host/loader.ts";
 import { PluginError, type PluginErrorCode } from "../../../src/edge/plugin-host/plugin-error.ts";
@@ -168,4 +168,74 @@ test("a pin refuses a link that leads out of the plugin, which it could not cove
   using folder = folderOf({ "plugin.ts": MINIMAL });
   symlinkSync(join(outside.path, "a.ts"), join(folder.path, "a.ts"));
   expect(() => hashPlugin(folder.path)).toThrow(/outside the plugin/);
+});
+
+describe("what a plugin imports from outside its folder must be trusted like the plugin", () => {
+  const importing = (from: string): string => `import "${from}";\n${MINIMAL}`;
+  const writable = (path: string): void => chmodSync(path, 0o666);
+
+  test("a file that is named by its path", async () => {
+    using outside = folderOf({ "a.ts": 'import "./b.ts";', "b.ts": "export {};" });
+    using folder = folderOf({ "plugin.ts": importing(join(outside.path, "a.ts")) });
+    await loadPlugin(folder.path, "/");
+    writable(join(outside.path, "b.ts"));
+    const { code, message } = await refusal(folder.path);
+    expect(code).toBe("not_trusted");
+    expect(message).toContain(`${join(outside.path, "b.ts")} is writable by its group and others`);
+  });
+
+  test("a package in a node_modules above, and what it depends on", async () => {
+    using world = folderOf({
+      "node_modules/one/package.json": '{ "name": "one", "main": "index.js", "dependencies": { "@x/two": "1" } }',
+      "node_modules/one/index.js": "",
+      "node_modules/@x/two/package.json": '{ "name": "@x/two" }',
+      "node_modules/@x/two/deep/file.js": "",
+      "plugin/plugin.ts": importing("one"),
+    });
+    const plugin = join(world.path, "plugin");
+    await loadPlugin(plugin, "/");
+    writable(join(world.path, "node_modules/@x/two/deep/file.js"));
+    expect((await refusal(plugin)).message).toContain("node_modules/@x/two/deep/file.js is writable");
+  });
+
+  test("the folder that a link's target lies in", async () => {
+    using outside = folderOf({ "there/a.ts": "" });
+    using folder = folderOf({ "plugin.ts": MINIMAL });
+    symlinkSync(join(outside.path, "there/a.ts"), join(folder.path, "a.ts"));
+    await loadPlugin(folder.path, "/");
+    chmodSync(join(outside.path, "there"), 0o777);
+    expect((await refusal(folder.path)).message).toContain(`${join(outside.path, "there")} is writable`);
+  });
+
+  test("a pin refuses all of it, which it could not cover", () => {
+    using outside = folderOf({ "a.ts": "" });
+    using folder = folderOf({ "plugin.ts": importing(join(outside.path, "a.ts")) });
+    expect(() => hashPlugin(folder.path)).toThrow(/imports .*a\.ts, outside the plugin/);
+  });
+});
+
+test("a pin leaves out the folders that hold data, as the pinned package.json names them, and bears no code there", async () => {
+  const manifest = (data: readonly string[]): string =>
+    JSON.stringify({ exports: "./plugin.ts", "crypto-edge": { data } });
+  using folder = folderOf({ "plugin.ts": MINIMAL, "package.json": manifest(["keys"]), "keys/1": "a" });
+  const entry = { path: folder.path, sha256: hashPlugin(folder.path) };
+  await loadPlugin(entry, "/");
+  writeFileSync(join(folder.path, "keys/2"), "b");
+  await loadPlugin(entry, "/");
+  writeFileSync(join(folder.path, "keys/code.js"), "");
+  expect((await refusal(entry)).message).toContain("is code in a folder of data");
+  rmSync(join(folder.path, "keys/code.js"));
+  writeFileSync(join(folder.path, "package.json"), manifest(["keys", "src"]));
+  expect((await refusal(entry)).code).toBe("changed");
+  for (const bad of ["..", "../x", "/x", ".", "node_modules", "node_modules/x", "a/../b"]) {
+    writeFileSync(join(folder.path, "package.json"), manifest([bad]));
+    expect(() => hashPlugin(folder.path)).toThrow("is not a list of names of folders");
+  }
+});
+
+test("what is neither a file nor a folder is refused before it is read", async () => {
+  using folder = folderOf({ "plugin.ts": MINIMAL });
+  expect(Bun.spawnSync(["mkfifo", join(folder.path, "fifo")]).exitCode).toBe(0);
+  expect((await refusal(folder.path)).message).toContain("is neither a file nor a folder");
+  expect(() => hashPlugin(folder.path)).toThrow("is neither a file nor a folder");
 });

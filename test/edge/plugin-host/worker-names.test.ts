@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { aloneTurns } from "../../../src/base/attempts.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "../../../src/edge/container.ts";
 import { folderOf } from "./support.ts";
@@ -36,7 +37,12 @@ log: { level: error }
   const loaded = await loadConfiguration(`${folder.path}/edge.yaml`);
   const names: string[] = [];
   for (const index of [undefined, 1, 2, 3]) {
-    const container = await createContainer(loaded, new AbortController().signal, [], index);
+    const container = await createContainer(
+      loaded,
+      new AbortController().signal,
+      [],
+      index === undefined ? undefined : { index, turns: aloneTurns() },
+    );
     names.push(container.resolve(TOKENS.keySource).name);
     container.resolve(TOKENS.leaseCache).close();
     container.resolve(TOKENS.keyMemory).close();

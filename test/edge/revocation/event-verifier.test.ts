@@ -73,6 +73,23 @@ describe("a signed event", () => {
     expect(await reasonOf(verifier, jws)).toBe("too_old");
   });
 
+  test("of another type is none, though the Core's key signed it", async () => {
+    const { verifier } = createCore(first);
+    for (const typ of ["JWT", undefined]) {
+      expect(await reasonOf(verifier, await sign(revoke(1, V3), first, { typ }))).toBe("malformed");
+    }
+  });
+
+  test("of a time that has not come is dropped, but for what clocks differ by", async () => {
+    const { clock, verifier } = createCore(first);
+    const at = (aheadMs: number): string => new Date(clock.wallMs() + aheadMs).toISOString();
+    expect(await reasonOf(verifier, await sign({ ...revoke(1, V3), at: at(240_000) }, first))).toBe("believed");
+    const future = await sign({ ...revoke(2, V3), at: at(86_400_000) }, first);
+    expect(await reasonOf(verifier, future)).toBe("from_future");
+    await clock.advance(86_400_000);
+    expect(await reasonOf(verifier, future)).toBe("believed");
+  });
+
   test("of the Core is believed, with one fetch of its keys for all", async () => {
     const { core, verifier } = createCore(first);
     const event = revoke(1, V3);

@@ -46,6 +46,7 @@ export function contextOf(edgeId: string, lines: string[] = []): PluginContext {
     edgeId,
     directory: "/",
     signal: new AbortController().signal,
+    attempt: async (_name, run) => run(),
   };
 }
 

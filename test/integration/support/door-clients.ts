@@ -10,6 +10,7 @@ import { dirname, join, resolve } from "node:path";
 export const CLIENTS = resolve(import.meta.dir, "../clients");
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "crypto-edge-door-clients");
 export const SOPS_VERSION = "3.13.3";
+export const MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c";
 export const NODE_VAULT_VERSION = "0.12.0";
 
 export interface Ran {
@@ -115,6 +116,14 @@ export async function sops(): Promise<string> {
     demand(["go", "install", `github.com/getsops/sops/v3/cmd/sops@v${SOPS_VERSION}`], CLIENTS, { GOBIN: made }),
   );
   return join(folder, "sops");
+}
+
+/** A MinIO server. The build takes some minutes of processor time. */
+export async function minio(): Promise<string> {
+  const folder = await cached("minio", [MINIO_VERSION], (made) =>
+    demand(["go", "install", `github.com/minio/minio@${MINIO_VERSION}`], CLIENTS, { GOBIN: made }),
+  );
+  return join(folder, "minio");
 }
 
 /** A folder whose `node_modules` has node-vault. */

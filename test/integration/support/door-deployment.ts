@@ -87,9 +87,13 @@ allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
     await this.#core?.stop("SIGKILL");
   }
 
+  get coreUrl(): string {
+    return `https://127.0.0.1:${this.#corePort}`;
+  }
+
   /** An administrator's command. */
   core(...args: string[]): string {
-    return this.#run("core", ...args, "--url", `https://127.0.0.1:${this.#corePort}`);
+    return this.#run("core", ...args, "--url", this.coreUrl);
   }
 
   #start(...args: string[]): Running {
@@ -97,11 +101,20 @@ allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
     return start([...before, ...args], { cwd: this.folder, command });
   }
 
-  /** Starts an edge. Its addresses in the order of `listeners`, which are entries of the configuration. */
+  /** `crypto-edge dev` on a free port, until it has said all that it says. */
+  async dev(): Promise<string> {
+    const dev = this.#start("dev", "--port", "0");
+    this.#edges.push(dev);
+    await dev.waitFor(/^ready /m);
+    return dev.output();
+  }
+
+  /** Starts an edge. Its addresses in the order of `listeners`, which are entries of the configuration, as are `policies`. */
   async startEdge(
     name: string,
     listeners: string,
     extra = "",
+    policies = "",
   ): Promise<{ addresses: readonly string[]; edge: Running }> {
     writeFileSync(
       this.file(`${name}.yaml`),
@@ -123,6 +136,7 @@ policies:
     services: [billing, payments, "x", "nosuch.x"]
     operations: [create, encrypt, decrypt, rewrap]
 ${listeners.includes("kube-apiserver") ? "  - { principals: [kube-apiserver], tenants: [cluster-1], services: [etcd], operations: [encrypt, decrypt] }" : ""}
+${policies}
 ${extra}`,
     );
     const edge = this.#start("serve", "--config", `${name}.yaml`);

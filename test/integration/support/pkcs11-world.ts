@@ -36,6 +36,7 @@ const source = createPkcs11Source({ sessions: 4, ttl: 300_000, refresh_after: 24
   edgeId: "edge-test",
   directory: "/",
   signal: new AbortController().signal,
+  attempt: async (_name, run) => run(),
 });
 const never = new AbortController().signal;
 

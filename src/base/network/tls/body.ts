@@ -5,32 +5,17 @@ export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
-/** Turned away by whoever counts what has come; the rest of it is read and thrown away. */
-export class BodyRefused extends Error {
-  override readonly name = "BodyRefused";
-  readonly answer: Response;
-
-  constructor(answer: Response) {
-    super("the body was refused");
-    this.answer = answer;
-  }
-}
-
 /** The caller went before the end of its body: there is no one to answer. */
 export class RequestBrokenOff extends Error {
   override readonly name = "RequestBrokenOff";
 }
 
 /**
- * A request's whole body, at most `maxBytes` of it, and only while `grew` has no answer. The buffer is the caller's.
+ * A request's whole body, at most `maxBytes` of it. The buffer is the caller's.
  *
- * @throws BodyTooLarge, BodyRefused, RequestBrokenOff
+ * @throws BodyTooLarge, RequestBrokenOff
  */
-export function readBody(
-  request: TlsRequest,
-  maxBytes: number,
-  grew: (bytes: number) => Response | undefined = () => undefined,
-): Promise<Buffer> {
+export function readBody(request: TlsRequest, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const declared = Number(request.headers["content-length"] ?? 0);
     let chunks: Buffer[] = [];
@@ -45,8 +30,6 @@ export function readBody(
       if (refused) return;
       length += chunk.length;
       if (length > maxBytes) return refuse(new BodyTooLarge());
-      const answer = grew(length);
-      if (answer !== undefined) return refuse(new BodyRefused(answer));
       chunks.push(chunk);
     });
     let ended = false;

@@ -1,10 +1,9 @@
 /**
- * HTTPS with client certificates, HTTP/1.1 and HTTP/2 on one port, for runtimes whose own HTTPS server doesn't show the
- * peer's certificate: `node:tls` accepts, and hands each socket to a plain `node:http` or `node:http2` server. Works
- * alike on Bun, Deno and Node.
+ * TLS with client certificates, for runtimes whose own HTTPS server doesn't show the peer's certificate: `node:tls` accepts, and each
+ * socket is handed to whoever speaks on it, or to a plain `node:http` server. HTTP/1.1 alone: clients that would rather speak HTTP/2 fall
+ * back by ALPN. Works alike on Bun, Deno and Node.
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
@@ -17,8 +16,8 @@ export interface ServerCertificates {
   readonly clientCa: string;
 }
 
-export type TlsRequest = IncomingMessage | Http2ServerRequest;
-export type TlsResponse = ServerResponse | Http2ServerResponse;
+export type TlsRequest = IncomingMessage;
+export type TlsResponse = ServerResponse;
 
 export interface TlsServerOptions {
   readonly hostname: string;
@@ -62,8 +61,6 @@ export interface TlsServerLimits extends TimeLimits {
   /** From the TCP connection to the end of the TLS handshake. */
   readonly handshakeTimeoutMs: number;
   readonly maxHeaderBytes: number;
-  /** HTTP/2 streams at once, on one connection. */
-  readonly maxConcurrentStreams: number;
 }
 
 export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
@@ -72,7 +69,6 @@ export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
   idleTimeoutMs: 60_000,
   bodyTimeoutMs: 30_000,
   maxHeaderBytes: 16_384,
-  maxConcurrentStreams: 128,
 };
 
 export interface TlsServer {
@@ -117,7 +113,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     response.once("close", finish);
     request.on("error", () => finish());
     response.on("error", () => finish());
-    if (connections.closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (connections.closing) response.setHeader("connection", "close");
     const failed = (error: unknown): void => {
       options.onError?.(error);
       connection.socket.destroy();
@@ -130,25 +126,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     }
   };
 
-  // Both get their sockets from the TLS server below, so their own timeouts are off: the sweep does that work.
+  // It gets its sockets from the TLS server below, so its own timeouts are off: the sweep does that work.
   const http1 = createHttpServer(
     { maxHeaderSize: limits.maxHeaderBytes, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
     handle,
   );
   http1.on("clientError", (_error: Error, socket: { destroy(): void }) => socket.destroy());
-  const http2 = createHttp2Server(
-    { settings: { maxConcurrentStreams: limits.maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes } },
-    handle,
-  );
-  http2.on("session", (session) => {
-    // The session's own socket is a proxy that must not be touched.
-    const real = (session.socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION]?.socket;
-    session.on("error", () => real?.destroy());
-    session.once("close", () => real?.destroy());
-  });
-  http2.on("sessionError", () => undefined);
 
-  const protocols = options.protocols ?? ["h2", "http/1.1"];
+  const protocols = options.protocols ?? ["http/1.1"];
   const secureOptions = (certificates: ServerCertificates) => ({
     cert: certificates.cert,
     key: certificates.key,
@@ -191,7 +176,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     });
     socket.setNoDelay(true);
     if (options.onConnection !== undefined) options.onConnection(socket, peer, connections.activityOf(connection));
-    else if (socket.alpnProtocol === "h2") http2.emit("connection", socket);
     else http1.emit("connection", socket);
   });
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {
@@ -240,20 +224,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
 }
 
 /** Only a body is waited for with a time limit: nobody may read a request without one to its end. */
-function hasBody(request: TlsRequest): boolean {
-  if (request.httpVersionMajor === 1) {
-    return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
-  }
-  return request.method !== "GET" && request.method !== "HEAD";
+function hasBody({ headers }: TlsRequest): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
 function certificateOf(socket: TLSSocket): Peer["certificate"] {
   return readShownCertificate(socket.getPeerCertificate(true));
 }
 
-function connectionOf(request: TlsRequest): Connection<Peer> | undefined {
-  // In HTTP/2 the request's socket is a proxy that not every runtime lets us read through; the session's is the real one.
-  const session = "stream" in request ? request.stream?.session : undefined;
-  const socket = session?.socket ?? request.socket;
-  return (socket as { [CONNECTION]?: Connection<Peer> } | undefined)?.[CONNECTION];
+function connectionOf({ socket }: TlsRequest): Connection<Peer> | undefined {
+  return (socket as { [CONNECTION]?: Connection<Peer> })[CONNECTION];
 }

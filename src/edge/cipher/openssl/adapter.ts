@@ -6,9 +6,8 @@
 import { timingSafeEqual } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { ForeignFunctions } from "../../../base/system/libc.ts";
-import { wipe } from "../../../base/wipe.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "../blob.ts";
-import type { CipherAdapter, DerivedKey, ServiceKeyReader } from "../cipher.ts";
+import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "../cipher.ts";
 import { DERIVED_LENGTH, WRAPPING_KEY_LENGTH } from "../key-derivation.ts";
 import { OpensslError, whoElseMayWrite } from "./find-library.ts";
 import {
@@ -18,7 +17,18 @@ import {
   type OpensslFunctions,
   openFunctions,
 } from "./functions.ts";
-import { BLOB, DERIVED, FINAL_OUT, LENGTH_OUT, POOL, POOL_LENGTH, Scratch, type TakeMemory } from "./scratch.ts";
+import {
+  BLOB,
+  CONTEXT,
+  DERIVED,
+  FINAL_OUT,
+  LENGTH_OUT,
+  PLAINTEXT,
+  POOL,
+  POOL_LENGTH,
+  Scratch,
+  wholeWords,
+} from "./scratch.ts";
 
 export interface OpensslOptions {
   readonly foreign: ForeignFunctions;
@@ -34,7 +44,7 @@ export interface OpensslOptions {
 }
 
 /** @throws {OpensslError} */
-export function createOpensslAdapter(options: OpensslOptions): CipherAdapter {
+export function createOpensslAdapter(options: OpensslOptions): OpensslAdapter {
   let functions: OpensslFunctions;
   try {
     functions = openFunctions(options.foreign, options.library);
@@ -58,7 +68,7 @@ class Library {
   readonly #derivationAlgorithm: number;
 
   constructor(functions: OpensslFunctions, { foreign, library, requireFips = false, configuration }: OpensslOptions) {
-    const { byAddress: call } = functions;
+    const call = functions;
     this.functions = functions;
     if (Number(call.OPENSSL_version_major()) !== 3) throw new OpensslError(`${library} is not of OpenSSL 3`);
     this.version = foreign
@@ -68,7 +78,7 @@ class Library {
       .join(" ");
     // A context of our own: the default one takes its configuration and its modules from where the environment says.
     this.context = given(Number(call.OSSL_LIB_CTX_new()), "library context");
-    call.OSSL_PROVIDER_set_default_search_path(this.context, call.OPENSSL_info(INFO_MODULES_DIR) as number);
+    call.OSSL_PROVIDER_set_default_search_path(this.context, Number(call.OPENSSL_info(INFO_MODULES_DIR)));
     const file = configuration ?? `${foreign.readText(Number(call.OPENSSL_info(INFO_CONFIG_DIR)))}/openssl.cnf`;
     if (existsSync(file)) this.#configure(file);
     if (requireFips) call.EVP_set_default_properties(this.context, text("fips=yes"));
@@ -83,12 +93,12 @@ class Library {
       );
     }
     this.derivation = given(Number(call.EVP_KDF_CTX_new(this.#derivationAlgorithm)), "context for HKDF");
-    const provider = Number(call.OSSL_PROVIDER_get0_name(call.EVP_CIPHER_get0_provider(this.cipher)));
+    const provider = Number(call.OSSL_PROVIDER_get0_name(Number(call.EVP_CIPHER_get0_provider(this.cipher))));
     this.fips = foreign.readText(provider) === "fips";
   }
 
   close(): void {
-    const { byAddress: call } = this.functions;
+    const call = this.functions;
     call.EVP_KDF_CTX_free(this.derivation);
     call.EVP_KDF_free(this.#derivationAlgorithm);
     call.EVP_CIPHER_free(this.cipher);
@@ -98,13 +108,13 @@ class Library {
   #configure(file: string): void {
     const writer = whoElseMayWrite(file);
     if (writer !== undefined) throw new OpensslError(`${file} can't be trusted: ${writer}`);
-    if (Number(this.functions.byAddress.OSSL_LIB_CTX_load_config(this.context, text(file))) !== 1) {
+    if (Number(this.functions.OSSL_LIB_CTX_load_config(this.context, text(file))) !== 1) {
       throw new OpensslError(`${this.version} can't use its configuration, ${file}`);
     }
   }
 }
 
-class OpensslAdapter implements CipherAdapter {
+export class OpensslAdapter implements CipherAdapter {
   readonly name = "openssl";
   readonly library: string;
   readonly fips: boolean;
@@ -130,7 +140,7 @@ class OpensslAdapter implements CipherAdapter {
       const part = target.subarray(offset, offset + POOL_LENGTH);
       const place = this.draw(part.length);
       part.set(bytes.subarray(place, place + part.length));
-      bytes.fill(0, place, place + part.length);
+      this.scratch.wipeWords(place, part.length);
     }
   }
 
@@ -141,7 +151,7 @@ class OpensslAdapter implements CipherAdapter {
       return POOL;
     }
     const place = this.#nextRandom;
-    const end = place + length;
+    const end = place + wholeWords(length);
     if (end > POOL + POOL_LENGTH) return this.#refill(length);
     this.#nextRandom = end;
     return place;
@@ -155,7 +165,7 @@ class OpensslAdapter implements CipherAdapter {
   ): DerivedKey | undefined {
     if (this.#isClosed) throw new Error("The cipher is closed.");
     const { bytes, address, derivationParameters } = this.scratch;
-    const { byAddress: call } = this.openssl.functions;
+    const call = this.openssl.functions;
     const { derivation } = this.openssl;
     try {
       serviceKey.use((key) => {
@@ -167,17 +177,26 @@ class OpensslAdapter implements CipherAdapter {
       });
       const commitment = bytes.slice(DERIVED + WRAPPING_KEY_LENGTH, DERIVED + DERIVED_LENGTH);
       if (expected !== undefined && !isEqual(commitment, expected)) return undefined;
-      const context = given(Number(call.EVP_CIPHER_CTX_new()), "context");
-      const key = new OpensslKey(this, context, commitment);
-      check(call.EVP_EncryptInit_ex2(context, this.openssl.cipher, address + DERIVED, 0, 0));
-      return key;
+      return this.keyOf(undefined, commitment);
     } finally {
       bytes.fill(0, DERIVED, DERIVED + DERIVED_LENGTH);
     }
   }
 
+  /** The key in the first 32 bytes, or the one just derived: published vectors give keys that nothing derives. */
+  keyOf(bytes: Uint8Array | undefined, commitment: Uint8Array): OpensslKey {
+    const call = this.openssl.functions;
+    const { scratch } = this;
+    if (bytes !== undefined) scratch.bytes.set(bytes.subarray(0, WRAPPING_KEY_LENGTH), DERIVED);
+    const context = given(Number(call.EVP_CIPHER_CTX_new()), "context");
+    const key = new OpensslKey(this, context, commitment);
+    check(call.EVP_EncryptInit_ex2(context, this.openssl.cipher, scratch.address + DERIVED, 0, 0));
+    scratch.bytes.fill(0, DERIVED, DERIVED + WRAPPING_KEY_LENGTH);
+    return key;
+  }
+
   reseed(): void {
-    const { byAddress: call } = this.openssl.functions;
+    const call = this.openssl.functions;
     const generator = Number(call.RAND_get0_public(this.openssl.context));
     // With prediction resistance: from the operating system, by way of every generator between.
     check(call.EVP_RAND_reseed(generator, 1, 0, 0, 0, 0));
@@ -197,9 +216,9 @@ class OpensslAdapter implements CipherAdapter {
   }
 
   #refill(length: number): number {
-    const { byAddress: call } = this.openssl.functions;
+    const call = this.openssl.functions;
     check(call.RAND_bytes_ex(this.openssl.context, this.scratch.address + POOL, POOL_LENGTH, 256));
-    this.#nextRandom = POOL + length;
+    this.#nextRandom = POOL + wholeWords(length);
     return POOL;
   }
 }
@@ -216,20 +235,23 @@ class OpensslKey implements DerivedKey {
     this.commitment = commitment;
   }
 
-  seal(header: Uint8Array, nonceOffset: number, context: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    const adapter = this.#adapter;
-    const { address } = adapter.scratch;
-    this.#begin(header, nonceOffset, context, plaintext.length, adapter.draw(NONCE_LENGTH));
-    check(
-      adapter.openssl.functions.fromBytes.EVP_EncryptUpdate(
-        this.#context,
-        address + BLOB + header.length,
-        address + LENGTH_OUT,
-        plaintext,
-        plaintext.length,
-      ),
-    );
-    return this.#end(header.length + plaintext.length);
+  /** `authenticated`: how much of the header is; all of it, but for published vectors, whose nonces are not. */
+  seal(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    plaintext: Uint8Array,
+    authenticated = header.length,
+  ): Uint8Array {
+    const { scratch } = this.#adapter;
+    const { length } = plaintext;
+    this.#begin(header, nonceOffset, context, length, this.#adapter.draw(NONCE_LENGTH), authenticated);
+    scratch.putPlaintext(plaintext);
+    try {
+      return this.#encrypt(header.length, PLAINTEXT, length);
+    } finally {
+      scratch.wipePlaintext(length);
+    }
   }
 
   sealRandom(
@@ -239,87 +261,98 @@ class OpensslKey implements DerivedKey {
     length: number,
     plaintext?: Uint8Array,
   ): Uint8Array {
-    const adapter = this.#adapter;
-    const { bytes, address } = adapter.scratch;
-    const place = adapter.draw(length + NONCE_LENGTH);
+    const { scratch } = this.#adapter;
+    const place = this.#adapter.draw(length + NONCE_LENGTH);
     try {
       if (plaintext !== undefined) {
         if (plaintext.length !== length) throw new RangeError(`The data key has ${length} bytes, its buffer has not.`);
-        for (let index = 0; index < length; index++) plaintext[index] = bytes[place + index]!;
+        for (let index = 0; index < length; index++) plaintext[index] = scratch.bytes[place + index]!;
       }
-      this.#begin(header, nonceOffset, context, length, place + length);
-      check(
-        adapter.openssl.functions.byAddress.EVP_EncryptUpdate(
-          this.#context,
-          address + BLOB + header.length,
-          address + LENGTH_OUT,
-          address + place,
-          length,
-        ),
-      );
+      this.#begin(header, nonceOffset, context, length, place + length, header.length);
+      return this.#encrypt(header.length, place, length);
     } finally {
-      for (let index = place; index < place + length; index++) bytes[index] = 0;
+      scratch.wipeWords(place, length);
     }
-    return this.#end(header.length + length);
   }
 
-  open(blob: Uint8Array, nonceOffset: number, ciphertextOffset: number, context: Uint8Array): Uint8Array | undefined {
+  open(
+    blob: Uint8Array,
+    nonceOffset: number,
+    ciphertextOffset: number,
+    context: Uint8Array,
+    authenticated = ciphertextOffset,
+  ): Uint8Array | undefined {
     this.#checkOpen();
     const { scratch, openssl } = this.#adapter;
-    const { byAddress: call, fromBytes, toBytes } = openssl.functions;
+    const call = openssl.functions;
     const { address } = scratch;
     const length = blob.length - TAG_LENGTH - ciphertextOffset;
     scratch.putBlob(blob);
     scratch.setTag(BLOB + blob.length - TAG_LENGTH);
     const at = address + BLOB;
     check(call.EVP_DecryptInit_ex2(this.#context, 0, 0, at + nonceOffset, scratch.tagParameters));
-    check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, at, ciphertextOffset));
+    check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, at, authenticated));
     if (context.length > 0) {
-      check(fromBytes.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, context, context.length));
+      scratch.putContext(context);
+      check(call.EVP_DecryptUpdate(this.#context, 0, address + LENGTH_OUT, address + CONTEXT, context.length));
     }
-    const plaintext = new Uint8Array(length);
-    check(toBytes.EVP_DecryptUpdate(this.#context, plaintext, address + LENGTH_OUT, at + ciphertextOffset, length));
-    if (call.EVP_DecryptFinal_ex(this.#context, address + FINAL_OUT, address + LENGTH_OUT) === 1) return plaintext;
-    wipe(plaintext);
-    call.ERR_clear_error();
-    return undefined;
+    try {
+      check(
+        call.EVP_DecryptUpdate(this.#context, address + PLAINTEXT, address + LENGTH_OUT, at + ciphertextOffset, length),
+      );
+      if (call.EVP_DecryptFinal_ex(this.#context, address + FINAL_OUT, address + LENGTH_OUT) === 1) {
+        return scratch.takePlaintext(length);
+      }
+      call.ERR_clear_error();
+      return undefined;
+    } finally {
+      scratch.wipePlaintext(length);
+    }
   }
 
   close(): void {
     if (this.#context === 0) return;
     // Wipes the key and all that was made of it.
-    this.#adapter.openssl.functions.byAddress.EVP_CIPHER_CTX_free(this.#context);
+    this.#adapter.openssl.functions.EVP_CIPHER_CTX_free(this.#context);
     this.#context = 0;
   }
 
   /** Puts the header in its place, a nonce from the pool in it, and has all of it and the context authenticated. */
-  #begin(header: Uint8Array, nonceOffset: number, context: Uint8Array, length: number, noncePlace: number): void {
+  #begin(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    length: number,
+    noncePlace: number,
+    authenticated: number,
+  ): void {
     this.#checkOpen();
     const { scratch, openssl } = this.#adapter;
-    const { byAddress: call, fromBytes } = openssl.functions;
+    const call = openssl.functions;
     const { address, bytes } = scratch;
     scratch.putHeader(header, length);
     const nonce = BLOB + nonceOffset;
-    for (let index = 0; index < NONCE_LENGTH; index++) {
-      bytes[nonce + index] = bytes[noncePlace + index]!;
-      bytes[noncePlace + index] = 0;
-    }
+    for (let index = 0; index < NONCE_LENGTH; index++) bytes[nonce + index] = bytes[noncePlace + index]!;
+    scratch.wipeWords(noncePlace, NONCE_LENGTH);
     check(call.EVP_EncryptInit_ex2(this.#context, 0, 0, address + nonce, 0));
-    check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + BLOB, header.length));
+    check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + BLOB, authenticated));
     if (context.length > 0) {
-      check(fromBytes.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, context, context.length));
+      scratch.putContext(context);
+      check(call.EVP_EncryptUpdate(this.#context, 0, address + LENGTH_OUT, address + CONTEXT, context.length));
     }
   }
 
-  /** Adds the tag behind `length` bytes, and answers the blob. */
-  #end(length: number): Uint8Array {
+  /** Encrypts what is at `place` behind the header, adds the tag, and answers the blob. */
+  #encrypt(headerLength: number, place: number, length: number): Uint8Array {
     const { scratch, openssl } = this.#adapter;
-    const { byAddress: call } = openssl.functions;
+    const call = openssl.functions;
     const { address } = scratch;
+    const end = BLOB + headerLength + length;
+    scratch.setTag(end);
+    check(call.EVP_EncryptUpdate(this.#context, address + end - length, address + LENGTH_OUT, address + place, length));
     check(call.EVP_EncryptFinal_ex(this.#context, address + FINAL_OUT, address + LENGTH_OUT));
-    scratch.setTag(BLOB + length);
     check(call.EVP_CIPHER_CTX_get_params(this.#context, scratch.tagParameters));
-    return scratch.takeBlob(length + TAG_LENGTH);
+    return scratch.takeBlob(headerLength + length + TAG_LENGTH);
   }
 
   #checkOpen(): void {

@@ -2,19 +2,14 @@
  * The memory that libcrypto reads and writes, outside the runtime's heap: one region, whose addresses are taken once. Its fields
  * are at fixed places, so a message costs no look-up and no conversion of a buffer.
  */
-import { TAG_LENGTH, VALUE_BLOB_LENGTH_MAX } from "../blob.ts";
-
-/** Takes memory for `lengthBytes`: locked, left out of dumps, at best unreadable to others. Key memory's regions are such. */
-export type TakeMemory = (lengthBytes: number) => {
-  readonly bytes: Uint8Array;
-  /** Wipes the bytes and gives them back. */
-  close(): void;
-};
+import { TAG_LENGTH, VALUE_BLOB_LENGTH_MAX, VALUE_LENGTH_MAX } from "../blob.ts";
+import type { TakeMemory } from "../cipher.ts";
+import { CONTEXT_BYTES_MAX } from "../context.ts";
 
 const PARAMETER_LENGTH = 40;
 const [UTF8_STRING, OCTET_STRING] = [4, 5];
 
-/** Places in the region. Those that hold secrets at times: the pool, and what was derived. */
+/** Places in the region. Those that hold secrets at times: what was derived, the pool, the plaintext. */
 export const POOL_LENGTH = 4096;
 export const DERIVED = 0;
 export const POOL = 64;
@@ -31,8 +26,11 @@ export const INFO = SALT + SALT_LENGTH_MAX;
 const INFO_LENGTH_MAX = 512;
 /** A whole blob: what is sealed is made here, what is opened is put here. */
 export const BLOB = INFO + INFO_LENGTH_MAX;
-const REGION_LENGTH = BLOB + VALUE_BLOB_LENGTH_MAX + TAG_LENGTH;
-const BLOB_LENGTH = VALUE_BLOB_LENGTH_MAX;
+const BLOB_LENGTH = VALUE_BLOB_LENGTH_MAX + TAG_LENGTH;
+export const CONTEXT = wholeWords(BLOB + BLOB_LENGTH);
+/** A plaintext: what the caller gave, or is to get. */
+export const PLAINTEXT = CONTEXT + CONTEXT_BYTES_MAX;
+const REGION_LENGTH = PLAINTEXT + VALUE_LENGTH_MAX;
 const PAGE_LENGTH = 4096;
 const VIEWS_MAX = 512;
 
@@ -53,9 +51,11 @@ export class Scratch {
   /** Parameters of HKDF: the digest, the key, the salt, the info. */
   readonly derivationParameters: number;
   readonly #view: DataView;
+  readonly #words: Uint32Array;
   readonly #close: () => void;
-  /** By their length: blobs of data keys have few lengths, and are made all the time. */
-  readonly #views: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
+  /** Views by their length: blobs of data keys have few lengths, and are made all the time. */
+  readonly #blobs: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
+  readonly #plaintexts: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
   #header: Uint8Array | undefined;
   #tag = 0;
 
@@ -65,6 +65,7 @@ export class Scratch {
     this.#close = () => region.close();
     this.address = addressOf(region.bytes);
     this.#view = new DataView(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length);
+    this.#words = new Uint32Array(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length / 4);
     this.tagParameters = this.address + TAG_PARAMETERS;
     this.derivationParameters = this.address + DERIVATION_PARAMETERS;
     for (const [name, place] of Object.entries(NAMES)) this.bytes.set(new TextEncoder().encode(name), place);
@@ -74,7 +75,7 @@ export class Scratch {
 
   /** Puts a header where the blob is to be made, with room behind it for so many bytes and the tag. */
   putHeader(header: Uint8Array, length: number): void {
-    if (header.length + length > BLOB_LENGTH) throw new RangeError("No blob is so long.");
+    if (header.length + length + TAG_LENGTH > BLOB_LENGTH) throw new RangeError("No blob is so long.");
     // Made with the same header all the time, but for the nonce: it is there already.
     if (this.#header === header) return;
     this.bytes.set(header, BLOB);
@@ -83,21 +84,52 @@ export class Scratch {
 
   /** Puts a whole blob there. */
   putBlob(blob: Uint8Array): void {
-    if (blob.length > BLOB_LENGTH + TAG_LENGTH) throw new RangeError("No blob is so long.");
+    if (blob.length > BLOB_LENGTH) throw new RangeError("No blob is so long.");
     this.#header = undefined;
     this.bytes.set(blob, BLOB);
   }
 
-  /** A copy of the first `length` bytes there. */
+  /** Puts a context where the library can read it: to hand it a small buffer of the runtime's would take longer. */
+  putContext(context: Uint8Array): void {
+    if (context.length > CONTEXT_BYTES_MAX) throw new RangeError("No context is so long.");
+    this.bytes.set(context, CONTEXT);
+  }
+
+  putPlaintext(plaintext: Uint8Array): void {
+    if (plaintext.length > VALUE_LENGTH_MAX) throw new RangeError("No value is so long.");
+    this.bytes.set(plaintext, PLAINTEXT);
+  }
+
+  wipePlaintext(length: number): void {
+    if (length > VIEWS_MAX) this.bytes.fill(0, PLAINTEXT, PLAINTEXT + length);
+    else this.wipeWords(PLAINTEXT, length);
+  }
+
+  takePlaintext(length: number): Uint8Array {
+    return this.#take(this.#plaintexts, PLAINTEXT, length);
+  }
+
+  /** A copy of the first `length` bytes of the blob. */
   takeBlob(length: number): Uint8Array {
-    const blob = new Uint8Array(length);
-    let view = this.#views[length];
+    return this.#take(this.#blobs, BLOB, length);
+  }
+
+  #take(views: (Uint8Array | undefined)[], place: number, length: number): Uint8Array {
+    let view = views[length];
     if (view === undefined) {
-      view = this.bytes.subarray(BLOB, BLOB + length);
-      if (length < VIEWS_MAX) this.#views[length] = view;
+      view = this.bytes.subarray(place, place + length);
+      if (length < VIEWS_MAX) views[length] = view;
     }
-    blob.set(view);
-    return blob;
+    const taken = new Uint8Array(length);
+    taken.set(view);
+    return taken;
+  }
+
+  /** Wipes `length` bytes, rounded up to whole words, from a place that a word begins at. */
+  wipeWords(place: number, length: number): void {
+    const words = this.#words;
+    const end = (place + length + 3) >>> 2;
+    for (let index = place >>> 2; index < end; index++) words[index] = 0;
   }
 
   /** Where the tag is that `tagParameters` gets or sets: in the region, from this place on. */
@@ -138,4 +170,9 @@ export class Scratch {
     this.#view.setUint32(place + 20, Math.floor(data / 2 ** 32), true);
     this.#view.setUint32(place + 24, length, true);
   }
+}
+
+/** A place where a word begins, so that it can be wiped by words. */
+export function wholeWords(length: number): number {
+  return (length + 3) & ~3;
 }

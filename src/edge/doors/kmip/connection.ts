@@ -20,6 +20,12 @@ export interface ConnectionParts extends MessageParts {
   readonly monotonicMs: () => number;
 }
 
+/**
+ * How long a connection that is one too many waits for its refusal. Its handshake is paid for already: what bounds the next ones is that most
+ * clients make them one after the other.
+ */
+const REFUSAL_DELAY_MS = 1_000;
+
 const OVERLOADED = new KmipFailure(
   RESULT_REASON.generalFailure,
   "The edge has too many requests in flight. Try again.",
@@ -122,12 +128,13 @@ export class KmipConnection {
     this.#filled = 0;
     this.#socket.pause();
     const { length } = message;
-    const refusal = this.#refusal ?? (this.#limits.enter(length) ? undefined : OVERLOADED);
-    if (refusal !== undefined) {
-      const writer = refuseMessage(message, refusal, this.#parts.nowSeconds());
+    const refuse = (failure: KmipFailure): void => {
+      const writer = refuseMessage(message, failure, this.#parts.nowSeconds());
       wipe(message);
-      return void this.#send({ writer, last: true });
-    }
+      this.#send({ writer, last: true });
+    };
+    if (this.#refusal !== undefined) return void setTimeout(refuse, REFUSAL_DELAY_MS, this.#refusal).unref();
+    if (!this.#limits.enter(length)) return void refuse(OVERLOADED);
     const answered = (response: ResponseMessage): void => {
       wipe(message);
       this.#limits.leave(length);

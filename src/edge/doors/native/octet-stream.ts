@@ -1,26 +1,44 @@
 /**
  * The batches as bytes (docs/api.md, "Batches as bytes"), for those who count them. Integers are unsigned big-endian.
  *
- *     create-batch request   count 4, length 1, plaintext 1 (0 or 1), tenant_len 1, tenant, service_len 1, service, context
- *     create-batch answer    count 4, version 4, then for each key: blob_len 2, blob, and the data key if asked for
- *     decrypt-batch request  count 4, then for each item: blob_len 2, blob, context
- *     decrypt-batch answer   count 4, then for each item: 0 (2 bytes), key_len 1, key; or status 2, code_len 1, code
+ *     create-batch request    count 4, length 1, plaintext 1 (0 or 1), tenant_len 1, tenant, service_len 1, service, context
+ *     create-batch answer     count 4, version 4, then for each key: blob_len 2, blob, and the data key if asked for
+ *     decrypt-batch request   count 4, then for each item: blob_len 2, blob, context
+ *     decrypt-batch answer    count 4, then for each item: 0 (2 bytes), key_len 1, key
+ *     rewrap-batch request    count 4, then for each item: blob_len 4, blob, context
+ *     rewrap-batch answer     count 4, then for each item: 0 (2 bytes), version 4, was_active 1 (0 or 1), blob_len 4, blob
+ *     values, encrypt-batch   count 4, then for each item: tenant_len 1, tenant, service_len 1, service, value_len 4, value, context
+ *             answer          count 4, then for each item: 0 (2 bytes), version 4, blob_len 4, blob
+ *     values, decrypt-batch   count 4, then for each item: blob_len 4, blob, context
+ *             answer          count 4, then for each item: 0 (2 bytes), value_len 4, value
  *
- * `context` is `length 2` and then that many bytes, encoded as blob-format.md has it.
+ * An item that failed is, in each answer: status 2, code_len 1, code. `context` is `length 2` and then that many bytes, encoded as
+ * blob-format.md has it.
  */
-
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
+import { othersTurn } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import { decodeContext, type EncryptionContext } from "../../cipher/context.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
-import type { CreatedKey, CreateKeyRequest, Opened, OpenRequest } from "../../operations/operations.ts";
+import type {
+  CreatedKey,
+  CreateKeyRequest,
+  EncryptedValue,
+  EncryptValueRequest,
+  Opened,
+  OpenRequest,
+  Rewrapped,
+} from "../../operations/operations.ts";
 
 export const OCTET_STREAM = "application/octet-stream";
 
 const latin1 = new TextDecoder("latin1");
 const encoder = new TextEncoder();
+/** What is read in one turn: about a millisecond's work. */
+const TURN_ITEMS = 500;
+const TURN_BYTES = 262_144;
 
 /** @throws {CryptoEdgeError} `invalid_request` */
 export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest; count: number } {
@@ -28,66 +46,128 @@ export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest;
   const count = readCount(reader);
   const length = reader.unsigned(1);
   const plaintext = reader.unsigned(1);
-  const tenant = latin1.decode(reader.take(reader.unsigned(1)));
-  const service = latin1.decode(reader.take(reader.unsigned(1)));
+  const { tenant, service } = readNames(reader);
   const context = readContext(reader);
   reader.end();
   if (!isDataKeyLength(length)) throw invalid("the data key's length is not 16, 32 or 64");
   if (plaintext > 1) throw invalid("the plaintext byte is neither 0 nor 1");
-  if (!isName(tenant) || !isName(service)) throw invalid("the tenant or the service is not a name");
   return { request: { tenant, service, context, length, plaintext: plaintext === 1 }, count };
 }
 
+/** Of a decrypt-batch of keys. @throws {CryptoEdgeError} `invalid_request`; a blob that is malformed is its own item's error, later. */
+export const readKeys = (bytes: Uint8Array): Promise<OpenRequest[]> =>
+  readItems(bytes, (reader) => readBlob(reader, 2));
+
+/** Of a rewrap-batch, or a decrypt-batch of values. @throws as `readKeys` */
+export const readBlobs = (bytes: Uint8Array): Promise<OpenRequest[]> =>
+  readItems(bytes, (reader) => readBlob(reader, 4));
+
+/** @throws {CryptoEdgeError} `invalid_request` */
+export const readValues = (bytes: Uint8Array): Promise<EncryptValueRequest[]> =>
+  readItems(bytes, (reader) => {
+    const names = readNames(reader);
+    const value = reader.take(reader.unsigned(4));
+    return { ...names, value, context: readContext(reader) };
+  });
+
 /** Writes the answer and wipes every data key that it has copied. */
-export function writeCreateBatch(keys: readonly CreatedKey[]): Uint8Array {
+export function writeCreatedKeys(keys: readonly CreatedKey[]): Uint8Array {
   const total = keys.reduce((sum, key) => sum + 2 + key.wrapped.length + (key.plaintext?.length ?? 0), 8);
-  const bytes = new Uint8Array(total);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, keys.length);
-  view.setUint32(4, keys[0]?.version ?? 0);
-  let offset = 8;
+  const writer = new Writer(total);
+  writer.unsigned(4, keys.length);
+  writer.unsigned(4, keys[0]?.version ?? 0);
   for (const { wrapped, plaintext } of keys) {
-    view.setUint16(offset, wrapped.length);
-    bytes.set(wrapped, offset + 2);
-    offset += 2 + wrapped.length;
+    writer.unsigned(2, wrapped.length);
+    writer.put(wrapped);
     if (plaintext === undefined) continue;
-    bytes.set(plaintext, offset);
-    offset += plaintext.length;
+    writer.put(plaintext);
     wipe(plaintext);
   }
-  return bytes;
-}
-
-/** @throws {CryptoEdgeError} `invalid_request`; a blob that is malformed is its own item's error, later. */
-export function readDecryptBatch(bytes: Uint8Array): OpenRequest[] {
-  const reader = new Reader(bytes);
-  const count = readCount(reader);
-  const requests: OpenRequest[] = [];
-  for (let index = 0; index < count; index++) {
-    const wrapped = reader.take(reader.unsigned(2));
-    requests.push({ wrapped, context: readContext(reader) });
-  }
-  reader.end();
-  return requests;
+  return writer.bytes;
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-export function writeDecryptBatch(results: readonly (Opened | CryptoEdgeError)[]): Uint8Array {
-  const length = (result: Opened | CryptoEdgeError): number =>
-    result instanceof CryptoEdgeError ? result.code.length : result.plaintext.length;
-  const bytes = new Uint8Array(results.reduce((sum, result) => sum + 3 + length(result), 4));
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, results.length);
-  let offset = 4;
+export const writeOpenedKeys = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
+  writeResults(
+    results,
+    ({ plaintext }) => 1 + plaintext.length,
+    (writer, opened) => putOnce(writer, 1, opened),
+  );
+
+/** Writes the answer and wipes every value that it has copied. */
+export const writeOpenedValues = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
+  writeResults(
+    results,
+    ({ plaintext }) => 4 + plaintext.length,
+    (writer, opened) => putOnce(writer, 4, opened),
+  );
+
+export const writeRewrappedMany = (results: readonly (Rewrapped | CryptoEdgeError)[]): Uint8Array =>
+  writeResults(
+    results,
+    ({ wrapped }) => 9 + wrapped.length,
+    (writer, { wrapped, version, wasActive }) => {
+      writer.unsigned(4, version);
+      writer.unsigned(1, wasActive ? 1 : 0);
+      writer.unsigned(4, wrapped.length);
+      writer.put(wrapped);
+    },
+  );
+
+export const writeEncryptedValues = (results: readonly (EncryptedValue | CryptoEdgeError)[]): Uint8Array =>
+  writeResults(
+    results,
+    ({ wrapped }) => 8 + wrapped.length,
+    (writer, { wrapped, version }) => {
+      writer.unsigned(4, version);
+      writer.unsigned(4, wrapped.length);
+      writer.put(wrapped);
+    },
+  );
+
+function putOnce(writer: Writer, lengthBytes: 1 | 4, { plaintext }: Opened): void {
+  writer.unsigned(lengthBytes, plaintext.length);
+  writer.put(plaintext);
+  wipe(plaintext);
+}
+
+function writeResults<Result extends object>(
+  results: readonly (Result | CryptoEdgeError)[],
+  lengthOf: (result: Result) => number,
+  put: (writer: Writer, result: Result) => void,
+): Uint8Array {
+  const total = results.reduce(
+    (sum, result) => sum + 2 + (result instanceof CryptoEdgeError ? 1 + result.code.length : lengthOf(result)),
+    4,
+  );
+  const writer = new Writer(total);
+  writer.unsigned(4, results.length);
   for (const result of results) {
-    const failed = result instanceof CryptoEdgeError;
-    view.setUint16(offset, failed ? result.status : 0);
-    view.setUint8(offset + 2, length(result));
-    bytes.set(failed ? encoder.encode(result.code) : result.plaintext, offset + 3);
-    offset += 3 + length(result);
-    if (!failed) wipe(result.plaintext);
+    if (result instanceof CryptoEdgeError) {
+      writer.unsigned(2, result.status);
+      writer.unsigned(1, result.code.length);
+      writer.put(encoder.encode(result.code));
+    } else {
+      writer.unsigned(2, 0);
+      put(writer, result);
+    }
   }
-  return bytes;
+  return writer.bytes;
+}
+
+async function readItems<Item>(bytes: Uint8Array, read: (reader: Reader) => Item): Promise<Item[]> {
+  const reader = new Reader(bytes);
+  const count = readCount(reader);
+  const items: Item[] = [];
+  let began = reader.offset;
+  for (let index = 0; index < count; index++) {
+    items.push(read(reader));
+    if (index % TURN_ITEMS !== TURN_ITEMS - 1 && reader.offset - began < TURN_BYTES) continue;
+    await othersTurn();
+    began = reader.offset;
+  }
+  reader.end();
+  return items;
 }
 
 function readCount(reader: Reader): number {
@@ -96,31 +176,68 @@ function readCount(reader: Reader): number {
   return count;
 }
 
+function readNames(reader: Reader): { tenant: string; service: string } {
+  const tenant = latin1.decode(reader.take(reader.unsigned(1)));
+  const service = latin1.decode(reader.take(reader.unsigned(1)));
+  if (!isName(tenant) || !isName(service)) throw invalid("the tenant or the service is not a name");
+  return { tenant, service };
+}
+
+function readBlob(reader: Reader, lengthBytes: 2 | 4): OpenRequest {
+  const wrapped = reader.take(reader.unsigned(lengthBytes));
+  return { wrapped, context: readContext(reader) };
+}
+
 function readContext(reader: Reader): EncryptionContext {
   return decodeContext(reader.take(reader.unsigned(2)));
 }
 
 class Reader {
   readonly #bytes: Uint8Array;
-  #offset = 0;
+  offset = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
   }
 
   unsigned(length: 1 | 2 | 4): number {
-    return this.take(length).reduce((value, byte) => value * 256 + byte, 0);
+    let value = 0;
+    for (const byte of this.take(length)) value = value * 256 + byte;
+    return value;
   }
 
   take(length: number): Uint8Array {
-    const start = this.#offset;
+    const start = this.offset;
     if (start + length > this.#bytes.length) throw invalid("it ends too early");
-    this.#offset += length;
-    return this.#bytes.subarray(start, this.#offset);
+    this.offset += length;
+    return this.#bytes.subarray(start, this.offset);
   }
 
   end(): void {
-    if (this.#offset !== this.#bytes.length) throw invalid("it goes on after its end");
+    if (this.offset !== this.#bytes.length) throw invalid("it goes on after its end");
+  }
+}
+
+class Writer {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset = 0;
+
+  constructor(length: number) {
+    this.bytes = new Uint8Array(length);
+    this.#view = new DataView(this.bytes.buffer);
+  }
+
+  unsigned(length: 1 | 2 | 4, value: number): void {
+    if (length === 1) this.#view.setUint8(this.#offset, value);
+    else if (length === 2) this.#view.setUint16(this.#offset, value);
+    else this.#view.setUint32(this.#offset, value);
+    this.#offset += length;
+  }
+
+  put(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.#offset);
+    this.#offset += bytes.length;
   }
 }
 

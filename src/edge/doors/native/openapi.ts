@@ -2,20 +2,10 @@
 import type { TSchema } from "@sinclair/typebox";
 import type { ErrorCode, HttpErrorCode } from "../../../base/errors.ts";
 import { VERSION } from "../../../base/version.ts";
-import {
-  CreateBatchBody,
-  CreateBody,
-  Created,
-  CreatedBatch,
-  DecryptBatchBody,
-  Decrypted,
-  DecryptedBatch,
-  ProblemBody,
-  Rewrapped,
-  WrappedBody,
-} from "./schemas.ts";
+import { schemasOf } from "./check-body.ts";
+import { LOOKS, type LookRoute, type OperationRoute, ROUTES } from "./routes.ts";
+import { ProblemBody } from "./schemas.ts";
 
-/** Codes that no operation gives: a listener does, or the routing. */
 interface Refusal {
   readonly status: number;
   readonly code: ErrorCode | HttpErrorCode;
@@ -33,6 +23,7 @@ export const REFUSALS: readonly Refusal[] = [
   { status: 400, code: "invalid_blob", when: "`wrapped` is no wrapped key", at: "opening" },
   { status: 401, code: "unauthenticated", when: "the caller is not known, or refused", at: "everywhere" },
   { status: 403, code: "access_denied", when: "the policy does not allow it", at: "operations" },
+  { status: 403, code: "cross_site_request", when: "a web page of another site sent it", at: "everywhere" },
   { status: 403, code: "refused_by_hook", when: "a plugin's hook refused", at: "operations" },
   { status: 404, code: "key_not_found", when: "the key source knows no such key", at: "operations" },
   { status: 404, code: "not_found", when: "this listener does not serve the path", at: "configured" },
@@ -97,48 +88,41 @@ function problems(...places: readonly Refusal["at"][]): Responses {
   );
 }
 
-interface OperationFacts {
-  readonly id: string;
-  readonly summary: string;
-  readonly body: TSchema;
-  readonly status: 200 | 201;
-  readonly answer: TSchema;
-  /** Whether it opens one wrapped key: a batch tells each item's problem in its answer. */
-  readonly opens?: boolean;
-  /** Whether request and answer may be bytes too. */
-  readonly asBytes?: boolean;
-}
-
-function operation({ id, summary, body, status, answer, opens = false, asBytes = false }: OperationFacts) {
-  const extra = asBytes ? bytes : {};
+function operation(route: OperationRoute) {
+  const { id, summary, success, opens, kind } = route;
+  const { body, answer } = schemasOf(route);
+  const extra = kind === "single" ? {} : bytes;
   return {
     post: {
       operationId: id,
       summary,
       requestBody: { required: true, content: { ...json(body), ...extra } },
       responses: {
-        [status]: { description: "Done.", content: { ...json(answer), ...extra } },
+        [success]: { description: "Done.", content: { ...json(answer), ...extra } },
         ...problems("everywhere", "operations", ...(opens ? (["opening"] as const) : [])),
       },
     },
   };
 }
 
-const anObject = json({ type: "object" });
+const CONTENT: Readonly<Record<LookRoute["content"], object>> = {
+  json: json({ type: "object" }),
+  text: { "text/plain": { schema: { type: "string" } } },
+  events: { "text/event-stream": { schema: { type: "string" } } },
+};
 
 /** What is asked with GET. */
-function look(
-  id: string,
-  summary: string,
-  { content = anObject as object, at = [] as readonly Refusal["at"][], more = {} as Responses } = {},
-) {
-  const responses: Responses = { 200: { description: summary, content }, ...problems("everywhere", ...at) };
-  for (const [status, { description, content }] of Object.entries(more)) {
-    const other = responses[status];
-    responses[status] = {
-      ...other,
-      description: [description, other?.description ?? ""].join(" ").trim(),
-      content: { ...other?.content, ...content },
+function look({ id, summary, content, administration }: LookRoute) {
+  const responses: Responses = {
+    200: { description: summary, content: CONTENT[content] },
+    ...problems("everywhere", ...(administration ? (["configured"] as const) : [])),
+  };
+  if (id === "readyz") {
+    const refused = responses[503];
+    responses[503] = {
+      ...refused,
+      description: `It can't; the answer says why. ${refused?.description ?? ""}`.trim(),
+      content: { ...refused?.content, ...CONTENT.json },
     };
   }
   return { get: { operationId: id, summary, responses } };
@@ -155,57 +139,10 @@ export function openApiDocument(): object {
         "Makes and opens data keys under service keys leased from a Core. Nothing is stored: keep `wrapped` with your data. " +
         "A path that is not here is answered 404, `not_found`.",
     },
-    paths: {
-      "/v1/keys/create": operation({
-        id: "createKey",
-        summary: "Make a data key and wrap it",
-        body: CreateBody,
-        status: 201,
-        answer: Created,
-      }),
-      "/v1/keys/decrypt": operation({
-        id: "decryptKey",
-        summary: "Open a wrapped key",
-        body: WrappedBody,
-        status: 200,
-        answer: Decrypted,
-        opens: true,
-      }),
-      "/v1/keys/rewrap": operation({
-        id: "rewrapKey",
-        summary: "Wrap the same data key under the active version",
-        body: WrappedBody,
-        status: 200,
-        answer: Rewrapped,
-        opens: true,
-      }),
-      "/v1/keys/create-batch": operation({
-        id: "createKeys",
-        summary: "Make many data keys",
-        body: CreateBatchBody,
-        status: 201,
-        answer: CreatedBatch,
-        asBytes: true,
-      }),
-      "/v1/keys/decrypt-batch": operation({
-        id: "decryptKeys",
-        summary: "Open many wrapped keys",
-        body: DecryptBatchBody,
-        status: 200,
-        answer: DecryptedBatch,
-        asBytes: true,
-      }),
-      "/livez": look("livez", "Whether the process runs"),
-      "/readyz": look("readyz", "Whether the edge can serve", {
-        more: { 503: { description: "It can't; the answer says why.", content: anObject } },
-      }),
-      "/v1/status": look("status", "What the edge holds and how it is", { at: ["configured"] }),
-      "/metrics": look("metrics", "Figures for Prometheus", {
-        content: { "text/plain": { schema: { type: "string" } } },
-        at: ["configured"],
-      }),
-      "/openapi.json": look("openapi", "This document"),
-    },
+    paths: Object.fromEntries([
+      ...ROUTES.map((route) => [route.path, operation(route)]),
+      ...LOOKS.map((route) => [route.path, look(route)]),
+    ]),
     components: { schemas: { Problem: problemSchema } },
   };
   // The problem's schema inside other schemas becomes a reference; the copy drops TypeBox's symbols.

@@ -1,33 +1,47 @@
 /** What those who watch an edge may ask, on a listener of their own: no operation, no name of a tenant. */
-
-import { problem, responseOf, writeProblem } from "../../../base/network/problem.ts";
-import type { Handler } from "../../listeners/listener.ts";
-import type { MaybePromise } from "../../operations/operations.ts";
-import type { Readiness } from "./app.ts";
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import { writeError } from "../../../base/network/problem.ts";
+import { RequestTrace } from "../../../base/network/trace-context.ts";
+import type { DoorAnswer, HttpDoor } from "../door.ts";
+import { METRICS_TYPE } from "./looks.ts";
 
 export interface WatchParts {
-  readonly readiness: () => Readiness;
-  readonly metrics: { text(): MaybePromise<string> };
+  readonly readiness: () => { readonly ready: boolean };
+  readonly metrics: () => Promise<string>;
 }
 
-export function createWatchHandler({ readiness, metrics }: WatchParts): Handler {
-  return async (request) => {
-    const { pathname } = new URL(request.url);
-    if (request.method === "GET" || request.method === "HEAD") {
-      if (pathname === "/metrics") return metricsResponse(await metrics.text());
-      if (pathname === "/livez") return Response.json({ status: "live" });
-      if (pathname === "/readyz") return readinessResponse(readiness());
-    }
-    return responseOf(
-      writeProblem(problem(404, "not_found", "Here are /metrics, /livez and /readyz, and nothing else.")),
-    );
+export function createWatchDoor({ readiness, metrics }: WatchParts): HttpDoor {
+  const route = { methods: ["GET"], bodyBytesMax: 0, open: true };
+  return {
+    name: "watch",
+    transport: "http",
+    routes: [
+      {
+        ...route,
+        path: "/metrics",
+        handle: async () => ({ status: 200, headers: { "Content-Type": METRICS_TYPE }, body: await metrics() }),
+      },
+      { ...route, path: "/livez", probe: true, handle: () => json(200, { status: "live" }) },
+      {
+        ...route,
+        path: "/readyz",
+        probe: true,
+        handle() {
+          const told = readiness();
+          return json(told.ready ? 200 : 503, told);
+        },
+      },
+    ],
+    refuse: (error, head) => writeError(isMissing(error) ? NOTHING_ELSE : error, new RequestTrace(head)),
   };
 }
 
-export function metricsResponse(text: string): Response {
-  return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
+const NOTHING_ELSE = new CryptoEdgeError("not_found", "Here are /metrics, /livez and /readyz, and nothing else.");
+
+function isMissing(error: unknown): boolean {
+  return error instanceof CryptoEdgeError && (error.code === "not_found" || error.code === "method_not_allowed");
 }
 
-export function readinessResponse(readiness: Readiness): Response {
-  return Response.json(readiness, { status: readiness.ready ? 200 : 503 });
+function json(status: number, body: object): DoorAnswer {
+  return { status, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }

@@ -31,11 +31,15 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
 /** RFC 9180, 5.1: mode_base, the hash of no PSK id, the hash of `info`. */
-const CONTEXT = Buffer.concat([
-  Buffer.from([0x00]),
-  labeledExtract(HPKE_SUITE, "psk_id_hash", EMPTY),
-  labeledExtract(HPKE_SUITE, "info_hash", INFO),
-]);
+function contextOf(info: Uint8Array): Uint8Array {
+  return Buffer.concat([
+    Buffer.from([0x00]),
+    labeledExtract(HPKE_SUITE, "psk_id_hash", EMPTY),
+    labeledExtract(HPKE_SUITE, "info_hash", info),
+  ]);
+}
+
+const LEASE_CONTEXT = contextOf(INFO);
 
 /** An ephemeral key pair, new for each lease call: its private half opens the answer and is then forgotten. */
 export interface LeaseRecipient {
@@ -52,13 +56,22 @@ export interface LeaseRecipient {
 export function createLeaseRecipient(): LeaseRecipient {
   const { publicKey, privateKey } = generateKeyPairSync("x25519");
   const recipient = publicKey.export({ format: "der", type: "spki" }).subarray(X25519_SPKI.length);
+  return createRecipient(privateKey, recipient, LEASE_CONTEXT);
+}
+
+/** A recipient whose key and `info` are given, as published vectors give them. */
+export function recipientOf(privateKey: KeyObject, recipient: Uint8Array, info: Uint8Array): LeaseRecipient {
+  return createRecipient(privateKey, recipient, contextOf(info));
+}
+
+function createRecipient(privateKey: KeyObject, recipient: Uint8Array, context: Uint8Array): LeaseRecipient {
   return {
     publicKey: recipient,
     open(enc, sealed, aad) {
       const sharedSecret = decapsulate(privateKey, recipient, enc);
       const secret = hmacSha256(sharedSecret, VERSION, HPKE_SUITE, ascii("secret"));
-      const key = labeledExpand(HPKE_SUITE, secret, "key", CONTEXT, KEY_BYTES);
-      const nonce = labeledExpand(HPKE_SUITE, secret, "base_nonce", CONTEXT, NONCE_BYTES);
+      const key = labeledExpand(HPKE_SUITE, secret, "key", context, KEY_BYTES);
+      const nonce = labeledExpand(HPKE_SUITE, secret, "base_nonce", context, NONCE_BYTES);
       try {
         return decrypt(key, nonce, sealed, aad);
       } finally {

@@ -86,7 +86,7 @@ async function signed(options: Signing = {}): Promise<DoorRequest> {
 
 function requestOf(headers: ReadonlyMap<string, string>, body: Uint8Array): DoorRequest {
   const connection = { kind: "https", principal: undefined, peer: "192.0.2.1", peerCertificate: undefined } as const;
-  return { method: "POST", path: "/", query: "", headers, body, connection };
+  return { method: "POST", path: "/", query: "", headers, body, connection, reserve: () => undefined };
 }
 
 const changed = (request: DoorRequest, name: string, value: string | undefined): DoorRequest => {

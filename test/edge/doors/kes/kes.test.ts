@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import fc from "fast-check";
 import type { DoorContext } from "../../../../src/edge/doors/door.ts";
 import { createKesDoor } from "../../../../src/edge/doors/kes/door.ts";
 import { makeAuthority } from "../../../support/certificates.ts";
@@ -14,7 +15,7 @@ import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
 
 const KEYS = `{
   my-key: { tenant: tenant-a, service: billing },
-  my_other: { tenant: tenant-a, service: payments },
+  my_other: { tenant: tenant-a, service: orders },
   same: { tenant: tenant-a, service: billing },
   denied: { tenant: denied, service: billing },
   nosuch: { tenant: nosuch, service: billing },
@@ -25,7 +26,7 @@ const KEYS = `{
 let edge: DoorEdge;
 beforeAll(async () => {
   edge = await startDoorEdge({
-    listeners: `  - { http: "127.0.0.1:0", principal: local, doors: [kes, native] }`,
+    listeners: `  - { http: "127.0.0.1:0", principal: local, status: false, doors: [kes, native] }`,
     doors: `{ kes: { keys: ${KEYS.replaceAll("\n", " ")} } }`,
   });
 });
@@ -205,6 +206,30 @@ describe("what is refused", () => {
     expect(long).toMatchObject({ status: 413, type: "application/json" });
   });
 });
+
+test("whatever a caller sends is answered as JSON with a status that is KES's, never as a defect", async () => {
+  const path = fc.oneof(
+    fc.constantFrom("/v1/key/generate/my-key", "/v1/key/encrypt/my-key", "/v1/key/decrypt/my-key", "/v1/key/list/my"),
+    fc
+      .array(
+        fc.oneof(fc.constantFrom("v1", "key", "generate", "decrypt", "list", "%", "..", "%2e", "my-key"), fc.string()),
+      )
+      .map((parts) => `/v1/key/${parts.map((part) => part.replaceAll(/[^ -~]|[#?\s]/g, "")).join("/")}`),
+  );
+  const value = fc.oneof(fc.jsonValue(), fc.base64String(), fc.constant(undefined));
+  const body = fc.oneof(
+    fc.string(),
+    fc.record({ plaintext: value, ciphertext: value, context: value }).map((members) => JSON.stringify(members)),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom("POST", "PUT", "GET", "DELETE", "PATCH"), path, body, async (method, to, text) => {
+      const answer = await call(method, to, method === "GET" ? undefined : text);
+      expect([200, 400, 403, 404, 405]).toContain(answer.status);
+      if (answer.text !== "") expect(() => JSON.parse(answer.text)).not.toThrow();
+    }),
+    { numRuns: 500 },
+  );
+}, 60_000);
 
 describe("what is told", () => {
   test("of the server, its health, and the caller", async () => {

@@ -324,7 +324,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
   };
   const sockets: Socket[] = [];
   const serve = (stream: Duplex): void =>
-    made.serve(stream, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
+    void made.serve(stream, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
     serve(socket);

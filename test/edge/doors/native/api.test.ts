@@ -37,7 +37,12 @@ describe("the API", () => {
     >;
     const opened = await post("decrypt", { wrapped: created.wrapped, context });
     expect(opened.status).toBe(200);
-    expect(await opened.json()).toEqual({ plaintext: created.plaintext, ...KEY, version: 2 });
+    expect(await opened.json()).toEqual({
+      plaintext: created.plaintext,
+      ...KEY,
+      version: 2,
+      cache_seconds: expect.any(Number),
+    });
 
     const other = await post("decrypt", { wrapped: created.wrapped, context: { table: "refunds" } });
     expect(other.status).toBe(422);
@@ -58,7 +63,7 @@ describe("the API", () => {
     const old = vectors.open.find((vector) => vector.name === "default length, no context")!;
     const wrapped = Buffer.from(old.blob, "hex").toString("base64url");
     const rewrapped = (await (await post("rewrap", { wrapped })).json()) as Record<string, unknown>;
-    expect(rewrapped).toEqual({ wrapped: expect.any(String), ...KEY, version: 2 });
+    expect(rewrapped).toEqual({ wrapped: expect.any(String), ...KEY, version: 2, was_active: false });
     const opened = (await (await post("decrypt", { wrapped: rewrapped.wrapped })).json()) as { plaintext: string };
     expect(Buffer.from(opened.plaintext, "base64url").toString("hex")).toBe(old.l4);
   });

@@ -11,12 +11,7 @@ import {
   readOpen,
   readOpenBatch,
 } from "../../../../src/edge/doors/native/body-reader.ts";
-import {
-  CreateBatchBody,
-  CreateBody,
-  DecryptBatchBody,
-  WrappedBody,
-} from "../../../../src/edge/doors/native/schemas.ts";
+import { CreateBatchBody, CreateBody, DecryptBody, Items } from "../../../../src/edge/doors/native/schemas.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -37,10 +32,10 @@ const FORMS: Record<string, { read: (body: Buffer) => unknown; schema: TSchema; 
     schema: CreateBatchBody,
     of: (body: Fields) => ({ request: createOf(body), count: body.count }),
   },
-  open: { read: readOpen, schema: WrappedBody, of: openOf },
+  open: { read: readOpen, schema: DecryptBody, of: openOf },
   openBatch: {
     read: readOpenBatch,
-    schema: DecryptBatchBody,
+    schema: Items(DecryptBody),
     of: ({ items }: { items: Fields[] }) => items.map(openOf),
   },
 };

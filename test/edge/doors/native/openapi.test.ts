@@ -55,7 +55,11 @@ function send({ method = "POST", path, body, headers = {}, to = () => edge }: Tr
 }
 
 const create = (fields: object = {}): string => JSON.stringify({ tenant: "tenant-a", service: "billing", ...fields });
-const OPERATIONS = ["create", "decrypt", "rewrap", "create-batch", "decrypt-batch"].map((name) => `/v1/keys/${name}`);
+const OPERATIONS = [
+  ...["create", "decrypt", "rewrap", "create-batch", "decrypt-batch", "rewrap-batch"].map((name) => `/v1/keys/${name}`),
+  ...["encrypt", "decrypt", "encrypt-batch", "decrypt-batch"].map((name) => `/v1/values/${name}`),
+];
+const BATCHES = OPERATIONS.filter((path) => path.endsWith("-batch"));
 const LOOKS = ["/livez", "/readyz", "/v1/status", "/metrics", "/openapi.json"];
 
 const TRIES: Readonly<Record<string, readonly [status: number, ...tries: readonly Try[]]>> = {
@@ -65,12 +69,12 @@ const TRIES: Readonly<Record<string, readonly [status: number, ...tries: readonl
   "a body that is no JSON": [400, ...OPERATIONS.map((path) => ({ path, body: "{" }))],
   "a body of other fields": [400, ...OPERATIONS.map((path) => ({ path, body: '{"a":1}' }))],
   "a body of another type": [
-    400,
+    415,
     ...OPERATIONS.map((path) => ({ path, body: "a=b", headers: { "content-type": "text/x" } })),
   ],
   "bytes that are no batch": [
     400,
-    ...OPERATIONS.slice(3).map((path) => ({
+    ...BATCHES.map((path) => ({
       path,
       body: new Uint8Array(3),
       headers: { "content-type": "application/octet-stream" },
@@ -79,6 +83,16 @@ const TRIES: Readonly<Record<string, readonly [status: number, ...tries: readonl
   "what is no wrapped key": [400, ...OPERATIONS.slice(1, 3).map((path) => ({ path, body: '{"wrapped":"AAAA"}' }))],
   "a tenant that is not allowed": [403, { path: "/v1/keys/create", body: create({ tenant: "other" }) }],
   "a key that is not known": [404, { path: "/v1/keys/create", body: create({ service: "nowhere" }) }],
+  "a coded body": [
+    415,
+    ...OPERATIONS.map((path) => ({ path, body: create(), headers: { "content-encoding": "gzip" } })),
+  ],
+  "a page of another site": [
+    403,
+    ...[...OPERATIONS, ...LOOKS].map((path) => ({ path, headers: { "sec-fetch-site": "cross-site" } })),
+    { path: "/v1/keys/create", body: create(), headers: { origin: "http://evil.example" } },
+    { path: "/v1/keys/create", body: create(), headers: { origin: "null" } },
+  ],
   "an unknown path": [404, { path: "/v2/keys", body: create() }],
   "a look at what is not served": [
     404,

@@ -1,0 +1,3 @@
+module crypto-edge.example/go
+
+go 1.21

@@ -1,0 +1,331 @@
+/**
+ * HTTP/1.1 (RFC 9112) on a socket, for the requests of an edge: strict, small, and without an object for each request that
+ * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
+ */
+import { AnswerText } from "./answer-text.ts";
+import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
+import { type Http1Head, parseHead } from "./head.ts";
+import { KnownHeads } from "./known-heads.ts";
+import { Refusal, type RefusalStatus } from "./refusal.ts";
+import type { Http1Socket } from "./socket.ts";
+import { type Http1Answer, writeAnswer } from "./write.ts";
+
+export interface Http1Request {
+  /** The same object for each request of a connection whose head is the same, byte for byte. */
+  readonly head: Http1Head;
+  /** Whole; a view of what was received, good until the answer is made. */
+  readonly body: Buffer;
+}
+
+export interface Http1Handler {
+  readonly maxHeaderBytes: number;
+  /** The longest body whose length nobody said; of the others `admit` says so. */
+  readonly maxBodyBytes: number;
+  /**
+   * Before the body is read: an answer turns the request away. While a promise is pending nothing more is read than a head's worth. Must
+   * not throw or reject.
+   */
+  admit(head: Http1Head): Http1Answer | undefined | Promise<Http1Answer | undefined>;
+  /** Answers a request. Must not throw or reject. */
+  answer(request: Http1Request): Http1Answer | Promise<Http1Answer>;
+  /** The answer to a request that cannot be understood or is too large. */
+  refuse(status: RefusalStatus, reason: string): Http1Answer;
+  /** A head has come whose body has not: for whoever bounds the time that takes. */
+  bodyAwaited(): void;
+  /** So much has come of a body whose length nobody said: an answer turns it away. */
+  bodyGrew(bytes: number): Http1Answer | undefined;
+  /** That body is there: its time is over, that of the answer begins. */
+  bodyTaken(): void;
+  /** An answer of this length waits for a caller who does not read it. */
+  answerWaits(bytes: number): void;
+  /** The answer has no end of its own. */
+  answerStreams(): void;
+  /** A caller who did not read reads again: of answers without an end. */
+  answerFlows(): void;
+  /** The answer has been handed to the system whole, or its caller has gone. */
+  answered(): void;
+  /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
+  abandoned(): void;
+  /** This side has ended the connection. */
+  ended(): void;
+  /** A defect; the connection is cut. */
+  failed(error: unknown): void;
+}
+
+/**
+ * `admitting`, `answering`: for a promise. `draining`: an answer waits for a caller who does not read it, and no more of its requests are
+ * taken. `streaming`: the answer has no end yet.
+ */
+type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
+
+const EMPTY = Buffer.alloc(0);
+
+/** Serves requests on a socket, one after another, until either side ends it. */
+export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
+  const connection = new Http1Connection(socket, handler);
+  socket.on("data", (bytes) => connection.onData(bytes));
+  socket.on("end", () => connection.onEnd());
+  socket.on("drain", () => connection.onDrain());
+  socket.on("close", () => connection.onClose());
+}
+
+class Http1Connection {
+  readonly #socket: Http1Socket;
+  readonly #handler: Http1Handler;
+  #phase: Phase = "head";
+  #received: Buffer = EMPTY;
+  /** Of the request that was admitted and is not answered yet. */
+  #head: Http1Head | undefined;
+  #body: BodyReader | undefined;
+  /** The answer that is draining is the connection's last. */
+  #closesThen = false;
+  /** The other side sends no more. */
+  #halfClosed = false;
+  readonly #knownHeads = new KnownHeads();
+  #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #onFlowing: (() => void) | undefined;
+
+  constructor(socket: Http1Socket, handler: Http1Handler) {
+    this.#socket = socket;
+    this.#handler = handler;
+  }
+
+  onData(bytes: Buffer): void {
+    if (this.#phase === "ended") return;
+    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
+    if (this.#phase === "head" || this.#phase === "body") return void this.#advance();
+    // Requests sent ahead wait in the kernel, not here.
+    if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
+  }
+
+  onEnd(): void {
+    this.#halfClosed = true;
+    if (this.#phase === "head" || this.#phase === "body") this.onClose();
+  }
+
+  onDrain(): void {
+    if (this.#phase === "streaming") return void this.#onFlowing?.();
+    if (this.#phase !== "draining") return;
+    this.#phase = "head";
+    this.#answered(this.#closesThen);
+    this.#goOn();
+  }
+
+  /** The other side has gone, or sends no more and has nothing to wait for. */
+  onClose(): void {
+    const phase = this.#phase;
+    if (phase === "ended") return;
+    this.#phase = "ended";
+    this.#received = EMPTY;
+    if (phase === "body") this.#abandon();
+    if (phase === "draining" || phase === "streaming") this.#handler.answered();
+    void this.#stream?.cancel().catch(() => undefined);
+    this.#onFlowing?.();
+    if (!this.#socket.destroyed) this.#close();
+  }
+
+  #goOn(): void {
+    if (this.#phase !== "head" && this.#phase !== "body") return;
+    this.#socket.resume();
+    this.#advance();
+  }
+
+  /** Takes as many requests as are there in whole, while their answers are made at once. */
+  #advance(): void {
+    try {
+      for (;;) {
+        if (this.#phase === "head" && !this.#takeHead()) break;
+        if (this.#phase !== "body") break;
+        const body = this.#takeBody();
+        if (body === undefined) break;
+        this.#answer(body);
+      }
+    } catch (error) {
+      this.#abandon();
+      if (error instanceof Refusal) return void this.#end(this.#handler.refuse(error.status, error.message));
+      this.#phase = "ended";
+      this.#handler.failed(error);
+      return void this.#socket.destroy();
+    }
+    // What was asked in whole has been answered.
+    if (this.#halfClosed && (this.#phase === "head" || this.#phase === "body")) this.onClose();
+  }
+
+  #abandon(): void {
+    if (this.#head !== undefined) this.#handler.abandoned();
+    this.#head = undefined;
+  }
+
+  /** False: not there yet, or refused. */
+  #takeHead(): boolean {
+    const head = this.#parseReceived();
+    if (head === undefined) return false;
+    const refused = this.#handler.admit(head);
+    if (!(refused instanceof Promise)) return this.#admitted(head, refused);
+    this.#phase = "admitting";
+    void refused.then((later) => {
+      if (this.#phase === "ended") {
+        if (later === undefined) this.#handler.abandoned();
+        return;
+      }
+      this.#phase = "head";
+      if (this.#admitted(head, later)) this.#goOn();
+    });
+    return false;
+  }
+
+  #admitted(head: Http1Head, refused: Http1Answer | undefined): boolean {
+    if (refused !== undefined) {
+      this.#end(refused, head.method === "HEAD");
+      return false;
+    }
+    this.#head = head;
+    this.#phase = "body";
+    const { contentLength = 0, chunked } = head;
+    if (!chunked && contentLength <= this.#received.length) return true;
+    this.#body = chunked ? new ChunkedBody(this.#handler.maxBodyBytes) : new MeasuredBody(contentLength);
+    this.#handler.bodyAwaited();
+    if (head.expectsContinue) this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+    return true;
+  }
+
+  /** Undefined: not there yet. @throws {Refusal} */
+  #parseReceived(): Http1Head | undefined {
+    // A line break before a request is let pass (RFC 9112, 2.2).
+    while (this.#received.length >= 2 && this.#received[0] === 13 && this.#received[1] === 10) {
+      this.#received = this.#received.subarray(2);
+    }
+    const received = this.#received;
+    if (received.length === 0) return undefined;
+    const known = this.#knownHeads.find(received);
+    if (known !== undefined) {
+      this.#received = received.subarray(known.bytes.length);
+      return known.head;
+    }
+    const length = received.indexOf("\r\n\r\n", 0, "latin1");
+    if (length < 0 || length > this.#handler.maxHeaderBytes) {
+      // Whoever ends lines by line feeds alone waits for an answer.
+      const line = received.indexOf(10);
+      if (line >= 0 && received[line - 1] !== 13) throw new Refusal(400, "a line ends without a carriage return");
+      if (received.length > this.#handler.maxHeaderBytes) throw new Refusal(431, "the head of the request is too long");
+      return undefined;
+    }
+    const head = parseHead(received.toString("latin1", 0, length));
+    this.#knownHeads.add(received.subarray(0, length + 4), head);
+    this.#received = received.subarray(length + 4);
+    return head;
+  }
+
+  /** Undefined: not there yet, or refused. @throws {Refusal} */
+  #takeBody(): Buffer | undefined {
+    const received = this.#received;
+    const reader = this.#body;
+    if (reader === undefined) {
+      const { contentLength = 0 } = this.#head!;
+      this.#received = received.length === contentLength ? EMPTY : received.subarray(contentLength);
+      return received.length === contentLength ? received : received.subarray(0, contentLength);
+    }
+    this.#received = reader.take(received);
+    if (this.#head!.chunked) {
+      const refused = this.#handler.bodyGrew(reader.length);
+      if (refused !== undefined) {
+        this.#abandon();
+        this.#end(refused);
+        return undefined;
+      }
+    }
+    const { body } = reader;
+    if (body === undefined) return undefined;
+    this.#body = undefined;
+    this.#handler.bodyTaken();
+    return body;
+  }
+
+  #answer(body: Buffer): void {
+    const head = this.#head!;
+    this.#phase = "answering";
+    const answer = this.#handler.answer({ head, body });
+    if (!(answer instanceof Promise)) return void this.#finish(head, answer);
+    void answer.then((later) => {
+      this.#finish(head, later);
+      this.#goOn();
+    });
+  }
+
+  #finish(head: Http1Head, answer: Http1Answer): void {
+    const { body } = answer;
+    const isStream = body instanceof ReadableStream;
+    const asHead = head.method === "HEAD";
+    const gone = this.#phase === "ended" || this.#socket.destroyed;
+    const last = !head.keepAlive || answer.close === true || gone || isStream;
+    this.#head = undefined;
+    if (!gone) this.#phase = "head";
+    if (isStream && !gone && !asHead) return void this.#beginStream(answer, body);
+    if (isStream) void body.cancel().catch(() => undefined);
+    // Nobody gets it: what is secret in it does not wait for the next one.
+    if (gone && body instanceof AnswerText) body.begin();
+    const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
+    if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
+    this.#handler.answerWaits(isStream ? 0 : bodyLength);
+    this.#phase = "draining";
+    this.#closesThen = last;
+  }
+
+  /** Writes what a stream gives as it comes, at the pace of the caller. */
+  #beginStream(answer: Http1Answer, body: ReadableStream<Uint8Array>): void {
+    this.#phase = "streaming";
+    this.#handler.answerStreams();
+    const reader = body.getReader();
+    this.#stream = reader;
+    const pump = async (): Promise<void> => {
+      let flowing = writeAnswer(this.#socket, answer, false, false);
+      for (;;) {
+        if (!flowing && this.#phase === "streaming") await this.#flowing();
+        if (this.#phase !== "streaming") return;
+        const { done, value } = await reader.read();
+        if (this.#phase !== "streaming") return;
+        if (done) break;
+        flowing = this.#socket.write(value);
+      }
+      this.#phase = "head";
+      this.#stream = undefined;
+      this.#answered(true);
+    };
+    pump().catch((error: unknown) => {
+      if (this.#phase !== "streaming") return;
+      this.#handler.failed(error);
+      this.#socket.destroy();
+    });
+  }
+
+  #flowing(): Promise<void> {
+    this.#handler.answerWaits(0);
+    return new Promise((resolve) => {
+      this.#onFlowing = () => {
+        this.#onFlowing = undefined;
+        this.#handler.answerFlows();
+        resolve();
+      };
+    });
+  }
+
+  #answered(last: boolean): void {
+    this.#handler.answered();
+    if (last && this.#phase !== "ended") this.#close();
+  }
+
+  /** Turns a request away; what comes after on the connection is not read as a request. */
+  #end(answer: Http1Answer, asHead = false): void {
+    if (!this.#socket.destroyed) writeAnswer(this.#socket, answer, false, asHead);
+    this.#close();
+  }
+
+  #close(): void {
+    this.#phase = "ended";
+    this.#received = EMPTY;
+    this.#handler.ended();
+    // What still comes is thrown away, so that the answer gets through.
+    this.#socket.resume();
+    this.#socket.end();
+  }
+}

@@ -1,0 +1,78 @@
+/** `crypto-edge core migrate`, `backup` and `restore --config`: on a Core's database, by its configuration. */
+import { systemClock } from "../base/time/system-clock.ts";
+import { backUp, type RestoredService, restore } from "../core/backup.ts";
+import { databaseOf, loadCore } from "../core/load-core.ts";
+import { openStore } from "../core/store/open-store.ts";
+
+export async function migrateDatabase(config: string): Promise<void> {
+  const loaded = await loadCore(config);
+  try {
+    const store = await openStore({
+      database: databaseOf(loaded.configuration),
+      retainedEvents: loaded.configuration.retained_events,
+      clock: systemClock,
+    });
+    console.log(`${store.name}: its tables are those of this version`);
+    await store.close();
+  } finally {
+    loaded.end();
+  }
+}
+
+export async function backUpDatabase(
+  config: string,
+  file: string,
+  { force = false, json = false }: { readonly force?: boolean; readonly json?: boolean },
+): Promise<void> {
+  const loaded = await loadCore(config);
+  try {
+    const report = await backUp(loaded, file, force);
+    if (json) return console.log(JSON.stringify(report));
+    const { tenants, services, versions, log, lastSeq } = report;
+    console.log(`${file}: ${tenants} tenants, ${services} services, ${versions} key versions`);
+    console.log(`up to event ${lastSeq} of the log ${log}`);
+    console.log("keep it apart from the master key, without which it opens nothing; usage and audit are not in it");
+  } finally {
+    loaded.end();
+  }
+}
+
+export async function restoreDatabase(
+  config: string,
+  file: string | undefined,
+  options: { readonly versionMargin?: number; readonly force?: boolean; readonly json?: boolean },
+): Promise<void> {
+  if (options.versionMargin === undefined) {
+    throw new Error(
+      "say by --version-margin how many versions any one service can have got since the backup, at most: " +
+        "new versions get numbers beyond, so that none is used twice (a number that is far too large does no harm: 1000)",
+    );
+  }
+  const loaded = await loadCore(config);
+  try {
+    const report = await restore(loaded, {
+      file,
+      versionMargin: options.versionMargin,
+      force: options.force ?? false,
+    });
+    if (options.json === true) return console.log(JSON.stringify(report));
+    console.log(`a new history has begun: log ${report.log}, from event ${report.lastSeq + 1}`);
+    if (report.before !== undefined) console.log(`the database that was there is ${report.before} now`);
+    if (report.newestChangeAt !== undefined) {
+      console.log(
+        `the newest key that is there is of ${report.newestChangeAt}: revocations made since then are forgotten`,
+      );
+    }
+    for (const service of report.services) console.log(lostLine(service));
+    if (report.forgotten.length > 0) {
+      console.log("forgotten, by the database that was there:");
+      for (const line of report.forgotten) console.log(`  ${line}`);
+    }
+  } finally {
+    loaded.end();
+  }
+}
+
+function lostLine({ tenant, service, newest, lostFrom, lostTo }: RestoredService): string {
+  return `${tenant}/${service}: version ${newest} is there; versions ${lostFrom} to ${lostTo}, if they were made, are lost`;
+}

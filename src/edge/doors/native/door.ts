@@ -1,0 +1,113 @@
+/** The edge's own API as a front door. */
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import { writeError } from "../../../base/network/problem.ts";
+import { RequestTrace } from "../../../base/network/trace-context.ts";
+import type { Caller, MaybePromise } from "../../operations/operations.ts";
+import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } from "../door.ts";
+import type { AppParts, NativeCall } from "./app.ts";
+import { LIGHT_LOOKS } from "./looks.ts";
+import { LOOKS, type OperationRoute, ROUTES } from "./routes.ts";
+import { JSON_TYPE, serveFast } from "./serve-fast.ts";
+
+export interface NativeParts extends AppParts {
+  /** Of a batch. */
+  readonly bodyBytesMax: number;
+  /** Told of every request that was not answered as asked: an expected error, or a defect (anything else). */
+  readonly onFailure: (error: unknown, trace: RequestTrace) => void;
+}
+
+export interface NativeDoorOptions {
+  /** Whether `/v1/status` and `/metrics` are served. */
+  readonly administration: boolean;
+  /** Whether well-formed requests go the short way, as they do; a test compares it with the long one. */
+  readonly shortWay?: boolean;
+}
+
+/** Makes the app once; then a door for each listener. */
+export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptions) => HttpDoor {
+  const { operations, onFailure } = parts;
+  /** Loaded by the first request that needs it: those in the forms that clients write never do. */
+  let loading: Promise<(call: NativeCall) => Promise<DoorAnswer>> | undefined;
+  const app = async (): Promise<(call: NativeCall) => Promise<DoorAnswer>> => {
+    const { answerByApp, createApp } = await import("./app.ts");
+    const made = createApp(parts);
+    return (call) => answerByApp(made, call);
+  };
+
+  function fail(error: unknown, caller: Caller): DoorAnswer {
+    const trace =
+      caller.requestId instanceof RequestTrace ? caller.requestId : new RequestTrace({ headers: new Map() });
+    onFailure(error, trace);
+    return writeError(error, trace);
+  }
+
+  /** By the app that declares the route. */
+  async function byApp(request: DoorRequest, caller: Caller): Promise<DoorAnswer> {
+    const call: NativeCall = { request, caller, answer: undefined, failure: undefined };
+    loading ??= app();
+    const answer = await (await loading)(call);
+    return call.failure === undefined ? answer : fail(call.failure.error, caller);
+  }
+
+  function operationRoute(route: OperationRoute, shortWay: boolean): DoorRoute {
+    const { path, bodyBytesMax = parts.bodyBytesMax } = route;
+    const methods = ["POST"];
+    if (route.kind !== "single" || !shortWay) {
+      return { methods, path, bodyBytesMax, handle: (request, caller) => byApp(request, caller) };
+    }
+    return {
+      methods,
+      path,
+      bodyBytesMax,
+      // What has the form that clients write is answered here, at once where the lease is held; everything else by the app.
+      handle(request, caller): MaybePromise<DoorAnswer> {
+        if (request.headers.get("content-type") !== JSON_TYPE) return byApp(request, caller);
+        try {
+          const answer = serveFast(route, operations, caller, request.body as Buffer);
+          if (answer === undefined) return byApp(request, caller);
+          return answer instanceof Promise ? answer.catch((error: unknown) => fail(error, caller)) : answer;
+        } catch (error) {
+          return fail(error, caller);
+        }
+      },
+    };
+  }
+
+  function lookHandler(id: string, shortWay: boolean): DoorRoute["handle"] {
+    const light = shortWay ? LIGHT_LOOKS[id] : undefined;
+    if (light === undefined) return (request, caller) => byApp(request, caller);
+    return async (_, caller) => {
+      try {
+        return await light(parts);
+      } catch (error) {
+        return fail(error, caller);
+      }
+    };
+  }
+
+  return ({ administration, shortWay = true }) => ({
+    name: "native",
+    transport: "http",
+    routes: [
+      ...ROUTES.map((route) => operationRoute(route, shortWay)),
+      ...LOOKS.filter((look) => administration || !look.administration).map(
+        (look): DoorRoute => ({
+          methods: ["GET"],
+          path: look.path,
+          bodyBytesMax: 0,
+          open: look.for !== "caller",
+          probe: look.for === "probe",
+          handle: lookHandler(look.id, shortWay),
+        }),
+      ),
+    ],
+    refuse: (error: unknown, head: DoorRequestHead) => writeError(pointed(error, head), new RequestTrace(head)),
+  });
+}
+
+/** Of routing: where to look. */
+function pointed(error: unknown, { method }: DoorRequestHead): unknown {
+  if (!(error instanceof CryptoEdgeError)) return error;
+  if (error.code !== "not_found" && error.code !== "method_not_allowed") return error;
+  return new CryptoEdgeError(error.code, `There is no ${method} here. /openapi.json lists the operations.`);
+}

@@ -1,0 +1,172 @@
+/** One operation of the API over HTTP: from a body, in JSON or in bytes, to an answer. */
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import { JsonError, parseJson } from "../../../base/json/parse.ts";
+import { readJsonList } from "../../../base/json/read-list.ts";
+import { writeJsonList } from "../../../base/json/write-list.ts";
+import { answerText } from "../../../base/network/http1/answer-text.ts";
+import { othersTurn } from "../../../base/time/turns.ts";
+import { BATCH_MAX } from "../../operations/kinds.ts";
+import type {
+  Caller,
+  CreatedKey,
+  CreateKeyRequest,
+  MaybePromise,
+  Operations,
+  ServiceKeyName,
+} from "../../operations/operations.ts";
+import type { DoorAnswer, DoorRequest } from "../door.ts";
+import { itemOf, writeCreated } from "./answers.ts";
+import { checkBody, readItem } from "./check-body.ts";
+import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
+import type { ItemsRoute, ManyRoute, OperationRoute } from "./routes.ts";
+import type { CreateBatchBody } from "./schemas.ts";
+import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
+
+/** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
+const ANSWER_BYTES_EACH = 480;
+
+/** Whatever body came. @throws {CryptoEdgeError} or rejects with it */
+export function serveOperation(
+  route: OperationRoute,
+  operations: Operations,
+  request: DoorRequest,
+  caller: Caller,
+): MaybePromise<DoorAnswer> {
+  const type = contentTypeOf(request);
+  if (type === OCTET_STREAM && route.kind !== "single") return serveBytes(route, operations, request, caller);
+  if (type !== JSON_TYPE) throw unsupported(route);
+  switch (route.kind) {
+    case "single": {
+      const body = parse(request.body);
+      checkBody(route, body);
+      const text = route.run(operations, caller, route.read(body));
+      // It is not sent at once.
+      return text instanceof Promise ? text.then((later) => answered(route, later)) : answered(route, text.take());
+    }
+    case "many":
+      return createMany(route, operations, request, caller);
+    case "items":
+      return serveItems(route, operations, request, caller);
+  }
+}
+
+async function createMany(
+  route: ManyRoute,
+  operations: Operations,
+  request: DoorRequest,
+  caller: Caller,
+): Promise<DoorAnswer> {
+  const body = parse(request.body);
+  checkBody(route, body);
+  const { count, tenant, service = "default", context, length, plaintext } = body as CreateBatchBody;
+  reserve(request, count * ANSWER_BYTES_EACH);
+  const keys = await operations.createKeys(caller, { tenant, service, context, length, plaintext }, count);
+  const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
+  const write = (key: CreatedKey): string =>
+    itemOf(answerText, key, (to, created) => writeCreated(to, created, cacheSeconds));
+  const written = writeJsonList("keys", keys, write, othersTurn);
+  return { status: route.success, headers: JSON_HEADERS, body: await written };
+}
+
+async function serveItems(
+  route: ItemsRoute,
+  operations: Operations,
+  request: DoorRequest,
+  caller: Caller,
+): Promise<DoorAnswer> {
+  const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
+  let requests: unknown[];
+  try {
+    requests = await readJsonList(request.body, limits, (item, index) => readItem(route, item, index), othersTurn);
+  } catch (error) {
+    throw error instanceof JsonError ? notJson(error.message) : error;
+  }
+  if (requests.length === 0) throw invalid('"items" is empty: give one at least. /openapi.json has the schema.');
+  reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
+  const results = await route.run(operations, caller, requests as never);
+  const cacheSeconds = (name: ServiceKeyName): number => operations.cacheSeconds(caller, name);
+  const write = (result: object): string =>
+    itemOf(answerText, result, (to, its) => route.write(to, its as never, cacheSeconds));
+  const written = writeJsonList("results", results, write, othersTurn);
+  return { status: route.success, headers: JSON_HEADERS, body: await written };
+}
+
+async function serveBytes(
+  route: ManyRoute | ItemsRoute,
+  operations: Operations,
+  request: DoorRequest,
+  caller: Caller,
+): Promise<DoorAnswer> {
+  const answer = (body: Uint8Array, cacheSeconds: number | undefined): DoorAnswer => ({
+    status: route.success,
+    headers: {
+      "Content-Type": OCTET_STREAM,
+      ...(cacheSeconds === undefined ? {} : { "Cache-Seconds": String(cacheSeconds) }),
+    },
+    body,
+  });
+  if (route.kind === "many") {
+    const { request: asked, count } = readCreateBatch(request.body);
+    reserve(request, count * ANSWER_BYTES_EACH);
+    const keys = await operations.createKeys(caller, asked, count);
+    return answer(writeCreatedKeys(keys), keptFor(operations, caller, asked));
+  }
+  const requests = await route.readBytes(request.body);
+  reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
+  const results = await route.run(operations, caller, requests as never);
+  let cacheSeconds: number | undefined;
+  for (const result of results) {
+    const name = result instanceof CryptoEdgeError ? undefined : route.keptBy(result);
+    if (name === undefined) continue;
+    cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
+    if (cacheSeconds === 0) break;
+  }
+  return answer(route.writeBytes(results as never), cacheSeconds);
+}
+
+function keptFor(operations: Operations, caller: Caller, { plaintext, ...name }: CreateKeyRequest): number | undefined {
+  return plaintext === true ? operations.cacheSeconds(caller, name) : undefined;
+}
+
+/** Work and memory of this size count against the caller before they are spent. */
+function reserve(request: DoorRequest, bytes: number): void {
+  const refused = request.reserve(bytes);
+  if (refused !== undefined) throw refused;
+}
+
+/** The media type alone, where the charset is none other than UTF-8. */
+function contentTypeOf({ headers }: DoorRequest): string | undefined {
+  const header = headers.get("content-type");
+  if (header === undefined || header === JSON_TYPE || header === OCTET_STREAM) return header;
+  const [type = "", ...parameters] = header.toLowerCase().split(";");
+  const isUtf8 = parameters.every((parameter) => {
+    const [name = "", value = ""] = parameter.split("=");
+    return name.trim() !== "charset" || /^"?utf-?8"?$/.test(value.trim());
+  });
+  return isUtf8 ? type.trim() : undefined;
+}
+
+function unsupported(route: OperationRoute): CryptoEdgeError {
+  const bytes = route.kind === "single" ? "" : `, or ${OCTET_STREAM} for a batch as bytes`;
+  return new CryptoEdgeError(
+    "unsupported_media_type",
+    `The body has no content-type that is taken here. Send JSON with content-type: ${JSON_TYPE}${bytes}.`,
+  );
+}
+
+/** @throws {CryptoEdgeError} `invalid_request` */
+function parse(body: Uint8Array): unknown {
+  try {
+    return parseJson(body);
+  } catch (error) {
+    throw error instanceof JsonError ? notJson(error.message) : error;
+  }
+}
+
+function notJson(reason: string): CryptoEdgeError {
+  return invalid(`The body is not JSON that is taken here: ${reason}.`);
+}
+
+function invalid(sentence: string): CryptoEdgeError {
+  return new CryptoEdgeError("invalid_request", sentence);
+}

@@ -1,0 +1,176 @@
+/**
+ * TLS for callers on a network: TLS 1.3 (1.2 if asked for), over it HTTP/1.1 or a door's own protocol. The principal comes from the
+ * client's certificate, else from what each request proves: a bearer token where the configuration names issuers, or a door's own proof.
+ */
+import type { TLSSocket } from "node:tls";
+import { messageOf } from "../../base/errors.ts";
+import type { ConnectionActivity } from "../../base/network/connections.ts";
+import type { Http1Socket } from "../../base/network/http1/socket.ts";
+import { RequestGate } from "../../base/network/request-gate.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
+import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
+import { followFiles } from "../../base/pki/follow-files.ts";
+import type { Peer } from "../../base/pki/peer-certificate.ts";
+import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../../base/pki/server-trust.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
+import type { NameSource } from "../access/certificate-identity.ts";
+import type { DoorConnection } from "../doors/door.ts";
+import { type Listener, type ListenerDoors, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
+import { serveSocketDoor } from "./socket-doors.ts";
+import { speakHttp } from "./speak-http.ts";
+import { TlsCallers } from "./tls-callers.ts";
+
+export interface TlsListenerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Paths of PEM files. */
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string | undefined;
+  /** `any`: every certificate passes, names nobody, and is shown to the doors. */
+  readonly clientCertificates: "verified" | "any";
+  /** Paths of revocation lists. */
+  readonly clientCrl: readonly string[];
+  readonly nameSources: readonly NameSource[];
+  readonly minVersion: "TLSv1.3" | "TLSv1.2";
+  /** Without any, a client certificate is a must, unless a door has a proof of its own. */
+  readonly tokens: readonly TokenIssuer[];
+  readonly limits: ListenerLimits;
+  readonly clock: Clock;
+  readonly log: ListenerLog;
+  /** Told of the certificates in use. */
+  readonly expiry?: CertificateExpiry | undefined;
+}
+
+/** What a client may offer; who would rather speak HTTP/2 falls back (RFC 7301). */
+const HTTP_PROTOCOLS = ["http/1.1", "http/1.0"];
+
+/** @throws {ListenerError} for an address in use, or files that are no good. */
+export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDoors): Promise<Listener> {
+  const { host, limits, clock, log } = options;
+  const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
+  let trust: ServerTrust;
+  let tokens: TokenVerifier | undefined;
+  try {
+    trust = await readServerTrust(files, clock);
+    tokens = options.tokens.length === 0 ? undefined : createTokenVerifier(options.tokens, clock);
+  } catch (error) {
+    throw new ListenerError(`The HTTPS listener on ${host}:${options.port} cannot start: ${messageOf(error)}`);
+  }
+
+  const takesOtherProofs = tokens !== undefined || ("http" in doors && doors.http.takesProofs);
+  const gate = new RequestGate(limits);
+  const callers = new TlsCallers({
+    namesBy: options.clientCertificates === "any" ? "doors" : "certificate",
+    nameSources: options.nameSources,
+    revocationLists: () => trust.revocationLists,
+    limits,
+    clock,
+    log,
+  });
+  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
+
+  function onConnection(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
+    const caller = callers.of(peer);
+    if (caller === undefined) return void socket.destroy();
+    caller.destroy = () => socket.destroy();
+    const connection: DoorConnection = {
+      kind: "http" in doors ? "https" : "tls",
+      principal: caller.principal,
+      peer: peer.remoteAddress,
+      peerCertificate: peer.certificate?.der,
+      verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
+    };
+    if ("socket" in doors) {
+      const isRefused = (): boolean => callers.refusalOf(caller, peer) !== undefined;
+      if (isRefused()) return void socket.destroy();
+      return void serveSocketDoor(doors.socket, socket, {
+        connection,
+        load: caller.share,
+        gate,
+        limits,
+        activity,
+        isRefused,
+        onError,
+      });
+    }
+    speakHttp(socket as unknown as Http1Socket, {
+      connection,
+      doors: doors.http,
+      share: caller.share,
+      shares: callers.shares,
+      gate,
+      tokens,
+      refusalOf: () => callers.refusalOf(caller, peer),
+      onKnown: (share) => callers.known(caller, share),
+      limits,
+      activity,
+      log,
+    });
+  }
+
+  const server = await startTlsServer({
+    hostname: host,
+    port: options.port,
+    sharesPort: limits.sharesPort ?? false,
+    certificates: trust.certificates,
+    clientCertificate: options.clientCertificates === "any" ? "any" : takesOtherProofs ? "optional" : "required",
+    minVersion: options.minVersion,
+    limits: {
+      maxConnections: limits.connectionsMax,
+      handshakeTimeoutMs: limits.requestTimeoutMs,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      bodyTimeoutMs: limits.requestTimeoutMs,
+      maxHeaderBytes: limits.headerBytesMax,
+    },
+    admit: (peer) => callers.admit(peer),
+    onClosed: (peer) => callers.closed(peer),
+    onConnection,
+    protocols: "http" in doors ? HTTP_PROTOCOLS : [],
+    onRefused: ({ remoteAddress, code, reason }) =>
+      log.warn({ remoteAddress, code, reason }, "a connection is refused"),
+    onError,
+  }).catch((error: unknown) => {
+    throw (error as { code?: string }).code === "EADDRINUSE"
+      ? new ListenerError(`Port ${options.port} on ${host} is in use. Stop what listens there, or choose another port.`)
+      : new ListenerError(`Cannot listen on ${host}:${options.port}: ${messageOf(error)}.`);
+  });
+
+  const scheme = "http" in doors ? "https" : "tls";
+  const address = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+  const tell = (): void => {
+    options.expiry?.use(address, files.cert, trust.chain);
+    if (files.clientCa !== undefined) options.expiry?.use(address, files.clientCa, trust.authorities);
+  };
+  tell();
+  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
+  const following = followFiles({
+    role: address,
+    files: [...filesOfServerTrust(files), ...jwksFiles],
+    clock,
+    log,
+    read: () => readServerTrust(files, clock),
+    use(renewed) {
+      server.reload(renewed.certificates);
+      trust = renewed;
+      tokens?.reload();
+      tell();
+    },
+  });
+
+  return {
+    address,
+    reload: following.reload,
+    async close(timeoutMs) {
+      following.close();
+      await server.close(timeoutMs);
+    },
+  };
+}
+
+/** Undefined where any client certificate passes: then nobody vouches for it. */
+function trustedCa({ clientCertificates, clientCa }: TlsListenerOptions): string | undefined {
+  return clientCertificates === "any" ? undefined : clientCa;
+}

@@ -1,0 +1,202 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { JsonError, parseJson } from "../../../src/base/json/parse.ts";
+import { readJsonList } from "../../../src/base/json/read-list.ts";
+import { writeJsonList } from "../../../src/base/json/write-list.ts";
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+const LIMITS = { name: "items", itemsMax: 10_000, itemBytesMax: 65_536 };
+
+/** Any JSON, written with space between its parts, and with escapes that a writer need not use. */
+const jsonText = fc
+  .tuple(fc.jsonValue(), fc.constantFrom("", " ", "\n\t", "\r\n  "), fc.boolean())
+  .map(([value, space, escaped]) => {
+    const text = JSON.stringify(value, undefined, space);
+    return escaped
+      ? text.replaceAll(/[a-z](?=[^"]*":)/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`)
+      : text;
+  })
+  .filter((text) => {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+describe("JSON is read as JSON.parse reads it", () => {
+  test("but for members that come twice", () => {
+    fc.assert(
+      fc.property(jsonText, (text) => {
+        // What fast-check makes has no member twice, unless escapes make two names one.
+        expect(parseJson(bytes(text))).toEqual(JSON.parse(text));
+      }),
+      { numRuns: 1_000 },
+    );
+    for (const text of [
+      '{"a":1,"a":1}',
+      '{"a":1,"\\u0061":2}',
+      '{"\\"":1,"\\u0022":2}',
+      '[{"b":{"a":[],"c":1,"a":{}}}]',
+      '{ "a" : 1 , "b" : "a\\":" , "a" : 2 }',
+      `{${Array.from({ length: 40 }, (_, index) => `"m${index}":1`).join()},"m3":1}`,
+      '{"":1,"":2}',
+    ]) {
+      expect(() => parseJson(bytes(text))).toThrow("a member twice");
+    }
+    for (const text of [
+      '{"a":"a","b":["a","a"],"c":{"a":1}}',
+      '[{"a":1},{"a":1}]',
+      '{"a":"\\"a\\":1"}',
+      '{"A":1,"a":1}',
+    ]) {
+      expect(parseJson(bytes(text))).toEqual(JSON.parse(text));
+    }
+  });
+
+  test("and not at all where it is not UTF-8, or begins with a byte order mark", () => {
+    for (const broken of [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0xf8, 0x88, 0x80, 0x80, 0x80]]) {
+      expect(() => parseJson(Buffer.concat([bytes('{"a":"'), Buffer.from(broken), bytes('"}')]))).toThrow("not UTF-8");
+    }
+    expect(() => parseJson(bytes("\ufeff{}"))).toThrow(JsonError);
+    expect(parseJson(bytes('{"ü":"\u{1f511}"}'))).toEqual({ ü: "\u{1f511}" });
+  });
+
+  test("in nests of any depth that it bears", () => {
+    const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    try {
+      parseJson(bytes(deep));
+    } catch (error) {
+      expect(error).toBeInstanceOf(JsonError);
+    }
+  });
+});
+
+describe("a list in an object", () => {
+  const read = (text: string | Buffer, limits = LIMITS) =>
+    readJsonList(
+      typeof text === "string" ? bytes(text) : text,
+      limits,
+      (value) => value,
+      async () => undefined,
+    );
+
+  test("is read as JSON.parse reads it", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.jsonValue(), { maxLength: 20 }),
+        fc.constantFrom("", " ", "\n"),
+        async (items, space) => {
+          const text = `${space}${JSON.stringify({ items }, undefined, space)}${space}`;
+          expect(await read(text)).toEqual((JSON.parse(text) as { items: unknown[] }).items);
+        },
+      ),
+      { numRuns: 500 },
+    );
+    expect(await read('{"\\u0069tems":[1]}')).toEqual([1]);
+    expect(await read('{"items":["]",{"a":"[\\"]"},"\\\\"]}')).toEqual(["]", { a: '["]' }, "\\"]);
+  });
+
+  test("is refused wherever JSON.parse refuses it, or the object is another", async () => {
+    const valid = JSON.stringify({ items: [{ a: [1, "x\\y", null] }, "text", 7.5, [], {}] });
+    for (let at = 0; at < valid.length; at++) {
+      for (const changed of [
+        valid.slice(0, at),
+        valid.slice(0, at) + valid.slice(at + 1),
+        `${valid.slice(0, at)},${valid.slice(at)}`,
+      ]) {
+        let expected: unknown;
+        try {
+          const value = JSON.parse(changed) as { items: unknown };
+          expected = Object.keys(value).join() === "items" && Array.isArray(value.items) ? value.items : "refused";
+        } catch {
+          expected = "refused";
+        }
+        const got: unknown = await read(changed).catch((error: unknown): unknown => {
+          expect(error).toBeInstanceOf(JsonError);
+          return "refused";
+        });
+        expect([changed, got]).toEqual([changed, expected]);
+      }
+    }
+    for (const text of [
+      '{"items":[],"items":[]}',
+      '{"items":[],"more":1}',
+      '{"more":1}',
+      "[]",
+      "null",
+      "",
+      '{"items":{}}',
+    ]) {
+      await expect(read(text)).rejects.toBeInstanceOf(JsonError);
+    }
+    await expect(read('{"items":[{"a":1,"a":2}]}')).rejects.toThrow("a member twice");
+  });
+
+  test("is bounded in items and in the length of each", async () => {
+    const small = { name: "items", itemsMax: 3, itemBytesMax: 10 };
+    expect(await read('{"items":[1,2,3]}', small)).toEqual([1, 2, 3]);
+    await expect(read('{"items":[1,2,3,4]}', small)).rejects.toThrow("more than 3 items");
+    expect(await read('{"items":["12345678"]}', small)).toEqual(["12345678"]);
+    await expect(read('{"items":["12345678901"]}', small)).rejects.toThrow("too long");
+    await expect(read(`{"items":[${"[".repeat(20)}]}`, small)).rejects.toThrow("too long");
+  });
+
+  /** What a hostile body may be made of, 16 MB of each. */
+  const HOSTILE: Readonly<Record<string, string>> = {
+    "empty items": `{"items":[${"[],".repeat(5_000_000)}[]]}`,
+    "one item of many members": `{"items":[{${'"a":1,'.repeat(2_500_000)}"b":1}]}`,
+    "one long text": `{"items":["${"x".repeat(16_000_000)}"]}`,
+    "one text of escapes": `{"items":["${'\\"'.repeat(8_000_000)}"]}`,
+    "one deep nest": `{"items":[${"[".repeat(16_000_000)}`,
+    "a long name": `{"${"x".repeat(16_000_000)}":[]}`,
+    space: `{"items":[1${" ".repeat(16_000_000)}]}`,
+    "good items": `{"items":[${Array.from({ length: 9_999 }, () => `{"wrapped":"${"A".repeat(1_500)}"}`).join()}]}`,
+  };
+
+  for (const [name, text] of Object.entries(HOSTILE)) {
+    test(`of ${name} yields to others before a megabyte is read, or ends`, async () => {
+      const body = bytes(text);
+      let longestMs = 0;
+      let beganMs = performance.now();
+      const turned = async (): Promise<void> => {
+        longestMs = Math.max(longestMs, performance.now() - beganMs);
+        await new Promise((resolve) => setImmediate(resolve));
+        beganMs = performance.now();
+      };
+      let items = 0;
+      let readBytes = 0;
+      let inTurn = 0;
+      const item = (value: unknown): unknown => {
+        items++;
+        inTurn += JSON.stringify(value).length;
+        readBytes = Math.max(readBytes, inTurn);
+        return value;
+      };
+      await readJsonList(body, LIMITS, item, async () => {
+        inTurn = 0;
+        await turned();
+      }).catch((error: unknown) => expect(error).toBeInstanceOf(JsonError));
+      await turned();
+      expect(items).toBeLessThanOrEqual(10_000);
+      expect(readBytes).toBeLessThan(200_000);
+      // For whoever reads the output: the machine may be busy, so this decides nothing.
+      console.log(`${name}: longest turn ${longestMs.toFixed(1)} ms`);
+    }, 60_000);
+  }
+});
+
+describe("a list is written", () => {
+  test("as JSON.stringify writes it, in turns where it is long", async () => {
+    for (const length of [0, 1, 2, 499, 500, 501, 3_000]) {
+      const items = Array.from({ length }, (_, index) => ({ index, text: "ü" }));
+      let turns = 0;
+      const written = await writeJsonList("items", items, JSON.stringify, async () => {
+        turns++;
+      });
+      expect(written.toString()).toBe(JSON.stringify({ items }));
+      expect(turns).toBe(Math.max(0, Math.ceil(length / 500) - 1));
+    }
+  });
+});

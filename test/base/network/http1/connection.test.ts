@@ -1,0 +1,479 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
+import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
+
+/** A socket that a test feeds. */
+class FakeSocket implements Http1Socket {
+  written = "";
+  destroyed = false;
+  ended = false;
+  paused = false;
+  flowing = true;
+  readonly #listeners = new Map<string, (bytes: Buffer) => void>();
+
+  write(data: string | Uint8Array): boolean {
+    this.written += typeof data === "string" ? data : Buffer.from(data).toString("latin1");
+    return this.flowing;
+  }
+  end(): void {
+    this.ended = true;
+  }
+  destroy(): void {
+    this.destroyed = true;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  on(event: string, listener: (bytes: Buffer) => void): void {
+    this.#listeners.set(event, listener);
+  }
+  feed(text: string): void {
+    this.#listeners.get("data")?.(Buffer.from(text, "latin1"));
+  }
+  emit(event: "close" | "end" | "drain"): void {
+    this.#listeners.get(event)?.(Buffer.alloc(0));
+  }
+}
+
+interface Served {
+  readonly socket: FakeSocket;
+  readonly requests: { method: string; target: string; body: string; fields: Record<string, string> }[];
+  readonly counts: { answered: number; abandoned: number; admitted: number };
+  statuses(): string[];
+}
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
+
+function serve(
+  answer: (request: Http1Request) => Http1Answer | Promise<Http1Answer> = ok,
+  changes: Partial<Http1Handler> = {},
+): Served {
+  const socket = new FakeSocket();
+  const requests: Served["requests"] = [];
+  const counts = { answered: 0, abandoned: 0, admitted: 0 };
+  serveHttp1(socket, {
+    maxHeaderBytes: 1_000,
+    maxBodyBytes: 10_000,
+    admit({ contentLength = 0 }) {
+      if (contentLength > 10_000) return { status: 413, headers: {}, body: "" };
+      counts.admitted++;
+      return undefined;
+    },
+    answer(request) {
+      const { method, target, headers } = request.head;
+      const { body } = request;
+      requests.push({ method, target, body: text(body), fields: Object.fromEntries(headers.fields) });
+      return answer(request);
+    },
+    refuse: (status, reason) => ({ status, headers: {}, body: reason }),
+    bodyAwaited() {},
+    bodyGrew: () => undefined,
+    bodyTaken() {},
+    answerWaits() {},
+    answerFlows() {},
+    answerStreams() {},
+    answered: () => void counts.answered++,
+    abandoned: () => void counts.abandoned++,
+    ended() {},
+    failed(error) {
+      throw error;
+    },
+    ...changes,
+  });
+  return {
+    socket,
+    requests,
+    counts,
+    statuses: () => [...socket.written.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((m) => m[1]!),
+  };
+}
+
+const ok = (request: Http1Request): Http1Answer => ({
+  status: 200,
+  headers: { "x-body": String(request.body.length) },
+  body: text(request.body),
+});
+
+const HOST = "Host: localhost\r\n";
+const post = (headers: string, body: string): string => `POST /a HTTP/1.1\r\n${HOST}${headers}\r\n${body}`;
+const withLength = (body: string): string => post(`Content-Length: ${body.length}\r\n`, body);
+const chunked = (...parts: string[]): string =>
+  post(
+    "Transfer-Encoding: chunked\r\n",
+    `${parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("")}0\r\n\r\n`,
+  );
+
+describe("a request", () => {
+  test("is read with a length, in chunks, or without a body", () => {
+    const { socket, requests } = serve();
+    socket.feed(`GET /x?y HTTP/1.1\r\n${HOST}X-A:  b \r\nx-a: c\r\n\r\n`);
+    socket.feed(withLength("hello"));
+    socket.feed(chunked("hel", "lo there"));
+    expect(requests).toEqual([
+      { method: "GET", target: "/x?y", body: "", fields: { host: "localhost", "x-a": "b, c" } },
+      { method: "POST", target: "/a", body: "hello", fields: { host: "localhost", "content-length": "5" } },
+      {
+        method: "POST",
+        target: "/a",
+        body: "hello there",
+        fields: { host: "localhost", "transfer-encoding": "chunked" },
+      },
+    ]);
+    expect(socket.written).toContain("HTTP/1.1 200 OK\r\nDate: ");
+    expect(socket.ended).toBe(false);
+  });
+
+  test("is the same however its bytes are cut", () => {
+    const stream = `${withLength("x".repeat(300)) + chunked("a", "bb".repeat(100))}GET /z HTTP/1.1\r\n${HOST}\r\n${withLength("")}`;
+    const whole = serve();
+    whole.socket.feed(stream);
+    expect(whole.requests.length).toBe(4);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 80 }), (sizes) => {
+        const cut = serve();
+        let at = 0;
+        for (let turn = 0; at < stream.length; turn++) {
+          const size = sizes[turn % sizes.length]!;
+          cut.socket.feed(stream.slice(at, at + size));
+          at += size;
+        }
+        expect(cut.requests).toEqual(whole.requests);
+        expect(cut.counts).toEqual({ answered: 4, abandoned: 0, admitted: 4 });
+      }),
+    );
+  });
+
+  test("is answered in its turn, also when answers take their time", async () => {
+    const releases: (() => void)[] = [];
+    const { socket, requests } = serve(
+      (request) => new Promise((resolve) => releases.push(() => resolve(ok(request)))),
+    );
+    socket.feed(withLength("one") + withLength("two"));
+    expect(requests.length).toBe(1);
+    releases[0]!();
+    await Bun.sleep(0);
+    expect(requests.length).toBe(2);
+    releases[1]!();
+    await Bun.sleep(0);
+    expect(socket.written.indexOf("one")).toBeLessThan(socket.written.indexOf("two"));
+  });
+
+  test("that waits for the word to go on gets it", () => {
+    const { socket, requests } = serve();
+    socket.feed(post("Content-Length: 2\r\nExpect: 100-continue\r\n", ""));
+    expect(socket.written).toBe("HTTP/1.1 100 Continue\r\n\r\n");
+    socket.feed("ab");
+    expect(requests[0]?.body).toBe("ab");
+  });
+
+  test("by HEAD gets the length and no body; the last one closes", () => {
+    const { socket } = serve(() => ({ status: 200, headers: {}, body: "hello" }));
+    socket.feed(`HEAD / HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
+    expect(socket.written).toEndWith("Connection: close\r\nContent-Length: 5\r\n\r\n");
+    expect(socket.ended).toBe(true);
+    const old = serve();
+    old.socket.feed("GET / HTTP/1.0\r\n\r\n");
+    expect(old.statuses()).toEqual(["200"]);
+    expect(old.socket.ended).toBe(true);
+  });
+});
+
+describe("what could be read in two ways", () => {
+  const hidden = `GET /hidden HTTP/1.1\r\n${HOST}\r\n`;
+  const cases: Readonly<Record<string, readonly [bytes: string, status: string]>> = {
+    "length and chunked": [post(`Content-Length: 5\r\nTransfer-Encoding: chunked\r\n`, `0\r\n\r\n${hidden}`), "400"],
+    "chunked and length": [post(`Transfer-Encoding: chunked\r\nContent-Length: 5\r\n`, `0\r\n\r\n${hidden}`), "400"],
+    "two lengths": [post("Content-Length: 0\r\nContent-Length: 5\r\n", hidden), "400"],
+    "two equal lengths": [post("Content-Length: 0\r\nContent-Length: 0\r\n", hidden), "400"],
+    "a list of lengths": [post("Content-Length: 0, 0\r\n", hidden), "400"],
+    "a signed length": [post("Content-Length: +0\r\n", hidden), "400"],
+    "a hexadecimal length": [post("Content-Length: 0x0\r\n", hidden), "400"],
+    "an empty length": [post("Content-Length:\r\n", hidden), "400"],
+    "another coding": [post("Transfer-Encoding: gzip, chunked\r\n", `0\r\n\r\n${hidden}`), "400"],
+    "two codings": [post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", `0\r\n\r\n${hidden}`), "400"],
+    "chunked in HTTP/1.0": [`POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`, "400"],
+    "a space before a colon": [post("Content-Length : 5\r\n", hidden), "400"],
+    "a folded header": [post("X-A: b\r\n Content-Length: 5\r\n", hidden), "400"],
+    "a bare line feed in a header": [post("X-A: b\nContent-Length: 5\r\n", hidden), "400"],
+    "a bare carriage return": [post("X-A: b\rContent-Length: 5\r\n", hidden), "400"],
+    "a null": [post("X-A: b\x00\r\n", hidden), "400"],
+    "a chunk size with a space": [post("Transfer-Encoding: chunked\r\n", ` 0\r\n\r\n${hidden}`), "400"],
+    "a chunk that goes on": [post("Transfer-Encoding: chunked\r\n", `1\r\nabc\r\n0\r\n\r\n${hidden}`), "400"],
+    "a chunk extension with a line feed": [post("Transfer-Encoding: chunked\r\n", `0;a=\nb\r\n\r\n${hidden}`), "400"],
+    "a chunk size with a space before its extension": [
+      post("Transfer-Encoding: chunked\r\n", `0 ;a=b\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "chunk extensions without end": [
+      post("Transfer-Encoding: chunked\r\n", `${`1;${"a".repeat(900)}\r\nx\r\n`.repeat(10)}0\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "a trailer that is no header": [post("Transfer-Encoding: chunked\r\n", `0\r\nX A: b\r\n\r\n${hidden}`), "400"],
+    "a trailer that is a length": [
+      post("Transfer-Encoding: chunked\r\n", `0\r\nContent-Length: 5\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "a chunk extension without a name": [post("Transfer-Encoding: chunked\r\n", `0;\r\n\r\n${hidden}`), "400"],
+    "a folded trailer": [post("Transfer-Encoding: chunked\r\n", `0\r\nX-A: b\r\n c\r\n\r\n${hidden}`), "400"],
+    "trailers without end": [
+      post("Transfer-Encoding: chunked\r\n", `0\r\n${"X-A: b\r\n".repeat(2_000)}\r\n${hidden}`),
+      "431",
+    ],
+    "a target of another scheme": [`GET ftp://localhost/ HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "a target with a user": [`GET http://a@localhost/ HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "an absolute target without a host": [`GET http://localhost/ HTTP/1.1\r\n\r\n${hidden}`, "400"],
+    "an authority for a target": [`CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "a star with another method": [`GET * HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "lines that end in line feeds alone": [`GET / HTTP/1.1\nHost: localhost\n\n`, "400"],
+    "a target with a tab": [`GET /\ta HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "two spaces": [`GET  / HTTP/1.1\r\n${HOST}\r\n${hidden}`, "400"],
+    "two hosts": [`GET / HTTP/1.1\r\n${HOST}${HOST}\r\n${hidden}`, "400"],
+    "no host": [`GET / HTTP/1.1\r\n\r\n${hidden}`, "400"],
+    "no version": [`GET /\r\n\r\n${hidden}`, "400"],
+    "another version": [`GET / HTTP/2.0\r\n${HOST}\r\n${hidden}`, "505"],
+    "another expectation": [post("Expect: miracles\r\n", hidden), "417"],
+    "a body that is too long": [post("Content-Length: 10001\r\n", hidden), "413"],
+    "chunks that are too long": [post("Transfer-Encoding: chunked\r\n", `2711\r\n${hidden}`), "413"],
+    "a head that is too long": [`GET / HTTP/1.1\r\n${HOST}X: ${"y".repeat(1_000)}\r\n\r\n${hidden}`, "431"],
+    "too many headers": [`GET / HTTP/1.1\r\n${HOST}${"a:b\r\n".repeat(120)}\r\n${hidden}`, "431"],
+  };
+  for (const [name, [bytes, status]] of Object.entries(cases)) {
+    test(`(${name}) is refused, and nothing after it is read`, () => {
+      for (const size of [bytes.length, 7, 1]) {
+        const { socket, requests, counts, statuses } = serve();
+        for (let at = 0; at < bytes.length; at += size) socket.feed(bytes.slice(at, at + size));
+        expect(statuses()).toEqual([status]);
+        expect(requests).toEqual([]);
+        expect(socket.ended).toBe(true);
+        expect(counts.admitted).toBe(counts.abandoned);
+      }
+    });
+  }
+});
+
+describe("what HTTP lets a caller do", () => {
+  test("chunk extensions and trailers are read and dropped", () => {
+    const { socket, requests } = serve();
+    const body = '5;name=value\r\nhello\r\n6;q="a b"\r\n there\r\n0;last\r\nX-Checksum: 1\r\nX-Other: 5\r\n\r\n';
+    const bytes = post("Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", body) + withLength("next");
+    for (const size of [bytes.length, 3, 1]) {
+      requests.length = 0;
+      for (let at = 0; at < bytes.length; at += size) socket.feed(bytes.slice(at, at + size));
+      expect(requests.map((request) => request.body)).toEqual(["hello there", "next"]);
+      expect(Object.keys(requests[0]!.fields)).toEqual(["host", "transfer-encoding", "trailer"]);
+    }
+  });
+
+  test("the absolute form of a target names the host", () => {
+    for (const [target, path, host] of [
+      ["http://other:8080/a%2Fb?c=d", "/a%2Fb?c=d", "other:8080"],
+      ["HTTPS://[::1]", "/", "[::1]"],
+      ["http://other?x", "/?x", "other"],
+    ] as const) {
+      const { socket, requests } = serve();
+      socket.feed(`GET ${target} HTTP/1.1\r\n${HOST}\r\n`);
+      expect(requests.map(({ target: seen, fields }) => [seen, fields.host])).toEqual([[path, host]]);
+    }
+    const { socket, requests } = serve();
+    socket.feed(`OPTIONS * HTTP/1.1\r\n${HOST}\r\n`);
+    expect(requests.map(({ target }) => target)).toEqual(["*"]);
+  });
+
+  test("the options of a connection are a list with spaces and tabs", () => {
+    for (const [header, closes] of [
+      ["keep-alive,\tclose", true],
+      ["Close", true],
+      ["a , close , b", true],
+      ["close-later", false],
+      ["not close", false],
+    ] as const) {
+      const { socket } = serve();
+      socket.feed(`GET / HTTP/1.1\r\n${HOST}Connection: ${header}\r\n\r\n`);
+      expect([header, socket.ended]).toEqual([header, closes]);
+    }
+  });
+
+  test("a body waits until who sends it is known, and is not read where nobody is", async () => {
+    let decide = (_answer: Http1Answer | undefined): void => undefined;
+    const admit = (): Promise<Http1Answer | undefined> =>
+      new Promise((resolve) => {
+        decide = resolve;
+      });
+    const known = serve(ok, { admit });
+    known.socket.feed(withLength("hello"));
+    known.socket.feed("x".repeat(2_000));
+    expect([known.requests.length, known.socket.paused]).toEqual([0, true]);
+    decide(undefined);
+    await Bun.sleep(0);
+    expect(known.requests.map(({ body }) => body)).toEqual(["hello"]);
+
+    const unknown = serve(ok, { admit });
+    unknown.socket.feed(withLength("hello"));
+    decide({ status: 401, headers: {}, body: "" });
+    await Bun.sleep(0);
+    expect([unknown.statuses(), unknown.requests]).toEqual([["401"], []]);
+
+    const gone = serve(ok, { admit });
+    gone.socket.feed(withLength("hello"));
+    gone.socket.emit("close");
+    decide(undefined);
+    await Bun.sleep(0);
+    expect(gone.counts).toMatchObject({ abandoned: 1, answered: 0 });
+  });
+
+  test("a stream is written as it comes, at the caller's pace, and cancelled when the caller goes", async () => {
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let cancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      start(own) {
+        controller = own;
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const { socket, counts } = serve(() => ({ status: 200, headers: { "Content-Type": "text/event-stream" }, body }));
+    socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+    expect(socket.written).toEndWith("Connection: close\r\n\r\n");
+    socket.flowing = false;
+    controller?.enqueue(Buffer.from("one."));
+    await Bun.sleep(0);
+    controller?.enqueue(Buffer.from("two."));
+    await Bun.sleep(0);
+    expect(socket.written).toEndWith("one.");
+    socket.flowing = true;
+    socket.emit("drain");
+    await Bun.sleep(0);
+    expect(socket.written).toEndWith("one.two.");
+    expect(counts.answered).toBe(0);
+    socket.emit("close");
+    await Bun.sleep(0);
+    expect([cancelled, counts.answered]).toEqual([true, 1]);
+  });
+});
+
+describe("a caller that goes", () => {
+  test("in the middle of a body leaves nothing counted", () => {
+    const { socket, counts, requests } = serve();
+    socket.feed(post("Content-Length: 100\r\n", "half"));
+    socket.emit("close");
+    expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
+    expect(requests).toEqual([]);
+  });
+
+  test("while its answer is made leaves nothing counted either", async () => {
+    let release = (): void => undefined;
+    const { socket, counts } = serve(
+      (request) =>
+        new Promise((resolve) => {
+          release = () => resolve(ok(request));
+        }),
+    );
+    socket.feed(withLength("x"));
+    socket.destroyed = true;
+    socket.emit("close");
+    release();
+    await Bun.sleep(0);
+    expect(counts).toEqual({ answered: 1, abandoned: 0, admitted: 1 });
+    expect(socket.written).toBe("");
+  });
+
+  test("having said all it wanted gets its answer", () => {
+    const { socket, statuses } = serve();
+    socket.feed(withLength("x"));
+    socket.emit("end");
+    expect(statuses()).toEqual(["200"]);
+    expect(socket.ended).toBe(true);
+  });
+});
+
+test("HEAD has one length: that of the answer to a GET where it is known", () => {
+  const known = serve(() => ({ status: 200, headers: { "content-length": "17" }, body: "" }));
+  known.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(known.socket.written.match(/Content-Length: \d+/g)).toEqual(["Content-Length: 17"]);
+  const made = serve(() => ({ status: 200, headers: { "content-length": "99" }, body: "four" }));
+  made.socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(made.socket.written.match(/Content-Length: \d+/g)).toEqual(["Content-Length: 4"]);
+  const refused = serve(ok, { admit: () => ({ status: 503, headers: {}, body: "busy", close: true }) });
+  refused.socket.feed(`HEAD / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(refused.socket.written).toEndWith("Content-Length: 4\r\n\r\n");
+});
+
+test("a Host is a name or an address, with a port or not", () => {
+  for (const host of ["", "localhost", "edge.example:8443", "[::1]:7402", "127.0.0.1"]) {
+    const { socket, statuses } = serve();
+    socket.feed(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect([host, statuses()]).toEqual([host, ["200"]]);
+  }
+  for (const host of ["a/b", "a?b", "a#b", "user@host", "a b", "host:port", "[::1"]) {
+    const { socket, statuses } = serve();
+    socket.feed(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect([host, statuses()]).toEqual([host, ["400"]]);
+  }
+});
+
+test("an answer counts until it has been read, and a connection that closes after it is ended then", () => {
+  const { socket, counts } = serve();
+  const waits: number[] = [];
+  const slow = serve(() => ({ status: 200, headers: {}, body: "x".repeat(100), close: true }), {
+    answerWaits: (bytes) => void waits.push(bytes),
+  });
+  slow.socket.write = () => false;
+  slow.socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect([slow.counts.answered, slow.socket.ended, waits]).toEqual([0, false, [100]]);
+  slow.socket.emit("drain");
+  expect([slow.counts.answered, slow.socket.ended]).toEqual([1, true]);
+  // A caller that goes without having read it.
+  socket.write = () => false;
+  socket.feed(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  expect(counts.answered).toBe(0);
+  socket.emit("close");
+  expect(counts).toEqual({ answered: 1, abandoned: 0, admitted: 1 });
+});
+
+test("a body whose length nobody said is turned away when it has grown too much", () => {
+  const grown: number[] = [];
+  const { socket, statuses, counts } = serve(ok, {
+    bodyGrew: (bytes) => {
+      grown.push(bytes);
+      return bytes > 4 ? { status: 429, headers: {}, body: "too much", close: true } : undefined;
+    },
+  });
+  socket.feed(`POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`);
+  socket.feed("3\r\ndef\r\n");
+  expect([grown.at(-1), statuses(), socket.ended]).toEqual([6, ["429"], true]);
+  expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
+});
+
+test("random bytes never throw, and never count wrong", () => {
+  const piece = fc.oneof(
+    fc.constantFrom(
+      "GET / HTTP/1.1\r\n",
+      HOST,
+      "\r\n",
+      "\n",
+      "Content-Length: 3\r\n",
+      "Transfer-Encoding: chunked\r\n",
+      "3\r\nabc\r\n",
+      "0\r\n\r\n",
+      "abc",
+      ":",
+      " ",
+    ),
+    fc.string({ maxLength: 20 }),
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
+      const { socket, counts } = serve();
+      for (const each of pieces) socket.feed(each);
+      socket.emit("close");
+      expect(counts.admitted).toBe(counts.answered + counts.abandoned);
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,173 @@
+/** The drill of docs/core.md: back up, rotate, lose the database, restore. What was wrapped opens or is named as lost. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
+import { startEdge } from "../../src/edge/edge.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
+import { freePort } from "../support/free-port.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(180_000);
+
+const main = join(import.meta.dir, "../../src/main.ts");
+let directory: string;
+let port: number;
+const children: Bun.Subprocess[] = [];
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "core-backup-"));
+  port = await freePort();
+  for (const args of [
+    ["init", "--trust-domain", "example.org"],
+    ["core", "--ip", "127.0.0.1", "--dns", "localhost"],
+    ["core", "--admin"],
+    ["edge", "edge-1"],
+  ]) {
+    await ok("pki", ...args);
+  }
+  writeFileSync(join(directory, "master.key"), randomBytes(32), { mode: 0o600 });
+  writeFileSync(
+    join(directory, "core.yaml"),
+    `listen: "127.0.0.1:${port}"
+database: core.db
+master_key: { file: master.key }
+tls: { cert: pki/core.pem, key: pki/core.key, client_ca: pki/ca.pem }
+allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
+`,
+  );
+  writeFileSync(
+    join(directory, "edge.yaml"),
+    `edge: { id: edge-1 }
+key_source: { use: core, core: { url: "https://127.0.0.1:${port}", ca: pki/ca.pem, cert: pki/edge-1.pem, key: pki/edge-1.key } }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt] }]
+log: { level: error }
+key_memory: { dumpable: true }
+`,
+  );
+}, 60_000);
+
+afterAll(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const child = Bun.spawn([process.execPath, main, ...args], {
+    cwd: directory,
+    env: { PATH: process.env.PATH ?? "", CRYPTO_CORE_URL: `https://127.0.0.1:${port}` },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, out, err };
+}
+
+async function ok(...args: string[]): Promise<string> {
+  const { code, out, err } = await run(...args);
+  if (code !== 0) throw new Error(`${args.join(" ")}: ${err}`);
+  return out;
+}
+
+async function startCore(): Promise<Bun.Subprocess> {
+  const child = Bun.spawn([process.execPath, main, "core", "serve", "--config", "core.yaml"], {
+    cwd: directory,
+    env: { PATH: process.env.PATH ?? "" },
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  children.push(child);
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes("ready")) break;
+  }
+  expect(text).toContain("core: ready");
+  return child;
+}
+
+test("after a restore, what was wrapped opens or is named as lost, never as altered; no version is used twice", async () => {
+  const core = await startCore();
+  await ok("core", "service", "create", "tenant-a", "billing");
+  await ok("core", "service", "create", "tenant-a", "mail");
+  const edge = await startEdge(await loadConfiguration(join(directory, "edge.yaml"), undefined, {}));
+  try {
+    const client = createClient({ url: edge.addresses[0]!, retry: { attempts: 1 } });
+    const made = async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).wrapped;
+    const outcome = (wrapped: Uint8Array) =>
+      client.decryptKey({ wrapped }).then(
+        ({ version }) => `opened version ${version}`,
+        (error: { code?: string }) => String(error.code),
+      );
+    const old = await made();
+
+    const backup = await ok("core", "backup", "core.backup", "--config", "core.yaml");
+    expect(backup).toContain("1 tenants, 2 services, 2 key versions");
+    expect(statSync(join(directory, "core.backup")).mode & 0o777).toBe(0o600);
+    expect((await run("core", "backup", "core.backup", "--config", "core.yaml")).err).toContain("--force");
+
+    await ok("core", "rotate", "tenant-a", "billing");
+    await ok("core", "revoke", "tenant-a", "mail", "--reason", "test");
+    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 2);
+    const lost = await made();
+    expect(await outcome(lost)).toBe("opened version 2");
+
+    const restore = (...more: string[]) =>
+      run("core", "restore", "core.backup", "--config", "core.yaml", "--version-margin", "100", ...more);
+    expect((await restore("--force")).err).toContain("in use by another Core");
+    core.kill("SIGTERM");
+    await core.exited;
+    expect((await restore()).err).toContain("--force puts it aside");
+    expect((await run("core", "restore", "core.backup", "--config", "core.yaml")).err).toContain("--version-margin");
+    const restored = await restore("--force");
+    expect(restored.err).toBe("");
+    expect(restored.out).toContain(
+      "tenant-a/billing: version 1 is there; versions 2 to 101, if they were made, are lost",
+    );
+    expect(restored.out).toContain("version 2 of tenant-a/billing: what it wrapped is lost");
+    expect(restored.out).toContain("that tenant-a/mail is compromised (it is active again)");
+
+    await startCore();
+    await until(async () => (await outcome(old)) === "opened version 1");
+    await until(async () => (await outcome(lost)) === "key_not_found");
+    await ok("core", "rotate", "tenant-a", "billing");
+    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 102);
+    expect(await outcome(await made())).toBe("opened version 102");
+    expect(await outcome(lost)).toBe("key_not_found");
+    expect(await outcome(old)).toBe("opened version 1");
+
+    // What watches a Core shows the same.
+    const status = await ok("core", "status");
+    for (const part of ["newest event", "core.db (sqlite)", "certificate", "days)"]) expect(status).toContain(part);
+    await until(async () => /edge-1 +\d+\.\d+\.\d+ .* 1 +/.test(await ok("core", "edges")));
+    expect(await ok("core", "events")).toMatch(/tenant-a\/billing version 102 is active now \(event \d+\)/);
+    expect(await ok("core", "audit", "--limit", "5")).toBeString();
+  } finally {
+    await edge.close();
+  }
+});
+
+test("a file that is no whole copy is refused, and the database stays as it is", async () => {
+  writeFileSync(join(directory, "broken.backup"), randomBytes(8_192));
+  const { code, err } = await run(
+    ...["core", "restore", "broken.backup", "--config", "core.yaml", "--version-margin", "1", "--force"],
+  );
+  expect(code).toBe(1);
+  expect(err).toContain("no whole copy of a Core's database");
+  expect(statSync(join(directory, "core.db")).size).toBeGreaterThan(0);
+});
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 60_000;
+  while (!(await holds().catch(() => false))) {
+    if (performance.now() > endMs) throw new Error(`did not come true: ${holds}`);
+    await Bun.sleep(50);
+  }
+}
