@@ -71,7 +71,7 @@ const ListenerPrincipal = () =>
 const Status = (served: boolean) =>
   Type.Boolean({
     default: served,
-    description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
+    description: "Whether /v1/status and /metrics are served here, to anyone who may connect. They name no tenant.",
   });
 
 const TokenIssuerSection = Section(
@@ -193,7 +193,7 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
       }),
       principal: ListenerPrincipal(),
       doors: Doors(all, { default: [NATIVE_DOOR] }),
-      status: Status(false),
+      status: Status(true),
       ...sections,
     },
     { title: "unix" },

@@ -4,12 +4,21 @@ import { dirname, join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationPath } from "../../base/config/decode.ts";
 import { systemClock } from "../../base/time/system-clock.ts";
+import { VERSION } from "../../base/version.ts";
+import { doorSection } from "../../edge/config/door-sections.ts";
 import { type LoadedConfiguration, loadConfiguration } from "../../edge/config/load-with-plugins.ts";
+import type { Door, DoorContext } from "../../edge/doors/door.ts";
 import { type LoadedPlugin, loadPlugin } from "../../edge/plugin-host/loader.ts";
-import { type Contribution, type PluginContext, SectionError } from "../../edge/plugin-host/plugin.ts";
+import {
+  type Contribution,
+  type DoorContribution,
+  type PluginContext,
+  SectionError,
+} from "../../edge/plugin-host/plugin.ts";
 import { PluginError } from "../../edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../edge/plugin-host/trust.ts";
 import { cipherRules } from "./cipher.ts";
+import { doorRules, RefusingOperations } from "./doors.ts";
 import { keySourceRules } from "./key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "./other-kinds.ts";
 import type { Report, RuleResult, Section } from "./report.ts";
@@ -57,14 +66,15 @@ function hashWherePossible(path: string): string {
   }
 }
 
-type Kind = "keySources" | "revocationTransports" | "auditSinks" | "ciphers" | "hooks";
-const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "ciphers", "hooks"];
+type Kind = "keySources" | "revocationTransports" | "auditSinks" | "ciphers" | "hooks" | "doors";
+const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "ciphers", "hooks", "doors"];
 const KIND_NAMES = {
   keySources: "key source",
   revocationTransports: "revocation transport",
   auditSinks: "audit sink",
   ciphers: "cipher",
   hooks: "hook",
+  doors: "front door",
 } as const;
 
 async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
@@ -142,14 +152,17 @@ async function contributionSections(
       }
       const awayUse = away && useOf(away, kind, name);
       const lines: string[] = [];
+      const refusing = new RefusingOperations();
       const make = <Made>(from: LoadedConfiguration, { section, path }: Use): Promise<Made> =>
-        create(contribution as unknown as Contribution<TSchema, Made>, from, section, path, lines);
+        create(contributionOf<Made>(contribution, refusing), from, section, path, lines);
       const makeAway = away && awayUse ? <Made>() => make<Made>(away, awayUse) : undefined;
       let rules: Rule[];
       try {
-        rules = await rulesOf(kind, await make(configured, use), makeAway, use, keyOf(configured, givenKey), () =>
-          lines.join("\n"),
-        );
+        const made = await make(configured, use);
+        rules =
+          kind === "doors"
+            ? doorRules(made as Door, name, (contribution as DoorContribution).transport, refusing)
+            : await rulesOf(kind, made, makeAway, use, keyOf(configured, givenKey), () => lines.join("\n"));
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
         sections.push({
@@ -164,8 +177,31 @@ async function contributionSections(
   return sections;
 }
 
+/** A door gets what doors are lent before what plugins are. */
+function contributionOf<Made>(
+  contribution: { readonly configuration: TSchema },
+  refusing: RefusingOperations,
+): Contribution<TSchema, Made> {
+  if (!("transport" in contribution)) return contribution as unknown as Contribution<TSchema, Made>;
+  const { configuration, create } = contribution as unknown as DoorContribution;
+  return {
+    configuration,
+    create(section, plugin) {
+      const { log, clock } = plugin;
+      const context: DoorContext = {
+        operations: refusing.operations,
+        log: { debug() {}, info: log.info, warn: log.warn, error: log.error },
+        now: { wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs() },
+        version: VERSION,
+        readiness: () => ({ ready: true }),
+      };
+      return create(section as never, context, plugin) as Promise<Made>;
+    },
+  };
+}
+
 async function rulesOf(
-  kind: Kind,
+  kind: Exclude<Kind, "doors">,
   made: unknown,
   away: (<Made>() => Promise<Made>) | undefined,
   { timeoutMs }: Use,
@@ -199,6 +235,11 @@ function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string)
   if (kind === "keySources") {
     const section = (keySource as Record<string, unknown>)[name];
     return section === undefined ? undefined : { section, path: ["key_source", name], timeoutMs: 0 };
+  }
+  if (kind === "doors") {
+    const index = configuration.listeners.findIndex(({ doors }) => doors.includes(name));
+    const listener = configuration.listeners[index];
+    return listener && { ...doorSection(configuration, listener, index, name), timeoutMs: 0 };
   }
   const [list, place] = (
     {
