@@ -6,7 +6,7 @@ import { RESULT_REASON, RESULT_STATUS, TAG } from "./enumerations.ts";
 import { failureOf, featureNotSupported, invalidMessage, KmipFailure } from "./failure.ts";
 import { Fields } from "./fields.ts";
 import type { Batch, HandlerParts, WritePayload } from "./handler.ts";
-import { HANDLERS } from "./handlers.ts";
+import { handlerOf } from "./handlers.ts";
 import { refusal } from "./refusal.ts";
 import { type RequestHeader, type RequestItem, type RequestMessage, readRequest, readVersion } from "./request.ts";
 import { decodeItem, type Item, TtlvError } from "./ttlv.ts";
@@ -96,8 +96,8 @@ const TOO_LARGE = new KmipFailure(
 async function carryOut(item: RequestItem, batch: Batch, parts: MessageParts): Promise<WritePayload | KmipFailure> {
   try {
     if (item.critical) throw featureNotSupported("The message extension is critical, and not understood here.");
-    const handler = HANDLERS.get(item.operation);
-    if (handler === undefined || handler.since > batch.version) throw refusal(item.operation);
+    const handler = handlerOf(item.operation, batch, parts);
+    if (handler === undefined) throw refusal(item.operation, item.payload);
     return await handler.handle(new Fields(item.payload), batch, parts);
   } catch (error) {
     return failureFrom(error, parts.log);

@@ -6,20 +6,19 @@
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { parseBlob } from "../../cipher/blob.ts";
-import { OPERATION, RESULT_REASON, TAG } from "./enumerations.ts";
+import { RESULT_REASON, TAG } from "./enumerations.ts";
 import { KmipFailure } from "./failure.ts";
 import { Fields } from "./fields.ts";
 import type { Batch, HandlerParts, WritePayload } from "./handler.ts";
 import { open, readObject } from "./object.ts";
-import { refusal } from "./refusal.ts";
 import { TYPE, textOf, unsignedOf } from "./ttlv.ts";
 
 const KEY_COMPROMISE = 2;
 const REASON_LENGTH_MAX = 400;
 
 export async function revoke(payload: Fields, batch: Batch, parts: HandlerParts): Promise<WritePayload> {
-  const { revokeService } = parts;
-  if (revokeService === undefined) throw refusal(OPERATION.revoke);
+  // Without it there is no handler.
+  const revokeService = parts.revokeService!;
   const named = readObject(payload, batch);
   const given = new Fields(payload.required(TAG.revocationReason, TYPE.structure));
   const code = unsignedOf(given.required(TAG.revocationReasonCode, TYPE.enumeration));

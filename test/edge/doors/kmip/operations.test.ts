@@ -1,4 +1,4 @@
-/** docs/kmip.md: what each operation gives, in each version, and what it refuses. */
+/** docs/door-kmip.md: what each operation gives, in each version, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { CryptoEdgeError, type ErrorCode } from "../../../../src/base/errors.ts";
@@ -170,6 +170,9 @@ describe.each([...VERSIONS])("version %d", (version) => {
     }
     const destroyed = await askFor(world, version, OPERATION.destroy, named(identifier));
     expect(destroyed.message).toContain("revoke the version of its service key at the Core");
+    expect(destroyed.message).toContain("crypto-edge core revoke tenant-a billing --key-version 3");
+    const unknown = await askFor(world, version, OPERATION.destroy, named("nope"));
+    expect(unknown.message).toContain("crypto-edge core revoke TENANT SERVICE --key-version N");
     expect((await askFor(world, version, OPERATION.get, named(identifier))).ok).toBe(true);
   });
 });
