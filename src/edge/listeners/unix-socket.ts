@@ -1,6 +1,5 @@
 /** A socket's path: bound with mode and owner before anybody can connect, and given up only while it is still our own. */
 import { chmodSync, chownSync, lstatSync, renameSync, rmSync, statSync } from "node:fs";
-import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
@@ -95,7 +94,10 @@ function nameBeside(path: string): string {
   return Buffer.byteLength(beside) > PATH_BYTES_MAX ? path : beside;
 }
 
-export function isLive(path: string): Promise<boolean> {
+/** Whether a process listens there. Sockets of `node:net` are loaded where something is in the place alone. */
+export async function isLive(path: string): Promise<boolean> {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return false;
+  const { connect } = await import("node:net");
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {
