@@ -51,7 +51,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   ];
 }
 
-async function garbageOf(script: string, options: Record<string, unknown>, requests: number): Promise<number> {
+export async function garbageOf(script: string, options: Record<string, unknown>, requests: number): Promise<number> {
   const server = await startServer(script, options, "server", NO_COLLECTIONS);
   try {
     const messages = await requestsFor(server);

@@ -47,7 +47,7 @@ const LIMIT_MS = 300_000;
 const PROCESSES_MAX = 4;
 
 /** A way of events from the Core to edges. */
-interface Transport {
+export interface Transport {
   readonly name: string;
   readonly sections: EdgesOptions["transports"];
   readonly plugins: readonly string[];
@@ -189,13 +189,18 @@ function goalOf(edges: number): Goal | null {
 
 let nextName = 0;
 
-async function measure(
+/** What is measured: the Core that revokes, and where the edges follow. */
+export type RevokingCore = Pick<RunningCore, "url" | "admin">;
+
+/** One number of edges by one transport. The hosts that it starts are added to `hosts`; the caller kills them. */
+export async function measure(
   context: BenchContext,
-  core: RunningCore,
+  core: RevokingCore,
   pki: ThrowAwayPki,
   transport: Transport,
   edges: number,
   hosts: Host[],
+  goal: Goal | null = goalOf(edges),
 ): Promise<{ p99Ms: number; rows: Row[] }> {
   const warmUpRounds = context.isGuard ? GUARD_WARM_UP_ROUNDS : WARM_UP_ROUNDS;
   const rounds = context.isGuard ? 5 : Math.max(40, Math.ceil(200 / edges));
@@ -241,7 +246,7 @@ async function measure(
   const p99Ms = at(0.99);
   const rows = [
     row({ name: `${name}, p50`, value: at(0.5), unit: "ms", note }),
-    row({ name: `${name}, p99`, value: p99Ms, unit: "ms", goal: goalOf(edges) }),
+    row({ name: `${name}, p99`, value: p99Ms, unit: "ms", goal }),
     row({ name: `${name}, max`, value: latencies.at(-1)!, unit: "ms" }),
     row({
       name: `${name}, served after the edge had applied it`,
@@ -253,7 +258,7 @@ async function measure(
   return { p99Ms, rows };
 }
 
-interface Host {
+export interface Host {
   residentBytes: number;
   /** Resolves once the load is on. */
   watch(service: string): Promise<void>;
@@ -264,7 +269,7 @@ interface Host {
 
 async function startHost(
   context: BenchContext,
-  core: RunningCore,
+  core: RevokingCore,
   pki: ThrowAwayPki,
   transport: Transport,
   edges: number,

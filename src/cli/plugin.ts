@@ -49,7 +49,7 @@ export function registerPlugin(program: Command): void {
     .description("write a small plugin that works, with its test")
     .addOption(
       new Option("--kind <kind>", "what it contributes")
-        .choices(["key-source", "revocation-transport", "audit-sink", "cipher", "hook"])
+        .choices(["key-source", "revocation-transport", "audit-sink", "cipher", "hook", "door"])
         .makeOptionMandatory(),
     )
     .option("--dir <dir>", "the folder to make (default: the name)")

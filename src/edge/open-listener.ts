@@ -57,8 +57,12 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
     const { host, port } = configuration.http;
     return listenOnPort(host, port, { principal, doors: httpOf(doors), limits, log });
   }
-  const { unix, mode, owner } = configuration;
-  const socket = { mode: Number.parseInt(mode, 8), ...(owner === undefined ? {} : { owner: parseOwner(owner) }) };
+  const { unix, mode, owner, shared } = configuration;
+  const socket = {
+    mode: Number.parseInt(mode, 8),
+    ...(owner === undefined ? {} : { owner: parseOwner(owner) }),
+    ...(shared ? { shared: clock } : {}),
+  };
   if ("socket" in doors) {
     const { listenWithSocketDoor } = await import("./listeners/socket-doors.ts");
     return listenWithSocketDoor(unix, socket, { principal, door: doors.socket, limits, log });

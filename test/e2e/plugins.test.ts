@@ -212,7 +212,7 @@ test("plugin check prints the report of a shipped plugin, and the hash that pins
 });
 
 describe("a plugin made by plugin new keeps the contracts and passes its own tests at once", () => {
-  for (const kind of ["key-source", "revocation-transport", "audit-sink", "cipher", "hook"] as const) {
+  for (const kind of ["key-source", "revocation-transport", "audit-sink", "cipher", "hook", "door"] as const) {
     test(kind, () => {
       using made = temporaryFolder();
       const options = { command: binary, cwd: made.path };

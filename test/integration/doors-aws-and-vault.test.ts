@@ -1,6 +1,7 @@
 /** The clients of AWS KMS and of Vault Transit, unchanged, at the front doors of edges whose keys are leased from a real Core. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import {
   goPrograms,
   goVersion,
@@ -173,6 +174,25 @@ describe("aws-kms on loopback", () => {
   );
 });
 
+describe("what is printed to be pasted", () => {
+  const printed = (text: string, name: string): string => new RegExp(`^ *${name}=.*$`, "m").exec(text)![0];
+  const inPath = (): Record<string, string> => ({ PATH: `${dirname(programs.py)}:${process.env.PATH}` });
+
+  table.row("AWS CLI, as README.md shows it", version("awscli"), "generate-data-key", async () => {
+    const line = printed(readFileSync(resolve(ROOT, "README.md"), "utf8"), "AWS_ENDPOINT_URL_KMS");
+    const output = await expectOk(["bash", "-ec", line.replace("http://127.0.0.1:7402", http)], {
+      ...environment(http),
+      ...inPath(),
+    });
+    expect(JSON.parse(output)).toMatchObject({ KeyId: `arn:aws:kms:us-east-1:${ACCOUNT}:key/tenant-a/billing` });
+  });
+  table.row("AWS CLI, as `crypto-edge dev` prints it", version("awscli"), "generate-data-key", async () => {
+    const [, address, call] = / AWS KMS +(export \S+) +then: (aws .*)/.exec(await world.dev())!;
+    const shown = await expectOk(["bash", "-ec", `${address}; ${call}`], { ...environment(http), ...inPath() });
+    expect(JSON.parse(shown)).toHaveProperty("Plaintext");
+  });
+});
+
 describe("aws-kms on the network", () => {
   table.row(
     "boto3, by access key",
@@ -217,12 +237,17 @@ describe("aws-kms on the network", () => {
       );
     },
   );
-  table.row("AWS CLI, by access key", version("awscli"), "the same session over TLS", async () => {
-    const env = secured();
-    const { code, output } = await runClient(["bash", "aws-kms/aws_cli.sh", programs.py, "-m", "awscli"], env);
-    // Its last call is unsigned on purpose, and nobody is known by that here.
-    expect([code === 0, output.includes("MissingAuthenticationTokenException")]).toEqual([false, true]);
-  });
+  table.row(
+    "AWS CLI, by access key",
+    version("awscli"),
+    "the same session over TLS; an unsigned call is refused",
+    async () => {
+      const env = secured();
+      const { code, output } = await runClient(["bash", "aws-kms/aws_cli.sh", programs.py, "-m", "awscli"], env);
+      // Its last call is unsigned on purpose, and nobody is known by that here.
+      expect([code === 0, output.includes("MissingAuthenticationTokenException")]).toEqual([false, true]);
+    },
+  );
   table.row(
     "AWS SDK for JavaScript, by access key",
     () => AWS_JS.version,
@@ -362,69 +387,80 @@ describe("what the Core does", () => {
     await expectOk([programs.vault, "fail", "403"], environment(http, { TRANSIT_KEY: "forbidden" }));
   });
 
-  for (const [client, command, expected] of [
-    ["boto3", () => [programs.py, "aws-kms/boto3_step.py", "fail", "tenant-x/billing"], ["DisabledException", "0"]],
-    ["AWS SDK for JavaScript", () => ["node", "aws-kms/kms_js.mjs", "tenant-x/billing"], ["DisabledException", "1"]],
-    ["hvac", () => [programs.py, "vault-transit/hvac_step.py", "fail", "billing"], ["InvalidRequest"]],
-    ["Vault's Go library", () => [programs.vault, "fail"], ["400"]],
-  ] as const) {
-    const of =
-      client === "AWS SDK for JavaScript"
-        ? () => AWS_JS.version
-        : client === "Vault's Go library"
-          ? () => goVersion("go-vault", "github.com/hashicorp/vault/api")
-          : version(client);
-    table.row(`${client}, after a revocation`, of, `${expected[0]}, not repeated`, async () => {
+  const versions: Record<string, () => string> = {
+    boto3: version("boto3"),
+    "AWS SDK for JavaScript": () => AWS_JS.version,
+    hvac: version("hvac"),
+    "Vault's Go library": () => goVersion("go-vault", "github.com/hashicorp/vault/api"),
+  };
+  /** A call on `tenant/billing` that is expected to fail as `expected` says. */
+  const failing = (client: string, tenant: string, expected: string, retries: number): string[] => {
+    switch (client) {
+      case "boto3":
+        return [programs.py, "aws-kms/boto3_step.py", "fail", `${tenant}/billing`, expected, String(retries)];
+      case "AWS SDK for JavaScript":
+        return ["node", "aws-kms/kms_js.mjs", `${tenant}/billing`, expected, String(retries + 1)];
+      case "hvac":
+        return [programs.py, "vault-transit/hvac_step.py", "fail", "billing", expected];
+      default:
+        return [programs.vault, "fail", expected];
+    }
+  };
+  async function expectFailure(
+    address: string,
+    client: string,
+    tenant: string,
+    code: string,
+    expected: string,
+    calls: number,
+  ): Promise<void> {
+    const before = await refusals(address, code);
+    await expectOk(failing(client, tenant, expected, calls - 1), environment(address, { VAULT_NAMESPACE: tenant }));
+    expect((await refusals(address, code)) - before).toBe(calls);
+  }
+
+  const REVOKED = {
+    boto3: "DisabledException",
+    "AWS SDK for JavaScript": "DisabledException",
+    hvac: "InvalidRequest",
+    "Vault's Go library": "400",
+  };
+  for (const [client, expected] of Object.entries(REVOKED)) {
+    table.row(`${client}, after a revocation`, versions[client]!, `${expected}, asked once`, async () => {
       if (client === "boto3") {
         await expectOk([programs.py, "aws-kms/boto3_step.py", "who", "tenant-x/billing"], environment(http));
         world.core("revoke", "tenant-x", "billing", "--reason", "test");
         await revoked("tenant-x");
       }
-      await expectOk([...command(), ...expected], environment(http, { VAULT_NAMESPACE: "tenant-x" }));
+      await expectFailure(http, client, "tenant-x", "key_revoked", expected, 1);
     });
   }
 
-  for (const [client, command, expected] of [
-    [
-      "boto3",
-      () => [programs.py, "aws-kms/boto3_step.py", "fail", "tenant-s/billing"],
-      ["KeyUnavailableException", "2"],
-    ],
-    [
-      "AWS SDK for JavaScript",
-      () => ["node", "aws-kms/kms_js.mjs", "tenant-s/billing"],
-      ["KeyUnavailableException", "3"],
-    ],
-    ["hvac", () => [programs.py, "vault-transit/hvac_step.py", "fail", "billing"], ["VaultDown"]],
-    ["Vault's Go library", () => [programs.vault, "fail"], ["503"]],
-  ] as const) {
-    const of =
-      client === "AWS SDK for JavaScript"
-        ? () => AWS_JS.version
-        : client === "Vault's Go library"
-          ? () => goVersion("go-vault", "github.com/hashicorp/vault/api")
-          : version(client);
-    table.row(
-      `${client}, while the Core is away`,
-      of,
-      `goes on while the lease lasts, then ${expected[0]}${client === "hvac" ? "" : ", asked three times"}`,
-      async () => {
-        if (client === "boto3") {
-          await expectOk([programs.py, "aws-kms/boto3_step.py", "who", "tenant-s/billing"], environment(http));
-          await expectOk([programs.py, "aws-kms/boto3_step.py", "who", "tenant-s/billing"], environment(brief));
-          await world.stopCore();
-          await unavailable("tenant-s");
+  const AWAY: Record<string, [expected: string, calls: number]> = {
+    boto3: ["KeyUnavailableException", 3],
+    "AWS SDK for JavaScript": ["KeyUnavailableException", 3],
+    hvac: ["VaultDown", 1],
+    "Vault's Go library": ["503", 3],
+  };
+  for (const [client, [expected, calls]] of Object.entries(AWAY)) {
+    const did = `goes on while the lease lasts, then ${expected}, asked ${calls === 1 ? "once" : "three times"}`;
+    table.row(`${client}, while the Core is away`, versions[client]!, did, async () => {
+      if (client === "boto3") {
+        for (const address of [http, brief]) {
+          await expectOk([programs.py, "aws-kms/boto3_step.py", "who", "tenant-s/billing"], environment(address));
         }
-        if (client === "boto3")
-          await expectOk([programs.py, "aws-kms/boto3_step.py", "who", "tenant-s/billing"], environment(http));
-        if (client === "hvac")
-          await expectOk(
-            [programs.py, "vault-transit/hvac_step.py", "make", "billing", world.file("x.json")],
-            environment(http, { VAULT_NAMESPACE: "tenant-s" }),
-          );
-        await expectOk([...command(), ...expected], environment(brief, { VAULT_NAMESPACE: "tenant-s" }));
-      },
-    );
+        await world.stopCore();
+        await unavailable("tenant-s");
+      }
+      const goesOn: Record<string, readonly string[]> = {
+        boto3: [programs.py, "aws-kms/boto3_step.py", "who", "tenant-s/billing"],
+        "AWS SDK for JavaScript": ["node", "aws-kms/kms_js.mjs", "tenant-s/billing", "made"],
+        hvac: [programs.py, "vault-transit/hvac_step.py", "make", "billing", world.file("away.json")],
+        "Vault's Go library": [programs.vault, "made"],
+      };
+      await expectOk(goesOn[client]!, environment(http, { VAULT_NAMESPACE: "tenant-s" }));
+      await expectFailure(brief, client, "tenant-s", "lease_unavailable", expected, calls);
+    });
   }
 });
 
@@ -447,6 +483,15 @@ async function settled(
     if (Date.now() > endMs) throw new Error(`${tenant}: not within 30 s`);
     await new Promise((passed) => setTimeout(passed, 50));
   }
+}
+
+/** How many operations an edge has refused with this code, by its metrics. */
+async function refusals(address: string, code: string): Promise<number> {
+  const metrics = await (await fetch(`${address}/metrics`)).text();
+  const lines = metrics
+    .split("\n")
+    .filter((line) => line.startsWith("crypto_edge_keys_total{") && line.includes(`outcome="${code}"`));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
 const newVersion = (tenant: string): Promise<void> => settled(http, tenant, (_, { version }) => version === 2);

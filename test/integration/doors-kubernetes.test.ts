@@ -1,6 +1,7 @@
 /** kube-apiserver's own code for encryption at rest, at the front door of an edge whose key is leased from a real Core. */
-import { afterAll, beforeAll, expect } from "bun:test";
-import { start } from "../e2e/support/binary.ts";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { start, until } from "../e2e/support/binary.ts";
 import { goPrograms, goVersion, runClient } from "./support/door-clients.ts";
 import { DoorDeployment } from "./support/door-deployment.ts";
 import { DoorTable } from "./support/door-table.ts";
@@ -89,14 +90,48 @@ table.row(
 table.row(
   KUBE,
   kubeVersion,
+  "while two edges that share a socket are restarted in turn: no start and no call fails",
+  async () => {
+    const shared = listeners.replace('mode: "0600"', 'mode: "0600", shared: true').replace("kms.sock", "shared.sock");
+    const [first, second] = [await world.startEdge("first", shared), await world.startEdge("second", shared)];
+    const client = start(["-steady=10s", `unix://${world.file("shared.sock")}`], {
+      command: `${programs}/apiserver`,
+      cwd: world.folder,
+    });
+    await client.waitFor(/OK/);
+    await second.edge.stop();
+    await world.startEdge("second", shared);
+    await first.edge.stop();
+    await world.startEdge("first", shared);
+    await client.waitFor(/starts: [1-9]/, 60_000);
+    expect(await client.ended).toBe(0);
+  },
+);
+
+table.row(
+  KUBE,
+  kubeVersion,
   "while the Core is away, reads, writes and a new start go on; after a revocation its health check fails",
   async () => {
     await world.stopCore();
     await expectOk("apiserver", socket);
     await world.startCore();
     world.core("revoke", "cluster-1", "etcd", "--reason", "test");
-    expect(await expectOk("apiserver", "-refused", socket)).toContain("FailedPrecondition");
+    // Once its stream is up again, the edge hears of it.
+    const refused = await until(async () => {
+      const { code, output } = await runClient([`${programs}/apiserver`, "-refused", socket], {});
+      return code === 0 ? output : undefined;
+    });
+    expect(refused).toContain("FailedPrecondition");
   },
 );
+
+test("systemd takes the unit of deploy/kubernetes", async () => {
+  const unit = resolve(import.meta.dir, "../../deploy/kubernetes/crypto-edge-kms@.service");
+  const { output } = await runClient(["systemd-analyze", "verify", "--man=no", unit], {});
+  // Neither the program nor the kubelet is on this machine.
+  const expected = /crypto-edge is not executable|kubelet\.service/;
+  expect(output.split("\n").filter((line) => line.includes("crypto-edge-kms") && !expected.test(line))).toEqual([]);
+});
 
 table.hold();

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
 import { StoreUnavailable } from "../../src/core/store/store.ts";
@@ -151,3 +152,40 @@ async function failureOf(call: Promise<unknown>): Promise<Error | undefined> {
     (error: Error) => error,
   );
 }
+
+describe("the connection to a database by TLS", () => {
+  let secured: PostgresqlServer;
+  let pki: Awaited<ReturnType<typeof createThrowAwayPki>>;
+  beforeAll(async () => {
+    pki = await createThrowAwayPki("example.org");
+    secured = await startPostgresql(["ssl=on"], { "server.crt": pki.core.cert, "server.key": pki.core.key });
+  }, 120_000);
+  afterAll(() => secured[Symbol.asyncDispose](), 60_000);
+
+  const position = async (options: PostgresqlOptions): Promise<string> => {
+    const opened = await openStore({ database: options, retainedEvents: 10, clock: systemClock }).catch(
+      (error: Error) => error,
+    );
+    if (opened instanceof Error) return opened.message;
+    await opened.close();
+    return "opened";
+  };
+
+  test("checks the server's authority and name, unless it is told not to", async () => {
+    const ca = pki.core.clientCa;
+    const other = (await createThrowAwayPki("example.org")).core.clientCa;
+    const database: PostgresqlOptions = { ...(await secured.database("secured")), timeoutMs: 10_000 };
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", ca })).toBe("opened");
+    expect(await position({ ...database, tls: "require" })).toBe("opened");
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", ca: other })).toContain(
+      "can't be used",
+    );
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full" })).toContain("can't be used");
+    // By a name that the certificate does not have.
+    expect(await position({ ...database, hostname: "127.0.0.2", tls: "verify-full", ca })).toContain("can't be used");
+    const sql = new Bun.SQL({ ...database, adapter: "postgres", tls: "require", max: 1 });
+    const [row] = await sql.unsafe("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+    expect(row.ssl).toBe(true);
+    await sql.close();
+  });
+});

@@ -1,11 +1,14 @@
 /** The kit finds what is wrong: for each rule, a plugin that breaks just that one. */
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
+import { CryptoEdgeError } from "../../src/base/errors.ts";
+import type { DoorAnswer, DoorRoute, HttpDoor, SocketDoor } from "../../src/edge/doors/door.ts";
 import { type KeySource, KeySourceError, type LeaseGrant } from "../../src/edge/key-source/key-source.ts";
 import { type Hooks, refuse } from "../../src/edge/plugin-host/hooks.ts";
 import type { RevocationTransport } from "../../src/edge/revocation/revocation-transport.ts";
 import type { AuditSink } from "../../src/edge/usage/audit-sink.ts";
 import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
+import { doorRules, RefusingOperations } from "../../src/sdk/conformance/doors.ts";
 import { keySourceRules } from "../../src/sdk/conformance/key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "../../src/sdk/conformance/other-kinds.ts";
 import { printReport, type RuleResult, totalsOf } from "../../src/sdk/conformance/report.ts";
@@ -184,7 +187,6 @@ describe("of a revocation transport, the kit", () => {
       async start(sink) {
         sink.connected();
       },
-      health: () => ({ ok: true }),
       async close() {},
     };
   }
@@ -199,7 +201,6 @@ describe("of a revocation transport, the kit", () => {
   const cases: Record<string, () => Promise<string[]>> = {
     start: () => check({ start: () => Promise.reject(new Error("no")) }),
     connected: () => check({ async start() {} }),
-    health: () => check({ health: () => ({ ok: "yes" }) as never }),
     away: () => check({}, async () => good()),
     close: () => {
       let timer: ReturnType<typeof setInterval>;
@@ -312,4 +313,106 @@ test("the shipped static plugin keeps every rule, and the report says what was n
   expect(totalsOf(report)).toMatchObject({ broken: 0 });
   expect(report.sections.map(({ subject }) => subject)).toEqual(["definition", 'key source "static"']);
   expect(report.sections[1]!.results.filter(({ outcome }) => outcome === "kept").length).toBeGreaterThan(10);
+});
+
+describe("of a front door, the kit", () => {
+  const text = (status: number, body = ""): DoorAnswer => ({ status, headers: { "Content-Type": "text/plain" }, body });
+  const refuse = (error: unknown): DoorAnswer =>
+    error instanceof CryptoEdgeError ? text(error.status, error.message) : text(500, "It failed.");
+
+  function goodDoor(
+    refusing: RefusingOperations,
+    change: Partial<HttpDoor> = {},
+    handle?: DoorRoute["handle"],
+  ): HttpDoor {
+    return {
+      name: "good",
+      transport: "http",
+      routes: [
+        {
+          methods: ["POST"],
+          path: "/good/:tenant/*rest",
+          bodyBytesMax: 100,
+          async handle(request, caller, parameters) {
+            if (handle !== undefined) return handle(request, caller, parameters);
+            try {
+              await refusing.operations.createKey(caller, { tenant: parameters.tenant!, service: "default" });
+              return text(201);
+            } catch (error) {
+              return refuse(error);
+            }
+          },
+        },
+      ],
+      identify: () => ({ kind: "none" }),
+      refuse,
+      ...change,
+    };
+  }
+
+  const check = (change: Partial<HttpDoor> = {}, handle?: DoorRoute["handle"]): Promise<string[]> => {
+    const refusing = new RefusingOperations();
+    return brokenRules(doorRules(goodDoor(refusing, change, handle), "good", "http", refusing));
+  };
+
+  test("finds nothing wrong with a good one", async () => {
+    expect(await check()).toEqual([]);
+  });
+
+  const cases: Record<string, () => Promise<string[]>> = {
+    shape: () => check({ name: "another" }),
+    routes: () => check({ routes: [] }),
+    refuse: () => check({ refuse: () => text(200) }),
+    "hostile-bodies": () =>
+      check({}, (request) => {
+        JSON.parse(Buffer.from(request.body).toString());
+        return text(200);
+      }),
+    "operation-errors": () => {
+      const refusing = new RefusingOperations();
+      const swallows = goodDoor(refusing, {}, (_request, caller) => {
+        try {
+          void refusing.operations.createKey(caller, { tenant: "a", service: "b" });
+        } catch {
+          // It says that all is well.
+        }
+        return text(200);
+      });
+      return brokenRules(doorRules(swallows, "good", "http", refusing));
+    },
+    identify: () => check({ identify: () => ({ kind: "proven", principal: { kind: "listener", name: "anyone" } }) }),
+  };
+  for (const [rule, run] of Object.entries(cases)) {
+    test(`finds what breaks "${rule}"`, async () => expect(await run()).toContain(rule));
+  }
+
+  test("has a bad door here for every rule", () => {
+    const refusing = new RefusingOperations();
+    const rules = doorRules(goodDoor(refusing), "good", "http", refusing);
+    expect(rules.map(({ rule }) => rule).sort()).toEqual(Object.keys(cases).sort());
+  });
+
+  test("finds a refusal that tells a defect's message, and an answer that is none", async () => {
+    expect(
+      await check({ refuse: (error) => (error instanceof CryptoEdgeError ? refuse(error) : text(500, String(error))) }),
+    ).toEqual(["refuse"]);
+    expect(await check({}, () => ({ status: 200, headers: { "X-A": "b\r\nc: d" }, body: "" }))).toContain(
+      "hostile-bodies",
+    );
+  });
+
+  test("finds a socket door that throws, or forgets what was let in", async () => {
+    const refusing = new RefusingOperations();
+    const socketDoor = (serve: SocketDoor["serve"]) =>
+      brokenRules(doorRules({ name: "good", transport: "socket", serve }, "good", "socket", refusing));
+    expect(await socketDoor((socket) => void socket.resume())).toEqual([]);
+    expect(
+      await socketDoor(() => {
+        throw new Error("a defect");
+      }),
+    ).toEqual(["hostile-bytes", "leave"]);
+    expect(await socketDoor((socket, _connection, limits) => void socket.on("data", () => limits.enter(1)))).toEqual([
+      "leave",
+    ]);
+  }, 60_000);
 });

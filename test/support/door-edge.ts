@@ -78,8 +78,8 @@ ${options.listeners.replaceAll("FOLDER", folder)}
 doors: ${options.doors ?? "{}"}
 policies:
   - { principals: [${options.principals ?? "local"}], tenants: ["tenant-*", "nosuch", "revoked", "away"], services: ["*"], operations: [create, decrypt, rewrap, encrypt] }
-  - { principals: [${options.principals ?? "local"}], tenants: ["tenant-*"], services: [billing, payments], operations: [decrypt] }
-  - { effect: deny, principals: ["*"], tenants: ["*"], services: [payments], operations: [create, decrypt, rewrap, encrypt] }
+  - { principals: [${options.principals ?? "local"}], tenants: ["tenant-*"], services: [billing, forbidden], operations: [decrypt] }
+  - { effect: deny, principals: ["*"], tenants: ["*"], services: [forbidden], operations: [create, decrypt, rewrap, encrypt] }
 log: { level: error }
 key_memory: { dumpable: true }
 ${options.extra ?? ""}`;

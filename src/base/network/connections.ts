@@ -17,6 +17,8 @@ export interface ConnectionActivity {
   requestEnded(): void;
   /** For one whose requests nobody counts: how many bytes have come on it, so that it is idle only while that number stays. */
   measure(bytesRead: () => number): void;
+  /** For a protocol that can take its leave: called once when the server closes; the connection then has a moment to end by itself. */
+  onClosing(finish: () => void): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
   lastAnswered(): void;
   /** The server is closing: the answer in the making is the connection's last. */
@@ -42,6 +44,10 @@ export interface Connection<Peer> {
   /** Where nobody counts its requests, and how many there were at the last sweep. */
   bytesRead: (() => number) | undefined;
   bytesSeen: number;
+  /** Ends it in its protocol's own way. */
+  finish: (() => void) | undefined;
+  /** Asked to, and at it. */
+  finishing: boolean;
   /** Since when an answer waits to be read. */
   waitsSinceMs: number | undefined;
   /** When this side ended it. */
@@ -54,6 +60,8 @@ const SWEEP_MS = 500;
 /** A socket that is destroyed while bytes come in is reset, and its peer may lose the last answer (RFC 9112, 9.6). */
 const LINGER_MS = 2_000;
 const GRACE_STEP_MS = 20;
+/** How long a protocol has to take its leave. */
+const FINISH_MS = 1_000;
 
 export class Connections<Peer> {
   readonly #open = new Set<Connection<Peer>>();
@@ -86,6 +94,8 @@ export class Connections<Peer> {
       idleSinceMs: performance.now(),
       bytesRead: undefined,
       bytesSeen: 0,
+      finish: undefined,
+      finishing: false,
       waitsSinceMs: undefined,
       endedAtMs: undefined,
       bodies: new Map(),
@@ -126,6 +136,9 @@ export class Connections<Peer> {
       measure(bytesRead) {
         connection.bytesRead = bytesRead;
       },
+      onClosing(finish) {
+        connection.finish = finish;
+      },
       lastAnswered() {
         connection.endedAtMs ??= performance.now();
       },
@@ -144,10 +157,16 @@ export class Connections<Peer> {
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     const deadlineMs = performance.now() + graceMs;
+    const finishedMs = Math.min(deadlineMs, performance.now() + FINISH_MS);
+    for (const connection of this.#open) {
+      connection.finishing = connection.finish !== undefined;
+      connection.finish?.();
+    }
     for (;;) {
       let busy = false;
-      for (const { inFlight, streams, socket } of this.#open) {
-        if (inFlight === 0 || streams) socket.destroy();
+      for (const { inFlight, streams, finishing, socket } of this.#open) {
+        const finishes = finishing && performance.now() < finishedMs;
+        if ((inFlight === 0 && !finishes) || streams) socket.destroy();
         else busy = true;
       }
       if (!busy || performance.now() >= deadlineMs) break;
@@ -168,12 +187,12 @@ export class Connections<Peer> {
       const bytes = connection.bytesRead?.() ?? 0;
       if (bytes !== connection.bytesSeen) connection.idleSinceMs = nowMs;
       connection.bytesSeen = bytes;
-      const { socket, peer, inFlight, idleSinceMs, waitsSinceMs, endedAtMs, bodies } = connection;
+      const { socket, peer, inFlight, finishing, idleSinceMs, waitsSinceMs, endedAtMs, bodies } = connection;
       let overdue = inFlight === 0 && nowMs - idleSinceMs > idleTimeoutMs;
       overdue ||= waitsSinceMs !== undefined && nowMs - waitsSinceMs > idleTimeoutMs;
       overdue ||= endedAtMs !== undefined && nowMs - endedAtMs > LINGER_MS;
       for (const [request, beganMs] of bodies) overdue ||= !request.complete && nowMs - beganMs > bodyTimeoutMs;
-      if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0)) socket.destroy();
+      if (overdue || this.#isOver(peer) || (this.#closing && inFlight === 0 && !finishing)) socket.destroy();
     }
   }
 }

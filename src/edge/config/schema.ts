@@ -71,7 +71,7 @@ const ListenerPrincipal = () =>
 const Status = (served: boolean) =>
   Type.Boolean({
     default: served,
-    description: "Whether /v1/status and /metrics are served here: they tell the names of tenants.",
+    description: "Whether /v1/status and /metrics are served here, to anyone who may connect. They name no tenant.",
   });
 
 const TokenIssuerSection = Section(
@@ -186,9 +186,14 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
           description: "The socket's user, user and group, or (with a colon before it) group, by number.",
         }),
       ),
+      shared: Type.Boolean({
+        default: false,
+        description:
+          "Whether several edges serve this path in turn: the one that came last, then another at once when it ends. Without, a socket that is served is an error.",
+      }),
       principal: ListenerPrincipal(),
       doors: Doors(all, { default: [NATIVE_DOOR] }),
-      status: Status(false),
+      status: Status(true),
       ...sections,
     },
     { title: "unix" },
@@ -335,11 +340,15 @@ const LimitsSection = Section(
       description: "Requests in flight of one principal; further ones are answered 429.",
     }),
     max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
-    max_body: Size({ default: "16MiB", description: "The longest body of a request; a longer one is answered 413." }),
+    max_body: Size({
+      default: "16MiB",
+      description:
+        "The longest body of a batch; a longer one is answered 413. One operation on a key takes 64 KiB at most, on a value 128 KiB.",
+    }),
     max_bodies: Size({
       default: "256MiB",
       description:
-        "All bodies in flight on each listener together, with answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
+        "All bodies in flight on each listener together, with batches in the making and answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
     }),
     request_timeout: Duration({
       default: "30s",

@@ -6,6 +6,7 @@
  * success that isn't one (`../../../docs/doors.md`).
  */
 import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { AnswerText } from "../../base/network/http1/answer-text.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Caller, MaybePromise, Operations } from "../operations/operations.ts";
 
@@ -75,10 +76,11 @@ export interface DoorAnswer {
   /** In the capitals in which they go out (`Content-Type`). `Content-Length` and `Date` are the listener's. */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * A string holds ASCII or UTF-8; bytes go to the listener, who writes them and does not wipe them. A stream (of events) is written as it
+   * A string holds ASCII or UTF-8; bytes go to the listener, who writes them and does not wipe them. The process's `answerText` is for answers
+   * that are returned at once, never for those of a promise. A stream (of events) is written as it
    * comes, at the caller's pace, and cancelled when the caller has gone; its connection ends with it.
    */
-  readonly body: string | Uint8Array | ReadableStream<Uint8Array>;
+  readonly body: string | Uint8Array | AnswerText | ReadableStream<Uint8Array>;
 }
 
 export interface DoorRoute {
@@ -136,8 +138,12 @@ export type DoorIdentity =
 export interface SocketDoor {
   readonly name: string;
   readonly transport: "socket";
-  /** Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. */
-  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): void;
+  /**
+   * Serves one connection until it ends. Must not throw: a defect is logged and ends the connection. May return what ends it in the
+   * protocol's own way: called once when the listener closes; the connection then has a second, in which operations are still let in.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: doors that have no such way return nothing
+  serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): (() => void) | void;
 }
 
 export interface SocketLimits {

@@ -80,6 +80,20 @@ class BunSocket implements Http1Socket {
     return false;
   }
 
+  writePart(bytes: Buffer, start: number, end: number): boolean {
+    if (this.destroyed) return false;
+    if (this.#waiting !== undefined) {
+      this.#waiting = Buffer.concat([this.#waiting, bytes.subarray(start, end)]);
+      return false;
+    }
+    const length = end - start;
+    const written = this.#socket.write(bytes, start, length);
+    if (written === length) return true;
+    if (written < 0) return this.#broken();
+    this.#waiting = Buffer.from(bytes.subarray(start + written, end));
+    return false;
+  }
+
   /**
    * The other side has reset the connection, and the system has told so by this write: where reading is paused no other sign of it comes.
    * Told to those who wait once they have returned.

@@ -25,6 +25,7 @@ export function serveSocketDoor(
   { connection, load, gate, limits, activity, isRefused = () => false, onError }: SocketCaller,
 ): void {
   const entered: number[] = [];
+  let finish: (() => void) | undefined;
   const end = (bytes: number): void => {
     gate.leave(load, bytes);
     activity.requestEnded();
@@ -34,7 +35,8 @@ export function serveSocketDoor(
     idleTimeoutMs: limits.idleTimeoutMs,
     enter(bytes) {
       if (isRefused()) socket.destroy();
-      if (activity.closing || socket.destroyed || gate.enter(load, bytes) !== undefined) return false;
+      if ((activity.closing && finish === undefined) || socket.destroyed || gate.enter(load, bytes) !== undefined)
+        return false;
       activity.requestBegan();
       entered.push(bytes);
       return true;
@@ -52,7 +54,8 @@ export function serveSocketDoor(
     for (const bytes of entered.splice(0)) end(bytes);
   });
   try {
-    door.serve(socket, connection, doorLimits);
+    finish = door.serve(socket, connection, doorLimits) ?? undefined;
+    if (finish !== undefined) activity.onClosing(finish);
   } catch (error) {
     onError(error);
     socket.destroy();

@@ -51,6 +51,7 @@ interface SeenHead {
   readonly bodyBytesMax: number;
 }
 
+const LOOKED_MAX = 8;
 const NO_BODY: Readonly<Record<string, string>> = { Allow: "GET, HEAD, POST, OPTIONS" };
 
 /** Requests come one at a time: what is kept of one is kept here. */
@@ -61,6 +62,7 @@ class HttpSpeaker implements Http1Handler {
   /** Of a connection that proves who calls. */
   readonly #proven: Sender | undefined;
   #seen: SeenHead | undefined;
+  readonly #looked = new Map<Http1Head, SeenHead>();
   #sender: Sender | undefined;
   /** What it is counted in, and with how many bytes; undefined for what is not counted. */
   #share: Share | undefined;
@@ -79,7 +81,7 @@ class HttpSpeaker implements Http1Handler {
     this.#share = undefined;
     this.#sender = undefined;
     this.#weight = head.contentLength ?? 0;
-    if (this.#seen?.of !== head) this.#seen = this.#look(head);
+    if (this.#seen?.of !== head) this.#seen = this.#lookOnce(head);
     const { found, refused, head: asDoor } = this.#seen;
     const turnedAway = this.#of.refusalOf(head) ?? refused;
     if (turnedAway !== undefined) return this.#refuse(turnedAway);
@@ -134,6 +136,17 @@ class HttpSpeaker implements Http1Handler {
   #begin(): undefined {
     this.#of.activity.requestBegan();
     return undefined;
+  }
+
+  /** What a connection's heads say is kept as long as they are, give or take a few. */
+  #lookOnce(head: Http1Head): SeenHead {
+    let seen = this.#looked.get(head);
+    if (seen === undefined) {
+      if (this.#looked.size >= LOOKED_MAX) this.#looked.clear();
+      seen = this.#look(head);
+      this.#looked.set(head, seen);
+    }
+    return seen;
   }
 
   #look(of: Http1Head): SeenHead {

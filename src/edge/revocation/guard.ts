@@ -7,6 +7,7 @@
  */
 import { messageOf } from "../../base/errors.ts";
 import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
+import { AuthorityBlocks } from "./authority-blocks.ts";
 import { Blocks } from "./blocks.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { DropReason } from "./dropped-event.ts";
@@ -21,7 +22,7 @@ import {
   type RevocationLimits,
 } from "./revocation-guard.ts";
 import type { RevocationStatus } from "./revocation-status.ts";
-import type { HeartbeatEvent, RevocationEvent, RevocationSink } from "./revocation-transport.ts";
+import type { Delivery, HeartbeatEvent, RevocationEvent, RevocationSink } from "./revocation-transport.ts";
 import { SignedIntake } from "./signed-intake.ts";
 import { SilenceWatch } from "./silence-watch.ts";
 import { TransportState } from "./transport-state.ts";
@@ -30,6 +31,9 @@ export function createRevocationGuard(options: RevocationGuardOptions): Revocati
   return new Guard(options);
 }
 
+const APPLIED: Delivery = { state: "applied" };
+const WAITING: Delivery = { state: "waiting" };
+
 class Guard implements RevocationGuard {
   readonly #options: RevocationGuardOptions;
   readonly #limits: RevocationLimits;
@@ -37,6 +41,7 @@ class Guard implements RevocationGuard {
   readonly #transports: TransportState[] = [];
   readonly #position: LogPosition;
   readonly #blocks: Blocks;
+  readonly #authorities: AuthorityBlocks;
   readonly #effects: EventEffects;
   readonly #gaps: GapFiller;
   readonly #signed: SignedIntake;
@@ -54,7 +59,22 @@ class Guard implements RevocationGuard {
       maxScopes: this.#limits.maxScopes,
       onForget: (seq) => position.raiseMinLeaseSeq(seq),
     });
-    this.#effects = new EventEffects({ log, position, blocks: this.#blocks, onApplied: options.onApplied });
+    this.#authorities = new AuthorityBlocks({
+      clock,
+      core,
+      random: options.random ?? Math.random,
+      max: this.#limits.maxScopes,
+      isFormerLog: (former) => position.isFormer(former),
+    });
+    const { onApplied, onAuthority } = options;
+    this.#effects = new EventEffects({
+      log,
+      position,
+      blocks: this.#blocks,
+      authorities: this.#authorities,
+      onApplied,
+      onAuthority,
+    });
     this.#gaps = new GapFiller({
       clock,
       core,
@@ -64,7 +84,7 @@ class Guard implements RevocationGuard {
       onGivenUp: (reason, transport) => this.#skipMissing(reason, transport),
       onFilled: (transport) => this.#closeUp(transport),
     });
-    const drop = (transport: TransportState, reason: DropReason, detail?: string): void =>
+    const drop = (transport: TransportState, reason: DropReason, detail: string): Delivery =>
       this.#drop(transport, reason, detail);
     this.#signed = new SignedIntake({ clock, verifier, position, drop });
     this.#silence = new SilenceWatch({
@@ -89,10 +109,10 @@ class Guard implements RevocationGuard {
         if (!this.#closed) this.#take(transport, event, true);
       },
       deliverSigned: async (jws) => {
-        if (this.#closed) return;
-        const event = await this.#signed.take(transport, jws);
-        if (event !== undefined && !this.#closed) this.#take(transport, event, false);
+        if (!this.#closed) await this.#takeSigned(transport, jws, false);
       },
+      confirmSigned: (jws) => this.#takeSigned(transport, jws, true),
+      applyAuthority: (order) => this.#effects.order(order, name),
       connected: () => {
         if (!transport.connected) log.info({ transport: name }, "a revocation transport is connected");
         transport.connected = true;
@@ -122,13 +142,14 @@ class Guard implements RevocationGuard {
   close(): void {
     this.#closed = true;
     this.#gaps.close();
+    this.#authorities.close();
     this.#silence.close();
   }
 
   // The port of the lease cache
 
   isBlocked(tenant: string, service: string, version?: number): boolean {
-    return this.#blocks.isBlocked(tenant, service, version);
+    return this.#blocks.isBlocked(tenant, service, version) || this.#authorities.isBlocked(tenant, service, version);
   }
 
   isOpen(): boolean {
@@ -157,7 +178,7 @@ class Guard implements RevocationGuard {
   }
 
   blocked(): readonly RevocationScope[] {
-    return this.#blocks.scopes();
+    return [...this.#blocks.scopes(), ...this.#authorities.scopes()];
   }
 
   status(): RevocationStatus {
@@ -171,16 +192,24 @@ class Guard implements RevocationGuard {
       leaseDrops: this.#effects.leaseDrops,
       silentMs: this.#silence.silentMs,
       silent: this.#transports.length > 0 && this.#silence.isSilent,
+      authorities: this.#authorities.status(),
       transports: this.#transports.map((transport) => transport.status(nowMs)),
     };
   }
 
   // Events
 
+  async #takeSigned(transport: TransportState, jws: string, always: boolean): Promise<Delivery> {
+    const taken = await this.#signed.take(transport, jws, always);
+    if (!("type" in taken)) return taken;
+    if (this.#closed) return WAITING;
+    return this.#take(transport, taken, false);
+  }
+
   /** A defect here must not leave a key in use: everything goes. */
-  #take(transport: TransportState, event: RevocationEvent, direct: boolean): void {
+  #take(transport: TransportState, event: RevocationEvent, direct: boolean): Delivery {
     try {
-      this.#handle(transport, event, direct);
+      return this.#handle(transport, event, direct);
     } catch (error) {
       this.#options.log.error(
         { transport: transport.name, error: messageOf(error) },
@@ -191,37 +220,36 @@ class Guard implements RevocationGuard {
       } catch {
         // The cache itself is broken; its deadlines are left.
       }
+      return { state: "dropped", reason: "malformed", detail: "it could not be applied" };
     }
   }
 
   /** `direct`: straight from the Core, in its order; else signed, by any transport. */
-  #handle(transport: TransportState, event: RevocationEvent, direct: boolean): void {
+  #handle(transport: TransportState, event: RevocationEvent, direct: boolean): Delivery {
     const { log } = this.#position;
     const isKnownLog = event.log === log;
     const startSeq = isCounted(event) ? event.seq - 1 : event.seq;
     if (log === undefined) {
       // An old signed event is no position to start at: it may come from a log that was left long ago.
       if (!direct && !this.#isFresh(event)) {
-        this.#drop(transport, "no_place");
-        return;
+        return this.#drop(transport, "no_place", "it is old, and the edge has no position in the log yet");
       }
       this.#startAt(event.log, startSeq);
     } else if (!isKnownLog) {
       if (!direct) {
         this.#gaps.probe();
-        this.#drop(transport, "other_log");
-        return;
+        return this.#drop(transport, "other_log", "it is of another event log");
       }
       this.#startHistory(event.log, startSeq, "the event log has changed");
     }
     if (!direct && event.type === "reset") {
-      this.#drop(transport, "not_an_event");
-      return;
+      return this.#drop(transport, "not_an_event", "no third party sends it");
     }
     this.#markHeard(transport, event, direct);
     if (event.type === "reset") this.#applyReset(transport, event.seq, isKnownLog);
     else if (event.type === "heartbeat") this.#applyHeartbeat(transport, event, direct);
-    else this.#applyCounted(transport, event, direct);
+    else return this.#applyCounted(transport, event, direct);
+    return APPLIED;
   }
 
   #applyReset(transport: TransportState, seq: number, isKnownLog: boolean): void {
@@ -251,13 +279,13 @@ class Guard implements RevocationGuard {
     else if ((direct || this.#isFresh(event)) && ++transport.heartbeatsBehind >= 2) this.#gaps.probe();
   }
 
-  #applyCounted(transport: TransportState, event: CountedEvent, direct: boolean): void {
+  #applyCounted(transport: TransportState, event: CountedEvent, direct: boolean): Delivery {
     const { seq } = event;
     const position = this.#position;
     if (direct && seq > transport.highWaterSeq) transport.highWaterSeq = seq;
     if (position.isKnown(seq)) {
       transport.duplicates++;
-      return;
+      return seq > position.appliedSeq && event.type === "restore" ? WAITING : APPLIED;
     }
     transport.events++;
     if (seq > position.newestSeq) position.newestSeq = seq;
@@ -267,21 +295,23 @@ class Guard implements RevocationGuard {
     if (seq !== position.appliedSeq + 1) {
       position.addOutOfOrder(seq, waits ? event : undefined);
       this.#reportGap(transport);
-      return;
+      return waits ? WAITING : APPLIED;
     }
     position.appliedSeq = seq;
     if (waits) this.#effects.apply(event, transport.name);
     this.#closeUp(transport);
+    return APPLIED;
   }
 
   #closeUp(transport: TransportState): void {
     this.#position.closeUp((event) => this.#effects.apply(event, transport.name));
   }
 
-  #drop(transport: TransportState, reason: DropReason, detail?: string): void {
+  #drop(transport: TransportState, reason: DropReason, detail: string): Delivery {
     transport.drops[reason] = (transport.drops[reason] ?? 0) + 1;
     const { name } = transport;
     this.#bursts.warn(`${name} ${reason}`, { transport: name, reason, detail }, "a revocation event was dropped");
+    return { state: "dropped", reason, detail };
   }
 
   // Position and gaps

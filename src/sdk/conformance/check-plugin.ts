@@ -4,14 +4,25 @@ import { dirname, join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationPath } from "../../base/config/decode.ts";
 import { systemClock } from "../../base/time/system-clock.ts";
+import { VERSION } from "../../base/version.ts";
+import { doorSection } from "../../edge/config/door-sections.ts";
 import { type LoadedConfiguration, loadConfiguration } from "../../edge/config/load-with-plugins.ts";
+import type { Door, DoorContext } from "../../edge/doors/door.ts";
 import { type LoadedPlugin, loadPlugin } from "../../edge/plugin-host/loader.ts";
-import { type Contribution, type PluginContext, SectionError } from "../../edge/plugin-host/plugin.ts";
+import {
+  type Contribution,
+  type DoorContribution,
+  type Plugin,
+  type PluginContext,
+  SectionError,
+} from "../../edge/plugin-host/plugin.ts";
 import { PluginError } from "../../edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../edge/plugin-host/trust.ts";
 import { cipherRules } from "./cipher.ts";
+import { doorRules, RefusingOperations } from "./doors.ts";
 import { keySourceRules } from "./key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "./other-kinds.ts";
+import { publisherRules } from "./publisher.ts";
 import type { Report, RuleResult, Section } from "./report.ts";
 import { broken, type Rule, runRules } from "./rules.ts";
 
@@ -57,19 +68,28 @@ function hashWherePossible(path: string): string {
   }
 }
 
-type Kind = "keySources" | "revocationTransports" | "auditSinks" | "ciphers" | "hooks";
-const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "ciphers", "hooks"];
+type Kind = "keySources" | "revocationTransports" | "eventPublishers" | "auditSinks" | "ciphers" | "hooks" | "doors";
+const KINDS: readonly Kind[] = [
+  "keySources",
+  "revocationTransports",
+  "eventPublishers",
+  "auditSinks",
+  "ciphers",
+  "hooks",
+  "doors",
+];
 const KIND_NAMES = {
   keySources: "key source",
   revocationTransports: "revocation transport",
+  eventPublishers: "publisher",
   auditSinks: "audit sink",
   ciphers: "cipher",
   hooks: "hook",
+  doors: "front door",
 } as const;
 
 async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
-  // A Core's publishers are held to the form of their section; their contract has no rules here yet.
-  const schemas = [...KINDS, "eventPublishers" as const].flatMap((kind) =>
+  const schemas = KINDS.flatMap((kind) =>
     Object.entries(plugin[kind] ?? {}).map(([name, { configuration }]) => ({
       where: `${kind}.${name}`,
       schema: configuration,
@@ -131,7 +151,7 @@ async function contributionSections(
   for (const kind of KINDS) {
     for (const [name, contribution] of Object.entries(loaded.plugin[kind] ?? {})) {
       const subject = `${KIND_NAMES[kind]} "${name}"`;
-      const use = configured && useOf(configured, kind, name);
+      const use = configured && useOf(configured, loaded, kind, name);
       if (configured === undefined || use === undefined) {
         const detail =
           configured === undefined
@@ -140,16 +160,19 @@ async function contributionSections(
         sections.push({ subject, results: [notTriedAtAll(detail)] });
         continue;
       }
-      const awayUse = away && useOf(away, kind, name);
+      const awayUse = away && useOf(away, loaded, kind, name);
       const lines: string[] = [];
+      const refusing = new RefusingOperations();
       const make = <Made>(from: LoadedConfiguration, { section, path }: Use): Promise<Made> =>
-        create(contribution as unknown as Contribution<TSchema, Made>, from, section, path, lines);
+        create(contributionOf<Made>(contribution, refusing), from, section, path, lines);
       const makeAway = away && awayUse ? <Made>() => make<Made>(away, awayUse) : undefined;
       let rules: Rule[];
       try {
-        rules = await rulesOf(kind, await make(configured, use), makeAway, use, keyOf(configured, givenKey), () =>
-          lines.join("\n"),
-        );
+        const made = await make(configured, use);
+        rules =
+          kind === "doors"
+            ? doorRules(made as Door, name, (contribution as DoorContribution).transport, refusing)
+            : await rulesOf(kind, made, makeAway, use, keyOf(configured, givenKey), () => lines.join("\n"));
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
         sections.push({
@@ -164,8 +187,31 @@ async function contributionSections(
   return sections;
 }
 
+/** A door gets what doors are lent before what plugins are. */
+function contributionOf<Made>(
+  contribution: { readonly configuration: TSchema },
+  refusing: RefusingOperations,
+): Contribution<TSchema, Made> {
+  if (!("transport" in contribution)) return contribution as unknown as Contribution<TSchema, Made>;
+  const { configuration, create } = contribution as unknown as DoorContribution;
+  return {
+    configuration,
+    create(section, plugin) {
+      const { log, clock } = plugin;
+      const context: DoorContext = {
+        operations: refusing.operations,
+        log: { debug() {}, info: log.info, warn: log.warn, error: log.error },
+        now: { wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs() },
+        version: VERSION,
+        readiness: () => ({ ready: true }),
+      };
+      return create(section as never, context, plugin) as Promise<Made>;
+    },
+  };
+}
+
 async function rulesOf(
-  kind: Kind,
+  kind: Exclude<Kind, "doors">,
   made: unknown,
   away: (<Made>() => Promise<Made>) | undefined,
   { timeoutMs }: Use,
@@ -177,6 +223,8 @@ async function rulesOf(
       return keySourceRules({ source: made as never, key, away, logged });
     case "revocationTransports":
       return transportRules(made as never, away);
+    case "eventPublishers":
+      return publisherRules(made as never, away);
     case "auditSinks":
       return auditSinkRules(made as never, away);
     case "ciphers":
@@ -190,7 +238,13 @@ function notTriedAtAll(detail: string): RuleResult {
   return { rule: "contract", title: "it keeps the port's contract", outcome: "not tried", detail };
 }
 
-function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string): Use | undefined {
+function useOf(
+  { configuration }: LoadedConfiguration,
+  { plugin }: LoadedPlugin,
+  kind: Kind,
+  name: string,
+): Use | undefined {
+  if (kind === "eventPublishers" && !sharesSection(plugin, name)) return undefined;
   const { key_source: keySource, cipher, revocation, audit, hooks } = configuration;
   if (kind === "ciphers") {
     const section = (cipher as unknown as Record<string, unknown>)[name];
@@ -200,9 +254,16 @@ function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string)
     const section = (keySource as Record<string, unknown>)[name];
     return section === undefined ? undefined : { section, path: ["key_source", name], timeoutMs: 0 };
   }
+  if (kind === "doors") {
+    const index = configuration.listeners.findIndex(({ doors }) => doors.includes(name));
+    const listener = configuration.listeners[index];
+    return listener && { ...doorSection(configuration, listener, index, name), timeoutMs: 0 };
+  }
   const [list, place] = (
     {
       revocationTransports: [revocation.transports, ["revocation", "transports"]],
+      // A Core's: tried with the section of the transport that goes by its name, which is the same for both.
+      eventPublishers: [revocation.transports, ["revocation", "transports"]],
       auditSinks: [audit.sinks, ["audit", "sinks"]],
       hooks: [hooks, ["hooks"]],
     } as const
@@ -211,6 +272,12 @@ function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string)
   const index = entries.findIndex(({ use }) => use === name);
   const entry = entries[index];
   return entry && { section: entry[name], path: [...place, index, name], timeoutMs: entry.timeout ?? 0 };
+}
+
+/** Whether a publisher's section is that of the transport of its name, so that an edge's configuration can be a Core's too. */
+function sharesSection({ revocationTransports, eventPublishers }: Plugin, name: string): boolean {
+  const [publisher, transport] = [eventPublishers?.[name], revocationTransports?.[name]];
+  return publisher !== undefined && publisher.configuration === transport?.configuration;
 }
 
 function keyOf(

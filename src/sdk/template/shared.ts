@@ -13,6 +13,8 @@ export interface Template {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** Whether check.yaml needs a key source besides. */
   readonly needsKeys: boolean;
+  /** What its listener serves, where that is more than the native door. */
+  readonly doors?: string;
 }
 
 export function commonFiles(name: string, kind: string, template: Template): Record<string, string> {
@@ -25,7 +27,7 @@ export function commonFiles(name: string, kind: string, template: Template): Rec
     "check.yaml": `# An edge that uses the plugin: for "crypto-edge plugin check", for the test, and to start from.
 edge: { id: check }
 ${source}${template.use}cache: { prewarm: [{ tenant: tenant-a, service: billing }] }
-listeners: [{ http: "127.0.0.1:0", principal: local, status: true }]
+listeners: [{ http: "127.0.0.1:0", principal: local, status: true${template.doors === undefined ? "" : `, doors: [${template.doors}]`} }]
 policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt, rewrap] }]
 plugins: ${plugins}
 `,

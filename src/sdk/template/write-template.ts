@@ -3,12 +3,13 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { auditSinkTemplate } from "./audit-sink.ts";
 import { cipherTemplate } from "./cipher.ts";
+import { doorTemplate } from "./door.ts";
 import { hookTemplate } from "./hook.ts";
 import { keySourceTemplate } from "./key-source.ts";
 import { revocationTransportTemplate } from "./revocation-transport.ts";
 import { commonFiles, type Template } from "./shared.ts";
 
-export type TemplateKind = "key-source" | "revocation-transport" | "audit-sink" | "cipher" | "hook";
+export type TemplateKind = "key-source" | "revocation-transport" | "audit-sink" | "cipher" | "hook" | "door";
 
 const TEMPLATES: Readonly<Record<TemplateKind, (name: string) => Template>> = {
   "key-source": keySourceTemplate,
@@ -16,6 +17,7 @@ const TEMPLATES: Readonly<Record<TemplateKind, (name: string) => Template>> = {
   "audit-sink": auditSinkTemplate,
   cipher: cipherTemplate,
   hook: hookTemplate,
+  door: doorTemplate,
 };
 
 /** Writes the files and returns their names. @throws when the name is none, or the folder is there. */

@@ -319,6 +319,45 @@ export function testStore(store: StoreUnderTest): void {
       expect(changes).toBeGreaterThan(10);
     }, 120_000);
 
+    test("kill -9 at each step of a change leaves all of it or nothing", async () => {
+      const database = await store.database("steps");
+      await within("steps", ({ registry }) => registry.createService("tenant-a", "billing"));
+      const text = typeof database === "string" ? database : JSON.stringify(database);
+      let committed = 0;
+      let steps = 0;
+      for (let step = 1; ; step++) {
+        const child = Bun.spawn(
+          [process.execPath, join(import.meta.dir, "kill-at-step.ts"), text, masterKey.toString("hex"), String(step)],
+          { stdout: "pipe", stderr: "pipe" },
+        );
+        const exitCode = await child.exited;
+        expect(await new Response(child.stderr).text()).toBe("");
+        const isKilled = child.signalCode === "SIGKILL";
+        if (!isKilled) {
+          expect(exitCode).toBe(0);
+          committed += 2;
+        }
+        await within("steps", async ({ registry, store: opened }) => {
+          expect(await opened.position()).toMatchObject({ lastSeq: committed });
+          const { versions } = (await registry.services("tenant-a"))[0]!;
+          expect(versions.map(({ state }) => state)).toEqual(committed === 0 ? ["active"] : ["compromised", "active"]);
+        });
+        if (!isKilled) break;
+        steps++;
+      }
+      expect(steps).toBeGreaterThan(6);
+      // After the commit, before anybody was told: it is there.
+      const child = Bun.spawn(
+        [process.execPath, join(import.meta.dir, "kill-at-step.ts"), text, masterKey.toString("hex"), "0"],
+        { stdout: "ignore", stderr: "ignore" },
+      );
+      await child.exited;
+      expect(child.signalCode).toBe("SIGKILL");
+      await within("steps", async ({ store: opened }) => {
+        expect(await opened.position()).toMatchObject({ lastSeq: committed + 2 });
+      });
+    }, 180_000);
+
     if (store.shared) {
       test("two processes that are killed in turn, over one database, leave one log without a hole", async () => {
         const database = await store.database("killed-two");

@@ -101,6 +101,14 @@ allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
     return start([...before, ...args], { cwd: this.folder, command });
   }
 
+  /** `crypto-edge dev` on a free port, until it has said all that it says. */
+  async dev(): Promise<string> {
+    const dev = this.#start("dev", "--port", "0");
+    this.#edges.push(dev);
+    await dev.waitFor(/^ready /m);
+    return dev.output();
+  }
+
   /** Starts an edge. Its addresses in the order of `listeners`, which are entries of the configuration, as are `policies`. */
   async startEdge(
     name: string,

@@ -1,5 +1,14 @@
 /** Debian's PostgreSQL in a folder of its own, on a free port; stopped, killed and started again as a test likes. */
-import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PostgresqlOptions } from "../../../src/core/store/open-store.ts";
@@ -17,7 +26,15 @@ export interface PostgresqlServer {
 
 const PROGRAMS = "/usr/lib/postgresql";
 
-export async function startPostgresql(settings: readonly string[] = []): Promise<PostgresqlServer> {
+export function isPostgresqlInstalled(): boolean {
+  return existsSync(PROGRAMS);
+}
+
+/** `settings` as in its configuration; `files` lie in its data folder. */
+export async function startPostgresql(
+  settings: readonly string[] = [],
+  files: Readonly<Record<string, string>> = {},
+): Promise<PostgresqlServer> {
   const versions = readdirSync(PROGRAMS).sort((a, b) => Number(b) - Number(a));
   const programs = join(PROGRAMS, versions[0]!, "bin");
   const folder = mkdtempSync(join(tmpdir(), "postgresql-"));
@@ -38,6 +55,10 @@ export async function startPostgresql(settings: readonly string[] = []): Promise
     if ((await child.exited) !== 0) throw new Error(`${program}: ${failure}`);
   };
   await run("initdb", "-D", data, "-A", "trust", "-U", "core", "-E", "UTF8", "--no-sync");
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(data, name), text, { mode: 0o600 });
+    chownSync(join(data, name), uid, gid);
+  }
   let child: Bun.Subprocess | undefined;
   const server: PostgresqlServer = {
     port,
@@ -46,7 +67,7 @@ export async function startPostgresql(settings: readonly string[] = []): Promise
         [
           ...asUser,
           join(programs, "postgres"),
-          ...["-D", data, "-p", String(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"],
+          ...["-D", data, "-p", String(port), "-k", folder, "-c", "listen_addresses=127.0.0.1,127.0.0.2"],
           ...settings.flatMap((setting) => ["-c", setting]),
         ],
         { cwd: folder, stdio: ["ignore", "ignore", Bun.file(join(folder, "server.log"))] },

@@ -17,9 +17,11 @@ const EMPTY = Buffer.alloc(0);
 const EXTENSIONS_MAX = 8_192;
 const TRAILERS_MAX = 8_192;
 const CHUNK_LINE_MAX = 1_024;
-/** A size, and extensions, which are dropped (RFC 9112, 7.1.1). */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what extensions must not hold
-const CHUNK_LINE = /^([0-9A-Fa-f]{1,8})(;[^\x00-\x08\x0a-\x1f\x7f]*)?$/;
+/** A size, and extensions by their grammar, which are dropped (RFC 9112, 7.1.1), without the spaces that it calls bad. */
+const CHUNK_LINE =
+  /^([0-9A-Fa-f]{1,8})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*)$/;
+/** What a trailer must not say: it has been decided before (RFC 9110, 6.5.1). */
+const NO_TRAILERS = new Set(["content-length", "transfer-encoding", "host"]);
 
 /** A body whose length is known. */
 export class MeasuredBody implements BodyReader {
@@ -131,7 +133,9 @@ export class ChunkedBody implements BodyReader {
     if (this.#trailerBytes + length > TRAILERS_MAX) throw new Refusal(431, "the trailers are too long");
     if (end < 0) return rest;
     if (end === 0) this.#expects = "nothing";
-    else parseField(rest.toString("latin1", 0, end));
+    else if (NO_TRAILERS.has(parseField(rest.toString("latin1", 0, end))[0])) {
+      throw new Refusal(400, "a trailer says what only a header may");
+    }
     this.#trailerBytes += length;
     return rest.subarray(length);
   }

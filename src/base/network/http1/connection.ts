@@ -2,8 +2,10 @@
  * HTTP/1.1 (RFC 9112) on a socket, for the requests of an edge: strict, small, and without an object for each request that
  * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
  */
+import { AnswerText } from "./answer-text.ts";
 import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import { type Http1Head, parseHead } from "./head.ts";
+import { KnownHeads } from "./known-heads.ts";
 import { Refusal, type RefusalStatus } from "./refusal.ts";
 import type { Http1Socket } from "./socket.ts";
 import { type Http1Answer, writeAnswer } from "./write.ts";
@@ -79,9 +81,7 @@ class Http1Connection {
   #closesThen = false;
   /** The other side sends no more. */
   #halfClosed = false;
-  /** The head before this one, with its end: the same client sends the same again and again. */
-  #lastHeadBytes: Buffer = EMPTY;
-  #lastHead: Http1Head | undefined;
+  readonly #knownHeads = new KnownHeads();
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #onFlowing: (() => void) | undefined;
 
@@ -197,10 +197,10 @@ class Http1Connection {
     }
     const received = this.#received;
     if (received.length === 0) return undefined;
-    const known = this.#lastHeadBytes.length;
-    if (known > 0 && this.#lastHeadBytes.compare(received, 0, Math.min(known, received.length)) === 0) {
-      this.#received = received.subarray(known);
-      return this.#lastHead;
+    const known = this.#knownHeads.find(received);
+    if (known !== undefined) {
+      this.#received = received.subarray(known.bytes.length);
+      return known.head;
     }
     const length = received.indexOf("\r\n\r\n", 0, "latin1");
     if (length < 0 || length > this.#handler.maxHeaderBytes) {
@@ -211,8 +211,7 @@ class Http1Connection {
       return undefined;
     }
     const head = parseHead(received.toString("latin1", 0, length));
-    this.#lastHead = head;
-    this.#lastHeadBytes = Buffer.from(received.subarray(0, length + 4));
+    this.#knownHeads.add(received.subarray(0, length + 4), head);
     this.#received = received.subarray(length + 4);
     return head;
   }
@@ -263,8 +262,11 @@ class Http1Connection {
     if (!gone) this.#phase = "head";
     if (isStream && !gone && !asHead) return void this.#beginStream(answer, body);
     if (isStream) void body.cancel().catch(() => undefined);
+    // Nobody gets it: what is secret in it does not wait for the next one.
+    if (gone && body instanceof AnswerText) body.begin();
+    const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
-    this.#handler.answerWaits(isStream ? 0 : (body as string | Uint8Array).length);
+    this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";
     this.#closesThen = last;
   }

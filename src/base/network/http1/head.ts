@@ -58,6 +58,9 @@ export function parseHead(text: string): Http1Head {
     if (length !== undefined) throw new Refusal(400, "a length and a transfer coding stand side by side");
     if (!isLatest || coding.toLowerCase() !== "chunked") throw new Refusal(400, "the transfer coding is not chunked");
   }
+  const connection = fields.get("connection");
+  // Nothing is upgraded here, but what follows on the connection may be meant for another protocol.
+  const upgrades = fields.has("upgrade") && hasOption(connection, "upgrade");
   const expect = fields.get("expect")?.toLowerCase();
   if (expect !== undefined && expect !== "100-continue") throw new Refusal(417, "this expectation is not met here");
   return {
@@ -66,7 +69,7 @@ export function parseHead(text: string): Http1Head {
     headers: { fields },
     contentLength: length === undefined ? undefined : Number(length),
     chunked: coding !== undefined,
-    keepAlive: isLatest && !hasOption(fields.get("connection"), "close"),
+    keepAlive: isLatest && !hasOption(connection, "close") && !upgrades,
     expectsContinue: expect !== undefined && isLatest,
   };
 }
@@ -86,6 +89,8 @@ function parseFields(lines: readonly string[]): Map<string, string> {
   for (let index = 1; index < lines.length; index++) {
     const [name, value] = parseField(lines[index]!);
     const before = fields.get(name);
+    // Allowed (RFC 9110, 5.6.3), but no other reader takes it everywhere, and no client writes it.
+    if (name === "content-length" && lines[index]!.includes("\t")) throw new Refusal(400, "the length is not a number");
     if (before !== undefined && SINGLE.has(name)) throw new Refusal(400, `the header ${name} comes twice`);
     fields.set(name, before === undefined ? value : `${before}, ${value}`);
   }

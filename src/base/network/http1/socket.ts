@@ -2,6 +2,8 @@
 export interface Http1Socket {
   /** Takes all of it, text in ASCII; false: the other side reads slower than this, wait for `drain` before the next. */
   write(data: string | Uint8Array, encoding?: BufferEncoding): boolean;
+  /** The same of a part of a buffer that is used again at once: nothing of it is kept. Undefined where the system's sockets would keep it. */
+  writePart?(bytes: Buffer, start: number, end: number): boolean;
   end(): void;
   destroy(): void;
   pause(): void;

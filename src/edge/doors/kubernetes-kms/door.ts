@@ -22,6 +22,8 @@ const NAME = "kubernetes-kms";
 const MESSAGE_BYTES_MAX = 131_072;
 /** Of one connection; further calls wait at their caller. */
 const STREAMS_MAX = 256;
+/** The listener gives as much. */
+const FINISH_MS = 1_000;
 const UID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 
 const METHODS = ["Status", "Encrypt", "Decrypt"] as const satisfies readonly (keyof KeyManagementService)[];
@@ -43,14 +45,14 @@ export function createKubernetesKmsDoor(
       if (connection.principal === undefined) {
         log.warn({}, "a connection to the Kubernetes door proves no principal: give its listener one");
         socket.destroy();
-        return;
+        return undefined;
       }
-      serveConnection(socket, connection.principal, limits);
+      return serveConnection(socket, connection.principal, limits);
     },
   };
 
   /** One gRPC server for each connection: so each call knows its caller, and nothing outlives it. There are a handful of these. */
-  function serveConnection(socket: DoorSocket, principal: Principal, limits: SocketLimits): void {
+  function serveConnection(socket: DoorSocket, principal: Principal, limits: SocketLimits): () => void {
     const server = new Server({
       "grpc.max_receive_message_length": Math.min(MESSAGE_BYTES_MAX, limits.messageBytesMax),
       "grpc.max_concurrent_streams": STREAMS_MAX,
@@ -61,6 +63,8 @@ export function createKubernetesKmsDoor(
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     socket.once("close", () => injector.destroy());
     injector.injectConnection(socket);
+    // Callers are told to go elsewhere (GOAWAY), and what they have asked is answered.
+    return () => injector.drain(FINISH_MS);
   }
 
   function handler(method: Method, principal: Principal, limits: SocketLimits) {

@@ -1,53 +1,56 @@
 /**
- * Answers as the API writes them, from what operations give. Names and base64url hold nothing that JSON escapes. Plaintexts are wiped once
- * they have been written.
+ * Answers as the API writes them, from what operations give, into the text that goes out. Names and base64url hold nothing that JSON escapes.
+ * Plaintexts are wiped once they have been written.
  */
-import { toBase64url } from "../../../base/base64url.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import type { AnswerText } from "../../../base/network/http1/answer-text.ts";
 import { problemOf } from "../../../base/network/problem.ts";
 import { wipe } from "../../../base/wipe.ts";
-import type { CreatedKey, EncryptedValue, Opened, Rewrapped } from "../../operations/operations.ts";
+import type { CreatedKey, EncryptedValue, Opened, Rewrapped, ServiceKeyName } from "../../operations/operations.ts";
 
-export function writeCreated({ wrapped, version, plaintext }: CreatedKey, cacheSeconds: number): string {
-  const shown = `{"wrapped":"${toBase64url(wrapped)}","version":${version}`;
-  if (plaintext === undefined) return `${shown}}`;
-  return `${shown},"plaintext":"${showOnce(plaintext)}","cache_seconds":${cacheSeconds}}`;
-}
-
-export function writeDecrypted(opened: Opened, cacheSeconds: number): string {
-  return writeOpened("plaintext", opened, cacheSeconds);
-}
-
-export function writeDecryptedValue(opened: Opened, cacheSeconds: number): string {
-  return writeOpened("value", opened, cacheSeconds);
-}
-
-function writeOpened(
-  name: "plaintext" | "value",
-  { plaintext, tenant, service, version }: Opened,
-  cacheSeconds: number,
-): string {
-  return `{"${name}":"${showOnce(plaintext)}","tenant":"${tenant}","service":"${service}","version":${version},"cache_seconds":${cacheSeconds}}`;
-}
-
-export function writeRewrapped({ wrapped, tenant, service, version, wasActive }: Rewrapped): string {
-  return `{"wrapped":"${toBase64url(wrapped)}","tenant":"${tenant}","service":"${service}","version":${version},"was_active":${wasActive}}`;
-}
-
-export function writeEncrypted({ wrapped, version }: EncryptedValue): string {
-  return `{"wrapped":"${toBase64url(wrapped)}","version":${version}}`;
-}
-
-/** An item of a batch: its answer, or its own problem. */
-export function writeResult<Result extends object>(
-  result: Result | CryptoEdgeError,
-  write: (result: Result) => string,
-): string {
-  return result instanceof CryptoEdgeError ? JSON.stringify({ error: problemOf(result) }) : write(result);
-}
-
-function showOnce(plaintext: Uint8Array): string {
-  const text = toBase64url(plaintext);
+export function writeCreated(to: AnswerText, { wrapped, version, plaintext }: CreatedKey, cacheSeconds: number): void {
+  to.ascii('{"wrapped":"').base64url(wrapped).ascii('","version":').number(version);
+  if (plaintext === undefined) return void to.ascii("}");
+  to.ascii(',"plaintext":"').secret(plaintext).ascii('","cache_seconds":').number(cacheSeconds).ascii("}");
   wipe(plaintext);
-  return text;
+}
+
+export function writeDecrypted(to: AnswerText, opened: Opened, cacheSeconds: number): void {
+  writeOpened(to.ascii('{"plaintext":"'), opened, cacheSeconds);
+}
+
+export function writeDecryptedValue(to: AnswerText, opened: Opened, cacheSeconds: number): void {
+  writeOpened(to.ascii('{"value":"'), opened, cacheSeconds);
+}
+
+function writeOpened(to: AnswerText, opened: Opened, cacheSeconds: number): void {
+  to.secret(opened.plaintext);
+  wipe(opened.plaintext);
+  writeName(to.ascii('","'), opened);
+  to.ascii(',"version":').number(opened.version).ascii(',"cache_seconds":').number(cacheSeconds).ascii("}");
+}
+
+export function writeRewrapped(to: AnswerText, rewrapped: Rewrapped): void {
+  writeName(to.ascii('{"wrapped":"').base64url(rewrapped.wrapped).ascii('","'), rewrapped);
+  to.ascii(',"version":').number(rewrapped.version);
+  to.ascii(rewrapped.wasActive ? ',"was_active":true}' : ',"was_active":false}');
+}
+
+export function writeEncrypted(to: AnswerText, { wrapped, version }: EncryptedValue): void {
+  to.ascii('{"wrapped":"').base64url(wrapped).ascii('","version":').number(version).ascii("}");
+}
+
+function writeName(to: AnswerText, { tenant, service }: ServiceKeyName): void {
+  to.ascii('tenant":"').ascii(tenant).ascii('","service":"').ascii(service).ascii('"');
+}
+
+/** An item of a batch: its own problem, or what `write` makes of its answer. */
+export function itemOf<Result extends object>(
+  to: AnswerText,
+  result: Result | CryptoEdgeError,
+  write: (to: AnswerText, result: Result) => void,
+): string {
+  if (result instanceof CryptoEdgeError) return JSON.stringify({ error: problemOf(result) });
+  write(to.begin(), result);
+  return to.take();
 }

@@ -1,10 +1,11 @@
 /**
- * The one table of the API's routes. From it come the Elysia app, the way that a well-formed request takes, the OpenAPI document, `Allow`,
- * and the types of bodies and answers. Schemas are named here and not imported: what checks them is loaded with the app (check-body.ts),
+ * The one table of the API's routes. From it come the Elysia app, the way that a well-formed request takes, the OpenAPI document and
+ * `Allow`; its bodies and answers (schemas.ts) are the types of the client, too. Schemas are named here and not imported: what checks them is loaded with the app (check-body.ts),
  * and an edge whose callers write the usual forms never needs it.
  */
 import { fromBase64url } from "../../../base/base64url.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import { type AnswerText, answerText } from "../../../base/network/http1/answer-text.ts";
 import type {
   Caller,
   CreateKeyRequest,
@@ -48,8 +49,8 @@ export interface SingleRoute extends Facts {
   readFast(body: Buffer): unknown;
   /** What a checked body asks for. @throws {CryptoEdgeError} `invalid_blob`, `invalid_request` */
   read(body: unknown): unknown;
-  /** From what is asked for to the answer's text. */
-  run(operations: Operations, caller: Caller, request: unknown): MaybePromise<string>;
+  /** From what is asked for to the answer's text: written where it goes out from, or, where it comes later, a string. */
+  run(operations: Operations, caller: Caller, request: unknown): AnswerText | Promise<string>;
 }
 
 /** Many under one decision: create-batch. Its body is small, its answer is not. */
@@ -66,7 +67,7 @@ export interface ItemsRoute extends Facts {
   read(item: unknown): unknown;
   readBytes(body: Uint8Array): Promise<unknown[]>;
   run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | CryptoEdgeError)[]>;
-  write(result: never, cacheSeconds: (name: ServiceKeyName) => number): string;
+  write(to: AnswerText, result: never, cacheSeconds: (name: ServiceKeyName) => number): void;
   writeBytes(results: never): Uint8Array;
   /** How long those of an answer in bytes may be kept; undefined where it holds no plaintext. */
   keptBy(result: object): ServiceKeyName | undefined;
@@ -79,12 +80,14 @@ function single<Body, Request, Result>(
   readFast: (body: Buffer) => Request | undefined,
   read: (body: Body) => Request,
   run: (operations: Operations, caller: Caller, request: Request) => MaybePromise<Result>,
-  write: (result: Result, cacheSeconds: number) => string,
+  write: (to: AnswerText, result: Result, cacheSeconds: number) => void,
   keptBy: (result: Result, request: Request) => ServiceKeyName | undefined,
 ): SingleRoute {
-  const finish = (operations: Operations, caller: Caller, request: Request, result: Result): string => {
+  const finish = (operations: Operations, caller: Caller, request: Request, result: Result): AnswerText => {
     const name = keptBy(result, request);
-    return write(result, name === undefined ? 0 : operations.cacheSeconds(caller, name));
+    const cacheSeconds = name === undefined ? 0 : operations.cacheSeconds(caller, name);
+    write(answerText.begin(), result, cacheSeconds);
+    return answerText;
   };
   return {
     opens: false,
@@ -96,7 +99,7 @@ function single<Body, Request, Result>(
       const request = asked as Request;
       const result = run(operations, caller, request);
       return result instanceof Promise
-        ? result.then((later) => finish(operations, caller, request, later))
+        ? result.then((later) => finish(operations, caller, request, later).take())
         : finish(operations, caller, request, result);
     },
   };
@@ -112,7 +115,7 @@ function items<Item, Request, Result extends object>(
       caller: Caller,
       requests: readonly Request[],
     ) => MaybePromise<(Result | CryptoEdgeError)[]>;
-    readonly write: (result: Result, cacheSeconds: (name: ServiceKeyName) => number) => string;
+    readonly write: (to: AnswerText, result: Result, cacheSeconds: (name: ServiceKeyName) => number) => void;
     readonly writeBytes: (results: readonly (Result | CryptoEdgeError)[]) => Uint8Array;
     readonly keptBy?: (result: Result) => ServiceKeyName;
   },
@@ -243,7 +246,7 @@ export const ROUTES = [
       read: openingItem,
       readBytes: bytes.readKeys,
       run: (operations, caller, requests) => operations.decryptKeys(caller, requests),
-      write: (result, cacheSeconds) => writeDecrypted(result, cacheSeconds(result)),
+      write: (to, result, cacheSeconds) => writeDecrypted(to, result, cacheSeconds(result)),
       writeBytes: bytes.writeOpenedKeys,
       keptBy: ofResult,
     },
@@ -331,7 +334,7 @@ export const ROUTES = [
       read: openingItem,
       readBytes: bytes.readBlobs,
       run: (operations, caller, requests) => operations.decryptValues(caller, requests),
-      write: (result, cacheSeconds) => writeDecryptedValue(result, cacheSeconds(result)),
+      write: (to, result, cacheSeconds) => writeDecryptedValue(to, result, cacheSeconds(result)),
       writeBytes: bytes.writeOpenedValues,
       keptBy: ofResult,
     },

@@ -1,4 +1,5 @@
 /** One operation on one key or value, from a body in a form that clients write: the short way, which loads nothing else. */
+import { answerText } from "../../../base/network/http1/answer-text.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import type { DoorAnswer } from "../door.ts";
 import type { OperationRoute, SingleRoute } from "./routes.ts";
@@ -14,20 +15,17 @@ export function serveFast(
   body: Buffer,
 ): MaybePromise<DoorAnswer> | undefined {
   const request = route.readFast(body);
-  return request === undefined ? undefined : serveSingle(route, operations, caller, request);
-}
-
-/** From what is asked for to an answer. */
-export function serveSingle(
-  route: SingleRoute,
-  operations: Operations,
-  caller: Caller,
-  request: unknown,
-): MaybePromise<DoorAnswer> {
+  if (request === undefined) return undefined;
   const text = route.run(operations, caller, request);
-  return text instanceof Promise ? text.then((later) => answered(route, later)) : answered(route, text);
+  return text instanceof Promise ? text.then((later) => answered(route, later)) : ANSWERED[route.success];
 }
 
-function answered(route: OperationRoute, body: string): DoorAnswer {
-  return { status: route.success, headers: JSON_HEADERS, body };
+/** What an answer has beside its text is the same each time. */
+const ANSWERED: Readonly<Record<200 | 201, DoorAnswer>> = {
+  200: { status: 200, headers: JSON_HEADERS, body: answerText },
+  201: { status: 201, headers: JSON_HEADERS, body: answerText },
+};
+
+export function answered({ success }: OperationRoute, body: string): DoorAnswer {
+  return { status: success, headers: JSON_HEADERS, body };
 }

@@ -3,22 +3,24 @@ import { CryptoEdgeError } from "../../../base/errors.ts";
 import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
+import { answerText } from "../../../base/network/http1/answer-text.ts";
 import { othersTurn } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   Caller,
+  CreatedKey,
   CreateKeyRequest,
   MaybePromise,
   Operations,
   ServiceKeyName,
 } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
-import { writeCreated, writeResult } from "./answers.ts";
+import { itemOf, writeCreated } from "./answers.ts";
 import { checkBody, readItem } from "./check-body.ts";
 import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute } from "./routes.ts";
 import type { CreateBatchBody } from "./schemas.ts";
-import { JSON_HEADERS, JSON_TYPE, serveSingle } from "./serve-fast.ts";
+import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
@@ -37,7 +39,9 @@ export function serveOperation(
     case "single": {
       const body = parse(request.body);
       checkBody(route, body);
-      return serveSingle(route, operations, caller, route.read(body));
+      const text = route.run(operations, caller, route.read(body));
+      // It is not sent at once.
+      return text instanceof Promise ? text.then((later) => answered(route, later)) : answered(route, text.take());
     }
     case "many":
       return createMany(route, operations, request, caller);
@@ -58,7 +62,9 @@ async function createMany(
   reserve(request, count * ANSWER_BYTES_EACH);
   const keys = await operations.createKeys(caller, { tenant, service, context, length, plaintext }, count);
   const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
-  const written = writeJsonList("keys", keys, (key) => writeCreated(key, cacheSeconds), othersTurn);
+  const write = (key: CreatedKey): string =>
+    itemOf(answerText, key, (to, created) => writeCreated(to, created, cacheSeconds));
+  const written = writeJsonList("keys", keys, write, othersTurn);
   return { status: route.success, headers: JSON_HEADERS, body: await written };
 }
 
@@ -79,8 +85,9 @@ async function serveItems(
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
   const results = await route.run(operations, caller, requests as never);
   const cacheSeconds = (name: ServiceKeyName): number => operations.cacheSeconds(caller, name);
-  const write = (result: object): string => route.write(result as never, cacheSeconds);
-  const written = writeJsonList("results", results, (result) => writeResult(result, write), othersTurn);
+  const write = (result: object): string =>
+    itemOf(answerText, result, (to, its) => route.write(to, its as never, cacheSeconds));
+  const written = writeJsonList("results", results, write, othersTurn);
   return { status: route.success, headers: JSON_HEADERS, body: await written };
 }
 

@@ -214,6 +214,11 @@ describe("what could be read in two ways", () => {
       "400",
     ],
     "a trailer that is no header": [post("Transfer-Encoding: chunked\r\n", `0\r\nX A: b\r\n\r\n${hidden}`), "400"],
+    "a trailer that is a length": [
+      post("Transfer-Encoding: chunked\r\n", `0\r\nContent-Length: 5\r\n\r\n${hidden}`),
+      "400",
+    ],
+    "a chunk extension without a name": [post("Transfer-Encoding: chunked\r\n", `0;\r\n\r\n${hidden}`), "400"],
     "a folded trailer": [post("Transfer-Encoding: chunked\r\n", `0\r\nX-A: b\r\n c\r\n\r\n${hidden}`), "400"],
     "trailers without end": [
       post("Transfer-Encoding: chunked\r\n", `0\r\n${"X-A: b\r\n".repeat(2_000)}\r\n${hidden}`),
@@ -254,7 +259,7 @@ describe("what could be read in two ways", () => {
 describe("what HTTP lets a caller do", () => {
   test("chunk extensions and trailers are read and dropped", () => {
     const { socket, requests } = serve();
-    const body = '5;name=value\r\nhello\r\n6;q="a b"\r\n there\r\n0;last\r\nX-Checksum: 1\r\nContent-Length: 5\r\n\r\n';
+    const body = '5;name=value\r\nhello\r\n6;q="a b"\r\n there\r\n0;last\r\nX-Checksum: 1\r\nX-Other: 5\r\n\r\n';
     const bytes = post("Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", body) + withLength("next");
     for (const size of [bytes.length, 3, 1]) {
       requests.length = 0;

@@ -20,7 +20,8 @@ async function fails(name, attempts, run) {
   console.log(name, error.message);
 }
 
-if (process.argv[3] !== undefined) await fails(process.argv[3], Number(process.argv[4]), make);
+if (process.argv[3] === "made") await make();
+else if (process.argv[3] !== undefined) await fails(process.argv[3], Number(process.argv[4]), make);
 else {
   const made = await make();
   const opened = await kms.send(new K.DecryptCommand({ CiphertextBlob: made.CiphertextBlob, EncryptionContext }));

@@ -36,6 +36,10 @@ func main() {
 		fmt.Printf("ResponseError %d %v in %v\n", r.StatusCode, r.Errors, time.Since(t).Round(100*time.Millisecond))
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "made" {
+		must(c.Logical().Write(mount+"/datakey/plaintext/"+key, nil))
+		return
+	}
 	p := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	e := must(c.Logical().Write(mount+"/encrypt/"+key, map[string]any{"plaintext": p}))
 	d := must(c.Logical().Write(mount+"/decrypt/"+key, map[string]any{"ciphertext": e.Data["ciphertext"]}))

@@ -45,6 +45,7 @@ resources:
 func main() {
 	n := flag.Int("n", 5, "objects")
 	untilStale := flag.Duration("until-stale", 0, "stay for so long, until what was stored reads as stale and new writes have another key id")
+	steady := flag.Duration("steady", 0, "start anew again and again for so long, each time with connections of its own")
 	refused := flag.Bool("refused", false, "expect that the health check fails")
 	flag.Parse()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -92,6 +93,21 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("OK")
+	starts := 0
+	for end := time.Now().Add(*steady); time.Now().Before(end); starts++ {
+		again, stop := context.WithCancel(ctx)
+		each := load(again, flag.Arg(0))
+		must(each.HealthChecks[0].Check(req))
+		out, _, err := each.Transformers[gr].TransformFromStorage(again, stored[0], value.DefaultContext("/registry/secrets/default/0"))
+		must(err)
+		if string(out) != "secret 0" {
+			must(fmt.Errorf("wrong: %q", out))
+		}
+		stop()
+	}
+	if *steady > 0 {
+		fmt.Println("starts:", starts)
+	}
 	if *untilStale == 0 {
 		return
 	}
