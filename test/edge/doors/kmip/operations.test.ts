@@ -641,9 +641,11 @@ describe("Revoke with forward: core", () => {
   test("revokes the version of the object's service key at the Core, for the reason Key Compromise", async () => {
     const { world, revoked } = forwarding();
     const identifier = await made(world, 14);
-    const answer = await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2)));
+    const answer = await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2, "lo\u001b[2Jst")));
     expect(identifierOf(answer)).toBe(identifier);
-    expect(revoked).toEqual([{ tenant: "tenant-a", service: "billing", version: 3, reason: "KMIP Revoke: lost" }]);
+    expect(revoked).toEqual([
+      { tenant: "tenant-a", service: "billing", version: 3, reason: "KMIP Revoke by dns:db.example: lo [2Jst" },
+    ]);
     expect(parseBlob(readIdentifier(identifier).blob).version).toBe(3);
   });
 
