@@ -78,7 +78,9 @@ export function mutationsOf(source: string): Mutation[] {
 function replacement(from: string): string {
   if (from === "!") return "";
   if (from === "true" || from === "false") return from === "true" ? "false" : "true";
-  return OPERATORS[from] ?? String(Number(from.replaceAll("_", "")) + 1);
+  // A limit that is one more than it was is no mistake that anyone could see; one of another size is.
+  const number = Number(from.replaceAll("_", ""));
+  return OPERATORS[from] ?? String(number < 10 ? number + 1 : number * 8);
 }
 
 /** The source with comments, strings and regular expressions blanked, at the same places. */

@@ -10,6 +10,8 @@ export interface WrkOptions {
   readonly path: string;
   readonly body: string;
   readonly contentType?: string;
+  /** Further ones. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly seconds: number;
 }
@@ -26,7 +28,9 @@ export async function runWrk(options: WrkOptions): Promise<LoadResult> {
   const directory = mkdtempSync(join(tmpdir(), "crypto-edge-wrk-"));
   try {
     const script = join(directory, "request.lua");
-    const headers = `wrk.headers["Content-Type"] = ${JSON.stringify(options.contentType ?? "application/json")}`;
+    const headers = Object.entries({ "Content-Type": options.contentType ?? "application/json", ...options.headers })
+      .map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
+      .join("\n");
     writeFileSync(script, `wrk.method = "POST"\nwrk.body = ${JSON.stringify(options.body)}\n${headers}\n${DONE}`);
     const command = onCore("client", [
       "wrk",

@@ -14,6 +14,8 @@ export function monitoringFiles(): Readonly<Record<string, string>> {
   if (!TABLE.test(page)) throw new Error("docs/operations.md has no place for the alerts");
   return {
     "deploy/prometheus/rules.yaml": rules(),
+    // A chart takes no file from outside its folder.
+    "deploy/helm/crypto-edge/rules.yaml": rules(),
     "deploy/grafana/crypto-edge.json": dashboard("edge"),
     "deploy/grafana/crypto-core.json": dashboard("core"),
     "docs/operations.md": page.replace(TABLE, (_, begin: string, end: string) => `${begin}${table()}${end}`),

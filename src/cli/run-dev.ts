@@ -137,7 +137,12 @@ function enterContext(
   const core = { url: coreUrl, ca: file("ca.pem"), cert: file("core-admin.pem"), key: file("core-admin.key") };
   const context = { edge: { url: edgeUrl }, core, tenant: TENANT, service: SERVICE };
   const isCurrent = before.current === undefined || before.current === name;
-  writeContexts({ current: before.current ?? name, contexts: { ...before.contexts, [name]: context } });
+  try {
+    writeContexts({ current: before.current ?? name, contexts: { ...before.contexts, [name]: context } });
+  } catch {
+    // A home that can't be written to, as in a container: commands are told by options then.
+    return false;
+  }
   ending.push(() => {
     const now = readContexts();
     // Another `dev`, started since, has it now.

@@ -24,7 +24,7 @@ import { chainMetrics, hookMetrics } from "./plugin-host/metrics.ts";
 import { REVOCATION_GUARD, REVOCATION_TRANSPORTS, revocationGuardModule } from "./revocation/module.ts";
 import { settingsOf } from "./settings.ts";
 import { recorderModule, TELEMETRY, telemetryModule, USAGE_RECORDER } from "./telemetry/module.ts";
-import { leaseAuditModule, revocationAuditModule, USAGE, usageModule } from "./usage/module.ts";
+import { authorityAuditModule, leaseAuditModule, revocationAuditModule, USAGE, usageModule } from "./usage/module.ts";
 import type { Worker } from "./workers/worker.ts";
 
 /** In the order of making: each needs only what stands above it. */
@@ -46,6 +46,7 @@ const MODULES: readonly Module[] = [
   cipherModule, //                         2. cipher
   revocationCoreModule,
   revocationAuditModule,
+  authorityAuditModule,
   revocationGuardModule, //                4. revocation: the guard, and what feeds it:
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },

@@ -18,6 +18,17 @@ describe("the model of the guard and the lease race", () => {
     expect(states).toBeGreaterThan(1_000_000);
   }, 300_000);
 
+  test("holds with an authority's blocks: only what the Core restores after one lifts it", async () => {
+    const { states, errors, complete } = await exploreModel(folder.path, MODEL, "-DEVENTS=3", "-DAUTHORITY");
+    expect({ errors, complete }).toEqual({ errors: 0, complete: true });
+    expect(states).toBeGreaterThan(1_000_000);
+  }, 300_000);
+
+  test("does not hold where a restoration on its way lifts an authority's block", async () => {
+    const { errors } = await exploreModel(folder.path, MODEL, "-DEVENTS=2", "-DAUTHORITY", "-DWITHOUT_FENCE");
+    expect(errors).toBe(1);
+  }, 300_000);
+
   test("does not hold without the rule about revocation_seq", async () => {
     const { errors } = await exploreModel(folder.path, MODEL, "-DEVENTS=3", "-DWITHOUT_RULE");
     expect(errors).toBe(1);

@@ -10,7 +10,11 @@
  *
  * -DWITHOUT_RULE takes out what is done with `revocation_seq`: then it does not hold, and spin says how.
  * -DWITHOUT_EPOCH lets an answer in that was under way when every lease was dropped: the rule alone carries that too.
- * test/integration/revocation-model.test.ts runs all three.
+ * test/integration/revocation-model.test.ts runs all of them.
+ *
+ * -DAUTHORITY adds an authority other than the Core: it blocks a key at any moment, and the block is lifted only by a
+ * restoration that the Core committed after that. The edge does not see when that was: it asks the Core how far the log goes (the
+ * fence), any time later. -DWITHOUT_FENCE lets every restoration lift the block: then it does not hold.
  */
 #define KEYS 2
 #ifndef EVENTS
@@ -40,6 +44,13 @@ byte floor = 0;          /* answers from before are refused, whatever their key 
 byte place = 0;          /* the newest event with no hole before it */
 bool early[EVENTS + 2];  /* applied, or waiting, beyond a hole */
 bool knows[KEYS];        /* ghost: has applied a revocation, the Core's newest about the key */
+#ifdef AUTHORITY
+bool ordered[KEYS];      /* an authority's block stands */
+bool fenced[KEYS];
+byte fence[KEYS];        /* the newest event at the Core, asked once the block stood */
+byte earlyRestore[KEYS]; /* the newest restoration applied while the fence was not known */
+bool barred[KEYS];       /* ghost: no restoration of the key has been committed since */
+#endif
 
 inline raiseFloor(seq) {
   if
@@ -63,7 +74,32 @@ inline applyRevoke(n) {
   fi
 }
 
+inline liftOrdered(n) {
+#ifdef AUTHORITY
+  if
+  :: !ordered[about[n]]
+#ifdef WITHOUT_FENCE
+  :: ordered[about[n]] -> ordered[about[n]] = false
+#else
+  :: ordered[about[n]] && !fenced[about[n]] ->
+     if
+     :: n > earlyRestore[about[n]] -> earlyRestore[about[n]] = n
+     :: else
+     fi
+  :: ordered[about[n]] && fenced[about[n]] ->
+     if
+     :: n > fence[about[n]] -> ordered[about[n]] = false
+     :: else
+     fi
+#endif
+  fi
+#else
+  skip
+#endif
+}
+
 inline applyRestore(n) {
+  liftOrdered(n);
   if
   :: n > mark[about[n]] ->
      raiseFloor(barrier[about[n]]);
@@ -114,7 +150,11 @@ inline dropEveryLease() {
 }
 
 /* The property, checked after every step of the edge. */
+#ifdef AUTHORITY
+#define SAFE(k) (!(held[k] && ((revoked[k] && (knows[k] || place >= lastRevoke[k])) || barred[k])))
+#else
 #define SAFE(k) (!(held[k] && revoked[k] && (knows[k] || place >= lastRevoke[k])))
+#endif
 inline check() {
   assert(SAFE(0) && SAFE(1))
 }
@@ -135,6 +175,9 @@ active proctype Core() {
           knows[k] = false
        :: revoked[k] ->
           kind[newest] = RESTORE;
+#ifdef AUTHORITY
+          barred[k] = false;
+#endif
           revoked[k] = false
        fi
      }
@@ -157,6 +200,9 @@ active [KEYS] proctype Lease() {
        underWay[key] = false;
        if
        :: blocked[key]
+#ifdef AUTHORITY
+       :: ordered[key]
+#endif
 #ifndef WITHOUT_EPOCH
        :: answerStale[key]
 #endif
@@ -221,3 +267,25 @@ active proctype Forgetting() {
      }
   od
 }
+
+#ifdef AUTHORITY
+/* Blocks the first key, once: it is wiped in the same step. The fence comes any time later, from what the Core says then. */
+active proctype Authority() {
+  byte key = 0;
+  atomic {
+    ordered[key] = true;
+    barred[key] = true;
+    held[key] = false;
+    check()
+  }
+  atomic {
+    fence[key] = newest;
+    fenced[key] = true;
+    if
+    :: earlyRestore[key] > fence[key] -> ordered[key] = false
+    :: else
+    fi;
+    check()
+  }
+}
+#endif

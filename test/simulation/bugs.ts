@@ -205,6 +205,20 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
 ];
 
+/** Found where authorities other than the Core give orders. */
+export const PLANTED_AUTHORITY_BUGS: readonly PlantedBug[] = [
+  {
+    name: "the log's end is taken from before the block: a restoration on its way lifts it",
+    foundAs: /has revoked it/,
+    fence: (event) => ({ ...event, seq: 0 }),
+  },
+  {
+    name: "an authority's revocation blocks and wipes nothing",
+    foundAs: /has revoked it/,
+    ignoresAuthorities: true,
+  },
+];
+
 function uncounted(key: Uint8Array): KeySlot {
   const bytes = Uint8Array.from(key);
   return { use: (reader) => reader(bytes), release: () => bytes.fill(0), released: false };

@@ -1,3 +1,4 @@
+import type { RevocationScope } from "../../src/edge/cache/lease-cache.ts";
 import {
   KeySourceError,
   type LeasableState,
@@ -211,10 +212,13 @@ export class CoreModel {
 
 /** Whether the event's scope holds the version. */
 export function covers(event: RevocationEvent, tenant: string, service: string, version: number): boolean {
-  if (event.type !== "revoke" && event.type !== "restore") return false;
+  return (event.type === "revoke" || event.type === "restore") && isWithin(event, tenant, service, version);
+}
+
+export function isWithin(scope: RevocationScope, tenant: string, service: string, version: number): boolean {
   return (
-    event.tenant === tenant &&
-    (event.service === undefined || event.service === service) &&
-    (event.version === undefined || event.version === version)
+    scope.tenant === tenant &&
+    (scope.service === undefined || scope.service === service) &&
+    (scope.version === undefined || scope.version === version)
   );
 }

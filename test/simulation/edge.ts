@@ -11,6 +11,7 @@ import {
   type LeaseGrant,
   type LeaseRequest,
 } from "../../src/edge/key-source/key-source.ts";
+import type { AuthorityOrder } from "../../src/edge/revocation/authority-blocks.ts";
 import { DroppedEvent } from "../../src/edge/revocation/dropped-event.ts";
 import { createRevocationGuard } from "../../src/edge/revocation/guard.ts";
 import type { RevocationGuard } from "../../src/edge/revocation/revocation-guard.ts";
@@ -32,6 +33,9 @@ export interface Bug {
   control?(cache: TtlLeaseCache): LeaseControl;
   /** What the transports talk to. */
   sink?(sink: RevocationSink): RevocationSink;
+  /** What the guard hears where it asks how far the log goes. */
+  fence?(event: RevocationEvent): RevocationEvent;
+  readonly ignoresAuthorities?: boolean;
 }
 
 /** What the invariants want to know of an edge; see invariants.ts. */
@@ -40,6 +44,7 @@ export interface EdgeObserver {
   settled(edge: SimulatedEdge, moment: AskedMoment, grant: LeaseGrant | undefined): void;
   admitted(edge: SimulatedEdge, grant: Parameters<LeaseGate["admits"]>[0]): void;
   applied(edge: SimulatedEdge, event: RevocationEvent): void;
+  ordered(edge: SimulatedEdge, order: AuthorityOrder): void;
 }
 
 export interface AskedMoment {
@@ -138,6 +143,8 @@ export class SimulatedEdge {
       maxSilenceMs: 10_000,
       onSilence: "renew_early",
       onApplied: (event) => this.#observer.applied(this, event),
+      onAuthority: (order) => this.#observer.ordered(this, order),
+      random: () => seed.next(),
     });
     const { guard } = this;
     const honest: TtlLeaseCacheOptions = {
@@ -175,6 +182,12 @@ export class SimulatedEdge {
   }
 
   #brokerSink: RevocationSink | undefined;
+
+  /** An authority other than the Core gives an order, by a transport of its own that has verified it. */
+  order(order: AuthorityOrder): void {
+    if (this.#bug?.ignoresAuthorities === true) this.#observer.ordered(this, order);
+    else this.#brokerSink?.applyAuthority(order);
+  }
 
   #store(key: Uint8Array): KeySlot {
     const bytes = Uint8Array.from(key);
@@ -252,7 +265,8 @@ export class SimulatedEdge {
           arrivesMs = Math.max(arrivesMs, this.#scheduler.nowMs + this.road.delayMs);
           this.#scheduler.at(arrivesMs, () =>
             this.clock.whenAwake(() => {
-              if (!signal.aborted) onEvent(event);
+              const isFence = lastEventId === undefined && this.#bug?.fence !== undefined;
+              if (!signal.aborted) onEvent(isFence ? this.#bug!.fence!(event) : event);
             }),
           );
         }

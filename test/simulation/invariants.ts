@@ -1,8 +1,9 @@
 import type { LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
 import { DEFAULT_CALL_LIMITS } from "../../src/edge/cache/source-calls.ts";
 import type { LeaseGrant, LeaseRequest } from "../../src/edge/key-source/key-source.ts";
+import type { AuthorityOrder } from "../../src/edge/revocation/authority-blocks.ts";
 import type { RevocationEvent } from "../../src/edge/revocation/revocation-transport.ts";
-import { type CoreModel, covers } from "./core-model.ts";
+import { type CoreModel, covers, isWithin } from "./core-model.ts";
 import type { AskedMoment, EdgeObserver, SimulatedEdge } from "./edge.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -33,6 +34,8 @@ interface EdgeMemory {
   readonly inFlight: Map<string, number>;
   /** Revocations applied, by the Core's own order of them. */
   applied: { order: number; event: RevocationEvent }[];
+  /** What authorities have ordered, with the newest event that the Core had committed. */
+  ordered: { order: AuthorityOrder; committed: number }[];
   /** Where the edge stood in the event log at the last look. */
   place: { life: number; log: string | undefined; seq: number; leaseDrops: number } | undefined;
   callTimes: number[];
@@ -51,6 +54,9 @@ export class Invariants implements EdgeObserver {
   uses = 0;
   /** Revocations that edges went past in the log, each with its application. */
   passed = 0;
+  /** Orders of authorities that edges carried out. */
+  orders = 0;
+  readonly #everOrdered: AuthorityOrder[] = [];
 
   constructor(scheduler: Scheduler, core: CoreModel) {
     this.#scheduler = scheduler;
@@ -112,6 +118,13 @@ export class Invariants implements EdgeObserver {
     else this.#memoryOf(edge).applied.push(committed);
   }
 
+  ordered(edge: SimulatedEdge, order: AuthorityOrder): void {
+    this.orders++;
+    const committed = this.#core.committed.at(-1)?.order ?? -1;
+    this.#memoryOf(edge).ordered.push({ order, committed });
+    this.#everOrdered.push(order);
+  }
+
   // What must hold
 
   /**
@@ -168,6 +181,19 @@ export class Invariants implements EdgeObserver {
       if (this.#core.wasRestoredAfter(order, tenant, service, version)) continue;
       this.#fail(edge, `${key} was used after revocation ${event.log}:${event.seq} had been applied`);
     }
+    for (const [index, { order, committed }] of memory.ordered.entries()) {
+      if (order.type !== "revoke" || !isWithin(order.scope, tenant, service, version)) continue;
+      if (this.#core.wasRestoredAfter(committed, tenant, service, version)) continue;
+      const isLifted = memory.ordered
+        .slice(index + 1)
+        .some(
+          ({ order: later }) =>
+            later.type === "restore" &&
+            later.issuer === order.issuer &&
+            isWithin(later.scope, tenant, service, version),
+        );
+      if (!isLifted) this.#fail(edge, `${key} was used although ${order.issuer} has revoked it`);
+    }
   }
 
   /** A request was refused: is the reason true? */
@@ -182,6 +208,9 @@ export class Invariants implements EdgeObserver {
         (event.service === undefined || event.service === service),
     );
     if (code === "key_revoked" && revoked) return;
+    const isOrdered = ({ scope }: AuthorityOrder): boolean =>
+      scope.tenant === tenant && (scope.service ?? service) === service;
+    if (code === "key_revoked" && this.#everOrdered.some(isOrdered)) return;
     this.#fail(edge, `${tenant}/${service} was refused as ${code}, which is not true`);
   }
 
@@ -235,6 +264,7 @@ export class Invariants implements EdgeObserver {
         arrived: new Map(),
         inFlight: new Map(),
         applied: [],
+        ordered: [],
         place: undefined,
         callTimes: memory?.callTimes ?? [],
         checkedChanges: -1,

@@ -1,11 +1,12 @@
 /**
  * bun run simulate --seeds N --from S      histories, each with all invariants checked after each step
+ * bun run simulate --authorities …          authorities other than the Core give orders too
  * bun run simulate --seeds N --bug NAME    the same with a planted bug (a part of its name)
  * bun run simulate digests [--seeds N]     the saved histories again: none may have changed
  * bun run simulate fleet --svg FILE        10,000 edges, and what the Core sees of them
  */
 import { parseArgs } from "node:util";
-import { PLANTED_BUGS } from "./bugs.ts";
+import { PLANTED_AUTHORITY_BUGS, PLANTED_BUGS } from "./bugs.ts";
 import { simulate } from "./simulate.ts";
 
 const { values, positionals } = parseArgs({
@@ -14,11 +15,14 @@ const { values, positionals } = parseArgs({
     seeds: { type: "string", default: "100" },
     from: { type: "string", default: "1" },
     bug: { type: "string" },
+    authorities: { type: "boolean", default: false },
     svg: { type: "string" },
     edges: { type: "string", default: "10000" },
     keys: { type: "string", default: "50" },
   },
 });
+
+const BUGS = [...PLANTED_BUGS, ...PLANTED_AUTHORITY_BUGS];
 
 if (positionals[0] === "fleet") {
   const { reportFleet } = await import("./fleet.ts");
@@ -40,17 +44,17 @@ async function histories(from: number, seeds: number, bugName: string | undefine
     console.error("--seeds and --from take whole numbers.");
     return 2;
   }
-  const bug = bugName === undefined ? undefined : PLANTED_BUGS.find(({ name }) => name.includes(bugName));
+  const bug = bugName === undefined ? undefined : BUGS.find(({ name }) => name.includes(bugName));
   if (bugName !== undefined && bug === undefined) {
     console.error(`No planted bug has "${bugName}" in its name. There are:`);
-    for (const { name } of PLANTED_BUGS) console.error(`  ${name}`);
+    for (const { name } of BUGS) console.error(`  ${name}`);
     return 2;
   }
   const startedMs = performance.now();
   const totals = { virtualMs: 0, steps: 0, uses: 0, calls: 0, revocations: 0 };
   let violations = 0;
   for (let seed = from; seed < from + seeds; seed++) {
-    const outcome = await simulate(seed, bug);
+    const outcome = await simulate(seed, bug, { authorities: values.authorities });
     for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += outcome[name];
     if (outcome.violation !== undefined) {
       violations++;

@@ -22,6 +22,9 @@ const CLOCK_FAULT_GAP_MS = 2_500;
 const HEAL_MS = 45_000;
 const FINAL_MS = 12_000;
 const BLOBS_MAX = 200;
+const ISSUERS = ["governance", "red button"] as const;
+/** Apart from the seeds of histories. */
+const AUTHORITY_SEEDS = 1_000_000_007;
 /** How often the edges' places in the event log are looked at. */
 const PLACE_MS = 500;
 
@@ -37,6 +40,8 @@ export interface Outcome {
   readonly revocations: number;
   /** Revocations that edges applied and went past in the log, all edges together. */
   readonly passed: number;
+  /** Orders of authorities other than the Core that edges carried out. */
+  readonly orders: number;
   /** A digest of the whole history: equal seeds give equal digests. */
   readonly digest: number;
 }
@@ -47,8 +52,13 @@ interface Blob {
   readonly dataKey: Uint8Array;
 }
 
-export async function simulate(seed: number, bug?: Bug): Promise<Outcome> {
-  const world = new World(seed, bug);
+export interface SimulateOptions {
+  /** Authorities other than the Core revoke and restore, too. Drawn apart, so that a history without them stays the same. */
+  readonly authorities?: boolean;
+}
+
+export async function simulate(seed: number, bug?: Bug, options: SimulateOptions = {}): Promise<Outcome> {
+  const world = new World(seed, bug, options);
   let violation: string | undefined;
   try {
     await world.run();
@@ -61,6 +71,7 @@ export async function simulate(seed: number, bug?: Bug): Promise<Outcome> {
 
 class World {
   readonly #random: Random;
+  readonly #authority: Random | undefined;
   readonly #scheduler = new Scheduler();
   readonly #core: CoreModel;
   readonly #invariants: Invariants;
@@ -74,8 +85,9 @@ class World {
   #faulty = false;
   #digest = 0;
 
-  constructor(seed: number, bug: Bug | undefined) {
+  constructor(seed: number, bug: Bug | undefined, { authorities = false }: SimulateOptions) {
     const random = new Random(seed);
+    this.#authority = authorities ? new Random(seed + AUTHORITY_SEEDS) : undefined;
     this.#random = random;
     const ttlMs = 20_000;
     const services = random.whole(8, 12);
@@ -110,6 +122,7 @@ class World {
             },
             admitted: (edge, grant) => this.#invariants.admitted(edge, grant),
             applied: (edge, event) => this.#invariants.applied(edge, event),
+            ordered: (edge, order) => this.#invariants.ordered(edge, order),
           },
           bug,
         }),
@@ -130,6 +143,7 @@ class World {
 
     this.#faulty = true;
     this.#faults();
+    if (this.#authority !== undefined) this.#giveOrders(this.#authority);
     await this.#scheduler.run(this.#calmMs + this.#faultsMs, check);
     this.#faulty = false;
     this.#heal();
@@ -152,6 +166,7 @@ class World {
       calls: this.#invariants.calls,
       revocations: this.#core.committed.length,
       passed: this.#invariants.passed,
+      orders: this.#invariants.orders,
       digest: this.#digest,
     };
   }
@@ -321,6 +336,34 @@ class World {
     });
   }
 
+  /** Each order goes to one edge, or to all of them, as a manager sends it; some come twice. */
+  #giveOrders(random: Random): void {
+    this.#scheduler.after(random.between(500, 8_000), () => {
+      if (!this.#faulty) return;
+      const issuer = random.pick(ISSUERS);
+      const model = random.pick(this.#core.services);
+      const { tenant, service } = model;
+      const version = random.whole(1, model.versions.size);
+      const scope = random.pick([{ tenant }, { tenant, service }, { tenant, service, version }]);
+      const type = random.chance(0.6) ? "revoke" : "restore";
+      const edges = random.chance(0.5) ? this.#edges : [random.pick(this.#edges)];
+      for (const edge of edges) {
+        for (let times = random.chance(0.2) ? 2 : 1; times > 0; times--) {
+          this.#scheduler.after(random.between(0, 200), () => {
+            if (this.#faulty && !edge.clock.asleep) edge.order({ type, issuer, scope, reason: "simulated" });
+          });
+        }
+      }
+      // What the Core restores in the same moments is on its way, or comes just after.
+      if (random.chance(0.3)) {
+        this.#scheduler.after(random.between(-100, 2_000), () =>
+          this.#core.restore(model, random.pick(["version", "service", "tenant"] as const), version),
+        );
+      }
+      this.#giveOrders(random);
+    });
+  }
+
   #storm(road: Road): void {
     const random = this.#random;
     road.weather = {
@@ -360,6 +403,15 @@ class World {
 
   #heal(): void {
     this.#core.up = true;
+    if (this.#authority !== undefined) {
+      for (const edge of this.#edges) {
+        for (const { tenant } of this.#core.services) {
+          for (const issuer of ISSUERS) {
+            edge.clock.whenAwake(() => edge.order({ type: "restore", issuer, scope: { tenant }, reason: "simulated" }));
+          }
+        }
+      }
+    }
     for (const edge of this.#edges) {
       edge.road.weather = { ...CALM };
       edge.broker.weather = { ...CALM };

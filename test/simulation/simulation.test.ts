@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { PLANTED_BUGS } from "./bugs.ts";
+import { PLANTED_AUTHORITY_BUGS, PLANTED_BUGS } from "./bugs.ts";
 import { changedDigests } from "./digests.ts";
 import { figuresOf, fixedTickFleet, leasedFleet } from "./fleet.ts";
 import { simulate } from "./simulate.ts";
 
 const SEEDS = 250;
+const AUTHORITY_SEEDS = 100;
 /** The rarest of the planted bugs shows in about one history of fifty. */
 const SEEDS_PER_BUG = 250;
 
@@ -26,6 +27,35 @@ test(`${SEEDS} histories of edges, Core, network and clocks keep every invariant
   expect(revocations).toBeGreaterThan(SEEDS * 5);
   expect(passed).toBeGreaterThan(SEEDS * 5);
 }, 60_000);
+
+test(`${AUTHORITY_SEEDS} histories in which authorities give orders too keep every invariant`, async () => {
+  let orders = 0;
+  let uses = 0;
+  for (let seed = 1; seed <= AUTHORITY_SEEDS; seed++) {
+    const outcome = await simulate(seed, undefined, { authorities: true });
+    if (outcome.violation !== undefined) {
+      throw new Error(`${outcome.violation}; again: bun run simulate --authorities --seeds 1 --from ${seed}`);
+    }
+    orders += outcome.orders;
+    uses += outcome.uses;
+  }
+  expect(orders).toBeGreaterThan(AUTHORITY_SEEDS * 10);
+  expect(uses).toBeGreaterThan(AUTHORITY_SEEDS * 300);
+}, 60_000);
+
+test.each(PLANTED_AUTHORITY_BUGS.map((bug) => [bug.name, bug] as const))(
+  "a planted bug is found: %s",
+  async (_, bug) => {
+    for (let seed = 1; seed <= SEEDS_PER_BUG; seed++) {
+      const { violation } = await simulate(seed, bug, { authorities: true });
+      if (violation === undefined) continue;
+      expect(violation).toMatch(bug.foundAs);
+      return;
+    }
+    throw new Error(`not found in ${SEEDS_PER_BUG} histories`);
+  },
+  60_000,
+);
 
 test("the same seed makes the same history", async () => {
   expect(await simulate(7)).toEqual(await simulate(7));

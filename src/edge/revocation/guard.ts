@@ -5,13 +5,13 @@
  * Two rules carry the safety. A `revoke` is applied the moment it is known, gap or no gap: refusing early is always
  * safe. What gives something back (`restore`, going on in the log) waits until nothing before it is missing.
  */
-import { messageOf } from "../../base/errors.ts";
 import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
+import { AuthorityBlocks } from "./authority-blocks.ts";
 import { Blocks } from "./blocks.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { DropReason } from "./dropped-event.ts";
 import { EventEffects } from "./event-effects.ts";
-import { type CountedEvent, isCounted } from "./event-format.ts";
+import { EventOrder } from "./event-order.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { LogPosition } from "./log-position.ts";
 import {
@@ -21,7 +21,7 @@ import {
   type RevocationLimits,
 } from "./revocation-guard.ts";
 import type { RevocationStatus } from "./revocation-status.ts";
-import type { HeartbeatEvent, RevocationEvent, RevocationSink } from "./revocation-transport.ts";
+import type { Delivery, RevocationSink } from "./revocation-transport.ts";
 import { SignedIntake } from "./signed-intake.ts";
 import { SilenceWatch } from "./silence-watch.ts";
 import { TransportState } from "./transport-state.ts";
@@ -37,7 +37,9 @@ class Guard implements RevocationGuard {
   readonly #transports: TransportState[] = [];
   readonly #position: LogPosition;
   readonly #blocks: Blocks;
+  readonly #authorities: AuthorityBlocks;
   readonly #effects: EventEffects;
+  readonly #order: EventOrder;
   readonly #gaps: GapFiller;
   readonly #signed: SignedIntake;
   readonly #silence: SilenceWatch;
@@ -54,23 +56,50 @@ class Guard implements RevocationGuard {
       maxScopes: this.#limits.maxScopes,
       onForget: (seq) => position.raiseMinLeaseSeq(seq),
     });
-    this.#effects = new EventEffects({ log, position, blocks: this.#blocks, onApplied: options.onApplied });
+    this.#authorities = new AuthorityBlocks({
+      clock,
+      core,
+      random: options.random ?? Math.random,
+      max: this.#limits.maxScopes,
+      isFormerLog: (former) => position.isFormer(former),
+    });
+    const { onApplied, onAuthority } = options;
+    this.#effects = new EventEffects({
+      log,
+      position,
+      blocks: this.#blocks,
+      authorities: this.#authorities,
+      onApplied,
+      onAuthority,
+    });
     this.#gaps = new GapFiller({
       clock,
       core,
       position,
       limits: this.#limits,
-      onEvent: (transport, event) => this.#take(transport, event, true),
-      onGivenUp: (reason, transport) => this.#skipMissing(reason, transport),
-      onFilled: (transport) => this.#closeUp(transport),
+      onEvent: (transport, event) => this.#order.take(transport, event, true),
+      onGivenUp: (reason, transport) => this.#order.skipMissing(reason, transport),
+      onFilled: (transport) => this.#order.closeUp(transport),
     });
-    const drop = (transport: TransportState, reason: DropReason, detail?: string): void =>
-      this.#drop(transport, reason, detail);
+    const drop = (transport: TransportState, reason: DropReason, detail: string): Delivery =>
+      this.#order.drop(transport, reason, detail);
     this.#signed = new SignedIntake({ clock, verifier, position, drop });
     this.#silence = new SilenceWatch({
       clock,
       maxSilenceMs,
       onSilence: (silentMs, isNew) => this.#fellSilent(silentMs, isNew),
+    });
+    this.#order = new EventOrder({
+      clock,
+      log,
+      bursts: this.#bursts,
+      transports: this.#transports,
+      position,
+      blocks: this.#blocks,
+      effects: this.#effects,
+      silence: this.#silence,
+      gaps: () => this.#gaps,
+      freshMs: this.#limits.freshMs,
     });
   }
 
@@ -86,13 +115,13 @@ class Guard implements RevocationGuard {
     this.#transports.push(transport);
     return {
       deliver: (event) => {
-        if (!this.#closed) this.#take(transport, event, true);
+        if (!this.#closed) this.#order.take(transport, event, true);
       },
       deliverSigned: async (jws) => {
-        if (this.#closed) return;
-        const event = await this.#signed.take(transport, jws);
-        if (event !== undefined && !this.#closed) this.#take(transport, event, false);
+        if (!this.#closed) await this.#takeSigned(transport, jws, false);
       },
+      confirmSigned: (jws) => this.#takeSigned(transport, jws, true),
+      applyAuthority: (order) => this.#effects.order(order, name),
       connected: () => {
         if (!transport.connected) log.info({ transport: name }, "a revocation transport is connected");
         transport.connected = true;
@@ -122,13 +151,14 @@ class Guard implements RevocationGuard {
   close(): void {
     this.#closed = true;
     this.#gaps.close();
+    this.#authorities.close();
     this.#silence.close();
   }
 
   // The port of the lease cache
 
   isBlocked(tenant: string, service: string, version?: number): boolean {
-    return this.#blocks.isBlocked(tenant, service, version);
+    return this.#blocks.isBlocked(tenant, service, version) || this.#authorities.isBlocked(tenant, service, version);
   }
 
   isOpen(): boolean {
@@ -139,14 +169,14 @@ class Guard implements RevocationGuard {
     const position = this.#position;
     // Of a source that knows no revocations: refused where a block may have been forgotten, since nothing else tells.
     if (log === undefined) return !this.#blocks.overflowed && !this.#blocks.mayBeBlocked(tenant, service);
-    if (position.log === undefined) this.#startAt(log, revocationSeq);
+    if (position.log === undefined) this.#order.startAt(log, revocationSeq);
     else if (log !== position.log) {
       if (position.isFormer(log) && this.#options.core !== undefined) {
         // A late answer, or the Core has gone back to that log: it says which.
         this.#gaps.probe();
         return false;
       }
-      this.#startHistory(log, revocationSeq, "a lease came from another event log");
+      this.#order.startHistory(log, revocationSeq, "a lease came from another event log");
     }
     if (revocationSeq < position.minLeaseSeq || revocationSeq < this.#blocks.barrier(tenant, service)) return false;
     if (revocationSeq > Math.max(position.newestSeq, position.hintedSeq)) {
@@ -157,7 +187,7 @@ class Guard implements RevocationGuard {
   }
 
   blocked(): readonly RevocationScope[] {
-    return this.#blocks.scopes();
+    return [...this.#blocks.scopes(), ...this.#authorities.scopes()];
   }
 
   status(): RevocationStatus {
@@ -171,172 +201,16 @@ class Guard implements RevocationGuard {
       leaseDrops: this.#effects.leaseDrops,
       silentMs: this.#silence.silentMs,
       silent: this.#transports.length > 0 && this.#silence.isSilent,
+      authorities: this.#authorities.status(),
       transports: this.#transports.map((transport) => transport.status(nowMs)),
     };
   }
 
-  // Events
-
-  /** A defect here must not leave a key in use: everything goes. */
-  #take(transport: TransportState, event: RevocationEvent, direct: boolean): void {
-    try {
-      this.#handle(transport, event, direct);
-    } catch (error) {
-      this.#options.log.error(
-        { transport: transport.name, error: messageOf(error) },
-        "a revocation event could not be applied",
-      );
-      try {
-        this.#effects.dropEveryLease("a revocation event could not be applied");
-      } catch {
-        // The cache itself is broken; its deadlines are left.
-      }
-    }
-  }
-
-  /** `direct`: straight from the Core, in its order; else signed, by any transport. */
-  #handle(transport: TransportState, event: RevocationEvent, direct: boolean): void {
-    const { log } = this.#position;
-    const isKnownLog = event.log === log;
-    const startSeq = isCounted(event) ? event.seq - 1 : event.seq;
-    if (log === undefined) {
-      // An old signed event is no position to start at: it may come from a log that was left long ago.
-      if (!direct && !this.#isFresh(event)) {
-        this.#drop(transport, "no_place");
-        return;
-      }
-      this.#startAt(event.log, startSeq);
-    } else if (!isKnownLog) {
-      if (!direct) {
-        this.#gaps.probe();
-        this.#drop(transport, "other_log");
-        return;
-      }
-      this.#startHistory(event.log, startSeq, "the event log has changed");
-    }
-    if (!direct && event.type === "reset") {
-      this.#drop(transport, "not_an_event");
-      return;
-    }
-    this.#markHeard(transport, event, direct);
-    if (event.type === "reset") this.#applyReset(transport, event.seq, isKnownLog);
-    else if (event.type === "heartbeat") this.#applyHeartbeat(transport, event, direct);
-    else this.#applyCounted(transport, event, direct);
-  }
-
-  #applyReset(transport: TransportState, seq: number, isKnownLog: boolean): void {
-    transport.highWaterSeq = seq;
-    // In a new log the position has just been taken.
-    if (!isKnownLog) return;
-    const log = this.#position.log!;
-    if (seq < this.#position.appliedSeq) {
-      this.#startHistory(log, seq, "the event log has gone back");
-      return;
-    }
-    this.#blocks.makeStale(Number.POSITIVE_INFINITY);
-    this.#effects.dropEveryLease("the position in the event log is out of the Core's retention");
-    this.#startAt(log, seq);
-  }
-
-  #applyHeartbeat(transport: TransportState, event: HeartbeatEvent, direct: boolean): void {
-    const position = this.#position;
-    if (direct && event.seq < transport.highWaterSeq) {
-      this.#startHistory(event.log, event.seq, "the event log has gone back");
-    }
-    if (direct) transport.highWaterSeq = event.seq;
-    if (event.seq > position.newestSeq) position.newestSeq = event.seq;
-    if (event.seq > position.appliedSeq) this.#reportGap(transport);
-    // Once may be a heartbeat that was overtaken; twice, the Core may have gone back.
-    if (event.seq >= position.appliedSeq) transport.heartbeatsBehind = 0;
-    else if ((direct || this.#isFresh(event)) && ++transport.heartbeatsBehind >= 2) this.#gaps.probe();
-  }
-
-  #applyCounted(transport: TransportState, event: CountedEvent, direct: boolean): void {
-    const { seq } = event;
-    const position = this.#position;
-    if (direct && seq > transport.highWaterSeq) transport.highWaterSeq = seq;
-    if (position.isKnown(seq)) {
-      transport.duplicates++;
-      return;
-    }
-    transport.events++;
-    if (seq > position.newestSeq) position.newestSeq = seq;
-    // Refusing early is always safe; what gives something back waits for its turn.
-    const waits = event.type === "restore";
-    if (!waits) this.#effects.apply(event, transport.name);
-    if (seq !== position.appliedSeq + 1) {
-      position.addOutOfOrder(seq, waits ? event : undefined);
-      this.#reportGap(transport);
-      return;
-    }
-    position.appliedSeq = seq;
-    if (waits) this.#effects.apply(event, transport.name);
-    this.#closeUp(transport);
-  }
-
-  #closeUp(transport: TransportState): void {
-    this.#position.closeUp((event) => this.#effects.apply(event, transport.name));
-  }
-
-  #drop(transport: TransportState, reason: DropReason, detail?: string): void {
-    transport.drops[reason] = (transport.drops[reason] ?? 0) + 1;
-    const { name } = transport;
-    this.#bursts.warn(`${name} ${reason}`, { transport: name, reason, detail }, "a revocation event was dropped");
-  }
-
-  // Position and gaps
-
-  #startAt(log: string, seq: number): void {
-    this.#position.startAt(log, seq);
-    this.#options.log.info({ log, seq }, "the edge has its position in the event log");
-  }
-
-  /** core-protocol.md: a log that changes, or a number that goes back, is another history. */
-  #startHistory(log: string, seq: number, reason: string): void {
-    this.#blocks.rebase();
-    for (const transport of this.#transports) transport.highWaterSeq = 0;
-    this.#effects.dropEveryLease(reason);
-    this.#startAt(log, seq);
-  }
-
-  /** An event is missing: another transport may be about to bring it, so a moment is left. */
-  #reportGap(transport: TransportState): void {
-    if (this.#gaps.isAtWork) return;
-    transport.gaps++;
-    const { name, lagMs } = transport;
-    const { appliedSeq: after, newestSeq: newest } = this.#position;
-    this.#bursts.warn(
-      `${name} gap`,
-      { transport: name, after, newest, lagMs },
-      "revocation events are missing: the Core is asked for them",
-    );
-    this.#gaps.fillSoon();
-  }
-
-  #skipMissing(reason: string, transport: TransportState): void {
-    const { appliedSeq, newestSeq } = this.#position;
-    this.#effects.dropEveryLease(`events ${appliedSeq + 1} to ${newestSeq} are missing: ${reason}`);
-    const { lastMissingSeq, restores } = this.#position.skipMissing();
-    // A `restore` among the missing ones may have lifted a block: the Core's next answer decides.
-    this.#blocks.makeStale(lastMissingSeq);
-    for (const event of restores) this.#effects.apply(event, transport.name);
-  }
-
-  // Silence
-
-  #isFresh(event: RevocationEvent): boolean {
-    return Math.abs(this.#options.clock.wallMs() - Date.parse(event.at)) <= this.#limits.freshMs;
-  }
-
-  #markHeard(transport: TransportState, event: RevocationEvent, direct: boolean): void {
-    const { clock, log } = this.#options;
-    const { appliedSeq, newestSeq } = this.#position;
-    const isNew = !isCounted(event) || event.seq > appliedSeq;
-    if (isNew && event.seq >= newestSeq) transport.lagMs = Math.max(0, clock.wallMs() - Date.parse(event.at));
-    // What a third party repeats or held back for long proves nothing about now.
-    if (!direct && !(isNew && this.#isFresh(event))) return;
-    transport.lastHeardMs = clock.monotonicMs();
-    if (this.#silence.heard()) log.info({ transport: transport.name }, "a revocation transport is heard again");
+  async #takeSigned(transport: TransportState, jws: string, always: boolean): Promise<Delivery> {
+    const taken = await this.#signed.take(transport, jws, always);
+    if (!("type" in taken)) return taken;
+    if (this.#closed) return { state: "waiting" };
+    return this.#order.take(transport, taken, false);
   }
 
   #fellSilent(silentMs: number, isNew: boolean): void {

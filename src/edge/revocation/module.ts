@@ -22,6 +22,9 @@ export const REVOCATION_CORE = token<{ readonly events: CoreEvents; readonly ver
 /** Who is told of each event that was applied. */
 export const REVOCATION_OBSERVER = token<NonNullable<RevocationGuardOptions["onApplied"]>>("RevocationObserver");
 
+/** Who is told of each order of an authority that was carried out. */
+export const AUTHORITY_OBSERVER = token<NonNullable<RevocationGuardOptions["onAuthority"]>>("AuthorityObserver");
+
 export const revocationGuardModule: Module<RevocationGuard> = {
   token: REVOCATION_GUARD,
   make(get) {
@@ -33,6 +36,7 @@ export const revocationGuardModule: Module<RevocationGuard> = {
       core: core?.events,
       verifier: core?.verifier,
       onApplied: get(REVOCATION_OBSERVER),
+      onAuthority: get(AUTHORITY_OBSERVER),
     });
   },
 };

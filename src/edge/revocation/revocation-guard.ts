@@ -2,6 +2,7 @@
 import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
+import type { AuthorityOrder } from "./authority-blocks.ts";
 import type { CoreEvents } from "./core-events.ts";
 import type { EventVerifier } from "./event-verifier.ts";
 import type { GapLimits } from "./gap-filler.ts";
@@ -34,13 +35,17 @@ export interface RevocationGuardOptions {
   readonly onSilence: "renew_early" | "fail_closed";
   /** Called after an event was applied (for a `revoke`: after the keys are wiped), once per event. */
   readonly onApplied?: ((event: RevocationEvent, transport: string) => void) | undefined;
+  /** Called after an order of an authority other than the Core was carried out. */
+  readonly onAuthority?: ((order: AuthorityOrder, transport: string) => void) | undefined;
+  /** From 0 to 1; spreads what a fleet asks the Core at one moment. Nothing secret comes of it. */
+  readonly random?: (() => number) | undefined;
   readonly limits?: Partial<RevocationLimits> | undefined;
 }
 
 export interface RevocationLimits extends GapLimits {
   /** A signed event older than this tells nothing about a transport being alive. */
   readonly freshMs: number;
-  /** How many blocked scopes are remembered. */
+  /** How many blocked scopes are remembered; of authorities other than the Core, as many again. */
   readonly maxScopes: number;
   /** How many events beyond a gap are remembered. */
   readonly maxOutOfOrder: number;

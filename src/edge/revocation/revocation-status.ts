@@ -1,4 +1,5 @@
 /** What the guard says of itself: to status, readiness and metrics. */
+import type { AuthorityStatus } from "./authority-blocks.ts";
 import type { DropReason } from "./dropped-event.ts";
 
 export interface RevocationStatus {
@@ -16,6 +17,8 @@ export interface RevocationStatus {
   readonly silentMs: number;
   /** Whether that is longer than allowed. */
   readonly silent: boolean;
+  /** What authorities other than the Core have blocked, by issuer; none where nothing is. */
+  readonly authorities: readonly AuthorityStatus[];
   readonly transports: readonly TransportStatus[];
 }
 

@@ -3,8 +3,9 @@
  * events in order and drops duplicates. Built in: the Core's event stream. Plugins bring message brokers.
  */
 
-import type { Health } from "../../base/health.ts";
 import type { RevocationScope } from "../cache/lease-cache.ts";
+import type { AuthorityOrder, AuthorityOutcome } from "./authority-blocks.ts";
+import type { DropReason } from "./dropped-event.ts";
 
 export interface RevocationTransport {
   /** What status, metrics and configuration call it. */
@@ -17,9 +18,6 @@ export interface RevocationTransport {
    * @throws for a configuration that can never work.
    */
   start(sink: RevocationSink): Promise<void>;
-
-  /** How it stands, from memory. Left out where `connected` and `disconnected` say it all. */
-  health?(): Health;
 
   /** Stops for good. No delivery after it has resolved. May be called twice. */
   close(): Promise<void>;
@@ -39,6 +37,18 @@ export interface RevocationSink {
    */
   deliverSigned(jws: string): Promise<void>;
 
+  /**
+   * As `deliverSigned`, for a transport that owes its peer an answer: the event is verified even where it claims to be one that
+   * was applied before, and the promise tells what has become of it.
+   */
+  confirmSigned(jws: string): Promise<Delivery>;
+
+  /**
+   * An order of an authority other than the Core, which has no place in the Core's log. The transport has verified that the
+   * issuer gave it, and may give it for the scope. A `revoke` is applied (keys wiped) when the call returns.
+   */
+  applyAuthority(order: AuthorityOrder): AuthorityOutcome;
+
   /** The transport's connection came up. */
   connected(): void;
 
@@ -48,6 +58,14 @@ export interface RevocationSink {
   /** Where a stream resumes: `<log>:<seq>` of the newest event applied with no hole before it; undefined at first. */
   resumeAfter(): string | undefined;
 }
+
+/** What has become of an event. */
+export type Delivery =
+  /** It is in force, now or since before: for a `revoke`, the keys are wiped. */
+  | { readonly state: "applied" }
+  /** A `restore` whose turn has not come: earlier events are missing, and asked for. */
+  | { readonly state: "waiting" }
+  | { readonly state: "dropped"; readonly reason: DropReason; readonly detail: string };
 
 /** core-protocol.md, "Revocations". `at` is UTC, ISO 8601. `seq` is a safe integer from 1. */
 export type RevocationEvent = RevokeEvent | RotateEvent | RestoreEvent | HeartbeatEvent | ResetEvent;

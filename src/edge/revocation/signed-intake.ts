@@ -5,7 +5,7 @@ import { DroppedEvent, type DropReason } from "./dropped-event.ts";
 import { claimOf } from "./event-format.ts";
 import type { EventVerifier } from "./event-verifier.ts";
 import type { LogPosition } from "./log-position.ts";
-import type { RevocationEvent } from "./revocation-transport.ts";
+import type { Delivery, RevocationEvent } from "./revocation-transport.ts";
 import type { TransportState } from "./transport-state.ts";
 
 const COPY_VERIFIED_EVERY_MS = 10_000;
@@ -17,7 +17,7 @@ export interface SignedIntakeOptions {
   /** Undefined: nothing can be verified, so everything is dropped. */
   readonly verifier: EventVerifier | undefined;
   readonly position: LogPosition;
-  readonly drop: (transport: TransportState, reason: DropReason, detail?: string) => void;
+  readonly drop: (transport: TransportState, reason: DropReason, detail: string) => Delivery;
 }
 
 export class SignedIntake {
@@ -27,28 +27,24 @@ export class SignedIntake {
     this.#options = options;
   }
 
-  /** The event, verified; undefined for one that was dropped or is known, which is counted. Never rejects. */
-  async take(transport: TransportState, jws: string): Promise<RevocationEvent | undefined> {
+  /**
+   * The event, verified; or what has become of it already: it was dropped, or is known. Never rejects.
+   *
+   * @param always Also where it claims to be one that was applied before.
+   */
+  async take(transport: TransportState, jws: string, always: boolean): Promise<RevocationEvent | Delivery> {
     const { verifier, drop } = this.#options;
-    if (verifier === undefined) {
-      drop(transport, "no_key", "no key set to verify it with is configured");
-      return undefined;
-    }
-    if (this.#isAppliedCopy(transport, jws)) {
+    if (verifier === undefined) return drop(transport, "no_key", "no key set to verify it with is configured");
+    if (!always && this.#isAppliedCopy(transport, jws)) {
       transport.duplicates++;
-      return undefined;
+      return { state: "applied" };
     }
-    if (transport.verifying >= VERIFYING_MAX) {
-      drop(transport, "too_many");
-      return undefined;
-    }
+    if (transport.verifying >= VERIFYING_MAX) return drop(transport, "too_many", "too many are being verified");
     transport.verifying++;
     try {
       return await verifier.verify(jws);
     } catch (error) {
-      if (error instanceof DroppedEvent) drop(transport, error.code, error.message);
-      else drop(transport, "malformed", messageOf(error));
-      return undefined;
+      return drop(transport, error instanceof DroppedEvent ? error.code : "malformed", messageOf(error));
     } finally {
       transport.verifying--;
     }

@@ -33,6 +33,7 @@ export interface RevocationFigures {
   readonly blocked: number;
   readonly leaseDrops: number;
   readonly silentMs: number;
+  readonly authorities: readonly { readonly issuer: string; readonly blocks: number }[];
   readonly transports: readonly {
     readonly name: string;
     readonly connected: boolean;
@@ -246,6 +247,13 @@ function revocationMetrics({ revocation }: MetricSources): MetricDefinition[] {
       "gauge",
       "Versions, services and tenants blocked.",
       () => revocation()?.blocked,
+    ),
+    metric(
+      "revocation_authority_blocks",
+      "gauge",
+      "Scopes that authorities other than the Core have blocked.",
+      () => (revocation()?.authorities ?? []).map(({ issuer, blocks }) => ({ labels: { issuer }, value: blocks })),
+      { issuer: "the configured issuers that have blocked something" },
     ),
     metric(
       "revocation_lease_drops_total",

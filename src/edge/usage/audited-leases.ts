@@ -1,5 +1,6 @@
 /** What the audit is told of leases and revocations: what the edge did by itself, not each renewal that went well. */
 import type { LeaseEvent } from "../cache/lease-events.ts";
+import type { AuthorityOrder } from "../revocation/authority-blocks.ts";
 import type { RevocationEvent } from "../revocation/revocation-transport.ts";
 import type { Usage } from "./usage.ts";
 
@@ -54,6 +55,13 @@ export function auditRevocation(usage: Audit, event: RevocationEvent, transport:
   const why = "reason" in event ? `: ${event.reason}` : "";
   const reason = `${event.log}:${seq} by ${transport}${why}`;
   usage.audit("revocation", { ...scope, operation, outcome: "ok", reason });
+}
+
+/** An order of an authority other than the Core, carried out. */
+export function auditAuthority(usage: Audit, order: AuthorityOrder, transport: string): void {
+  const { type, issuer, id, scope, reason } = order;
+  const by = `${issuer}${id === undefined ? "" : `, ${id}`}, by ${transport}`;
+  usage.audit("revocation", { ...scope, operation: `authority_${type}`, outcome: "ok", reason: `${by}: ${reason}` });
 }
 
 function nameOf(event: { tenant: string; service: string; version: number | undefined }) {

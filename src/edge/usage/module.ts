@@ -2,10 +2,11 @@ import { LOG, type Module, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
 import type { LeaseEvent } from "../cache/lease-events.ts";
 import { LEASE_OBSERVER } from "../cache/module.ts";
-import { REVOCATION_OBSERVER } from "../revocation/module.ts";
+import type { AuthorityOrder } from "../revocation/authority-blocks.ts";
+import { AUTHORITY_OBSERVER, REVOCATION_OBSERVER } from "../revocation/module.ts";
 import type { RevocationEvent } from "../revocation/revocation-transport.ts";
 import type { AuditSink } from "./audit-sink.ts";
-import { auditLease, auditRevocation } from "./audited-leases.ts";
+import { auditAuthority, auditLease, auditRevocation } from "./audited-leases.ts";
 import { type OpenUsageOptions, openUsage } from "./open-usage.ts";
 import type { Usage } from "./usage.ts";
 import type { SendUsage } from "./usage-shipper.ts";
@@ -52,5 +53,13 @@ export const revocationAuditModule: Module<(event: RevocationEvent, transport: s
   make(get) {
     const usage = get(USAGE);
     return (event, transport) => auditRevocation(usage, event, transport);
+  },
+};
+
+export const authorityAuditModule: Module<(order: AuthorityOrder, transport: string) => void> = {
+  token: AUTHORITY_OBSERVER,
+  make(get) {
+    const usage = get(USAGE);
+    return (order, transport) => auditAuthority(usage, order, transport);
   },
 };

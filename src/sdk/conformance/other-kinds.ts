@@ -1,7 +1,8 @@
 /** The contracts of the other contributions: transports, audit sinks, hooks. */
 import { messageOf } from "../../base/errors.ts";
 import { type Hooks, isRefusal } from "../../edge/plugin-host/hooks.ts";
-import type { RevocationSink, RevocationTransport } from "../../edge/revocation/revocation-transport.ts";
+import type { AuthorityOrder, AuthorityOutcome } from "../../edge/revocation/authority-blocks.ts";
+import type { Delivery, RevocationSink, RevocationTransport } from "../../edge/revocation/revocation-transport.ts";
 import type { AuditEvent, AuditSink } from "../../edge/usage/audit-sink.ts";
 import { broken, checkCloseTwice, checkHealth, notTried, pause, type Rule, SOON_MS, within } from "./rules.ts";
 
@@ -23,6 +24,14 @@ class CountingSink implements RevocationSink {
   }
   async deliverSigned(): Promise<void> {
     this.calls++;
+  }
+  async confirmSigned(): Promise<Delivery> {
+    this.calls++;
+    return { state: "applied" };
+  }
+  applyAuthority({ type }: AuthorityOrder): AuthorityOutcome {
+    this.calls++;
+    return type === "revoke" ? { outcome: "applied", wiped: 0 } : { outcome: "lifted", blocks: 0 };
   }
   connected(): void {
     this.calls++;
@@ -60,7 +69,6 @@ export function transportRules(
         }
       },
     },
-    { rule: "health", title: "health answers from memory: { ok, detail? }", run: async () => checkHealth(transport) },
     {
       rule: "away",
       title: "with its broker away it still starts, says that it is not connected, and closes",

@@ -39,6 +39,8 @@ function createStreamWorld(random: () => number = () => 1) {
       place = `${event.log}:${event.seq}`;
     },
     deliverSigned: async () => {},
+    confirmSigned: async () => ({ state: "applied" as const }),
+    applyAuthority: () => ({ outcome: "full" as const }),
     connected: () => notes.push("connected"),
     disconnected: (reason) => notes.push(`disconnected: ${reason}`),
     resumeAfter: () => place,

@@ -49,6 +49,7 @@ const SOURCES: Omit<MetricSources, "clock" | "latency" | "eventLoop"> = {
     blocked: 1,
     leaseDrops: 0,
     silentMs: 250,
+    authorities: [],
     transports: [
       {
         name: "core",

@@ -7,6 +7,8 @@ import { type Broker, eventually, makeFolder } from "./broker.ts";
 
 export interface RabbitServerOptions {
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** Speaks AMQP 1.0 too, by RabbitMQ's own plugin, with these durable queues. */
+  readonly amqp1Queues?: readonly string[];
   /** Files to write into the folder first. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -71,7 +73,9 @@ export async function startRabbitServer(options: RabbitServerOptions = {}): Prom
     "log.console.level = warning",
     "disk_free_limit.absolute = 1MB",
   ];
-  writeFileSync(file("definitions.json"), JSON.stringify(DEFINITIONS));
+  const { amqp1Queues = [] } = options;
+  const queues = amqp1Queues.map((name) => ({ name, vhost: "/", durable: true, auto_delete: false, arguments: {} }));
+  writeFileSync(file("definitions.json"), JSON.stringify({ ...DEFINITIONS, queues }));
   for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(file(name), text);
   if (options.tls !== undefined) {
     for (const [name, text] of Object.entries(options.tls)) writeFileSync(file(`${name}.pem`), text);
@@ -85,7 +89,7 @@ export async function startRabbitServer(options: RabbitServerOptions = {}): Prom
     );
   }
   writeFileSync(file("rabbitmq.conf"), `${lines.join("\n")}\n`);
-  writeFileSync(file("enabled_plugins"), "[].\n");
+  writeFileSync(file("enabled_plugins"), amqp1Queues.length === 0 ? "[].\n" : "[rabbitmq_amqp1_0].\n");
   mkdirSync(file("home"));
   const environment: Record<string, string> = {
     PATH: process.env.PATH ?? "/usr/bin:/bin",

@@ -17,7 +17,7 @@ export const KesSection = Section(
       },
     ),
   },
-  { description: "KES (docs/kes.md)." },
+  { description: "KES (docs/door-kes.md)." },
 );
 
 export type KesConfiguration = Static<typeof KesSection>;

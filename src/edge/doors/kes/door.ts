@@ -1,4 +1,4 @@
-/** The API of KES, the part of it that needs no state (docs/kes.md): what MinIO asks of its key server. */
+/** The API of KES, the part of it that needs no state (docs/door-kes.md): what MinIO asks of its key server. */
 import { wipe } from "../../../base/wipe.ts";
 import { parseBlob } from "../../cipher/blob.ts";
 import type { Caller, MaybePromise, ServiceKeyName } from "../../operations/operations.ts";

@@ -50,7 +50,7 @@ export const KmipSection = Section(
       ),
     ),
   },
-  { description: "KMIP (docs/kmip.md)." },
+  { description: "KMIP (docs/door-kmip.md)." },
 );
 
 export type KmipConfiguration = Static<typeof KmipSection>;

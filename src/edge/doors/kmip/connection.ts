@@ -8,15 +8,16 @@ import type { Caller } from "../../operations/operations.ts";
 import type { DoorSocket, SocketLimits } from "../door.ts";
 import { RESULT_REASON, TAG } from "./enumerations.ts";
 import { invalidMessage, KmipFailure } from "./failure.ts";
-import { answerMessage, type MessageParts, type ResponseMessage, refuseMessage, writeFailure } from "./message.ts";
+import type { HandlerParts } from "./handler.ts";
+import { answerMessage, type ResponseMessage, refuseMessage, writeFailure } from "./message.ts";
 import { announcedLength, HEADER_LENGTH, readTag, TYPE } from "./ttlv.ts";
 
 /** The longest request, head included: the objects that databases register are far smaller. */
-export const MESSAGE_LENGTH_MAX = 64 * 1024;
+const MESSAGE_LENGTH_MAX = 64 * 1024;
 /** How long a message may take to arrive, so that nobody holds a connection with a byte now and then. */
 const MESSAGE_TIMEOUT_MS = 30_000;
 
-export interface ConnectionParts extends MessageParts {
+export interface ConnectionParts extends HandlerParts {
   readonly monotonicMs: () => number;
 }
 
@@ -111,7 +112,8 @@ export class KmipConnection {
     if (readTag(head, 0) !== TAG.requestMessage || head[3] !== TYPE.structure || length % 8 !== 0) {
       return void this.#giveUp("This is not a request message of KMIP.");
     }
-    if (length > MESSAGE_LENGTH_MAX) return void this.#giveUp(`A message has at most ${MESSAGE_LENGTH_MAX} bytes.`);
+    const lengthMax = Math.min(MESSAGE_LENGTH_MAX, this.#limits.messageBytesMax);
+    if (length > lengthMax) return void this.#giveUp(`A message has at most ${lengthMax} bytes.`);
     this.#message = allocateSecret(length);
     this.#message.set(head);
   }

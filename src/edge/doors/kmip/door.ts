@@ -1,5 +1,5 @@
 /**
- * KMIP, the part of it that needs no state (docs/kmip.md): the identifier of an object is the object, wrapped. One connection is one caller: that
+ * KMIP, the part of it that needs no state (docs/door-kmip.md): the identifier of an object is the object, wrapped. One connection is one caller: that
  * of its client certificate.
  */
 import { TokenBuckets } from "../../../base/time/token-bucket.ts";

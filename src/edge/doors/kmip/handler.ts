@@ -1,5 +1,6 @@
 /** What the functions that carry out KMIP operations share. */
 import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
+import type { DoorLog } from "../door.ts";
 import type { RevokeService } from "./core-revocation.ts";
 import type { Fields } from "./fields.ts";
 import type { TtlvWriter } from "./ttlv-writer.ts";
@@ -18,6 +19,7 @@ export interface Batch {
 
 export interface HandlerParts {
   readonly operations: Operations;
+  readonly log: DoorLog;
   /** Where new objects of this caller belong; undefined where the configuration gives it no place. */
   readonly serviceOf: (caller: Caller) => ServiceKeyName | undefined;
   readonly nowSeconds: () => number;

@@ -6,7 +6,7 @@ import type { Batch, Handler, HandlerParts } from "./handler.ts";
 import { activate, decryptData, encryptData, get, getAttributeList, getAttributes } from "./object.ts";
 import { revoke } from "./revoke.ts";
 
-export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [OPERATION.create, { since: 10, handle: create }],
   [OPERATION.register, { since: 10, handle: register }],
   [OPERATION.get, { since: 10, handle: get }],
@@ -24,12 +24,17 @@ export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [OPERATION.decrypt, { since: 12, handle: decryptData }],
 ]);
 
-/** What is carried out in the version of the request. */
-function operationsOf({ version }: Batch, { revokeService }: HandlerParts): number[] {
-  return [...HANDLERS]
-    .filter(
-      ([operation, { since }]) => since <= version && (operation !== OPERATION.revoke || revokeService !== undefined),
-    )
-    .filter(([operation]) => operation !== OPERATION.discoverVersions || version >= 11)
-    .map(([operation]) => operation);
+/** Undefined for what is not carried out in this version, or not here. */
+export function handlerOf(operation: number, { version }: Batch, { revokeService }: HandlerParts): Handler | undefined {
+  if (operation === OPERATION.revoke && revokeService === undefined) return undefined;
+  const handler = HANDLERS.get(operation);
+  return handler !== undefined && handler.since <= version ? handler : undefined;
+}
+
+function operationsOf(batch: Batch, parts: HandlerParts): number[] {
+  return [...HANDLERS.keys()].filter(
+    (operation) =>
+      handlerOf(operation, batch, parts) !== undefined &&
+      (operation !== OPERATION.discoverVersions || batch.version >= 11),
+  );
 }

@@ -6,7 +6,7 @@ import { RESULT_REASON, RESULT_STATUS, TAG } from "./enumerations.ts";
 import { failureOf, featureNotSupported, invalidMessage, KmipFailure } from "./failure.ts";
 import { Fields } from "./fields.ts";
 import type { Batch, HandlerParts, WritePayload } from "./handler.ts";
-import { HANDLERS } from "./handlers.ts";
+import { handlerOf } from "./handlers.ts";
 import { refusal } from "./refusal.ts";
 import { type RequestHeader, type RequestItem, type RequestMessage, readRequest, readVersion } from "./request.ts";
 import { decodeItem, type Item, TtlvError } from "./ttlv.ts";
@@ -18,10 +18,6 @@ const RESPONSE_LENGTH_MAX = 256 * 1024;
 /** What is told of a defect; the log has the rest. */
 const DEFECT_MESSAGE = "The edge failed at this by a defect of its own. Try again, and tell whoever runs it.";
 
-export interface MessageParts extends HandlerParts {
-  readonly log: DoorLog;
-}
-
 export interface ResponseMessage {
   /** The owner wipes it when it has been sent. */
   readonly writer: TtlvWriter;
@@ -30,7 +26,7 @@ export interface ResponseMessage {
 }
 
 /** `bytes`: one message, whole. Views of it are used until the promise settles; the caller wipes it then. Never rejects. */
-export async function answerMessage(bytes: Uint8Array, caller: Caller, parts: MessageParts): Promise<ResponseMessage> {
+export async function answerMessage(bytes: Uint8Array, caller: Caller, parts: HandlerParts): Promise<ResponseMessage> {
   let message: Item | undefined;
   try {
     message = decodeItem(bytes);
@@ -65,7 +61,7 @@ function versionFor(message: Item | undefined): Version {
   return asked === undefined ? 10 : nearestVersion(asked.major, asked.minor);
 }
 
-async function answerRequest(request: RequestMessage, caller: Caller, parts: MessageParts): Promise<TtlvWriter> {
+async function answerRequest(request: RequestMessage, caller: Caller, parts: HandlerParts): Promise<TtlvWriter> {
   const { header, items } = request;
   const batch: Batch = { caller, version: header.version, placeholder: undefined };
   const limit = Math.min(header.maximumResponseSize ?? RESPONSE_LENGTH_MAX, RESPONSE_LENGTH_MAX) - HEADER_LENGTH_MAX;
@@ -93,11 +89,11 @@ const TOO_LARGE = new KmipFailure(
   "The response would be longer than the Maximum Response Size, or than 256 KiB. Ask for fewer objects in one message.",
 );
 
-async function carryOut(item: RequestItem, batch: Batch, parts: MessageParts): Promise<WritePayload | KmipFailure> {
+async function carryOut(item: RequestItem, batch: Batch, parts: HandlerParts): Promise<WritePayload | KmipFailure> {
   try {
     if (item.critical) throw featureNotSupported("The message extension is critical, and not understood here.");
-    const handler = HANDLERS.get(item.operation);
-    if (handler === undefined || handler.since > batch.version) throw refusal(item.operation);
+    const handler = handlerOf(item.operation, batch, parts);
+    if (handler === undefined) throw refusal(item.operation, item.payload);
     return await handler.handle(new Fields(item.payload), batch, parts);
   } catch (error) {
     return failureFrom(error, parts.log);

@@ -5,21 +5,21 @@
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
+import { principalId } from "../../access/principal-id.ts";
 import { parseBlob } from "../../cipher/blob.ts";
-import { OPERATION, RESULT_REASON, TAG } from "./enumerations.ts";
+import { RESULT_REASON, TAG } from "./enumerations.ts";
 import { KmipFailure } from "./failure.ts";
 import { Fields } from "./fields.ts";
 import type { Batch, HandlerParts, WritePayload } from "./handler.ts";
 import { open, readObject } from "./object.ts";
-import { refusal } from "./refusal.ts";
 import { TYPE, textOf, unsignedOf } from "./ttlv.ts";
 
 const KEY_COMPROMISE = 2;
 const REASON_LENGTH_MAX = 400;
 
 export async function revoke(payload: Fields, batch: Batch, parts: HandlerParts): Promise<WritePayload> {
-  const { revokeService } = parts;
-  if (revokeService === undefined) throw refusal(OPERATION.revoke);
+  // Without it there is no handler.
+  const revokeService = parts.revokeService!;
   const named = readObject(payload, batch);
   const given = new Fields(payload.required(TAG.revocationReason, TYPE.structure));
   const code = unsignedOf(given.required(TAG.revocationReasonCode, TYPE.enumeration));
@@ -41,8 +41,12 @@ export async function revoke(payload: Fields, batch: Batch, parts: HandlerParts)
   }
   if (!(await isRevoked(() => open(named, batch, parts)))) {
     const { tenant, service, version } = parseBlob(named.blob);
-    const reason = `KMIP Revoke: ${message === undefined ? "key compromise" : textOf(message)}`;
+    const principal = principalId(batch.caller.principal);
+    // Shown on terminals: no control characters.
+    const said = message === undefined ? "key compromise" : textOf(message).replace(/\p{C}/gu, " ");
+    const reason = `KMIP Revoke by ${principal}: ${said}`;
     await revokeService.revoke({ tenant, service, version }, reason.slice(0, REASON_LENGTH_MAX));
+    parts.log.warn({ principal, tenant, service, version }, "a version was revoked at the Core for a KMIP client");
   }
   return (writer) => writer.text(TAG.uniqueIdentifier, named.identifier);
 }

@@ -1,4 +1,4 @@
-/** docs/kes.md: the routes, statuses and texts of KES. Its clients compare texts exactly, so do these tests. */
+/** docs/door-kes.md: the routes, statuses and texts of KES. Its clients compare texts exactly, so do these tests. */
 import "reflect-metadata";
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";

@@ -1,4 +1,4 @@
-/** docs/kmip.md: messages as a whole: versions, headers, batches, and what is refused before anything is done. */
+/** docs/door-kmip.md: messages as a whole: versions, headers, batches, and what is refused before anything is done. */
 import { describe, expect, test } from "bun:test";
 import { CryptoEdgeError } from "../../../../src/base/errors.ts";
 import { OPERATION, RESULT_REASON, TAG } from "../../../../src/edge/doors/kmip/enumerations.ts";

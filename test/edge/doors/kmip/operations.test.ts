@@ -1,4 +1,4 @@
-/** docs/kmip.md: what each operation gives, in each version, and what it refuses. */
+/** docs/door-kmip.md: what each operation gives, in each version, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { CryptoEdgeError, type ErrorCode } from "../../../../src/base/errors.ts";
@@ -170,6 +170,9 @@ describe.each([...VERSIONS])("version %d", (version) => {
     }
     const destroyed = await askFor(world, version, OPERATION.destroy, named(identifier));
     expect(destroyed.message).toContain("revoke the version of its service key at the Core");
+    expect(destroyed.message).toContain("crypto-edge core revoke tenant-a billing --key-version 3");
+    const unknown = await askFor(world, version, OPERATION.destroy, named("nope"));
+    expect(unknown.message).toContain("crypto-edge core revoke TENANT SERVICE --key-version N");
     expect((await askFor(world, version, OPERATION.get, named(identifier))).ok).toBe(true);
   });
 });
@@ -638,9 +641,11 @@ describe("Revoke with forward: core", () => {
   test("revokes the version of the object's service key at the Core, for the reason Key Compromise", async () => {
     const { world, revoked } = forwarding();
     const identifier = await made(world, 14);
-    const answer = await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2)));
+    const answer = await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2, "lo\u001b[2Jst")));
     expect(identifierOf(answer)).toBe(identifier);
-    expect(revoked).toEqual([{ tenant: "tenant-a", service: "billing", version: 3, reason: "KMIP Revoke: lost" }]);
+    expect(revoked).toEqual([
+      { tenant: "tenant-a", service: "billing", version: 3, reason: "KMIP Revoke by dns:db.example: lo [2Jst" },
+    ]);
     expect(parseBlob(readIdentifier(identifier).blob).version).toBe(3);
   });
 

@@ -11,7 +11,8 @@ import type { KmipConfiguration } from "../../../../src/edge/doors/kmip/configur
 import type { RevokeService } from "../../../../src/edge/doors/kmip/core-revocation.ts";
 import { createKmipDoor } from "../../../../src/edge/doors/kmip/door.ts";
 import { OPERATION, TAG } from "../../../../src/edge/doors/kmip/enumerations.ts";
-import { answerMessage, type MessageParts } from "../../../../src/edge/doors/kmip/message.ts";
+import type { HandlerParts } from "../../../../src/edge/doors/kmip/handler.ts";
+import { answerMessage } from "../../../../src/edge/doors/kmip/message.ts";
 import { decodeItem, type Item, integerOf, textOf, unsignedOf } from "../../../../src/edge/doors/kmip/ttlv.ts";
 import { TtlvWriter } from "../../../../src/edge/doors/kmip/ttlv-writer.ts";
 import type { Caller } from "../../../../src/edge/operations/operations.ts";
@@ -27,7 +28,7 @@ export interface World {
   trouble: CryptoEdgeError | undefined;
   /** Thrown by the policy from now on. */
   denial: CryptoEdgeError | undefined;
-  readonly parts: MessageParts;
+  readonly parts: HandlerParts;
   readonly defects: unknown[];
   /** What the policy was asked. */
   readonly authorized: string[];
@@ -313,7 +314,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
   );
   const inFlight: number[] = [];
   const limits: SocketLimits = {
-    messageBytesMax: 1,
+    messageBytesMax: 1 << 24,
     idleTimeoutMs: 60_000,
     enter(bytes) {
       if (door.overloaded) return false;

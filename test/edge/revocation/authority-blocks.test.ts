@@ -1,0 +1,242 @@
+import { describe, expect, test } from "bun:test";
+import type { AuthorityOrder } from "../../../src/edge/revocation/authority-blocks.ts";
+import type { RevocationGuardOptions } from "../../../src/edge/revocation/revocation-guard.ts";
+import { settle } from "../../support/virtual-clock.ts";
+import { answer, createWorld, heartbeat, LOG, restore, revoke } from "./world.ts";
+
+const SERVICE = { tenant: "t", service: "s" } as const;
+
+function order(more: Partial<AuthorityOrder> = {}): AuthorityOrder {
+  return { type: "revoke", issuer: "governance", scope: SERVICE, reason: "red button", ...more };
+}
+
+function createAuthorityWorld(options: Partial<RevocationGuardOptions> = {}) {
+  const orders: AuthorityOrder[] = [];
+  const world = createWorld({ random: () => 0.5, onAuthority: (one) => orders.push(one), ...options });
+  world.core.events = [restore(1, { tenant: "other" })];
+  const sink = world.guard.sink("orbital");
+  sink.deliver(restore(1, { tenant: "other" }));
+  const isBlocked = (version?: number): boolean => world.guard.isBlocked("t", "s", version);
+  /** Long enough for the Core to say how far its log goes. */
+  const fenced = async (): Promise<void> => world.clock.advance(1_000);
+  return { ...world, orders, sink, isBlocked, fenced };
+}
+
+describe("an authority's revocation", () => {
+  test("blocks and wipes at once, without a place in the log", async () => {
+    const { sink, isBlocked, control, guard, orders } = createAuthorityWorld();
+    expect(sink.applyAuthority(order())).toEqual({ outcome: "applied", wiped: expect.any(Number) });
+    expect(control.calls).toContain("revoke t/s");
+    expect([isBlocked(), isBlocked(3)]).toEqual([true, true]);
+    expect(guard.isBlocked("t", "other")).toBe(false);
+    expect(guard.status()).toMatchObject({ seq: 1, authorities: [{ issuer: "governance", blocks: 1, unfenced: 1 }] });
+    expect(orders).toHaveLength(1);
+    // It is the Core's lease that is refused, whenever it was answered.
+    expect(guard.admits(answer(99))).toBe(true);
+    expect(isBlocked(3)).toBe(true);
+  });
+
+  test("needs no log at all: an edge that has no place yet blocks too", () => {
+    const world = createWorld();
+    world.guard.sink("orbital").applyAuthority(order());
+    expect(world.guard.isBlocked("t", "s", 1)).toBe(true);
+  });
+
+  test("is lifted by its issuer, not by another one", () => {
+    const { sink, isBlocked, control } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    expect(sink.applyAuthority(order({ type: "restore", issuer: "someone else" }))).toEqual({
+      outcome: "lifted",
+      blocks: 0,
+    });
+    expect(isBlocked(3)).toBe(true);
+    expect(sink.applyAuthority(order({ type: "restore" }))).toEqual({ outcome: "lifted", blocks: 1 });
+    expect(isBlocked(3)).toBe(false);
+    expect(control.calls).toContain("forget t/s");
+  });
+
+  test("of two authorities stands until both have lifted it", () => {
+    const { sink, isBlocked } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    sink.applyAuthority(order({ issuer: "another" }));
+    sink.applyAuthority(order({ type: "restore" }));
+    expect(isBlocked()).toBe(true);
+    sink.applyAuthority(order({ type: "restore", issuer: "another" }));
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("is lifted by the Core's log, by a restore committed after it", async () => {
+    const { sink, isBlocked, fenced } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    await fenced();
+    sink.deliver(restore(2, { tenant: "t" }));
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("is not lifted by a restore that the Core had committed before, however late it comes", async () => {
+    const { sink, core, isBlocked, fenced, guard } = createAuthorityWorld();
+    // Committed, on its way.
+    core.events.push(restore(2, SERVICE));
+    sink.applyAuthority(order());
+    await fenced();
+    expect(guard.status().authorities).toEqual([{ issuer: "governance", blocks: 1, unfenced: 0 }]);
+    sink.deliver(restore(2, SERVICE));
+    expect(isBlocked()).toBe(true);
+    sink.deliver(restore(3, SERVICE));
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("waits for the fence: what the Core restores meanwhile counts by its number", async () => {
+    const { sink, core, isBlocked, clock } = createAuthorityWorld();
+    core.down = true;
+    sink.applyAuthority(order());
+    sink.deliver(restore(2, SERVICE));
+    await clock.advance(60_000);
+    expect(isBlocked()).toBe(true);
+    // The Core comes back, and has committed no more than this one: it may have been before the block.
+    core.events.push(restore(2, SERVICE));
+    core.down = false;
+    await clock.advance(60_000);
+    expect(isBlocked()).toBe(true);
+    sink.deliver(restore(3, SERVICE));
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("and a restore that overtakes the fence's answer lifts it once the fence is known", async () => {
+    const { sink, isBlocked, clock } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    // The Core is asked half a second later; its list does not have the newest event yet.
+    sink.deliver(restore(2, SERVICE));
+    expect(isBlocked()).toBe(true);
+    await clock.advance(1_000);
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("stays when the log changes, or events are lost; a restore of the new log lifts it", async () => {
+    const { sink, core, isBlocked, fenced, control } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    await fenced();
+    core.log = "log-b";
+    sink.deliver(heartbeat(7, "log-b"));
+    expect(control.count("dropAll")).toBe(1);
+    expect(isBlocked()).toBe(true);
+    sink.deliver({ ...restore(8, SERVICE), log: "log-b" });
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("is not lifted by the edge's old log when the Core has moved on to another", async () => {
+    const { sink, core, isBlocked, fenced } = createAuthorityWorld();
+    core.log = "log-b";
+    sink.applyAuthority(order());
+    await fenced();
+    sink.deliver(restore(2, SERVICE));
+    expect(isBlocked()).toBe(true);
+  });
+
+  test("is lifted in part, by whoever may lift it", async () => {
+    const { sink, isBlocked, fenced, guard } = createAuthorityWorld();
+    sink.applyAuthority(order({ scope: { tenant: "t" } }));
+    sink.applyAuthority(order({ type: "restore", scope: { ...SERVICE, version: 2 } }));
+    expect([isBlocked(), isBlocked(1), isBlocked(2)]).toEqual([false, true, false]);
+    await fenced();
+    sink.deliver(restore(2, SERVICE));
+    expect([isBlocked(), isBlocked(1), guard.isBlocked("t", "other")]).toEqual([false, false, true]);
+    // A new order about the same is as new.
+    sink.applyAuthority(order({ scope: { tenant: "t" } }));
+    expect([isBlocked(), isBlocked(2)]).toEqual([true, true]);
+    expect(guard.status().authorities).toMatchObject([{ blocks: 1 }]);
+  });
+
+  test("by name lifts no other order", () => {
+    const { sink, isBlocked } = createAuthorityWorld();
+    sink.applyAuthority(order({ id: "task-2" }));
+    sink.applyAuthority(order({ type: "restore", lifts: ["task-1"] }));
+    expect(isBlocked()).toBe(true);
+    sink.applyAuthority(order({ type: "restore", lifts: ["task-1", "task-2"] }));
+    expect(isBlocked()).toBe(false);
+  });
+
+  test("is refused, and said so, where no more can be remembered", () => {
+    const { sink, isBlocked, control } = createAuthorityWorld({ limits: { maxScopes: 2 } });
+    for (const service of ["a", "b"]) sink.applyAuthority(order({ scope: { tenant: "x", service } }));
+    const { length } = control.calls;
+    expect(sink.applyAuthority(order())).toEqual({ outcome: "full" });
+    expect([isBlocked(), control.calls.length]).toEqual([false, length]);
+    // One that is there already is made anew all the same.
+    expect(sink.applyAuthority(order({ scope: { tenant: "x", service: "b" } })).outcome).toBe("applied");
+    sink.applyAuthority(order({ type: "restore", scope: { tenant: "x" } }));
+    expect(sink.applyAuthority(order()).outcome).toBe("applied");
+  });
+
+  test("asks the Core once for many orders", async () => {
+    const { sink, core, clock } = createAuthorityWorld();
+    const before = core.asked.length;
+    for (let index = 0; index < 50; index++) sink.applyAuthority(order({ scope: { tenant: `t-${index}` } }));
+    await clock.advance(5_000);
+    expect(core.asked.length).toBe(before + 1);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("leaves nothing running when the guard closes", async () => {
+    const { sink, core, clock, guard } = createAuthorityWorld();
+    core.down = true;
+    sink.applyAuthority(order());
+    await clock.advance(2_500);
+    guard.close();
+    await settle();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe("an event whose sender wants to know", () => {
+  const verifier = { verify: async (jws: string) => JSON.parse(jws) as never };
+  const at = (clock: { wallMs(): number }): string => new Date(clock.wallMs()).toISOString();
+
+  test("is told of as applied, now and again; a restore beyond a gap waits", async () => {
+    const { guard, clock, core } = createWorld({ verifier });
+    const sink = guard.sink("orbital");
+    const send = (event: object) => sink.confirmSigned(JSON.stringify({ ...event, at: at(clock) }));
+    expect(await send(revoke(1, SERVICE))).toEqual({ state: "applied" });
+    expect(await send(revoke(1, SERVICE))).toEqual({ state: "applied" });
+    expect(await send(revoke(3, SERVICE))).toEqual({ state: "applied" });
+    expect(await send(restore(4, SERVICE))).toEqual({ state: "waiting" });
+    expect(await send(restore(4, SERVICE))).toEqual({ state: "waiting" });
+    core.events = [revoke(1, SERVICE), revoke(2, { tenant: "x" }), revoke(3, SERVICE), restore(4, SERVICE)];
+    await clock.advance(1_000);
+    expect(await send(restore(4, SERVICE))).toEqual({ state: "applied" });
+    expect(guard.isBlocked("t", "s", 1)).toBe(false);
+  });
+
+  test("is told of as dropped, with the reason", async () => {
+    const { guard, clock } = createWorld({ verifier });
+    const sink = guard.sink("orbital");
+    expect(await sink.confirmSigned("{")).toMatchObject({ state: "dropped", reason: "malformed" });
+    expect(
+      await sink.confirmSigned(JSON.stringify({ ...revoke(1, SERVICE), at: "2020-01-01T00:00:00Z" })),
+    ).toMatchObject({ state: "dropped", reason: "no_place" });
+    await sink.confirmSigned(JSON.stringify({ ...revoke(1, SERVICE), at: at(clock) }));
+    expect(
+      await sink.confirmSigned(JSON.stringify({ ...revoke(2, SERVICE), log: "elsewhere", at: at(clock) })),
+    ).toMatchObject({ state: "dropped", reason: "other_log" });
+    const without = createWorld();
+    expect(await without.guard.sink("orbital").confirmSigned("x")).toMatchObject({
+      state: "dropped",
+      reason: "no_key",
+    });
+  });
+
+  test("is verified although it claims to be known", async () => {
+    let verified = 0;
+    const counting = {
+      verify: async (jws: string) => {
+        verified++;
+        return JSON.parse(Buffer.from(jws.split(".")[1]!, "base64url").toString()) as never;
+      },
+    };
+    const { guard, clock } = createWorld({ verifier: counting });
+    const sink = guard.sink("orbital");
+    const jws = `x.${Buffer.from(JSON.stringify({ ...revoke(1, SERVICE), log: LOG, at: at(clock) })).toString("base64url")}.x`;
+    for (let times = 0; times < 3; times++) await sink.confirmSigned(jws);
+    expect(verified).toBe(3);
+  });
+});
