@@ -1,57 +1,34 @@
 /**
- * Whether the time of a denied call tells which tenants there are: calls that the policy denies, for tenants whose lease the
- * edge holds, for tenants that exist but are not leased, and for made-up ones, in turns over one connection.
+ * Whether the time of a denied call tells which tenants there are. Mallory, whom the policy denies everything, asks for each name
+ * once: names whose lease the edge holds, names that Alice, who may do everything, has just named, and names that nobody ever
+ * named. Two of them are asked one after the other, in an order left to chance; who guesses by the time is right half the time
+ * where nothing is told.
  */
 import { connect, type Socket } from "node:net";
-import { encodeContext } from "../src/edge/cipher/context.ts";
-import { CIPHER } from "./harness/ciphers.ts";
+import { encodeIdentity } from "../src/edge/cipher/blob.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { startServer } from "./harness/processes.ts";
-import { compare, median } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
+import { seededNames } from "./harness/seeded-names.ts";
 
-export const about = "the time of a denied call, for tenants that exist and that don't";
+export const about = "the time of a denied call, for tenants in use and for others";
 
-/** Enough that none is special, few enough that every name is asked for often. */
-const TENANTS = 64;
-const KINDS = ["leased", "existing", "made-up", "other made-up"] as const;
-type Kind = (typeof KINDS)[number];
-
-interface Name {
-  readonly kind: Kind;
-  readonly tenant: string;
-  /** 32 bytes; an edge knows none of those made up. */
-  readonly key: Uint8Array;
-}
+/** Leases that the edge holds: their names are asked for once each. */
+const LEASED = 6_000;
+const SINGLES = 6_000;
+const BATCHES = 1_500;
+const BATCH = 40;
+const WARM_UP = 2_000;
+/** 52 of 100 guesses right, where 50 are by chance. */
+const TOLD_AT_MOST = 1.04;
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  // All names are alike but for whether anyone knows them.
-  const names = shuffle(
-    KINDS.flatMap((kind) => Array.from({ length: TENANTS }, () => kind)).map(
-      (kind): Name => ({
-        kind,
-        tenant: `tenant-${Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex")}`,
-        key: crypto.getRandomValues(new Uint8Array(32)),
-      }),
-    ),
-  );
+  const seed = crypto.randomUUID();
+  const leased = seededNames(seed, LEASED);
   const operations = ["create", "decrypt", "rewrap"];
   const server = await startServer("edge.ts", {
+    tenants: { seed, count: LEASED },
     configuration: {
-      key_source: {
-        use: "static",
-        static: {
-          keys: names
-            .filter(({ kind }) => kind === "leased" || kind === "existing")
-            .map(({ tenant, key }) => ({
-              tenant,
-              service: "billing",
-              version: 1,
-              state: "active",
-              key: Buffer.from(key).toString("hex"),
-            })),
-        },
-      },
       listeners: [
         { http: "127.0.0.1:0", principal: "alice" },
         { http: "127.0.0.1:0", principal: "mallory" },
@@ -64,108 +41,134 @@ export async function run(context: BenchContext): Promise<Row[]> {
   });
   context.cleanUp(() => server.stop());
   const [alicePort = 0, malloryPort = 0] = (server.ready.addresses as string[]).map((url) => Number(new URL(url).port));
-  for (const { tenant } of names.filter(({ kind }) => kind === "leased")) {
-    const answer = await fetch(`http://127.0.0.1:${alicePort}/v1/keys/create`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: createBody(tenant),
-    });
-    if (answer.status !== 201) throw new Error(`the lease of ${tenant} was not taken: ${await answer.text()}`);
+  const alice = await Connection.open(alicePort);
+  const mallory = await Connection.open(malloryPort);
+  context.cleanUp(() => {
+    alice.end();
+    mallory.end();
+  });
+
+  for (const tenant of leased) expectStatus("201", await alice.ask(create(tenant)));
+  for (const tenant of names(WARM_UP)) {
+    expectStatus("403", await mallory.ask(decrypt(tenant)));
+    expectStatus("403", await mallory.ask(create(tenant)));
   }
 
-  const connection = await Connection.open(malloryPort);
-  context.cleanUp(() => connection.end());
-  const rows: Row[] = [];
-  for (const [operation, bodyOf] of Object.entries({ create: createOf, decrypt: decryptOf })) {
-    const calls = names.map((name) => ({ kind: name.kind, request: requestBytes(operation, bodyOf(name)) }));
-    const rounds: Record<Kind, number[]>[] = [];
-    await measure(connection, calls, context.sampleMs / 2);
-    for (let round = 0; round < context.rounds; round++) {
-      rounds.push(await measure(connection, shuffle(calls), context.sampleMs));
-    }
-    const of = (kind: Kind): number[] => rounds.map((times) => median(times[kind]));
-    const all = (kind: Kind): number[] => rounds.flatMap((times) => times[kind]);
-    for (const [kind, what] of Object.entries({
-      leased: "a tenant whose lease is held",
-      existing: "an existing tenant, not leased",
-      "other made-up": "a made-up tenant (what noise alone does)",
-    }) as [Kind, string][]) {
-      const found = compare(of(kind), of("made-up"));
-      rows.push(
-        row({
-          name: `denied: ${operation} for ${what}`,
-          ...found,
-          // Slower or faster: either would tell.
-          ratio: Math.max(found.ratio, 1 / found.ratio),
-          baselineName: "a made-up tenant",
-          unit: "µs",
-          goal: kind === "other made-up" ? null : { of: "ratio", atMost: 1.05 },
-          note: `who guesses which of two such calls is the slower one is right in ${(100 * slowerShare(all(kind), all("made-up"))).toFixed(1)} % of ${all(kind).length} calls (50: nothing is told)`,
-        }),
-      );
-    }
-  }
-  return rows;
+  const rounds = context.isGuard ? 1 : 2;
+  return [
+    rowOf("create for a tenant whose lease is held", await compareTimes(mallory, leased.slice(0, LEASED / 2), create)),
+    rowOf("decrypt for a tenant whose lease is held", await compareTimes(mallory, leased.slice(LEASED / 2), decrypt)),
+    rowOf(
+      "decrypt for a tenant just named",
+      await compareTimes(mallory, names(rounds * SINGLES), decrypt, async (tenant) => {
+        await alice.ask(decrypt(tenant));
+      }),
+    ),
+    rowOf(
+      `a batch of ${BATCH} for tenants just named`,
+      await compareTimes(
+        mallory,
+        Array.from({ length: rounds * BATCHES }, () => names(BATCH)),
+        decryptBatch,
+        async (tenants) => {
+          await alice.ask(decryptBatch(tenants));
+        },
+      ),
+    ),
+    rowOf(
+      "decrypt for a tenant that nobody named (what noise alone does)",
+      await compareTimes(mallory, names(rounds * SINGLES), decrypt),
+    ),
+  ];
 }
 
-/** Asks for every name in turn, again and again; microseconds from the request's first byte to the answer's last. */
-async function measure(
-  connection: Connection,
-  calls: readonly { readonly kind: Kind; readonly request: Buffer }[],
-  forMs: number,
-): Promise<Record<Kind, number[]>> {
-  const times: Record<Kind, number[]> = { leased: [], existing: [], "made-up": [], "other made-up": [] };
-  const endMs = performance.now() + forMs;
-  do {
-    for (const { kind, request } of calls) {
+interface Times {
+  /** Of names that are in use. */
+  readonly known: number[];
+  /** Of names that nobody named before, each asked right before or after. */
+  readonly unknown: number[];
+}
+
+/** Asks for each of `known` once, and for a made-up name (or batch of them) beside it; `use` has it used right before. */
+async function compareTimes<Named extends string | readonly string[]>(
+  mallory: Connection,
+  known: readonly Named[],
+  requestOf: (named: Named) => Buffer,
+  use: (named: Named) => Promise<void> = async () => {},
+): Promise<Times> {
+  const times: Times = { known: [], unknown: [] };
+  for (const named of known) {
+    await use(named);
+    const madeUp = (typeof named === "string" ? names(1)[0] : names(named.length)) as Named;
+    const requests = shuffle([
+      { request: requestOf(named), to: times.known },
+      { request: requestOf(madeUp), to: times.unknown },
+    ]);
+    for (const { request, to } of requests) {
       const startMs = performance.now();
-      const status = await connection.ask(request);
-      times[kind].push((performance.now() - startMs) * 1000);
-      if (status !== "403") throw new Error(`a call that must be denied was answered ${status}`);
+      const status = await mallory.ask(request);
+      to.push((performance.now() - startMs) * 1000);
+      if (status !== "403" && status !== "200") throw new Error(`a call that must be denied was answered ${status}`);
     }
-  } while (performance.now() < endMs);
+  }
   return times;
 }
 
-/** How often one of the first is slower than one of the second: 0.5 where the two can't be told apart. */
-function slowerShare(first: readonly number[], second: readonly number[]): number {
-  const all = [...first.map((time) => ({ time, isFirst: true })), ...second.map((time) => ({ time, isFirst: false }))];
-  all.sort((a, b) => a.time - b.time);
-  let secondBefore = 0;
-  let slower = 0;
-  for (let start = 0; start < all.length; ) {
-    let end = start;
-    while (end < all.length && all[end]!.time === all[start]!.time) end++;
-    const tied = all.slice(start, end);
-    const secondTied = tied.filter(({ isFirst }) => !isFirst).length;
-    slower += (tied.length - secondTied) * (secondBefore + secondTied / 2);
-    secondBefore += secondTied;
-    start = end;
-  }
-  return slower / (first.length * second.length);
+function rowOf(what: string, { known, unknown }: Times): Row {
+  const right = known.filter((time, index) => time < unknown[index]!).length;
+  const tied = known.filter((time, index) => time === unknown[index]!).length;
+  const share = (right + tied / 2) / known.length;
+  return row({
+    name: `denied: ${what}`,
+    value: 100 * Math.max(share, 1 - share),
+    baseline: 50,
+    baselineName: "chance",
+    // Faster or slower: either would tell.
+    ratio: Math.max(share, 1 - share) / 0.5,
+    spread: 1 / Math.sqrt(known.length),
+    unit: "% of guesses right",
+    goal: { of: "ratio", atMost: TOLD_AT_MOST },
+    note: `the name in use is the faster one in ${(100 * share).toFixed(1)} % of ${known.length} pairs; chance alone strays by ${(50 / Math.sqrt(known.length)).toFixed(1)}`,
+  });
 }
 
-function createBody(tenant: string): string {
-  return JSON.stringify({ tenant, service: "billing" });
-}
-
-function createOf({ tenant }: Name): string {
-  return createBody(tenant);
-}
-
-/** A blob as the name's owner would have made it. */
-function decryptOf({ tenant, key }: Name): string {
-  const identity = { tenant, service: "billing", version: 1 };
-  const session = CIPHER.begin(identity, { use: (reader) => reader(key) });
-  const wrapped = session.wrap(crypto.getRandomValues(new Uint8Array(32)), encodeContext(undefined));
-  session.wipe();
-  return JSON.stringify({ wrapped: Buffer.from(wrapped).toString("base64url") });
-}
-
-function requestBytes(operation: string, body: string): Buffer {
-  return Buffer.from(
-    `POST /v1/keys/${operation} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+/** Names that are alike but for chance: as many as wanted, none of them twice. */
+function names(count: number): string[] {
+  return Array.from(
+    { length: count },
+    () => `tenant-${Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex")}`,
   );
+}
+
+function create(tenant: string): Buffer {
+  return post("create", { tenant, service: "billing" });
+}
+
+function decrypt(tenant: string): Buffer {
+  return post("decrypt", { wrapped: blobOf(tenant) });
+}
+
+function decryptBatch(tenants: readonly string[]): Buffer {
+  return post("decrypt-batch", { items: tenants.map((tenant) => ({ wrapped: blobOf(tenant) })) });
+}
+
+/** A blob that is not malformed: who may not open it can't know whether it would open. */
+function blobOf(tenant: string): string {
+  const identity = encodeIdentity({ tenant, service: "billing", version: 1 });
+  return Buffer.concat([identity, crypto.getRandomValues(new Uint8Array(16 + 12 + 32 + 32 + 16))]).toString(
+    "base64url",
+  );
+}
+
+function post(operation: string, body: object): Buffer {
+  const text = JSON.stringify(body);
+  return Buffer.from(
+    `POST /v1/keys/${operation} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+  );
+}
+
+function expectStatus(expected: string, status: string): void {
+  if (status !== expected) throw new Error(`the edge answered ${status} instead of ${expected}`);
 }
 
 function shuffle<T>(values: readonly T[]): T[] {

@@ -61,11 +61,8 @@ ${below.length === 0 ? "None in this run." : below.map((row) => `- **${row.name}
 
 ## What was tried and left out
 
-- **A native AES-GCM by FFI.** The runtime's binary exports none of its crypto library's functions, so it would be a second crypto
-  library beside the binary, found and loaded at run time: no longer one file to copy, one more thing to keep patched, and
-  keys that pass through memory of its own. What it could gain is bounded by \`openssl speed\` in the rows "wrap": a factor of two.
-- **Random bytes from a pool.** One call of \`crypto.getRandomValues\` for a key takes some 25 ns, a thirtieth of a wrap: not worth
-  keeping future keys in memory.
+- **AES-GCM put together here**, over the library's AES: as fast as a context of \`node:crypto\` for each message, slower with an encryption
+  context, and one more thing to trust. The machine's OpenSSL with a context kept for each key is faster than both.
 - **Other settings of the garbage collector.** The longest pauses are its; none of the runtime's options made them shorter.
 
 ## What stands beside the figures

@@ -1,7 +1,8 @@
 /**
  * The real edge, from a configuration as an operator would write it: policy, leases, usage and metrics as they are. Its
  * service keys come from the static source, unless the options bring a source of their own.
- * Options: { port?, unix?, configuration? }, the last merged over the one made here.
+ * Options: { port?, unix?, configuration?, tenants? }. The configuration is merged over the one made here; `tenants` says how many
+ * more tenants the static source has, by the names of a seed.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,18 +10,27 @@ import { join, resolve } from "node:path";
 import "reflect-metadata";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
+import { seededNames } from "../harness/seeded-names.ts";
 
 const options = JSON.parse(process.argv[2] ?? "{}") as {
   port?: number;
   unix?: string;
   configuration?: Record<string, unknown>;
+  tenants?: { seed: string; count: number };
 };
-const key = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+const madeUpKey = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+const more = seededNames(options.tenants?.seed ?? "", options.tenants?.count ?? 0);
+const key = madeUpKey();
 const configuration = {
   edge: { id: "edge-bench" },
   key_source: {
     use: "static",
-    static: { keys: [{ tenant: "tenant-a", service: "billing", version: 3, state: "active", key }] },
+    static: {
+      keys: [
+        { tenant: "tenant-a", service: "billing", version: 3, state: "active", key },
+        ...more.map((tenant) => ({ tenant, service: "billing", version: 1, state: "active", key: madeUpKey() })),
+      ],
+    },
   },
   listeners: [
     options.unix === undefined

@@ -201,6 +201,8 @@ export class EventStream {
         const frames = this.#recentAfter(from) ?? (await this.#readAfter(from));
         // A new history has moved the stream meanwhile.
         if (stream.seq !== from) continue;
+        // The store has less than it said: another history, which the next heartbeat finds.
+        if (frames.length === 0) return;
         let flowing = true;
         for (const { seq, frame } of frames) {
           stream.seq = seq;

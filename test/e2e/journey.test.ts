@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { CryptoEdgeError } from "../../src/sdk/client/index.ts";
-import { run, start, temporaryFolder, until } from "./support/binary.ts";
+import { BINARY, run, start, temporaryFolder, until } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 
 const KEY = { tenant: "tenant-a", service: "billing" };
@@ -203,3 +203,18 @@ function openFiles(pid: number): string[] {
     }
   });
 }
+
+test("version --verify says whether the executable is a release's", async () => {
+  using folder = temporaryFolder();
+  const { createHash } = await import("node:crypto");
+  const { readFileSync, writeFileSync } = await import("node:fs");
+  const sums = `${folder.path}/SHA256SUMS`;
+  const sum = createHash("sha256").update(readFileSync(BINARY)).digest("hex");
+  writeFileSync(sums, `${"0".repeat(64)}  other\n${sum}  crypto-edge-linux-x64\n`);
+  expect(run(["version", "--verify", sums])).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("is crypto-edge-linux-x64 of"),
+  });
+  writeFileSync(sums, `${"0".repeat(64)}  other\n`);
+  expect(run(["version", "--verify", sums])).toMatchObject({ code: 1, stderr: expect.stringContaining(sum) });
+});

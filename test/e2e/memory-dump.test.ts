@@ -194,7 +194,8 @@ describe.skipIf(!possible)("a dump of the edge's memory", () => {
         expect(names(leased)).toEqual(wrappingKeysOf(TENANTS));
 
         // Of data keys that nobody was told there is none: neither of the last ones nor of those that come next.
-        const [tenant, { key }] = [TENANTS[0]!, serviceKeys[0]!];
+        const tenant = TENANTS[0]!;
+        const { key } = serviceKeys.find(({ name }) => name === `service key of ${tenant}`)!;
         const last = await makeKeys(edge, tenant);
         const memory = [...dump(edge.pid)];
         const next = await makeKeys(edge, tenant);

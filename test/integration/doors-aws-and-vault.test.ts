@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import {
+  AWS_ESDK_JS_VERSION,
   goPrograms,
   goVersion,
   NODE_VAULT_VERSION,
-  nodeVault,
+  npmPackages,
   pinned,
   python,
   runClient,
@@ -24,7 +25,7 @@ const PINNED = pinned("requirements.txt");
 const table = new DoorTable("aws-and-vault");
 
 let world: DoorDeployment;
-let programs: { py: string; mpl: string; vault: string; more: string; sops: string; nodeVault: string };
+let programs: { py: string; mpl: string; vault: string; more: string; sops: string; npm: string };
 /** Of an edge whose leases last five minutes. */
 let http: string;
 let https: string;
@@ -38,9 +39,9 @@ beforeAll(async () => {
     goPrograms("go-vault"),
     goPrograms("go-more"),
     sops(),
-    nodeVault(),
+    npmPackages(),
   ]);
-  programs = { py, mpl, vault: `${vault}/govault`, more: `${more}/gomore`, sops: sopsProgram, nodeVault: node };
+  programs = { py, mpl, vault: `${vault}/govault`, more: `${more}/gomore`, sops: sopsProgram, npm: node };
   const services = ["billing", "payments"].map((service) => `tenant-a/${service}`);
   world = await DoorDeployment.start([...services, "tenant-r/billing", "tenant-s/billing", "tenant-x/billing"]);
   const doors = "native, aws-kms, vault-transit";
@@ -138,6 +139,14 @@ describe("aws-kms on loopback", () => {
     "KMS, multi-region, multi and discovery keyrings",
     async () => {
       await expectOk([programs.mpl, "aws-kms/esdk4_py.py"], environment(http));
+    },
+  );
+  table.row(
+    "AWS Encryption SDK for JavaScript",
+    () => AWS_ESDK_JS_VERSION,
+    "two keys, strict and discovery keyrings",
+    async () => {
+      await expectOk(["node", "aws-kms/esdk.mjs"], environment(http, { CLIENT_MODULES: programs.npm }));
     },
   );
   table.row(
@@ -283,10 +292,7 @@ describe("vault-transit on loopback", () => {
     () => NODE_VAULT_VERSION,
     "encrypt, decrypt, data key, health, read, list, rubbish",
     async () => {
-      await expectOk(
-        ["node", "vault-transit/node_vault.mjs"],
-        environment(http, { CLIENT_MODULES: programs.nodeVault }),
-      );
+      await expectOk(["node", "vault-transit/node_vault.mjs"], environment(http, { CLIENT_MODULES: programs.npm }));
     },
   );
   table.row(

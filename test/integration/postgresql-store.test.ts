@@ -78,6 +78,24 @@ describe("a store in PostgreSQL", () => {
     await close();
   });
 
+  test("works off what comes at once: many changes hold up no lease, and a fleet's leases are all answered", async () => {
+    const database = { ...(await own.database("burst")), timeoutMs: 20_000, maxConnections: 4 };
+    const { store, registry, close } = await openRegistry({ database, masterKey });
+    await registry.createService("tenant-a", "billing");
+    const changes = Promise.allSettled(Array.from({ length: 100 }, () => registry.rotate("tenant-a", "billing")));
+    const lease = () => registry.openVersions("tenant-a", "billing", undefined, 2);
+    for (let index = 0; index < 20; index++) expect((await lease()).versions).not.toBeEmpty();
+    expect((await changes).filter(({ status }) => status === "rejected")).toEqual([]);
+    const leases = await Promise.allSettled(Array.from({ length: 2_000 }, lease));
+    for (const outcome of leases) {
+      // On a busy machine some are told to come back, and nothing worse.
+      if (outcome.status === "rejected") expect(outcome.reason.message).toBe("too many calls wait for the database");
+    }
+    expect(store.health.away).toBeUndefined();
+    expect((await lease()).revocationSeq).toBe(100);
+    await close();
+  });
+
   test("refuses a wrong address or database with a sentence", async () => {
     const database = await own.database("wrong");
     const open = (change: Partial<PostgresqlOptions>) =>

@@ -35,6 +35,9 @@ async function check(plugin: string, sectionAt: (port: number) => object, port: 
     const transport = report.sections.find(({ subject }) => subject.startsWith("revocation transport"))!;
     const tried = transport.results.filter(({ outcome }) => outcome === "kept").map(({ rule }) => rule);
     expect(tried).toEqual(expect.arrayContaining(["start", "connected", "away", "close"]));
+    const publisher = report.sections.find(({ subject }) => subject.startsWith("publisher"))!;
+    const kept = publisher.results.filter(({ outcome }) => outcome === "kept").map(({ rule }) => rule);
+    expect(kept).toEqual(["publish", "many", "away", "close"]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

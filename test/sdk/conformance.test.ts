@@ -187,7 +187,6 @@ describe("of a revocation transport, the kit", () => {
       async start(sink) {
         sink.connected();
       },
-      health: () => ({ ok: true }),
       async close() {},
     };
   }
@@ -202,7 +201,6 @@ describe("of a revocation transport, the kit", () => {
   const cases: Record<string, () => Promise<string[]>> = {
     start: () => check({ start: () => Promise.reject(new Error("no")) }),
     connected: () => check({ async start() {} }),
-    health: () => check({ health: () => ({ ok: "yes" }) as never }),
     away: () => check({}, async () => good()),
     close: () => {
       let timer: ReturnType<typeof setInterval>;

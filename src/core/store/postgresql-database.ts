@@ -3,6 +3,7 @@
  * whole pool up (its connections may hang for ever on a cut network), and while the server is away calls fail at once.
  */
 import { messageOf } from "../../base/errors.ts";
+import { Admission } from "../../base/time/admission.ts";
 import { CircuitBreaker } from "../../base/time/circuit-breaker.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
@@ -35,6 +36,12 @@ export interface PostgresqlDatabaseOptions {
   readonly onChange?: (away: string | undefined) => void;
 }
 
+/** For each connection: statements follow one another without waiting for the answer. */
+const CALLS_PER_CONNECTION = 4;
+const WAITING_MAX = 8_192;
+/** Whoever waits longer has given up, or soon will. */
+const WAIT_MAX_MS = 2_000;
+
 /** SQLSTATE classes and codes that tell of the server's state, not of the statement. */
 const AWAY = /^(08|57P|57014|40001|40P01|53[0234]|25006|55P03|58)/;
 const DISK_FULL = "53100";
@@ -42,6 +49,8 @@ const DISK_FULL = "53100";
 export class PostgresqlDatabase implements SqlDatabase {
   readonly #options: PostgresqlDatabaseOptions;
   readonly #circuit: CircuitBreaker;
+  /** A fleet that comes back at once is worked off: time in line is none that the server took. */
+  readonly #admission: Admission;
   #pool: Bun.SQL;
   #away: string | undefined;
   #closed = false;
@@ -49,6 +58,13 @@ export class PostgresqlDatabase implements SqlDatabase {
   constructor(options: PostgresqlDatabaseOptions) {
     this.#options = options;
     this.#pool = openPool(options);
+    this.#admission = new Admission({
+      clock: options.clock,
+      atOnce: options.maxConnections * CALLS_PER_CONNECTION,
+      waitingMax: WAITING_MAX,
+      waitMaxMs: WAIT_MAX_MS,
+      refusal: () => new StoreUnavailable("too many calls wait for the database"),
+    });
     this.#circuit = new CircuitBreaker({
       failuresToOpen: 1,
       openForMs: (openings) => Math.min(1_000, 100 * 2 ** Math.min(openings, 4)),
@@ -92,7 +108,11 @@ export class PostgresqlDatabase implements SqlDatabase {
     await this.#pool.close({ timeout: 1 }).catch(() => undefined);
   }
 
-  async #guard<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
+  #guard<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
+    return this.#admission.run(() => this.#attempt(work));
+  }
+
+  async #attempt<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
     const { clock, timeoutMs } = this.#options;
     const circuit = this.#circuit;
     if (this.#closed) throw new StoreUnavailable("the store is closed");

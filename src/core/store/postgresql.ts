@@ -3,6 +3,7 @@
  * are in one order over all Cores, and a number is visible only when all before it are.
  */
 import { randomBytes } from "node:crypto";
+import { Admission } from "../../base/time/admission.ts";
 import { backoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
@@ -10,7 +11,7 @@ import { openPool, type PostgresqlConnectionOptions, PostgresqlDatabase } from "
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { SqlChange, SqlReader } from "./sql-store.ts";
-import type { Store, StoreChange, StoreHealth } from "./store.ts";
+import { type Store, type StoreChange, type StoreHealth, StoreUnavailable } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 
 export interface PostgresqlStoreOptions {
@@ -28,6 +29,8 @@ export const DEFAULT_MAX_CONNECTIONS = 8;
 export const DEFAULT_TIMEOUT_MS = 1_000;
 /** A batch of usage is written in many statements. */
 const USAGE_TIMEOUT_MS = 20_000;
+const CHANGES_WAITING_MAX = 1_024;
+const CHANGES_WAIT_MAX_MS = 10_000;
 const CHANNEL = "crypto_edge_events";
 /** Any number that other programs are unlikely to lock. */
 const MIGRATION_LOCK = 7_402_602;
@@ -70,6 +73,8 @@ class PostgresqlStore extends SqlReader implements Store {
   readonly #usage: PostgresqlDatabase;
   readonly #options: PostgresqlStoreOptions;
   readonly #timeoutMs: number;
+  /** One at a time: the others would only wait for the log's row, on connections that leases need. */
+  readonly #changes: Admission;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
@@ -86,6 +91,13 @@ class PostgresqlStore extends SqlReader implements Store {
     this.#keys = keys;
     this.#usage = usage;
     this.#timeoutMs = timeoutMs;
+    this.#changes = new Admission({
+      clock: options.clock,
+      atOnce: 1,
+      waitingMax: CHANGES_WAITING_MAX,
+      waitMaxMs: CHANGES_WAIT_MAX_MS,
+      refusal: () => new StoreUnavailable("too many changes wait"),
+    });
     this.usage = new UsageTables(usage);
   }
 
@@ -94,10 +106,12 @@ class PostgresqlStore extends SqlReader implements Store {
   }
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
-    return this.#keys.transaction(async (sql) => {
-      await sql.run("SELECT 1 FROM event_log FOR UPDATE");
-      return body(new PostgresqlChange(sql, this.retainedEvents));
-    });
+    return this.#changes.run(() =>
+      this.#keys.transaction(async (sql) => {
+        await sql.run("SELECT 1 FROM event_log FOR UPDATE");
+        return body(new PostgresqlChange(sql, this.retainedEvents));
+      }),
+    );
   }
 
   /** What was deleted stays in dead rows until it is vacuumed, and in the write-ahead log until that is used anew. */

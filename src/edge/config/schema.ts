@@ -340,11 +340,15 @@ const LimitsSection = Section(
       description: "Requests in flight of one principal; further ones are answered 429.",
     }),
     max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
-    max_body: Size({ default: "16MiB", description: "The longest body of a request; a longer one is answered 413." }),
+    max_body: Size({
+      default: "16MiB",
+      description:
+        "The longest body of a batch; a longer one is answered 413. One operation on a key takes 64 KiB at most, on a value 128 KiB.",
+    }),
     max_bodies: Size({
       default: "256MiB",
       description:
-        "All bodies in flight on each listener together, with answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
+        "All bodies in flight on each listener together, with batches in the making and answers that their callers have not read; a request beyond is answered 503. One principal has a quarter of it, or one longest body; beyond, 429.",
     }),
     request_timeout: Duration({
       default: "30s",

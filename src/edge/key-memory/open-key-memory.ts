@@ -20,8 +20,8 @@ export interface KeyMemoryOptions {
 /** From the best to the last resort. */
 const KINDS: readonly KeyMemoryKind[] = ["secret", "locked", "heap"];
 
-/** A page for other locked memory of the process, and one for rounding. */
-const SPARE_BYTES = 64 * 1024;
+/** For the memory of the cipher, which is of the same kind, and for rounding. */
+const SPARE_BYTES = 256 * 1024;
 
 /**
  * Opens key memory of the kind chosen, or of the best kind that this machine has. It is wiped when the process exits.

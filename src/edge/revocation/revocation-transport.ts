@@ -3,7 +3,6 @@
  * events in order and drops duplicates. Built in: the Core's event stream. Plugins bring message brokers.
  */
 
-import type { Health } from "../../base/health.ts";
 import type { RevocationScope } from "../cache/lease-cache.ts";
 import type { AuthorityOrder, AuthorityOutcome } from "./authority-blocks.ts";
 import type { DropReason } from "./dropped-event.ts";
@@ -19,9 +18,6 @@ export interface RevocationTransport {
    * @throws for a configuration that can never work.
    */
   start(sink: RevocationSink): Promise<void>;
-
-  /** How it stands, from memory. Left out where `connected` and `disconnected` say it all. */
-  health?(): Health;
 
   /** Stops for good. No delivery after it has resolved. May be called twice. */
   close(): Promise<void>;

@@ -12,6 +12,8 @@
  */
 import { fromBase64url, toBase64url } from "../../base/base64url.ts";
 import type { EncryptionContext } from "../../edge/cipher/context.ts";
+// Types alone, of the edge's own table of routes: what an edge answers is what is read here.
+import type { Created, Decrypted, DecryptedValue, EncryptedValue, Rewrapped } from "../../edge/doors/native/schemas.ts";
 import { BATCH_MAX, readCreateBatch, readDecryptBatch, writeCreateBatch, writeDecryptBatch } from "./batch-bytes.ts";
 import { Caller, type CallHistogram, type CallOptions } from "./caller.ts";
 import { CryptoEdgeError, errorFromAnswer } from "./edge-error.ts";
@@ -167,8 +169,7 @@ export function createClient(options: ClientOptions): Client {
           "create-batch",
           "/v1/keys/create-batch",
           body,
-          (answer, cacheSeconds) =>
-            readCreateBatch(answer, plaintext ? length : 0).map((key) => ({ ...key, cacheSeconds })),
+          (answer, cacheSeconds) => readCreateBatch(answer, plaintext ? length : 0, cacheSeconds),
           call,
         );
         for (const key of made) keys.push(key);
@@ -205,7 +206,7 @@ export function createClient(options: ClientOptions): Client {
         "rewrap",
         "/v1/keys/rewrap",
         wrappedBody(item),
-        (answer: RewrappedAnswer) => readRewrapped(item, answer),
+        (answer: Rewrapped) => readRewrapped(item, answer),
         call,
       ),
     rewrapKeys: (items, call) =>
@@ -217,7 +218,7 @@ export function createClient(options: ClientOptions): Client {
             "rewrap-batch",
             "/v1/keys/rewrap-batch",
             { items: slice.map(wrappedBody) },
-            ({ results }: BatchAnswer<RewrappedAnswer>) => {
+            ({ results }: BatchAnswer<Rewrapped>) => {
               if (results.length !== slice.length) throw new RangeError("another number of answers");
               return results.map((result, index) =>
                 "error" in result ? errorFromAnswer(result.error) : readRewrapped(slice[index]!, result),
@@ -231,7 +232,7 @@ export function createClient(options: ClientOptions): Client {
         "encrypt",
         "/v1/values/encrypt",
         { ...rest, value: toBase64url(value) },
-        ({ wrapped, version }: RewrappedAnswer) => ({ wrapped: bytesOf(wrapped), version }),
+        ({ wrapped, version }: EncryptedValue) => ({ wrapped: bytesOf(wrapped), version }),
         call,
       ),
     decryptValue: (item, call) =>
@@ -239,7 +240,7 @@ export function createClient(options: ClientOptions): Client {
         "decrypt-value",
         "/v1/values/decrypt",
         wrappedBody(item),
-        ({ value, tenant, service, version }: OpenedValueAnswer) => ({
+        ({ value, tenant, service, version }: DecryptedValue) => ({
           value: bytesOf(value),
           tenant,
           service,
@@ -260,30 +261,6 @@ function createTransport(options: ClientOptions): Transport {
   if (options.tls !== undefined)
     throw new TypeError("This runtime's fetch takes no client certificates: use a token instead.");
   return new FetchTransport(address, options.fetch ?? fetch);
-}
-
-interface CreatedAnswer {
-  readonly wrapped: string;
-  readonly version: number;
-  readonly plaintext?: string;
-  readonly cache_seconds?: number;
-}
-
-interface OpenedAnswer {
-  readonly plaintext: string;
-  readonly tenant: string;
-  readonly service: string;
-  readonly version: number;
-  readonly cache_seconds?: number;
-}
-
-interface OpenedValueAnswer extends Omit<OpenedAnswer, "plaintext"> {
-  readonly value: string;
-}
-
-interface RewrappedAnswer {
-  readonly wrapped: string;
-  readonly version: number;
 }
 
 interface BatchAnswer<Answer extends object> {
@@ -332,16 +309,16 @@ function wrappedBody({ wrapped, context }: WrappedKeyOptions): object {
   return { wrapped: toBase64url(wrapped), ...(context === undefined ? {} : { context }) };
 }
 
-function readCreated({ wrapped, version, plaintext, cache_seconds }: CreatedAnswer): ClientCreatedKey {
+function readCreated({ wrapped, version, plaintext, cache_seconds }: Created): ClientCreatedKey {
   const key = plaintext === undefined ? undefined : bytesOf(plaintext);
   return { wrapped: bytesOf(wrapped), version, plaintext: key, cacheSeconds: cache_seconds };
 }
 
-function readOpened({ plaintext, tenant, service, version, cache_seconds }: OpenedAnswer): ClientOpenedKey {
+function readOpened({ plaintext, tenant, service, version, cache_seconds }: Decrypted): ClientOpenedKey {
   return { plaintext: bytesOf(plaintext), tenant, service, version, cacheSeconds: cache_seconds };
 }
 
-function readRewrapped(item: WrappedKeyOptions, { wrapped, version }: RewrappedAnswer): ClientRewrappedKey {
+function readRewrapped(item: WrappedKeyOptions, { wrapped, version }: Rewrapped): ClientRewrappedKey {
   return { wrapped: bytesOf(wrapped), version, wasActive: parseWrapped(item.wrapped).version === version };
 }
 

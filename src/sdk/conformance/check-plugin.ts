@@ -12,6 +12,7 @@ import { type LoadedPlugin, loadPlugin } from "../../edge/plugin-host/loader.ts"
 import {
   type Contribution,
   type DoorContribution,
+  type Plugin,
   type PluginContext,
   SectionError,
 } from "../../edge/plugin-host/plugin.ts";
@@ -21,6 +22,7 @@ import { cipherRules } from "./cipher.ts";
 import { doorRules, RefusingOperations } from "./doors.ts";
 import { keySourceRules } from "./key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "./other-kinds.ts";
+import { publisherRules } from "./publisher.ts";
 import type { Report, RuleResult, Section } from "./report.ts";
 import { broken, type Rule, runRules } from "./rules.ts";
 
@@ -66,11 +68,20 @@ function hashWherePossible(path: string): string {
   }
 }
 
-type Kind = "keySources" | "revocationTransports" | "auditSinks" | "ciphers" | "hooks" | "doors";
-const KINDS: readonly Kind[] = ["keySources", "revocationTransports", "auditSinks", "ciphers", "hooks", "doors"];
+type Kind = "keySources" | "revocationTransports" | "eventPublishers" | "auditSinks" | "ciphers" | "hooks" | "doors";
+const KINDS: readonly Kind[] = [
+  "keySources",
+  "revocationTransports",
+  "eventPublishers",
+  "auditSinks",
+  "ciphers",
+  "hooks",
+  "doors",
+];
 const KIND_NAMES = {
   keySources: "key source",
   revocationTransports: "revocation transport",
+  eventPublishers: "publisher",
   auditSinks: "audit sink",
   ciphers: "cipher",
   hooks: "hook",
@@ -78,8 +89,8 @@ const KIND_NAMES = {
 } as const;
 
 async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
-  // A Core's publishers are held to the form of their section; their contract has no rules here yet.
-  const schemas = [...KINDS, "eventPublishers" as const].flatMap((kind) =>
+  // A Core's targets are held to the form of their section; whom they obey is theirs to verify.
+  const schemas = [...KINDS, "coreTargets" as const].flatMap((kind) =>
     Object.entries(plugin[kind] ?? {}).map(([name, { configuration }]) => ({
       where: `${kind}.${name}`,
       schema: configuration,
@@ -141,7 +152,7 @@ async function contributionSections(
   for (const kind of KINDS) {
     for (const [name, contribution] of Object.entries(loaded.plugin[kind] ?? {})) {
       const subject = `${KIND_NAMES[kind]} "${name}"`;
-      const use = configured && useOf(configured, kind, name);
+      const use = configured && useOf(configured, loaded, kind, name);
       if (configured === undefined || use === undefined) {
         const detail =
           configured === undefined
@@ -150,7 +161,7 @@ async function contributionSections(
         sections.push({ subject, results: [notTriedAtAll(detail)] });
         continue;
       }
-      const awayUse = away && useOf(away, kind, name);
+      const awayUse = away && useOf(away, loaded, kind, name);
       const lines: string[] = [];
       const refusing = new RefusingOperations();
       const make = <Made>(from: LoadedConfiguration, { section, path }: Use): Promise<Made> =>
@@ -213,6 +224,8 @@ async function rulesOf(
       return keySourceRules({ source: made as never, key, away, logged });
     case "revocationTransports":
       return transportRules(made as never, away);
+    case "eventPublishers":
+      return publisherRules(made as never, away);
     case "auditSinks":
       return auditSinkRules(made as never, away);
     case "ciphers":
@@ -226,7 +239,13 @@ function notTriedAtAll(detail: string): RuleResult {
   return { rule: "contract", title: "it keeps the port's contract", outcome: "not tried", detail };
 }
 
-function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string): Use | undefined {
+function useOf(
+  { configuration }: LoadedConfiguration,
+  { plugin }: LoadedPlugin,
+  kind: Kind,
+  name: string,
+): Use | undefined {
+  if (kind === "eventPublishers" && !sharesSection(plugin, name)) return undefined;
   const { key_source: keySource, cipher, revocation, audit, hooks } = configuration;
   if (kind === "ciphers") {
     const section = (cipher as unknown as Record<string, unknown>)[name];
@@ -244,6 +263,8 @@ function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string)
   const [list, place] = (
     {
       revocationTransports: [revocation.transports, ["revocation", "transports"]],
+      // A Core's: tried with the section of the transport that goes by its name, which is the same for both.
+      eventPublishers: [revocation.transports, ["revocation", "transports"]],
       auditSinks: [audit.sinks, ["audit", "sinks"]],
       hooks: [hooks, ["hooks"]],
     } as const
@@ -252,6 +273,12 @@ function useOf({ configuration }: LoadedConfiguration, kind: Kind, name: string)
   const index = entries.findIndex(({ use }) => use === name);
   const entry = entries[index];
   return entry && { section: entry[name], path: [...place, index, name], timeoutMs: entry.timeout ?? 0 };
+}
+
+/** Whether a publisher's section is that of the transport of its name, so that an edge's configuration can be a Core's too. */
+function sharesSection({ revocationTransports, eventPublishers }: Plugin, name: string): boolean {
+  const [publisher, transport] = [eventPublishers?.[name], revocationTransports?.[name]];
+  return publisher !== undefined && publisher.configuration === transport?.configuration;
 }
 
 function keyOf(

@@ -69,7 +69,6 @@ export function transportRules(
         }
       },
     },
-    { rule: "health", title: "health answers from memory: { ok, detail? }", run: async () => checkHealth(transport) },
     {
       rule: "away",
       title: "with its broker away it still starts, says that it is not connected, and closes",

@@ -121,7 +121,7 @@ describe.skipIf(!hasSecretMemory)("a process with key memory", () => {
     expect(answers[0]).toMatchObject({ kind: "secret", stored: 5000, stats: { heapKeys: 5000 - 2048 } });
     const { warnings } = answers[0] as { warnings: string[] };
     expect(warnings[0]).toContain("for 2048 of 5000 keys");
-    for (const warning of warnings) expect(warning).toMatch(/RLIMIT_MEMLOCK is 64 KiB; set it to 2\d\d KiB or more/);
+    for (const warning of warnings) expect(warning).toMatch(/RLIMIT_MEMLOCK is 64 KiB; set it to 4\d\d KiB or more/);
   });
 
   test.each(["secret", "locked"])(

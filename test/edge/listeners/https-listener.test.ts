@@ -425,3 +425,26 @@ test("a listener that cannot start says what to do", async () => {
   const { port } = await start();
   await expect(start({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is in use`);
 });
+
+test("a client agrees on HTTP/1.1 or 1.0, whatever else it would rather speak", async () => {
+  const { port } = await start();
+  const agreed = (protocols: string[]): Promise<string | false | null> =>
+    new Promise((done, failed) => {
+      const socket = connectTls({
+        host: "127.0.0.1",
+        port,
+        ca: authority.certificate,
+        cert: billing.certificate,
+        key: billing.key,
+        ALPNProtocols: protocols,
+      });
+      socket.on("secureConnect", () => {
+        done(socket.alpnProtocol);
+        socket.destroy();
+      });
+      socket.on("error", failed);
+    });
+  expect(await agreed(["h2", "http/1.1"])).toBe("http/1.1");
+  expect(await agreed(["http/1.0"])).toBe("http/1.0");
+  await expect(agreed(["h2"])).rejects.toThrow();
+});

@@ -231,8 +231,11 @@ describe("callers with tokens", () => {
   test("have a share each", async () => {
     const listener = await https({ requestsPerCallerMax: 2 });
     const [one, other] = [await tokenOf("one"), await tokenOf("other")];
-    const held = [0, 1].map(() => ask(`${listener.address}/held`, { token: one }));
-    await until(() => holding === 2);
+    const held: Promise<Asked>[] = [];
+    for (const nth of [1, 2]) {
+      held.push(ask(`${listener.address}/held`, { token: one }));
+      await until(() => holding === nth);
+    }
     expect((await ask(`${listener.address}/who`, { token: one })).status).toBe(429);
     expect((await ask(`${listener.address}/who`, { token: other })).status).toBe(200);
     listener.release();
@@ -258,7 +261,7 @@ describe("callers with tokens", () => {
 test("probes are answered outside every share", async () => {
   const { port, release } = await http({ requestsMax: 2, requestsPerCallerMax: 2 });
   const url = `http://127.0.0.1:${port}`;
-  const held = [ask(`${url}/held`), ask(`${url}/held`)];
+  const held: Promise<Asked>[] = [ask(`${url}/held`), ask(`${url}/held`)];
   await until(() => holding === 2);
   expect((await ask(`${url}/who`)).status).toBe(503);
   expect(await ask(`${url}/probe`)).toEqual({ status: 200, body: "probe" });

@@ -12,6 +12,7 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "cry
 export const SOPS_VERSION = "3.13.3";
 export const MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c";
 export const NODE_VAULT_VERSION = "0.12.0";
+export const AWS_ESDK_JS_VERSION = "5.0.2";
 
 export interface Ran {
   readonly code: number;
@@ -126,10 +127,11 @@ export async function minio(): Promise<string> {
   return join(folder, "minio");
 }
 
-/** A folder whose `node_modules` has node-vault. */
-export function nodeVault(): Promise<string> {
-  return cached("node-vault", [NODE_VAULT_VERSION], async (made) => {
+/** A folder whose `node_modules` has node-vault and the AWS Encryption SDK. */
+export function npmPackages(): Promise<string> {
+  const packages = [`node-vault@${NODE_VAULT_VERSION}`, `@aws-crypto/client-node@${AWS_ESDK_JS_VERSION}`];
+  return cached("npm", packages, async (made) => {
     await Bun.write(join(made, "package.json"), "{}");
-    await demand(["npm", "install", "--no-audit", "--no-fund", "--silent", `node-vault@${NODE_VAULT_VERSION}`], made);
+    await demand(["npm", "install", "--no-audit", "--no-fund", "--silent", ...packages], made);
   });
 }

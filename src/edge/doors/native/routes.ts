@@ -1,6 +1,6 @@
 /**
- * The one table of the API's routes. From it come the Elysia app, the way that a well-formed request takes, the OpenAPI document, `Allow`,
- * and the types of bodies and answers. Schemas are named here and not imported: what checks them is loaded with the app (check-body.ts),
+ * The one table of the API's routes. From it come the Elysia app, the way that a well-formed request takes, the OpenAPI document and
+ * `Allow`; its bodies and answers (schemas.ts) are the types of the client, too. Schemas are named here and not imported: what checks them is loaded with the app (check-body.ts),
  * and an edge whose callers write the usual forms never needs it.
  */
 import { fromBase64url } from "../../../base/base64url.ts";

@@ -3,6 +3,7 @@
  * the others in turn where that gives no answer. One that failed is left alone for a while.
  */
 import { type Backoff, backoffMs } from "../../../base/time/backoff.ts";
+import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { KeySourceError } from "../key-source.ts";
 import { type CoreClient, type CoreClientOptions, createCoreClient, DEFAULT_TIMEOUT_MS } from "./core-client.ts";
@@ -33,16 +34,25 @@ export function createCoreClients(options: CoreClientsOptions): CoreClient {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const [only] = urls;
   if (only !== undefined && urls.length === 1) return createCoreClient({ ...rest, clock, timeoutMs, url: only });
-  const members: Member[] = [];
+  const clients: CoreClient[] = [];
   try {
     for (const url of urls) {
-      const client = createCoreClient({ ...rest, clock, url, timeoutMs: Math.min(timeoutMs, TIMEOUT_OF_SEVERAL_MS) });
-      members.push({ client, failures: 0, leftUntilMs: 0 });
+      clients.push(createCoreClient({ ...rest, clock, url, timeoutMs: Math.min(timeoutMs, TIMEOUT_OF_SEVERAL_MS) }));
     }
   } catch (error) {
-    for (const { client } of members) client.close();
+    for (const client of clients) client.close();
     throw error;
   }
+  return combineCoreClients(clients, clock, random);
+}
+
+/** Clients of Cores over one store as one; closing it closes them. */
+export function combineCoreClients(
+  clients: readonly CoreClient[],
+  clock: Pick<Clock, "monotonicMs">,
+  random: () => number,
+): CoreClient {
+  const members = clients.map((client): Member => ({ client, failures: 0, leftUntilMs: 0 }));
   let first = Math.floor(random() * members.length);
 
   /** Those that are not left alone, the one in use first; where all are, those whose time ends first. */

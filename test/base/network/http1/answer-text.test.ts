@@ -26,9 +26,9 @@ describe("the text of an answer", () => {
     const { socket, sent } = recorder();
     const text = new AnswerText();
     text.begin().ascii('{"a":"').base64url(Buffer.from("hello")).ascii('","n":').number(4_294_967_295).ascii("}");
-    expect(text.length).toBe(29);
+    expect(text.length).toBe(30);
     expect(text.send(HEAD, socket)).toBe(true);
-    expect(sent).toEqual([`${HEAD}29\r\n\r\n{"a":"aGVsbG8","n":4294967295}`]);
+    expect(sent).toEqual([`${HEAD}30\r\n\r\n{"a":"aGVsbG8","n":4294967295}`]);
     text.begin().send(HEAD, socket);
     expect(sent[1]).toBe(`${HEAD}0\r\n\r\n`);
   });

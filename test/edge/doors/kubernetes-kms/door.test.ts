@@ -1,9 +1,11 @@
 /** The front door `kubernetes-kms` of a whole edge, over its Unix socket: docs/door-kubernetes-kms.md. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
+import { until } from "../../../support/core-world.ts";
 import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
 
 const types = protobuf.parse(
@@ -61,6 +63,7 @@ beforeAll(async () => {
     ].join("\n"),
     doors: "{ kubernetes-kms: { tenant: tenant-a, service: etcd } }",
     ttlMs: 500,
+    extra: "audit: { operations: all, file: { path: audit.jsonl }, write_after: 1ms }",
   });
 });
 afterEach(() => {
@@ -81,6 +84,22 @@ describe("the plugin API", () => {
     const opened = await call(client, "Decrypt", { ciphertext: made.ciphertext, uid: "3f1c", key_id: made.key_id });
     expect(Buffer.from(opened.plaintext)).toEqual(SEED);
     expect(Buffer.from((await call(client, "Decrypt", { ciphertext: made.ciphertext })).plaintext)).toEqual(SEED);
+  });
+
+  test("has the API server's uid as the request id of its audit, where it is a name", async () => {
+    const client = clientOf("kms.sock");
+    await call(client, "Encrypt", { plaintext: SEED, uid: "uid-of-the-audit" });
+    await call(client, "Encrypt", { plaintext: SEED, uid: 'no "name"' });
+    const lines = (): string[] => readFileSync(`${edge.folder}/audit.jsonl`, "utf8").split("\n");
+    await until(() => lines().some((line) => line.includes('"uid-of-the-audit"')), "the line of the audit");
+    const line = lines().find((each) => each.includes('"uid-of-the-audit"'))!;
+    expect(JSON.parse(line)).toMatchObject({
+      principal: "local",
+      tenant: "tenant-a",
+      service: "etcd",
+      operation: "encrypt",
+    });
+    expect(lines().some((each) => each.includes("no \\"))).toBe(false);
   });
 
   test("refuses what was altered, another key's ciphertext, and another key id", async () => {

@@ -1,6 +1,7 @@
 /** The native door without a listener: asked as a listener asks it. */
 import { allowAll, heldLeases, ignoreAll, PRINCIPAL } from "../../../../bench/harness/edge-in-process.ts";
 import type { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
 import { createNativeDoors, type NativeParts } from "../../../../src/edge/doors/native/door.ts";
 import { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
 import { RequestAtDoor } from "../../../../src/edge/listeners/request-at-door.ts";
@@ -47,5 +48,7 @@ export async function ask(routes: DoorRoutes, path: string, body: string | Uint8
   const head = { method, path, query: "", headers: fields, connection };
   // A copy: the short way may decode a body where it stands.
   const request = new RequestAtDoor("native", PRINCIPAL, head, Buffer.from(body as string), reserve);
-  return found.route.handle(request, request, found.parameters);
+  const answer = await found.route.handle(request, request, found.parameters);
+  // As a listener does who can't send it at once.
+  return answer.body instanceof AnswerText ? { ...answer, body: answer.body.take() } : answer;
 }

@@ -1,0 +1,98 @@
+/**
+ * One command from a clean checkout to all of dist/: `npm run release`. Executables for each target, Debian packages, the container image, the chart,
+ * the npm package, a bill of materials, the release's notes, and the sums of all of it. The same commit makes the same files.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import { VERSION } from "../src/base/version.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+const DIST = join(ROOT, "dist");
+
+function run(program: string, args: readonly string[], cwd = ROOT): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([program, ...args], { cwd, env: { ...process.env, LC_ALL: "C" } });
+  if (exitCode !== 0) throw new Error(`${program} ${args.join(" ")} failed:\n${stdout}${stderr}`);
+  return stdout.toString();
+}
+
+const changed = run("git", ["status", "--porcelain"]).trim();
+if (changed !== "" && !process.argv.includes("--dirty")) {
+  console.error(`These files are not committed, and a release is made of a commit:\n${changed}`);
+  process.exit(1);
+}
+const epochSeconds = Number(run("git", ["show", "-s", "--format=%ct", "HEAD"]).trim());
+rmSync(DIST, { recursive: true, force: true });
+mkdirSync(DIST);
+
+const step = (name: string): void => console.log(`── ${name}`);
+step("executables");
+run(process.execPath, ["build.ts", "--all"]);
+step("Debian packages");
+run(process.execPath, ["build.ts", "--deb"]);
+step("npm package");
+run(process.execPath, ["build.ts", "--package"]);
+step("container image");
+run(process.execPath, ["scripts/oci-image.ts"]);
+step("chart");
+writeFileSync(join(DIST, `crypto-edge-chart-${VERSION}.tgz`), gzipSync(tarOf("deploy/helm", "crypto-edge")));
+step("bill of materials");
+writeFileSync(join(DIST, `crypto-edge-${VERSION}.cdx.json`), billOfMaterials());
+step("notes");
+writeFileSync(join(DIST, `NOTES-${VERSION}.md`), notes());
+step("sums");
+for (const name of readdirSync(DIST)) if (name.endsWith(".sha256")) rmSync(join(DIST, name));
+const files = readdirSync(DIST).filter((name) => statSync(join(DIST, name)).isFile());
+const sums = files.sort().map(
+  (name) =>
+    `${createHash("sha256")
+      .update(readFileSync(join(DIST, name)))
+      .digest("hex")}  ${name}\n`,
+);
+writeFileSync(join(DIST, "SHA256SUMS"), sums.join(""));
+for (const line of sums) process.stdout.write(line);
+
+function tarOf(folder: string, name: string): Buffer {
+  const output = join(DIST, `.${name}.tar`);
+  run("tar", [
+    ...[
+      "--create",
+      "--file",
+      output,
+      "--directory",
+      folder,
+      "--format=ustar",
+      "--sort=name",
+      `--mtime=@${epochSeconds}`,
+    ],
+    ...["--owner=0", "--group=0", "--numeric-owner", "--mode=u+rw,go-w,a+rX", name],
+  ]);
+  const bytes = readFileSync(output);
+  rmSync(output);
+  return bytes;
+}
+
+/** What is in the executables, by the lock file: CycloneDX, without the random number and the time that npm puts in. */
+function billOfMaterials(): string {
+  const bill = JSON.parse(
+    run("npm", ["sbom", "--sbom-format", "cyclonedx", "--omit", "dev", "--package-lock-only"]),
+  ) as {
+    serialNumber?: string;
+    metadata: { timestamp?: string };
+  };
+  delete bill.serialNumber;
+  bill.metadata.timestamp = new Date(epochSeconds * 1000).toISOString();
+  return `${JSON.stringify(bill, null, 2)}\n`;
+}
+
+/** This version's part of CHANGELOG.md. */
+function notes(): string {
+  const log = readFileSync(join(ROOT, "CHANGELOG.md"), "utf8");
+  const part = new RegExp(
+    `^## ${VERSION.replaceAll(".", "\\.")}[^\\n]*\\n([\\s\\S]*?)(?=^## |$(?![\\s\\S]))`,
+    "m",
+  ).exec(log)?.[1];
+  if (part === undefined) throw new Error(`CHANGELOG.md has no part "## ${VERSION}"`);
+  return `# crypto-edge ${VERSION}\n\n${part.trim()}\n`;
+}
