@@ -30,6 +30,7 @@ describe("README.md", () => {
       tenant: "tenant-a",
       service: "billing",
       version: 1,
+      cache_seconds: expect.any(Number),
     });
     expect(printed("bun record.ts")).toContain("invoice 4711");
     expect(printed("inspect")).toContain("sealed file, format 1");
@@ -51,7 +52,9 @@ describe("docs/api.md", () => {
       tenant: "tenant-a",
       service: "billing",
       version: 1,
+      was_active: true,
     });
+    expect(printed("values/decrypt -H")).toContain('"value":"aGVsbG8"');
     const [keys, results] = printed("create-batch -H 'content-type: application/json'")
       .split(/(?<=\})(?=\{)/)
       .map((answer) => JSON.parse(answer));

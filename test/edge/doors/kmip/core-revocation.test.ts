@@ -37,6 +37,7 @@ afterAll(async () => {
 const VERSION = { tenant: "tenant-a", service: "billing", version: 1 };
 
 test("a Core that can't be reached, that refuses, or that answers nonsense has revoked nothing, and that is said", async () => {
+  let said = "";
   const failure = (access: CoreAccess, version = VERSION): Promise<unknown> =>
     createRevokeService(access, ["*"])
       .revoke(version, "test")
@@ -44,6 +45,7 @@ test("a Core that can't be reached, that refuses, or that answers nonsense has r
         () => "revoked",
         ({ reason, message }) => {
           expect(message).toStartWith("Nothing was revoked: ");
+          said = message;
           return reason;
         },
       );
@@ -51,6 +53,7 @@ test("a Core that can't be reached, that refuses, or that answers nonsense has r
   expect(await failure({ ...admin, cert: "/nowhere" })).toBe(RESULT_REASON.generalFailure);
   expect(await failure({ ...admin, ca: edge.cert })).toBe(RESULT_REASON.generalFailure);
   expect(await failure(edge)).toBe(RESULT_REASON.permissionDenied);
+  expect(said).toContain("only an administrator may call this");
   expect(await failure(admin, { ...VERSION, version: 77 })).toBe(RESULT_REASON.permissionDenied);
   expect(await failure(admin, { ...VERSION, service: "unknown" })).toBe(RESULT_REASON.permissionDenied);
   const plain = createServer((_request, response) => response.end("{}"));

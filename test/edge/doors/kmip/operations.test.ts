@@ -169,6 +169,8 @@ describe.each([...VERSIONS])("version %d", (version) => {
       expect(answer.message.length).toBeGreaterThan(40);
     }
     const destroyed = await askFor(world, version, OPERATION.destroy, named(identifier));
+    expect(destroyed.message).toStartWith("Destroy is not done by this edge.");
+    expect((await askFor(world, version, 99)).message).toStartWith("The operation 99 is not done");
     expect(destroyed.message).toContain("revoke the version of its service key at the Core");
     expect(destroyed.message).toContain("crypto-edge core revoke tenant-a billing --key-version 3");
     const unknown = await askFor(world, version, OPERATION.destroy, named("nope"));
@@ -243,6 +245,27 @@ describe("Create", () => {
           }
         }),
     ],
+    [
+      "an attribute with two values",
+      (writer) =>
+        writer.structure(TAG.templateAttribute, () =>
+          writer.structure(TAG.attribute, () => {
+            writer.text(TAG.attributeName, "Cryptographic Algorithm");
+            writer.enumeration(TAG.attributeValue, 3);
+            writer.enumeration(TAG.attributeValue, 3);
+          }),
+        ),
+    ],
+    [
+      "an attribute whose value is something else",
+      (writer) =>
+        writer.structure(TAG.templateAttribute, () =>
+          writer.structure(TAG.attribute, () => {
+            writer.text(TAG.attributeName, "Cryptographic Algorithm");
+            writer.enumeration(TAG.objectType, 3);
+          }),
+        ),
+    ],
   ])("refuses %s", async (_name, write) => {
     const answer = await askFor(makeWorld(), 14, OPERATION.create, (writer) => {
       writer.enumeration(TAG.objectType, 2);
@@ -303,6 +326,9 @@ describe("Register", () => {
     ).toBe(RESULT_REASON.featureNotSupported);
     expect(await refused(registerKey(14, KEY, { format: 3 }))).toBe(RESULT_REASON.keyFormatTypeNotSupported);
     expect(await refused(registerKey(14, KEY, { length: 128 }))).toBe(RESULT_REASON.invalidField);
+    expect(await refused(registerKey(14, KEY, { moreValue: (writer) => writer.integer(TAG.keyMaterial, 1) }))).toBe(
+      RESULT_REASON.invalidField,
+    );
     expect(await refused(registerKey(14, new Uint8Array(0)))).toBe(RESULT_REASON.invalidField);
     expect(
       await refused({
