@@ -10,7 +10,8 @@ import type { LoggedEvent } from "../protocol/events.ts";
 import { openPool, type PostgresqlConnectionOptions, PostgresqlDatabase } from "./postgresql-database.ts";
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
-import { SqlChange, SqlReader } from "./sql-store.ts";
+import { SqlChange } from "./sql-change.ts";
+import { SqlReader } from "./sql-reader.ts";
 import { type Store, type StoreChange, type StoreHealth, StoreUnavailable } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 

@@ -1,4 +1,4 @@
-/** What both databases can do: the little that `SqlStore` asks of them. */
+/** What both databases can do: the little that `SqlReader` and `SqlChange` ask of them. */
 export type SqlValue = string | number | Uint8Array | null;
 
 /**
