@@ -30,6 +30,7 @@ describe("README.md", () => {
       tenant: "tenant-a",
       service: "billing",
       version: 1,
+      cache_seconds: expect.any(Number),
     });
     expect(printed("bun record.ts")).toContain("invoice 4711");
     expect(printed("inspect")).toContain("sealed file, format 1");
@@ -51,7 +52,9 @@ describe("docs/api.md", () => {
       tenant: "tenant-a",
       service: "billing",
       version: 1,
+      was_active: true,
     });
+    expect(printed("values/decrypt -H")).toContain('"value":"aGVsbG8"');
     const [keys, results] = printed("create-batch -H 'content-type: application/json'")
       .split(/(?<=\})(?=\{)/)
       .map((answer) => JSON.parse(answer));
@@ -143,6 +146,7 @@ test("every page with commands is run, by this file or by the one that is named 
   const here = readFileSync(import.meta.path, "utf8");
   const elsewhere: Record<string, string> = {
     "docs/core.md": "test/cli/core.test.ts",
+    "docs/door-kes.md": "test/docs/door-pages.test.ts",
     "docs/operations.md": "test/e2e/operations-docs.test.ts",
     "docs/plugins.md": "test/e2e/plugins-docs.test.ts",
     "docs/resilience.md": "test/simulation/command.test.ts",
