@@ -84,7 +84,7 @@ function roomOf(file: string): string {
 
 /** Whether every test that watches over the room passes. */
 function passes(room: string): boolean {
-  const tests = [["test", "--bail", "--timeout", "30000", `test/${room}`]];
+  const tests = [["test", "--bail", "--timeout", "30000", `./test/${room}/`]];
   if (/cache|revocation/.test(room)) tests.push(["test/simulation/main.ts", "digests", "--seeds", "25"]);
   return tests.every((args) => {
     const { exitCode } = Bun.spawnSync([process.execPath, ...args], {

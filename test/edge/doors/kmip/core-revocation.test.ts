@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CoreAccess, createRevokeService } from "../../../../src/edge/doors/kmip/core-revocation.ts";
@@ -69,6 +70,38 @@ test("an administrator's certificate revokes the version, and the service has a 
   expect(await versions()).toEqual(["1 compromised", "2 active"]);
   const events = await world.core.admin.eventsAfter(0);
   expect(JSON.stringify(events)).toContain("KMIP Revoke: lost");
+});
+
+test("an answer that may be another in a moment is General Failure, a refusal is Permission Denied", async () => {
+  let status = 0;
+  const { cert, key } = world.pki.core;
+  const core = createTlsServer({ cert, key }, (_request, response) => {
+    response.statusCode = status;
+    response.end("not a problem document");
+  });
+  await new Promise<void>((resolve) => core.listen(0, "127.0.0.1", resolve));
+  const url = `https://127.0.0.1:${(core.address() as { port: number }).port}`;
+  try {
+    for (const [answered, reason] of [
+      [302, RESULT_REASON.generalFailure],
+      [400, RESULT_REASON.permissionDenied],
+      [403, RESULT_REASON.permissionDenied],
+      [404, RESULT_REASON.permissionDenied],
+      [408, RESULT_REASON.generalFailure],
+      [429, RESULT_REASON.generalFailure],
+      [500, RESULT_REASON.generalFailure],
+      [503, RESULT_REASON.generalFailure],
+    ] as const) {
+      status = answered;
+      const revoked = createRevokeService({ ...admin, url }, ["*"]).revoke(VERSION, "test");
+      await expect(revoked).rejects.toMatchObject({
+        reason,
+        message: expect.stringContaining(`answered ${answered}.`),
+      });
+    }
+  } finally {
+    core.close();
+  }
 });
 
 test("only principals that are named may revoke", () => {
