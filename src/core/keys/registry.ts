@@ -9,7 +9,7 @@ import { type LeasableState, type ServiceSummary, type TenantSummary, worse } fr
 import type { LeasableRows, Store, StoreChange, VersionRow } from "../store/store.ts";
 import { noteOnce, type Once, refuseTwice } from "./done-before.ts";
 import type { KeyHierarchy } from "./hierarchy.ts";
-import { noService, noTenant, requireScope, restoreWithin, revokedScope, revokeWithin } from "./revoking.ts";
+import { noService, noTenant, restoreWithin, revokedScope, revokeWithin } from "./revoking.ts";
 
 /** A service key in the clear, for as long as a lease is being made. */
 export interface OpenedVersion {
@@ -125,7 +125,6 @@ export class KeyRegistry {
     }
     const once = options.id === undefined ? undefined : { id: options.id };
     const events = await this.#change(once, async (change) => {
-      await requireScope(change, scope);
       await revokeWithin(change, scope, state, this.#at());
       const revoked = await change.appendEvent((log, seq) => ({
         type: "revoke",
@@ -147,7 +146,6 @@ export class KeyRegistry {
   /** Lifts a revocation, where the keys are still there. The scope is the one that was revoked. */
   async restore(scope: RevocationScope, once?: Once): Promise<LoggedEvent> {
     const events = await this.#change(once, async (change) => {
-      await requireScope(change, scope);
       await restoreWithin(change, scope, this.#at());
       return [await change.appendEvent((log, seq) => ({ type: "restore", log, seq, at: this.#at(), ...scope }))];
     });
