@@ -1,6 +1,5 @@
 /** Other ways to the same end on the same machine, in the same run: a data key wrapped, and opened. */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Opened } from "../src/edge/operations/operations.ts";
 import { createOperations } from "../src/edge/operations/pipeline.ts";
@@ -9,11 +8,7 @@ import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-proce
 import { compare, interleave, median, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
-export const about =
-  "node:crypto by hand on Node and the AWS Encryption SDK, in process; what else there is, and how to get it";
-
-/** Installed into a folder of its own for the run, not into the project. */
-const AWS_ENCRYPTION_SDK = "@aws-crypto/client-node@5.0.2";
+export const about = "node:crypto by hand on Node, in process; what else there is, and how to get it";
 
 /** Could not be had where this was written, so their drivers are not. Peers that are servers: peer-servers.ts. */
 const NOT_DRIVEN = [
@@ -59,8 +54,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
   });
   const byHand = join(context.root, "bench/peers/node-by-hand.mjs");
   const peers: Record<string, () => Rates> = { "node:crypto by hand, on Node": run(byHand) };
-  const sdk = installSdk(context);
-  if (sdk !== undefined) peers["AWS Encryption SDK, raw keyring, caching manager"] = run(sdk);
 
   const rates = new Map<string, Rates[]>();
   const sample = (name: string, measure: () => Rates) => () => {
@@ -102,19 +95,4 @@ function percentiles(operation: () => void): Pick<Figures, "p50" | "p99"> {
 
 function mapEntries<T, U>(record: Record<string, T>, map: (name: string, value: T) => U): Record<string, U> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(name, value)]));
-}
-
-/** The script beside its own node_modules, or undefined where the registry is out of reach. */
-function installSdk(context: BenchContext): string | undefined {
-  const script = join(context.directory, "aws-encryption-sdk.mjs");
-  copyFileSync(join(context.root, "bench/peers/aws-encryption-sdk.mjs"), script);
-  writeFileSync(join(context.directory, "package.json"), '{ "private": true, "type": "module" }');
-  context.say(`installing ${AWS_ENCRYPTION_SDK} for this run…`);
-  try {
-    const install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", AWS_ENCRYPTION_SDK];
-    execFileSync("npm", install, { cwd: context.directory, stdio: ["ignore", "ignore", "pipe"] });
-  } catch {
-    context.say(`skipped: npm could not install ${AWS_ENCRYPTION_SDK}`);
-  }
-  return existsSync(join(context.directory, "node_modules/@aws-crypto/client-node")) ? script : undefined;
 }

@@ -78,12 +78,13 @@ function mutantsOf(file: string): Mutant[] {
 }
 
 function roomOf(file: string): string {
-  return dirname(file).split("/").slice(1, 3).join("/");
+  const folders = dirname(file).split("/");
+  return folders.slice(1, folders[2] === "doors" ? 4 : 3).join("/");
 }
 
 /** Whether every test that watches over the room passes. */
 function passes(room: string): boolean {
-  const tests = [["test", "--bail", "--timeout", "30000", `test/${room}`]];
+  const tests = [["test", "--bail", "--timeout", "30000", `./test/${room}/`]];
   if (/cache|revocation/.test(room)) tests.push(["test/simulation/main.ts", "digests", "--seeds", "25"]);
   return tests.every((args) => {
     const { exitCode } = Bun.spawnSync([process.execPath, ...args], {
@@ -98,7 +99,7 @@ function passes(room: string): boolean {
 
 function copyOfCheckout(): string {
   const folder = mkdtempSync(join(tmpdir(), "crypto-edge-mutate-"));
-  for (const name of ["src", "test", "scripts", "docs", "plugins"]) {
+  for (const name of ["src", "test", "bench", "scripts", "docs", "plugins"]) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true, filter: (path) => !path.includes("node_modules") });
   }
   for (const name of ["package.json", "tsconfig.json", "bunfig.toml", "deno.json"])

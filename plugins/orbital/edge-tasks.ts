@@ -1,12 +1,7 @@
 /** What an edge does with tasks: the Core's signed events, and the orders of an authority (docs/orbital.md). */
-import {
-  type AuthorityOrder,
-  type Delivery,
-  isName,
-  type RevocationScope,
-  type RevocationSink,
-} from "crypto-edge/plugin";
+import type { AuthorityOrder, Delivery, RevocationSink } from "crypto-edge/plugin";
 import type { TaskHandler, TaskResult } from "./operator.ts";
+import { parseOrder } from "./orders.ts";
 import type { TrustedIssuer } from "./signatures.ts";
 import type { TaskRequest } from "./task.ts";
 
@@ -21,8 +16,6 @@ const DONE: TaskResult = { status: "DONE" };
 const ASK_AGAIN: TaskResult = { status: "PROCESSING", reconcileAfterSec: 1 };
 /** Reasons that pass by themselves: the Core's keys can't be had now, the edge is busy, or has no place in the log yet. */
 const PASSING = new Set(["no_key", "too_many", "no_place", "other_log"]);
-const VERSION_MAX = 2 ** 32 - 1;
-const REASON_MAX = 1_024;
 
 export function edgeHandlers(sink: RevocationSink): Readonly<Record<string, TaskHandler<Authority>>> {
   return {
@@ -64,38 +57,3 @@ function carryOut(
   if (outcome.outcome === "full") throw new Error("this edge can't remember more blocks: nothing was blocked");
   return DONE;
 }
-
-/** @throws Error that names the field in question */
-function parseOrder(data: Uint8Array | undefined): {
-  scope: RevocationScope;
-  reason: string;
-  lifts: readonly string[] | undefined;
-} {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data ?? new Uint8Array()));
-  } catch {
-    throw new Error("data is no JSON");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("data is no object");
-  const { tenant, service, version, reason, lifts, ...unknown } = value as Readonly<Record<string, unknown>>;
-  // A misspelt field would make the scope another one than was meant.
-  const [misspelt] = Object.keys(unknown);
-  if (misspelt !== undefined) throw new Error(`data has a field that is not known: ${misspelt.slice(0, 64)}`);
-  if (!isNamed(tenant)) throw new Error("tenant is missing, or no name");
-  if (service != null && !isNamed(service)) throw new Error("service is no name");
-  if (version != null && !isVersion(version)) throw new Error("version is no version");
-  if (version != null && service == null) throw new Error("version without a service");
-  if (lifts != null && !isTexts(lifts)) throw new Error("lifts is no list of task ids");
-  return {
-    scope: { tenant, ...(service == null ? {} : { service }), ...(version == null ? {} : { version }) },
-    reason: typeof reason === "string" ? reason.slice(0, REASON_MAX) : "",
-    lifts: lifts ?? undefined,
-  };
-}
-
-const isNamed = (value: unknown): value is string => typeof value === "string" && isName(value);
-const isVersion = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= VERSION_MAX;
-const isTexts = (value: unknown): value is string[] =>
-  Array.isArray(value) && value.length <= 1_000 && value.every((each) => typeof each === "string");

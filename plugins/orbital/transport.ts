@@ -1,12 +1,9 @@
-/** The revocation transport: an operator of Orbital over one or both of its ways. Whichever brings a task first has it done. */
-import { keepConnected, type PluginContext, type RevocationSink, type RevocationTransport } from "crypto-edge/plugin";
+/** The two places of the operator: an edge's revocation transport, and a Core's target. */
+import type { CoreTarget, PluginContext, RevocationTransport } from "crypto-edge/plugin";
+import { coreHandlers } from "./core-tasks.ts";
 import { edgeHandlers } from "./edge-tasks.ts";
-import { Operator } from "./operator.ts";
-import { protobufCodec } from "./protobuf.ts";
-import { authoritiesOf, checkOrbital, type OrbitalConfiguration, signerOf } from "./settings.ts";
-import { jsonCodec, type TaskRequest } from "./task.ts";
-
-type Session = (signal: AbortSignal, up: () => void) => Promise<void>;
+import { checkOrbital, type OrbitalConfiguration } from "./settings.ts";
+import { openWays } from "./ways.ts";
 
 /** @throws {SectionError} */
 export function createOrbitalTransport(
@@ -14,55 +11,37 @@ export function createOrbitalTransport(
   context: PluginContext,
 ): RevocationTransport {
   checkOrbital(configuration);
-  const { amqp, grpc, require_signature: requireSignature } = configuration;
-  const issuers = authoritiesOf(configuration, context);
-  const signer = signerOf(configuration.sign);
-  const running: { close(): Promise<void> }[] = [];
-
-  /** Connected while one of the ways is. */
-  function keep(sink: RevocationSink, ways: Readonly<Record<string, Session>>): void {
-    const live = new Set<string>();
-    for (const [way, session] of Object.entries(ways)) {
-      running.push(
-        keepConnected({
-          clock: context.clock,
-          session: (signal, up) =>
-            session(signal, () => {
-              up();
-              live.add(way);
-              sink.connected();
-            }),
-          onDown(reason) {
-            live.delete(way);
-            if (live.size === 0) sink.disconnected(`${way}: ${reason}`);
-            else context.log.warn({ way, reason }, "one of the ways of Orbital is down");
-          },
-        }),
-      );
-    }
-  }
-
+  let ways: Promise<{ close(): Promise<void> }> | undefined;
   return {
     name: "orbital",
     async start(sink) {
-      if (running.length > 0) return;
-      const operator = new Operator({ handlers: edgeHandlers(sink), issuers, requireSignature, signer });
-      const answer = (request: TaskRequest) => operator.answer(request);
-      const ways: Record<string, Session> = {};
-      // What is not configured is not loaded.
-      if (amqp !== undefined) {
-        const { runAmqp } = await import("./amqp.ts");
-        const codec = amqp.codec === "protobuf" ? protobufCodec : jsonCodec;
-        ways.amqp = (signal, up) => runAmqp({ settings: amqp, codec, context, answer }, signal, up);
-      }
-      if (grpc !== undefined) {
-        const { runGrpc } = await import("./grpc.ts");
-        ways.grpc = (signal, up) => runGrpc({ settings: grpc, context, answer }, signal, up);
-      }
-      keep(sink, ways);
+      ways ??= openWays(configuration, context, edgeHandlers(sink), {
+        connected: () => sink.connected(),
+        disconnected: (reason) => sink.disconnected(reason),
+      });
+      await ways;
     },
     async close() {
-      await Promise.all(running.map((one) => one.close()));
+      await (await ways)?.close();
+    },
+  };
+}
+
+/** @throws {SectionError} */
+export function createOrbitalTarget(configuration: OrbitalConfiguration, context: PluginContext): CoreTarget {
+  checkOrbital(configuration);
+  let ways: Promise<{ close(): Promise<void> }> | undefined;
+  return {
+    name: "orbital",
+    async start(commands) {
+      ways ??= openWays(configuration, context, coreHandlers(commands), {
+        connected: () => context.log.info({}, "Orbital can order things of this Core"),
+        disconnected: (reason) => context.log.warn({ reason }, "Orbital can't be reached"),
+      });
+      await ways;
+    },
+    async close() {
+      await (await ways)?.close();
     },
   };
 }

@@ -16,6 +16,7 @@ import { describeVersion } from "./print-version.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
 import { registerStatus } from "./status.ts";
+import { registerTop } from "./top.ts";
 import { registerVersion } from "./version.ts";
 
 export function createProgram(): Command {
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     registerPki,
     registerPlugin,
     registerStatus,
+    registerTop,
     registerContexts,
     registerBench,
     registerCompletion,

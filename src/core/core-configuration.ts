@@ -14,6 +14,8 @@ const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }),
 
 /** The sections that plugins contribute, by the name that `use` gives. */
 export interface CoreContributions {
+  /** Who orders things of the Core: each has a section of its own. */
+  readonly targets?: Readonly<Record<string, TSchema>>;
   readonly publishers: Readonly<Record<string, TSchema>>;
   /** What opens the master key. */
   readonly keySources: Readonly<Record<string, TSchema>>;
@@ -70,7 +72,11 @@ const DatabaseSection = Type.Union(
   { description: "SQLite's path (made where it is not there), or a PostgreSQL that several Cores share." },
 );
 
-export function coreConfigurationSchema({ publishers, keySources }: CoreContributions = NO_CONTRIBUTIONS) {
+export function coreConfigurationSchema({
+  publishers,
+  keySources,
+  targets = {},
+}: CoreContributions = NO_CONTRIBUTIONS) {
   return Section({
     listen: Address({ description: "Where edges and administrators connect." }),
     name: Type.Optional(
@@ -95,6 +101,7 @@ export function coreConfigurationSchema({ publishers, keySources }: CoreContribu
       }),
       { default: [], description: "Message brokers that get every event too, signed." },
     ),
+    ...optional(targets),
     plugins: PluginEntries,
   });
 }

@@ -16,12 +16,14 @@ import { type RevocationLists, readRevocationLists } from "../base/pki/revocatio
 import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { VERSION } from "../base/version.ts";
+import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import { type CoreAdmin, createAdmin } from "./admin.ts";
 import { createAdminApp } from "./admin-api.ts";
 import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
 import { type CoreLog, problemResponse, sendProblem } from "./answers.ts";
 import { callerName } from "./caller.ts";
+import { createCommands } from "./commands.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
 import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
@@ -69,6 +71,8 @@ export interface CoreOptions {
   readonly streamsPerEdge?: number;
   readonly usage?: Partial<UsageRetention>;
   readonly publishers?: readonly EventPublisher[];
+  /** Who orders things of this Core; started once it listens, closed with it. */
+  readonly targets?: readonly CoreTarget[];
   readonly clock?: Clock;
   /** One line for each thing an operator may want to know. Names no secret. */
   readonly log?: CoreLog;
@@ -288,6 +292,11 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       stream.close();
       await server.close(CLOSE_GRACE_MS);
     });
+    const commands = createCommands({ registry, presence, clock, leaseMs: terms.ttlSeconds * 1_000, log });
+    for (const target of options.targets ?? []) {
+      opened.push(() => target.close());
+      await target.start(commands);
+    }
     const useCertificates = (next: ServerCertificates, lists: RevocationLists): void => {
       server.reload(next);
       certificates = next;

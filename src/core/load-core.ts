@@ -8,6 +8,7 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
+import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import {
   type CoreConfiguration,
@@ -32,11 +33,13 @@ export interface LoadedCore {
 export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise<LoadedCore> {
   const source = readCoreConfiguration(file);
   const plugins = await loadPlugins(source.plugins, source.directory, log);
-  const sections = (contributed: LoadedPlugins["eventPublishers"] | LoadedPlugins["keySources"]) =>
-    Object.fromEntries([...contributed].map(([name, { contribution }]) => [name, contribution.configuration]));
+  const sections = (
+    contributed: LoadedPlugins["eventPublishers"] | LoadedPlugins["keySources"] | LoadedPlugins["coreTargets"],
+  ) => Object.fromEntries([...contributed].map(([name, { contribution }]) => [name, contribution.configuration]));
   const configuration = source.check({
     publishers: sections(plugins.eventPublishers),
     keySources: sections(plugins.keySources),
+    targets: sections(plugins.coreTargets),
   });
   const turns = aloneTurns();
   const stopping = new AbortController();
@@ -75,6 +78,17 @@ export async function createPublishers({ configuration, plugins, making }: Loade
     for (const publisher of made) await publisher.close?.();
     throw error;
   }
+}
+
+/** Who orders things of the Core: each plugin's whose section is there. @throws ConfigurationError, likewise */
+export async function createTargets({ configuration, plugins, making }: LoadedCore): Promise<CoreTarget[]> {
+  const sections = configuration as unknown as Readonly<Record<string, unknown>>;
+  const targets: CoreTarget[] = [];
+  for (const [name, contributed] of plugins.coreTargets) {
+    if (sections[name] === undefined) continue;
+    targets.push(await makeContribution(contributed, sections[name], [name], making));
+  }
+  return targets;
 }
 
 /** The master key and, while it is being rotated, the former one: buffers of the caller's, who wipes them. */
@@ -165,6 +179,7 @@ export async function checkCore(file: string): Promise<void> {
       throw source.errorAt(["database"], messageOf(error));
     }
     for (const publisher of await createPublishers(loaded)) await publisher.close?.();
+    for (const target of await createTargets(loaded)) await target.close();
   } finally {
     loaded.end();
   }

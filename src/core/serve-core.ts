@@ -8,7 +8,7 @@ import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import { type RunningCore, startCore } from "./core.ts";
-import { createPublishers, databaseOf, loadCore, readMasterKeys, trustFilesOf } from "./load-core.ts";
+import { createPublishers, createTargets, databaseOf, loadCore, readMasterKeys, trustFilesOf } from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
 import { startWatchListener } from "./watch-listener.ts";
 
@@ -54,6 +54,7 @@ export async function serveCore(file: string): Promise<RunningCore> {
       usage: { countsMs: usage.keep_counts, auditMs: usage.keep_audit, auditBytes: usage.max_audit },
       retainedEvents: configuration.retained_events,
       publishers: await createPublishers(loaded),
+      targets: await createTargets(loaded),
       log: (level, message, fields) => log[level](fields ?? {}, message),
     });
     begun.push(() => core.close());

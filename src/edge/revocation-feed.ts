@@ -41,12 +41,12 @@ export class RevocationBroadcast implements RevocationFeed {
     return {
       revoke: (scope) => {
         const wiped = control.revoke(scope);
-        this.#tell({ type: "revoke", ...scope });
+        this.#tell(changeOf("revoke", scope));
         return wiped;
       },
       forget: (scope) => {
         control.forget(scope);
-        this.#tell({ type: "change", ...scope });
+        this.#tell(changeOf("change", scope));
       },
       dropAll: (reason) => {
         control.dropAll(reason);
@@ -75,4 +75,9 @@ export class RevocationBroadcast implements RevocationFeed {
       throw error;
     }
   }
+}
+
+/** The scope alone, without the event around it. */
+function changeOf(type: RevocationChange["type"], { tenant, service, version }: RevocationScope): RevocationChange {
+  return { type, tenant, service, version };
 }

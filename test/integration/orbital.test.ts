@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OrbitalConfiguration } from "../../plugins/orbital/settings.ts";
-import { createOrbitalTransport } from "../../plugins/orbital/transport.ts";
+import { createOrbitalTarget, createOrbitalTransport } from "../../plugins/orbital/transport.ts";
 import type { EventPublisher } from "../../src/edge/revocation/event-publisher.ts";
 import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
 import { printReport, totalsOf } from "../../src/sdk/conformance/report.ts";
@@ -23,7 +23,7 @@ import {
   signTask,
 } from "../support/orbital-manager.ts";
 import { eventually } from "./support/broker.ts";
-import { startTestEdge, type TestEdge } from "./support/broker-promises.ts";
+import { contextOf, startTestEdge, type TestEdge } from "./support/broker-promises.ts";
 import { RABBIT_USER, type RabbitServer, startRabbitServer } from "./support/rabbitmq-server.ts";
 
 const ISSUER = "https://orbital.example";
@@ -304,6 +304,50 @@ test("lane 0: by both ways at once a task is done once, and with one way down by
   expect(edge.guard.isBlocked(TENANT, another)).toBe(true);
   expect(edge.connected()).toBe(true);
   await broker.start();
+}, 120_000);
+
+test("a Core as a target commits what it is ordered, once, and waits for its edges where it is asked to", async () => {
+  const port = await freePort();
+  const target = createOrbitalTarget(
+    {
+      grpc: grpcSection(port),
+      issuers: [{ issuer: ISSUER, keys: at("jwks.json"), tenants: ["tenant-*"], restores: "any" }],
+      require_signature: true,
+      sign: { issuer: "https://core.example", key_id: "answers", key: at("answers.key") },
+    },
+    contextOf("core"),
+  );
+  const lease = { ttlSeconds: 3, refreshAfterSeconds: 2 };
+  const other = await startCoreWorld({ heartbeatMs: 100, targets: [target], lease });
+  try {
+    const orbital = await overGrpc(port);
+    const scope = { tenant: TENANT, service: "ordered" };
+    expect(await orbital.run(newTask("crypto-edge.create-tenant-context", scope))).toMatchObject({ status: "DONE" });
+    expect(await orbital.run(newTask("crypto-edge.rotate", scope))).toMatchObject({ status: "DONE" });
+    const edge = await other.client("edge-1");
+    await edge.lease(scope, new AbortController().signal);
+
+    const revocation = newTask("crypto-edge.revoke", { ...scope, reason: "test", wait_for_edges: true });
+    const answer = await orbital.run(revocation);
+    expect(answer).toMatchObject({ status: "DONE" });
+    expect(isSigned(answer, answers.certificate)).toBe(true);
+    // The edge had no stream, so the end of its lease was waited for, and the manager was told how many were left.
+    const progress = orbital.answers.filter(({ status }) => status === "PROCESSING");
+    expect(progress.length).toBeGreaterThan(0);
+    expect(JSON.parse(progress[0]!.workingState!.toString())).toMatchObject({ edges_left: 1 });
+    const events = await other.core.admin.eventsAfter(0);
+    expect(events.map(({ type }) => type)).toEqual(["rotate", "revoke"]);
+
+    expect(await orbital.run(newTask("crypto-edge.restore", scope))).toMatchObject({ status: "DONE" });
+    const foreign = await orbital.run(newTask("crypto-edge.rotate", { tenant: "other", service: "x" }));
+    expect(foreign).toMatchObject({ status: "FAILED", errorMessage: expect.stringContaining("may not order") });
+    expect(await orbital.run(newTask("crypto-edge.destroy-tenant-context", { tenant: TENANT }))).toMatchObject({
+      status: "DONE",
+    });
+    await expect(edge.lease(scope, new AbortController().signal)).rejects.toMatchObject({ code: "key_revoked" });
+  } finally {
+    await other[Symbol.asyncDispose]();
+  }
 }, 120_000);
 
 test("the plugin keeps the rules of the conformance kit", async () => {

@@ -297,6 +297,96 @@ export const ATTACKS: readonly Attack[] = [
       return tally(ends);
     },
   },
+  {
+    name: "bodies of 16 MB, of shapes that are slow to read",
+    async run(edge) {
+      const shapes = [
+        () => `{"items":[${"[],".repeat(5_000_000)}[]]}`,
+        () => `{"items":[${"{},".repeat(5_000_000)}{}]}`,
+        () => `{"items":[{"wrapped":"${"A".repeat(15_000_000)}"}]}`,
+        () => "[".repeat(16_000_000),
+        () => `{${Array.from({ length: 1_000_000 }, (_, index) => `"${index}":1`).join()}}`,
+      ];
+      const ends: string[] = [];
+      for (const shape of shapes) {
+        const body = shape();
+        for (const path of ["create", "create-batch", "decrypt-batch", "rewrap-batch"]) {
+          const response = await fetch(`http://127.0.0.1:${edge.httpPort}/v1/keys/${path}`, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body,
+          }).catch(() => undefined);
+          await response?.arrayBuffer().catch(() => undefined);
+          ends.push(response === undefined ? "closed" : String(response.status));
+        }
+      }
+      return tally(ends);
+    },
+  },
+  {
+    name: "batches whose answers nobody reads, and callers that are gone",
+    async run(edge) {
+      const batch = `{"tenant":"tenant-a","service":"billing","count":10000,"plaintext":true}`;
+      const request = `POST /v1/keys/create-batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${batch.length}\r\n\r\n${batch}`;
+      const sockets = Array.from({ length: 60 }, () => connect(edge, "http"));
+      for (const socket of sockets) {
+        socket.pause();
+        socket.write(request.repeat(20));
+      }
+      await Bun.sleep(1_000);
+      // Health is told whatever they hold.
+      const probe = await fetch(`http://127.0.0.1:${edge.httpPort}/livez`);
+      for (const socket of sockets) socket.destroy();
+      const ends = [String(probe.status)];
+      for (let tries = 0; tries < 300; tries++) {
+        const one = await exchange(edge, "http", framed(CREATE), { endHalf: true, waitMs: 5_000 });
+        ends.push(statusesOf(one));
+        if (ends.at(-1) === "201") break;
+        await Bun.sleep(100);
+      }
+      return tally(ends);
+    },
+  },
+  {
+    name: "pages of other sites",
+    async run(edge) {
+      const heads = [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+      ];
+      const plain = `POST /v1/keys/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: ${CREATE.length}\r\n\r\n${CREATE}`;
+      const tries = [plain, ...heads.map((head) => post(`Content-Length: ${CREATE.length}\r\n${head}\r\n`))];
+      return tally(
+        await Promise.all(
+          tries.map(async (bytes) => statusesOf(await exchange(edge, "http", bytes, { endHalf: true }))),
+        ),
+      );
+    },
+  },
+  {
+    name: "paths that mean another after tidying up",
+    async run(edge) {
+      const paths = [
+        "/livez/%2e%2e/metrics",
+        "/livez\\..\\metrics",
+        "/v1/../livez",
+        "/v1/keys/create/",
+        "/%6Civez",
+        "//livez",
+      ];
+      return tally(
+        await Promise.all(
+          paths.map(async (path) =>
+            statusesOf(
+              await exchange(edge, "http", `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`, { endHalf: true }),
+            ),
+          ),
+        ),
+      );
+    },
+  },
 ];
 
 export async function manyConnections(edge: AttackedEdge, transport: Transport, count: number): Promise<Ends> {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { bind } from "../../src/base/module.ts";
@@ -36,12 +36,16 @@ export interface DoorEdgeOptions {
   /** Who may do everything but with tenant `denied`; default `local`. */
   readonly principals?: string;
   readonly extra?: string;
+  /** Written into the folder before the start. */
+  readonly files?: Readonly<Record<string, string>>;
   /** How long leases are held. */
   readonly ttlMs?: number;
 }
 
 export async function startDoorEdge(options: DoorEdgeOptions): Promise<DoorEdge> {
   const folder = mkdtempSync(join(tmpdir(), "crypto-edge-door-"));
+  for (const [name, content] of Object.entries(options.files ?? {}))
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
   const faults: DoorEdge["faults"] = new Map();
   const state = { activeVersion: 2 };
   const { ttlMs = 60_000 } = options;

@@ -7,8 +7,9 @@ import { CoreError } from "../protocol/core-error.ts";
 import type { LoggedEvent, RevocationScope } from "../protocol/events.ts";
 import { type LeasableState, type ServiceSummary, type TenantSummary, worse } from "../protocol/key-state.ts";
 import type { LeasableRows, Store, StoreChange, VersionRow } from "../store/store.ts";
+import { noteOnce, type Once, refuseTwice } from "./done-before.ts";
 import type { KeyHierarchy } from "./hierarchy.ts";
-import { noService, noTenant, requireScope, restoreWithin, revokedScope, revokeWithin } from "./revoking.ts";
+import { noService, noTenant, restoreWithin, revokedScope, revokeWithin } from "./revoking.ts";
 
 /** A service key in the clear, for as long as a lease is being made. */
 export interface OpenedVersion {
@@ -49,21 +50,22 @@ export class KeyRegistry {
     this.#onCommitted = options.onCommitted;
   }
 
-  async createTenant(tenant: string): Promise<void> {
+  async createTenant(tenant: string, once?: Once): Promise<void> {
     requireName("tenant", tenant);
-    await this.#store.change(async (change) => {
+    await this.#change(once, async (change) => {
       if ((await change.tenantState(tenant)) !== undefined) {
         throw new CoreError("conflict", `the tenant ${tenant} exists already`);
       }
       await this.#insertTenant(change, tenant);
+      return [];
     });
   }
 
   /** Makes the service with version 1 active, and its tenant where that is new. */
-  async createService(tenant: string, service: string): Promise<void> {
+  async createService(tenant: string, service: string, once?: Once): Promise<void> {
     requireName("tenant", tenant);
     requireName("service", service);
-    await this.#store.change(async (change) => {
+    await this.#change(once, async (change) => {
       const state = await change.tenantState(tenant);
       if (state === undefined) await this.#insertTenant(change, tenant);
       else if (state !== "active") throw revokedScope(`the tenant ${tenant}`, state);
@@ -72,6 +74,7 @@ export class KeyRegistry {
       }
       await change.insertService(tenant, service, this.#at());
       await this.#insertVersion(change, tenant, service, 1);
+      return [];
     });
   }
 
@@ -100,10 +103,10 @@ export class KeyRegistry {
   }
 
   /** Makes a new active version; the older one turns deprecated. */
-  async rotate(tenant: string, service: string): Promise<LoggedEvent> {
-    const event = await this.#store.change((change) => this.#rotateWithin(change, tenant, service));
-    await this.#onCommitted([event]);
-    return event;
+  async rotate(tenant: string, service: string, once?: Once): Promise<LoggedEvent> {
+    const events = await this.#change(once, async (change) => [await this.#rotateWithin(change, tenant, service)]);
+    await this.#onCommitted(events);
+    return events[0]!;
   }
 
   /**
@@ -114,14 +117,14 @@ export class KeyRegistry {
     scope: RevocationScope,
     state: "compromised" | "destroyed",
     reason: string,
-    options: { readonly rotate?: boolean } = {},
+    options: { readonly rotate?: boolean } & Partial<Once> = {},
   ): Promise<LoggedEvent[]> {
     const { tenant, service, version } = scope;
     if (options.rotate === true && (service === undefined || version === undefined)) {
       throw new CoreError("invalid_request", "only the revocation of one version can make a new one at once");
     }
-    const events = await this.#store.change(async (change) => {
-      await requireScope(change, scope);
+    const once = options.id === undefined ? undefined : { id: options.id };
+    const events = await this.#change(once, async (change) => {
       await revokeWithin(change, scope, state, this.#at());
       const revoked = await change.appendEvent((log, seq) => ({
         type: "revoke",
@@ -141,14 +144,13 @@ export class KeyRegistry {
   }
 
   /** Lifts a revocation, where the keys are still there. The scope is the one that was revoked. */
-  async restore(scope: RevocationScope): Promise<LoggedEvent> {
-    const event = await this.#store.change(async (change) => {
-      await requireScope(change, scope);
+  async restore(scope: RevocationScope, once?: Once): Promise<LoggedEvent> {
+    const events = await this.#change(once, async (change) => {
       await restoreWithin(change, scope, this.#at());
-      return change.appendEvent((log, seq) => ({ type: "restore", log, seq, at: this.#at(), ...scope }));
+      return [await change.appendEvent((log, seq) => ({ type: "restore", log, seq, at: this.#at(), ...scope }))];
     });
-    await this.#onCommitted([event]);
-    return event;
+    await this.#onCommitted(events);
+    return events[0]!;
   }
 
   tenants(): Promise<TenantSummary[]> {
@@ -158,6 +160,16 @@ export class KeyRegistry {
   async services(tenant: string): Promise<ServiceSummary[]> {
     if ((await this.#store.tenantState(tenant)) === undefined) throw noTenant(tenant);
     return this.#store.services(tenant);
+  }
+
+  /** One change; with `once`, in the same transaction, one that is made once. @throws {DoneBefore} */
+  #change(once: Once | undefined, body: (change: StoreChange) => Promise<LoggedEvent[]>): Promise<LoggedEvent[]> {
+    return this.#store.change(async (change) => {
+      await refuseTwice(change, once);
+      const events = await body(change);
+      await noteOnce(change, once, events, this.#at());
+      return events;
+    });
   }
 
   async #newest(tenant: string, service: string, found: LeasableRows): Promise<Leasable[]> {

@@ -3,13 +3,26 @@ import { CoreError } from "../protocol/core-error.ts";
 import type { RevocationScope } from "../protocol/events.ts";
 import type { StoreChange } from "../store/store.ts";
 
-/** @throws CoreError where there is no such tenant, service or version */
-export async function requireScope(change: StoreChange, { tenant, service, version }: RevocationScope): Promise<void> {
+/**
+ * The state of what a scope names, read in one go.
+ *
+ * @throws CoreError where there is no such tenant, service or version
+ */
+export async function scopeState(change: StoreChange, { tenant, service, version }: RevocationScope): Promise<string> {
   if (version !== undefined && service === undefined) {
     throw new CoreError("invalid_request", "a version belongs to a service: name the service too");
   }
-  if ((await change.tenantState(tenant)) === undefined) throw noTenant(tenant);
-  if (service !== undefined && (await change.service(tenant, service)) === undefined) throw noService(tenant, service);
+  const [tenantState, found, row] = await Promise.all([
+    change.tenantState(tenant),
+    service === undefined ? undefined : change.service(tenant, service),
+    service === undefined || version === undefined ? undefined : change.version(tenant, service, version),
+  ]);
+  if (tenantState === undefined) throw noTenant(tenant);
+  if (service === undefined) return tenantState;
+  if (found === undefined) throw noService(tenant, service);
+  if (version === undefined) return found.state;
+  if (row === undefined) throw new CoreError("key_not_found", `there is no version ${version} of ${tenant}/${service}`);
+  return row.state;
 }
 
 export async function revokeWithin(
@@ -19,7 +32,7 @@ export async function revokeWithin(
   at: string,
 ): Promise<void> {
   const { tenant, service, version } = scope;
-  const current = await stateOf(change, scope);
+  const current = await scopeState(change, scope);
   if (current === "destroyed" || current === state) {
     throw new CoreError("conflict", `${nameOf(scope)} is ${current} already`);
   }
@@ -34,7 +47,7 @@ export async function revokeWithin(
 
 export async function restoreWithin(change: StoreChange, scope: RevocationScope, at: string): Promise<void> {
   const { tenant, service, version } = scope;
-  const current = await stateOf(change, scope);
+  const current = await scopeState(change, scope);
   if (current !== "compromised") {
     throw new CoreError(
       "conflict",
@@ -46,15 +59,6 @@ export async function restoreWithin(change: StoreChange, scope: RevocationScope,
   if (service !== undefined && version !== undefined) await change.restoreVersion(tenant, service, version, at);
   else if (service !== undefined) await change.setServiceState(tenant, service, "active");
   else await change.setTenantState(tenant, "active");
-}
-
-async function stateOf(change: StoreChange, scope: RevocationScope): Promise<string> {
-  const { tenant, service, version } = scope;
-  if (service === undefined) return (await change.tenantState(tenant)) ?? "unknown";
-  if (version === undefined) return (await change.service(tenant, service))?.state ?? "unknown";
-  const row = await change.version(tenant, service, version);
-  if (row === undefined) throw new CoreError("key_not_found", `there is no version ${version} of ${tenant}/${service}`);
-  return row.state;
 }
 
 function nameOf({ tenant, service, version }: RevocationScope): string {

@@ -158,10 +158,8 @@ class PostgresqlStore extends SqlReader implements Store {
 }
 
 class PostgresqlChange extends SqlChange {
-  override async appendEvent(make: (log: string, seq: number) => LoggedEvent): Promise<LoggedEvent> {
-    const event = await super.appendEvent(make);
+  protected override async tell(event: LoggedEvent): Promise<void> {
     await this.sql.run("SELECT pg_notify($1, $2)", CHANNEL, String(event.seq));
-    return event;
   }
 }
 

@@ -323,9 +323,13 @@ export class SqlChange extends SqlReader implements StoreChange {
     await Promise.all([
       this.sql.run("INSERT INTO events (seq, event) VALUES ($1, $2)", event.seq, JSON.stringify(event)),
       this.sql.run("DELETE FROM events WHERE seq <= $1", event.seq - this.retainedEvents),
+      this.tell(event),
     ]);
     return event;
   }
+
+  /** Tells other processes, at the commit. */
+  protected async tell(_event: LoggedEvent): Promise<void> {}
 
   async insertSigningKey(key: Omit<SigningKeyRow, "retiredAt">, at: string, forgetBefore: string): Promise<void> {
     await this.sql.run("UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL", at);

@@ -128,7 +128,10 @@ class HttpSpeaker implements Http1Handler {
 
   #letIn(share: Share): Http1Answer | undefined {
     const turnedAway = this.#of.gate.enter(share, this.#weight);
-    if (turnedAway !== undefined) return this.#refuse(turnedAway);
+    if (turnedAway !== undefined) {
+      this.#of.shares.release(share);
+      return this.#refuse(turnedAway);
+    }
     this.#share = share;
     return this.#begin();
   }

@@ -9,6 +9,7 @@ import { messageOf } from "../../base/errors.ts";
 import {
   type AuditSinkContribution,
   type CipherContribution,
+  type CoreTargetContribution,
   type DoorContribution,
   type EventPublisherContribution,
   type HooksContribution,
@@ -51,6 +52,7 @@ export interface LoadedPlugins {
   readonly keySources: ReadonlyMap<string, Contributed<KeySourceContribution>>;
   readonly revocationTransports: ReadonlyMap<string, Contributed<RevocationTransportContribution>>;
   readonly eventPublishers: ReadonlyMap<string, Contributed<EventPublisherContribution>>;
+  readonly coreTargets: ReadonlyMap<string, Contributed<CoreTargetContribution>>;
   readonly auditSinks: ReadonlyMap<string, Contributed<AuditSinkContribution>>;
   readonly ciphers: ReadonlyMap<string, Contributed<CipherContribution>>;
   readonly hooks: ReadonlyMap<string, Contributed<HooksContribution>>;
@@ -61,6 +63,7 @@ const KINDS = [
   "keySources",
   "revocationTransports",
   "eventPublishers",
+  "coreTargets",
   "auditSinks",
   "ciphers",
   "hooks",
@@ -93,6 +96,7 @@ export async function loadPlugins(
     keySources: collect(plugins, "keySources"),
     revocationTransports: collect(plugins, "revocationTransports"),
     eventPublishers: collect(plugins, "eventPublishers"),
+    coreTargets: collect(plugins, "coreTargets"),
     auditSinks: collect(plugins, "auditSinks"),
     ciphers: collect(plugins, "ciphers"),
     hooks: collect(plugins, "hooks"),

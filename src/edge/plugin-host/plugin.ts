@@ -8,6 +8,7 @@ import type { Clock } from "../../base/time/clock.ts";
 import type { CipherAdapter } from "../cipher/cipher.ts";
 import type { Door, DoorContext } from "../doors/door.ts";
 import type { KeySource } from "../key-source/key-source.ts";
+import type { CoreTarget } from "../revocation/core-target.ts";
 import type { EventPublisher } from "../revocation/event-publisher.ts";
 import type { RevocationTransport } from "../revocation/revocation-transport.ts";
 import type { PluginMetrics } from "../telemetry/plugin-metrics.ts";
@@ -31,6 +32,8 @@ export interface Plugin {
   readonly revocationTransports?: Readonly<Record<string, RevocationTransportContribution>>;
   /** For a Core: where its events go besides its own stream, by the name that a publisher's `use` gives. */
   readonly eventPublishers?: Readonly<Record<string, EventPublisherContribution>>;
+  /** For a Core: who orders things of it, beside its administrators; the section is `<name>` of the Core's configuration. */
+  readonly coreTargets?: Readonly<Record<string, CoreTargetContribution>>;
   /** By the name that a sink's `use` gives; the section is `<name>` beside it. */
   readonly auditSinks?: Readonly<Record<string, AuditSinkContribution>>;
   /** By the name that a hook's `use` gives; the section is `<name>` beside it. */
@@ -65,6 +68,7 @@ export type RevocationTransportContribution<Schema extends TSchema = TSchema> = 
   RevocationTransport
 >;
 export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
+export type CoreTargetContribution<Schema extends TSchema = TSchema> = Contribution<Schema, CoreTarget>;
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
 export type CipherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, CipherAdapter>;
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;

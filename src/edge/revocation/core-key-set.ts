@@ -50,7 +50,7 @@ export class CoreKeySet {
     if (this.#ageMs >= keysMaxAgeMs) {
       await this.#refreshed();
       // The Core may be away: the last set goes on for a while, as leases do, but not for ever.
-      if (this.#ageMs >= maxAgeMs) throw new DroppedEvent("no_key", `no key set: ${this.#failure ?? "not asked yet"}`);
+      if (this.#ageMs >= maxAgeMs) throw new DroppedEvent("no_key", `no key set: ${this.#failure}`);
     }
     if (!this.#keys.has(keyId)) await this.#refreshed();
     const key = this.#keys.get(keyId);

@@ -5,14 +5,13 @@
  * Two rules carry the safety. A `revoke` is applied the moment it is known, gap or no gap: refusing early is always
  * safe. What gives something back (`restore`, going on in the log) waits until nothing before it is missing.
  */
-import { messageOf } from "../../base/errors.ts";
 import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
 import { AuthorityBlocks } from "./authority-blocks.ts";
 import { Blocks } from "./blocks.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { DropReason } from "./dropped-event.ts";
 import { EventEffects } from "./event-effects.ts";
-import { type CountedEvent, isCounted } from "./event-format.ts";
+import { EventOrder } from "./event-order.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { LogPosition } from "./log-position.ts";
 import {
@@ -22,7 +21,7 @@ import {
   type RevocationLimits,
 } from "./revocation-guard.ts";
 import type { RevocationStatus } from "./revocation-status.ts";
-import type { Delivery, HeartbeatEvent, RevocationEvent, RevocationSink } from "./revocation-transport.ts";
+import type { Delivery, RevocationSink } from "./revocation-transport.ts";
 import { SignedIntake } from "./signed-intake.ts";
 import { SilenceWatch } from "./silence-watch.ts";
 import { TransportState } from "./transport-state.ts";
@@ -30,9 +29,6 @@ import { TransportState } from "./transport-state.ts";
 export function createRevocationGuard(options: RevocationGuardOptions): RevocationGuard {
   return new Guard(options);
 }
-
-const APPLIED: Delivery = { state: "applied" };
-const WAITING: Delivery = { state: "waiting" };
 
 class Guard implements RevocationGuard {
   readonly #options: RevocationGuardOptions;
@@ -43,6 +39,7 @@ class Guard implements RevocationGuard {
   readonly #blocks: Blocks;
   readonly #authorities: AuthorityBlocks;
   readonly #effects: EventEffects;
+  readonly #order: EventOrder;
   readonly #gaps: GapFiller;
   readonly #signed: SignedIntake;
   readonly #silence: SilenceWatch;
@@ -80,17 +77,29 @@ class Guard implements RevocationGuard {
       core,
       position,
       limits: this.#limits,
-      onEvent: (transport, event) => this.#take(transport, event, true),
-      onGivenUp: (reason, transport) => this.#skipMissing(reason, transport),
-      onFilled: (transport) => this.#closeUp(transport),
+      onEvent: (transport, event) => this.#order.take(transport, event, true),
+      onGivenUp: (reason, transport) => this.#order.skipMissing(reason, transport),
+      onFilled: (transport) => this.#order.closeUp(transport),
     });
     const drop = (transport: TransportState, reason: DropReason, detail: string): Delivery =>
-      this.#drop(transport, reason, detail);
+      this.#order.drop(transport, reason, detail);
     this.#signed = new SignedIntake({ clock, verifier, position, drop });
     this.#silence = new SilenceWatch({
       clock,
       maxSilenceMs,
       onSilence: (silentMs, isNew) => this.#fellSilent(silentMs, isNew),
+    });
+    this.#order = new EventOrder({
+      clock,
+      log,
+      bursts: this.#bursts,
+      transports: this.#transports,
+      position,
+      blocks: this.#blocks,
+      effects: this.#effects,
+      silence: this.#silence,
+      gaps: () => this.#gaps,
+      freshMs: this.#limits.freshMs,
     });
   }
 
@@ -106,7 +115,7 @@ class Guard implements RevocationGuard {
     this.#transports.push(transport);
     return {
       deliver: (event) => {
-        if (!this.#closed) this.#take(transport, event, true);
+        if (!this.#closed) this.#order.take(transport, event, true);
       },
       deliverSigned: async (jws) => {
         if (!this.#closed) await this.#takeSigned(transport, jws, false);
@@ -160,14 +169,14 @@ class Guard implements RevocationGuard {
     const position = this.#position;
     // Of a source that knows no revocations: refused where a block may have been forgotten, since nothing else tells.
     if (log === undefined) return !this.#blocks.overflowed && !this.#blocks.mayBeBlocked(tenant, service);
-    if (position.log === undefined) this.#startAt(log, revocationSeq);
+    if (position.log === undefined) this.#order.startAt(log, revocationSeq);
     else if (log !== position.log) {
       if (position.isFormer(log) && this.#options.core !== undefined) {
         // A late answer, or the Core has gone back to that log: it says which.
         this.#gaps.probe();
         return false;
       }
-      this.#startHistory(log, revocationSeq, "a lease came from another event log");
+      this.#order.startHistory(log, revocationSeq, "a lease came from another event log");
     }
     if (revocationSeq < position.minLeaseSeq || revocationSeq < this.#blocks.barrier(tenant, service)) return false;
     if (revocationSeq > Math.max(position.newestSeq, position.hintedSeq)) {
@@ -197,176 +206,11 @@ class Guard implements RevocationGuard {
     };
   }
 
-  // Events
-
   async #takeSigned(transport: TransportState, jws: string, always: boolean): Promise<Delivery> {
     const taken = await this.#signed.take(transport, jws, always);
     if (!("type" in taken)) return taken;
-    if (this.#closed) return WAITING;
-    return this.#take(transport, taken, false);
-  }
-
-  /** A defect here must not leave a key in use: everything goes. */
-  #take(transport: TransportState, event: RevocationEvent, direct: boolean): Delivery {
-    try {
-      return this.#handle(transport, event, direct);
-    } catch (error) {
-      this.#options.log.error(
-        { transport: transport.name, error: messageOf(error) },
-        "a revocation event could not be applied",
-      );
-      try {
-        this.#effects.dropEveryLease("a revocation event could not be applied");
-      } catch {
-        // The cache itself is broken; its deadlines are left.
-      }
-      return { state: "dropped", reason: "malformed", detail: "it could not be applied" };
-    }
-  }
-
-  /** `direct`: straight from the Core, in its order; else signed, by any transport. */
-  #handle(transport: TransportState, event: RevocationEvent, direct: boolean): Delivery {
-    const { log } = this.#position;
-    const isKnownLog = event.log === log;
-    const startSeq = isCounted(event) ? event.seq - 1 : event.seq;
-    if (log === undefined) {
-      // An old signed event is no position to start at: it may come from a log that was left long ago.
-      if (!direct && !this.#isFresh(event)) {
-        return this.#drop(transport, "no_place", "it is old, and the edge has no position in the log yet");
-      }
-      this.#startAt(event.log, startSeq);
-    } else if (!isKnownLog) {
-      if (!direct) {
-        this.#gaps.probe();
-        return this.#drop(transport, "other_log", "it is of another event log");
-      }
-      this.#startHistory(event.log, startSeq, "the event log has changed");
-    }
-    if (!direct && event.type === "reset") {
-      return this.#drop(transport, "not_an_event", "no third party sends it");
-    }
-    this.#markHeard(transport, event, direct);
-    if (event.type === "reset") this.#applyReset(transport, event.seq, isKnownLog);
-    else if (event.type === "heartbeat") this.#applyHeartbeat(transport, event, direct);
-    else return this.#applyCounted(transport, event, direct);
-    return APPLIED;
-  }
-
-  #applyReset(transport: TransportState, seq: number, isKnownLog: boolean): void {
-    transport.highWaterSeq = seq;
-    // In a new log the position has just been taken.
-    if (!isKnownLog) return;
-    const log = this.#position.log!;
-    if (seq < this.#position.appliedSeq) {
-      this.#startHistory(log, seq, "the event log has gone back");
-      return;
-    }
-    this.#blocks.makeStale(Number.POSITIVE_INFINITY);
-    this.#effects.dropEveryLease("the position in the event log is out of the Core's retention");
-    this.#startAt(log, seq);
-  }
-
-  #applyHeartbeat(transport: TransportState, event: HeartbeatEvent, direct: boolean): void {
-    const position = this.#position;
-    if (direct && event.seq < transport.highWaterSeq) {
-      this.#startHistory(event.log, event.seq, "the event log has gone back");
-    }
-    if (direct) transport.highWaterSeq = event.seq;
-    if (event.seq > position.newestSeq) position.newestSeq = event.seq;
-    if (event.seq > position.appliedSeq) this.#reportGap(transport);
-    // Once may be a heartbeat that was overtaken; twice, the Core may have gone back.
-    if (event.seq >= position.appliedSeq) transport.heartbeatsBehind = 0;
-    else if ((direct || this.#isFresh(event)) && ++transport.heartbeatsBehind >= 2) this.#gaps.probe();
-  }
-
-  #applyCounted(transport: TransportState, event: CountedEvent, direct: boolean): Delivery {
-    const { seq } = event;
-    const position = this.#position;
-    if (direct && seq > transport.highWaterSeq) transport.highWaterSeq = seq;
-    if (position.isKnown(seq)) {
-      transport.duplicates++;
-      return seq > position.appliedSeq && event.type === "restore" ? WAITING : APPLIED;
-    }
-    transport.events++;
-    if (seq > position.newestSeq) position.newestSeq = seq;
-    // Refusing early is always safe; what gives something back waits for its turn.
-    const waits = event.type === "restore";
-    if (!waits) this.#effects.apply(event, transport.name);
-    if (seq !== position.appliedSeq + 1) {
-      position.addOutOfOrder(seq, waits ? event : undefined);
-      this.#reportGap(transport);
-      return waits ? WAITING : APPLIED;
-    }
-    position.appliedSeq = seq;
-    if (waits) this.#effects.apply(event, transport.name);
-    this.#closeUp(transport);
-    return APPLIED;
-  }
-
-  #closeUp(transport: TransportState): void {
-    this.#position.closeUp((event) => this.#effects.apply(event, transport.name));
-  }
-
-  #drop(transport: TransportState, reason: DropReason, detail: string): Delivery {
-    transport.drops[reason] = (transport.drops[reason] ?? 0) + 1;
-    const { name } = transport;
-    this.#bursts.warn(`${name} ${reason}`, { transport: name, reason, detail }, "a revocation event was dropped");
-    return { state: "dropped", reason, detail };
-  }
-
-  // Position and gaps
-
-  #startAt(log: string, seq: number): void {
-    this.#position.startAt(log, seq);
-    this.#options.log.info({ log, seq }, "the edge has its position in the event log");
-  }
-
-  /** core-protocol.md: a log that changes, or a number that goes back, is another history. */
-  #startHistory(log: string, seq: number, reason: string): void {
-    this.#blocks.rebase();
-    for (const transport of this.#transports) transport.highWaterSeq = 0;
-    this.#effects.dropEveryLease(reason);
-    this.#startAt(log, seq);
-  }
-
-  /** An event is missing: another transport may be about to bring it, so a moment is left. */
-  #reportGap(transport: TransportState): void {
-    if (this.#gaps.isAtWork) return;
-    transport.gaps++;
-    const { name, lagMs } = transport;
-    const { appliedSeq: after, newestSeq: newest } = this.#position;
-    this.#bursts.warn(
-      `${name} gap`,
-      { transport: name, after, newest, lagMs },
-      "revocation events are missing: the Core is asked for them",
-    );
-    this.#gaps.fillSoon();
-  }
-
-  #skipMissing(reason: string, transport: TransportState): void {
-    const { appliedSeq, newestSeq } = this.#position;
-    this.#effects.dropEveryLease(`events ${appliedSeq + 1} to ${newestSeq} are missing: ${reason}`);
-    const { lastMissingSeq, restores } = this.#position.skipMissing();
-    // A `restore` among the missing ones may have lifted a block: the Core's next answer decides.
-    this.#blocks.makeStale(lastMissingSeq);
-    for (const event of restores) this.#effects.apply(event, transport.name);
-  }
-
-  // Silence
-
-  #isFresh(event: RevocationEvent): boolean {
-    return Math.abs(this.#options.clock.wallMs() - Date.parse(event.at)) <= this.#limits.freshMs;
-  }
-
-  #markHeard(transport: TransportState, event: RevocationEvent, direct: boolean): void {
-    const { clock, log } = this.#options;
-    const { appliedSeq, newestSeq } = this.#position;
-    const isNew = !isCounted(event) || event.seq > appliedSeq;
-    if (isNew && event.seq >= newestSeq) transport.lagMs = Math.max(0, clock.wallMs() - Date.parse(event.at));
-    // What a third party repeats or held back for long proves nothing about now.
-    if (!direct && !(isNew && this.#isFresh(event))) return;
-    transport.lastHeardMs = clock.monotonicMs();
-    if (this.#silence.heard()) log.info({ transport: transport.name }, "a revocation transport is heard again");
+    if (this.#closed) return { state: "waiting" };
+    return this.#order.take(transport, taken, false);
   }
 
   #fellSilent(silentMs: number, isNew: boolean): void {

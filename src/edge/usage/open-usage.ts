@@ -1,16 +1,39 @@
 /** Puts the usage recorder together from the configuration. */
 import type { Clock } from "../../base/time/clock.ts";
-import type { Configuration } from "../config/schema.ts";
-import type { AuditFile } from "./audit-file.ts";
+import type { AuditFile, FsyncPolicy } from "./audit-file.ts";
 import { AuditLog, AuditStdout, type LineSink } from "./audit-log.ts";
 import type { AuditSink } from "./audit-sink.ts";
 import { SinkSender } from "./sink-sender.ts";
-import { Usage } from "./usage.ts";
+import { type AuditedOperations, Usage } from "./usage.ts";
 import { UsageCounters } from "./usage-counters.ts";
 import type { SendUsage } from "./usage-shipper.ts";
 
+/** As the configuration has them, times in milliseconds and sizes in bytes. */
+export interface UsageSettings {
+  readonly edge: { readonly id: string };
+  readonly usage: {
+    readonly send_after: number;
+    readonly batch_records: number;
+    readonly max_rows: number;
+    readonly max_audit_lines: number;
+  };
+  readonly audit: {
+    readonly operations: AuditedOperations;
+    readonly stdout: boolean;
+    readonly write_after: number;
+    readonly file?: AuditFileSettings | undefined;
+  };
+}
+
+export interface AuditFileSettings {
+  readonly path: string;
+  readonly max_size: number;
+  readonly keep_files: number;
+  readonly fsync: FsyncPolicy;
+}
+
 export interface OpenUsageOptions {
-  readonly configuration: Pick<Configuration, "edge" | "usage" | "audit">;
+  readonly configuration: UsageSettings;
   readonly clock: Clock;
   /** Undefined where there is no Core: then nothing is counted for it. */
   readonly send: SendUsage | undefined;
@@ -81,7 +104,7 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
 }
 
 async function openAuditFile(
-  { path, max_size, keep_files, fsync }: NonNullable<Configuration["audit"]["file"]>,
+  { path, max_size, keep_files, fsync }: AuditFileSettings,
   clock: Clock,
   warn: (message: string) => void,
 ): Promise<AuditFile> {

@@ -1,5 +1,4 @@
 /** The batches as bytes (docs/api.md, "Batches as bytes"), as a client writes and reads them. */
-import { wipe } from "../../base/wipe.ts";
 import type { EncryptionContext } from "../../edge/cipher/context.ts";
 import { encodedContext } from "./context.ts";
 import { CryptoEdgeError, errorFromAnswer } from "./edge-error.ts";
@@ -43,20 +42,21 @@ export interface BatchKey {
   readonly wrapped: Uint8Array;
   readonly version: number;
   readonly plaintext: Uint8Array | undefined;
+  readonly cacheSeconds: number | undefined;
 }
 
-/** Reads the keys into buffers of their own and wipes the answer. */
-export function readCreateBatch(bytes: Uint8Array, keyLength: number): BatchKey[] {
+/** The keys share the answer's buffer: a copy for each of ten thousand would keep the collector busier than all else here. */
+export function readCreateBatch(bytes: Uint8Array, keyLength: number, cacheSeconds: number | undefined): BatchKey[] {
   const reader = new Reader(bytes);
   const count = reader.unsigned(4);
   const version = reader.unsigned(4);
   const keys: BatchKey[] = [];
   for (let index = 0; index < count; index++) {
-    const wrapped = reader.copy(reader.unsigned(2));
-    keys.push({ wrapped, version, plaintext: keyLength === 0 ? undefined : reader.copy(keyLength) });
+    const wrapped = reader.take(reader.unsigned(2));
+    const plaintext = keyLength === 0 ? undefined : reader.take(keyLength);
+    keys.push({ wrapped, version, plaintext, cacheSeconds });
   }
   reader.end();
-  if (keyLength !== 0) wipe(bytes);
   return keys;
 }
 
@@ -79,7 +79,7 @@ export function writeDecryptBatch(
   return bytes;
 }
 
-/** Reads the keys into buffers of their own and wipes the answer. A refused item is its error. */
+/** As of created keys. A refused item is its error. */
 export function readDecryptBatch(
   bytes: Uint8Array,
   items: readonly { readonly wrapped: Uint8Array }[],
@@ -91,14 +91,13 @@ export function readDecryptBatch(
     const length = reader.unsigned(1);
     if (status === 0) {
       const { tenant, service, version } = parseWrapped(wrapped);
-      return { plaintext: reader.copy(length), tenant, service, version };
+      return { plaintext: reader.take(length), tenant, service, version };
     }
-    const code = latin1.decode(reader.copy(length));
+    const code = latin1.decode(reader.take(length));
     const detail = `The edge refused this wrapped key with ${code}: docs/errors.md says what to do.`;
     return errorFromAnswer({ code, detail, status });
   });
   reader.end();
-  wipe(bytes);
   return results;
 }
 
@@ -125,13 +124,11 @@ class Reader {
     return length === 2 ? this.#view.getUint16(offset) : this.#view.getUint32(offset);
   }
 
-  copy(length: number): Uint8Array {
-    const end = this.#offset + length;
-    if (end > this.#bytes.length) throw new RangeError("the answer ends too early");
-    const copy = new Uint8Array(new ArrayBuffer(length));
-    copy.set(this.#bytes.subarray(this.#offset, end));
-    this.#offset = end;
-    return copy;
+  take(length: number): Uint8Array {
+    const start = this.#offset;
+    this.#offset += length;
+    if (this.#offset > this.#bytes.length) throw new RangeError("the answer ends too early");
+    return this.#bytes.subarray(start, this.#offset);
   }
 
   end(): void {

@@ -169,8 +169,7 @@ export function createClient(options: ClientOptions): Client {
           "create-batch",
           "/v1/keys/create-batch",
           body,
-          (answer, cacheSeconds) =>
-            readCreateBatch(answer, plaintext ? length : 0).map((key) => ({ ...key, cacheSeconds })),
+          (answer, cacheSeconds) => readCreateBatch(answer, plaintext ? length : 0, cacheSeconds),
           call,
         );
         for (const key of made) keys.push(key);

@@ -89,7 +89,8 @@ const KIND_NAMES = {
 } as const;
 
 async function definitionSection({ plugin }: LoadedPlugin): Promise<Section> {
-  const schemas = KINDS.flatMap((kind) =>
+  // A Core's targets are held to the form of their section; whom they obey is theirs to verify.
+  const schemas = [...KINDS, "coreTargets" as const].flatMap((kind) =>
     Object.entries(plugin[kind] ?? {}).map(([name, { configuration }]) => ({
       where: `${kind}.${name}`,
       schema: configuration,

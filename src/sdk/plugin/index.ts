@@ -27,6 +27,7 @@ export type { Caller, MaybePromise, Operations } from "../../edge/operations/ope
 export * from "../../edge/plugin-host/hooks.ts";
 export * from "../../edge/plugin-host/plugin.ts";
 export type { AuthorityOrder, AuthorityOutcome } from "../../edge/revocation/authority-blocks.ts";
+export type * from "../../edge/revocation/core-target.ts";
 export type { EventPublisher } from "../../edge/revocation/event-publisher.ts";
 export { keepConnected } from "../../edge/revocation/keep-connected.ts";
 export * from "../../edge/revocation/revocation-transport.ts";

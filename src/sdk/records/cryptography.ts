@@ -17,25 +17,21 @@ export function cryptography(): Cryptography {
   return found;
 }
 
-/** HKDF-SHA-256 without a salt (RFC 5869). By HMAC: on Node 20 that takes half of the time of `hkdfSync`. */
-export function hkdf(key: Uint8Array, info: Uint8Array, length: 32 | 64): Uint8Array {
+/**
+ * HKDF-SHA-256 without a salt (RFC 5869), up to 64 bytes, into `target`. By HMAC: on Node 20 that takes half of the time of `hkdfSync`.
+ */
+export function hkdf(key: Uint8Array, info: Uint8Array, target: Uint8Array): void {
   const { createHmac } = cryptography();
   const extracted = createHmac("sha256", NO_SALT).update(key).digest();
-  const output = new Uint8Array(new ArrayBuffer(length));
-  let block: Uint8Array = new Uint8Array(0);
-  for (let number = 1; output.length > (number - 1) * 32; number++) {
-    const next = createHmac("sha256", extracted)
-      .update(block)
-      .update(info)
-      .update(COUNTERS[number - 1]!)
-      .digest();
-    wipe(block);
-    block = next;
-    output.set(block, (number - 1) * 32);
+  const first = createHmac("sha256", extracted).update(info).update(COUNTERS[0]).digest();
+  target.set(first);
+  if (target.length > first.length) {
+    const second = createHmac("sha256", extracted).update(first).update(info).update(COUNTERS[1]).digest();
+    target.set(second, first.length);
+    wipe(second);
   }
-  wipe(block);
+  wipe(first);
   wipe(extracted);
-  return output;
 }
 
 const NO_SALT = new Uint8Array(32);

@@ -19,9 +19,9 @@ const INFO = Uint8Array.from([...new TextEncoder().encode("crypto-edge record v1
 
 export const DATA_KEY_LENGTH = 32;
 
-/** K and C of a data key, in one buffer that its owner wipes. */
-export function deriveRecordKeys(dataKey: Uint8Array): Uint8Array {
-  return hkdf(dataKey, INFO, 64);
+/** K (32 bytes) and C (32) of a data key, into a buffer that its owner wipes. */
+export function deriveRecordKeys(dataKey: Uint8Array, target: Uint8Array): void {
+  hkdf(dataKey, INFO, target);
 }
 
 /** Where a record's fields are. Nothing is copied, nothing verified. */

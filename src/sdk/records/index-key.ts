@@ -1,4 +1,4 @@
-import { wipe } from "../../base/wipe.ts";
+import { allocateSecret, wipe } from "../../base/wipe.ts";
 import { cryptography, hkdf } from "./cryptography.ts";
 
 const INFO = new TextEncoder().encode("crypto-edge blind index v1");
@@ -23,7 +23,8 @@ export class IndexKey {
   token(field: string, value: string, length: number): Uint8Array {
     let key = this.#fields.get(field);
     if (key === undefined) {
-      key = hkdf(this.#dataKey, Uint8Array.from([...INFO, 0, ...encoder.encode(field)]), 32);
+      key = allocateSecret(32);
+      hkdf(this.#dataKey, Uint8Array.from([...INFO, 0, ...encoder.encode(field)]), key);
       this.#fields.set(field, key);
     }
     const full = cryptography().createHmac("sha256", key).update(encoder.encode(value)).digest();

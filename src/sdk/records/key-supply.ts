@@ -1,5 +1,5 @@
 /** Where records get their data keys: those that seal, by the rule of reuse; those that open; and what ends all of them. */
-import type { Client, EncryptionContext, RevocationWatch, RevokedScope } from "../client/index.ts";
+import type { Client, ClientCreatedKey, EncryptionContext, RevocationWatch, RevokedScope } from "../client/index.ts";
 import { IndexKey } from "./index-key.ts";
 import { Deadline } from "./key-cache.ts";
 import { dataKeyOf, OpenedKeys, type OpenedKeysOptions } from "./opened-keys.ts";
@@ -108,10 +108,9 @@ export class KeySupply {
     }
   }
 
-  /** `count` new data keys, each for one record; the caller wipes them. */
-  async newKeys(count: number): Promise<RecordKey[]> {
-    const made = await this.#options.edge.createKeys({ ...this.#name, plaintext: true }, count);
-    return made.map(({ wrapped, plaintext }) => new RecordKey(wrapped, dataKeyOf(plaintext)));
+  /** `count` new data keys, each for one record: the caller wipes them. */
+  newKeys(count: number): Promise<ClientCreatedKey[]> {
+    return this.#options.edge.createKeys({ ...this.#name, plaintext: true }, count);
   }
 
   /** Forgets every key now. */

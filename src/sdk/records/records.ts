@@ -11,8 +11,8 @@ import { BlindIndex, type BlindIndexOptions } from "./blind-index.ts";
 import { cryptography } from "./cryptography.ts";
 import { parseRecord, type RecordParts } from "./format.ts";
 import { KeySupply, type RecordsEdge, type ReuseRule } from "./key-supply.ts";
-import { type CacheRule, idOf } from "./opened-keys.ts";
-import { RecordKey } from "./record-key.ts";
+import { type CacheRule, dataKeyOf, idOf } from "./opened-keys.ts";
+import { RecordKey, sealUnderOwnKey } from "./record-key.ts";
 import { type RewrapBatch, type RewrapOptions, type RewrapRow, rewrapAll } from "./rewrap.ts";
 
 export interface RecordsOptions {
@@ -112,8 +112,10 @@ export interface Records {
 
 const encoder = new TextEncoder();
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-/** Items between two looks at the event loop. */
-const SLICE = 10_000;
+/** Keys of one call: the edge makes the next ones meanwhile. */
+const SEAL_SLICE = 5_000;
+/** Records between two looks at the event loop. */
+const OPEN_SLICE = 10_000;
 
 /**
  * Records of one tenant and service.
@@ -158,28 +160,35 @@ export function createRecords(edge: RecordsEdge, options: RecordsOptions): Recor
   }
 
   async function sealMany(items: readonly SealItem[], { keys = "own" }: SealManyOptions = {}): Promise<Uint8Array[]> {
-    // Whatever is wrong with an item is told before a key is asked for.
-    const inputs = items.map(({ value, context }) => ({
-      bytes: bytesOfValue(value),
-      context: encodedContext(context),
-    }));
     const records: Uint8Array[] = [];
+    if (items.length === 0) return records;
     if (keys === "reused") {
-      for (const { bytes, context } of inputs) {
+      for (const { value, context } of items) {
+        const bytes = bytesOfValue(value);
+        const encoded = encodedContext(context);
         const key = supply.writingKeyAtHand(bytes.length);
         records.push(
-          key?.seal(bytes, context) ??
-            (await supply.withWritingKey(bytes.length, (other) => other.seal(bytes, context))),
+          key?.seal(bytes, encoded) ??
+            (await supply.withWritingKey(bytes.length, (other) => other.seal(bytes, encoded))),
         );
       }
       return records;
     }
-    for (let start = 0; start < inputs.length; start += SLICE) {
-      const slice = inputs.slice(start, start + SLICE);
-      const own = await supply.newKeys(slice.length);
-      for (const [index, { bytes, context }] of slice.entries()) {
-        records.push(own[index]!.seal(bytes, context));
-        own[index]!.wipe();
+    let next = supply.newKeys(Math.min(SEAL_SLICE, items.length));
+    for (let start = 0; start < items.length; start += SEAL_SLICE) {
+      const own = await next;
+      // The edge makes the next keys while these are used.
+      const left = items.length - start - SEAL_SLICE;
+      next = left > 0 ? supply.newKeys(Math.min(SEAL_SLICE, left)) : Promise.resolve([]);
+      next.catch(() => {});
+      try {
+        for (let index = 0; index < own.length; index++) {
+          const { wrapped, plaintext } = own[index]!;
+          const { value, context } = items[start + index]!;
+          records.push(sealUnderOwnKey(wrapped, dataKeyOf(plaintext), bytesOfValue(value), encodedContext(context)));
+        }
+      } finally {
+        for (const { plaintext } of own) plaintext?.fill(0);
       }
     }
     return records;
@@ -187,8 +196,8 @@ export function createRecords(edge: RecordsEdge, options: RecordsOptions): Recor
 
   async function openMany(items: readonly OpenItem[]): Promise<(Uint8Array | CryptoEdgeError)[]> {
     const results: (Uint8Array | CryptoEdgeError)[] = [];
-    for (let start = 0; start < items.length; start += SLICE) {
-      for (const result of await openSlice(supply, items.slice(start, start + SLICE))) results.push(result);
+    for (let start = 0; start < items.length; start += OPEN_SLICE) {
+      for (const result of await openSlice(supply, items.slice(start, start + OPEN_SLICE))) results.push(result);
     }
     return results;
   }

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { folderOf, MINIMAL } from "./support.ts";
 
 const ROOT = resolve(import.meta.dir, "../../..");
-const SHIPPED = ["static", "pkcs11", "openbao", "aws-kms", "nats", "amqp"];
+const SHIPPED = ["static", "pkcs11", "openbao", "aws-kms", "nats", "amqp", "orbital"];
 
 test("every shipped plugin loads under Deno, and one that lies elsewhere", () => {
   using folder = folderOf({

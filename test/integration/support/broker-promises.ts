@@ -187,7 +187,7 @@ export function keepsThePromises(name: string, plugin: BrokerPlugin): void {
       const forged = [
         "not a jws",
         `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`,
-        `${Buffer.from('{"alg":"EdDSA","kid":"mine"}').toString("base64url")}.e30.AAAA`,
+        `${Buffer.from('{"alg":"EdDSA","kid":"mine","typ":"crypto-edge-event"}').toString("base64url")}.e30.AAAA`,
         "x".repeat(100_000),
       ];
       for (const text of forged) {

@@ -226,6 +226,25 @@ describe("a data key that opens", () => {
   });
 });
 
+test("a real edge says how long a key may be kept, alone and in lists, and is listened to", async () => {
+  const records = createRecords(real.client, NAME);
+  const other = createRecords(real.client, { ...NAME, reuse: { records: 1 } });
+  const sealed = await records.seal("x");
+  expect(records.status().keys).toBe(1);
+  expect(await records.openText(sealed)).toBe("x");
+  expect(records.status().keys).toBe(2);
+  const many = await other.sealMany([{ value: "a" }, { value: "b" }, { value: "c" }]);
+  await records.openMany(many.map((record) => ({ record })));
+  expect(records.status().keys).toBe(5);
+  for (let tries = 0; records.status().revocations !== "heard"; tries++) {
+    if (tries > 3_000) throw new Error("revocations are not heard");
+    await Bun.sleep(10);
+  }
+  records.close();
+  other.close();
+  expect(records.status()).toEqual({ keys: 0, revocations: "not_needed" });
+});
+
 describe("a revocation", () => {
   test("ends every kept key at once, of this tenant and service alone", async () => {
     const { edge, records } = world();

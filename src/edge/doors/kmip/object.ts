@@ -74,7 +74,7 @@ export async function get(payload: Fields, batch: Batch, parts: HandlerParts): P
   const compression = payload.optional(TAG.keyCompressionType, TYPE.enumeration);
   const wrapping = payload.optional(TAG.keyWrappingSpecification, TYPE.structure);
   payload.end();
-  // 1: as it was registered, or not wrapped; both are the same here.
+  // Key Wrap Type: 1, not wrapped, and 2, as registered, are both what is given.
   if (wrapping !== undefined || compression !== undefined || (wrap !== undefined && unsignedOf(wrap) > 2)) {
     throw featureNotSupported("Objects are given unwrapped and uncompressed only, over this protected connection.");
   }

@@ -12,7 +12,7 @@ import { type JsonObject, parseJsonObject } from "../json-body.ts";
 import { envelope, invalid, json, VaultError, writeVaultError } from "./answers.ts";
 import { type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
 import type { VaultTransitConfiguration } from "./configuration.ts";
-import { denied, health, loggedIn, lookupSelf, sealStatus } from "./system.ts";
+import { denied, health, leader, loggedIn, lookupSelf, sealStatus } from "./system.ts";
 import { readTarget, type Target, TransitKeys } from "./target.ts";
 import { dataKey, decrypt, encrypt, ensureKey, readKey, rewrap, type TransitCall } from "./transit.ts";
 import { isFromVaultClient, tokenOf } from "./who-calls.ts";
@@ -87,7 +87,7 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
   const login: Handle = (request, caller) => {
     const { connection } = request;
     const { jwt } = bodyOf(request);
-    if (typeof jwt !== "string" || jwt === "") throw invalid("missing jwt");
+    if (typeof jwt !== "string" || jwt === "") return denied();
     const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
     // The listener's own principal, or the certificate's, whatever the token says.
     if (connection.principal !== undefined) return answer();
@@ -100,12 +100,14 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
   const routes: [methods: readonly string[], path: string, handle: Handle, options?: { open: true }][] = [
     [["GET"], "/v1/sys/health", (request) => health(request, context), { open: true }],
     [["GET"], "/v1/sys/seal-status", () => sealStatus(context), { open: true }],
+    [["GET"], "/v1/sys/init", () => json(200, '{"initialized":true}'), { open: true }],
+    [["GET"], "/v1/sys/leader", () => leader(), { open: true }],
     [["GET"], "/v1/auth/token/lookup-self", lookup],
     [WRITES, "/v1/auth/token/renew-self", () => writeVaultError(invalid("lease is not renewable"))],
     [WRITES, "/v1/auth/token/revoke-self", () => json(204, "")],
-    [WRITES, "/v1/auth/jwt/login", login, { open: true }],
-    [WRITES, "/v1/auth/kubernetes/login", login, { open: true }],
     [WRITES, "/v1/auth/cert/login", certificateLogin, { open: true }],
+    // The methods jwt, oidc and kubernetes, wherever they are mounted.
+    [WRITES, "/v1/auth/:mount/login", login, { open: true }],
     [ALL_METHODS, "/v1/auth/*rest", () => denied(), { open: true }],
     [ALL_METHODS, `/v1/${section.mount}/*rest`, transit],
     [ALL_METHODS, `/v1/:namespace/${section.mount}/*rest`, transit],

@@ -53,6 +53,12 @@ export function sealStatus({ version, readiness }: Health): DoorAnswer {
   return json(200, JSON.stringify(body));
 }
 
+/** `sys/leader`: edges know nothing of each other. */
+export function leader(): DoorAnswer {
+  const body = { ha_enabled: false, is_self: false, leader_address: "", leader_cluster_address: "" };
+  return json(200, JSON.stringify({ ...body, performance_standby: false, performance_standby_last_remote_wal: 0 }));
+}
+
 function versionOf(version: string): string {
   return `${version}+${NAME}`;
 }

@@ -1,41 +1,14 @@
 /** Signature Version 4: what another implementation (@smithy/signature-v4) signs is verified, and nothing else is. */
 import { describe, expect, test } from "bun:test";
-import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { assert, asyncProperty, constantFrom, record, string, uint8Array } from "fast-check";
 import { KmsError } from "../../../../src/edge/doors/aws-kms/errors.ts";
 import { parseSignatureHeader, SignatureVerifier } from "../../../../src/edge/doors/aws-kms/sigv4.ts";
 import type { DoorRequest } from "../../../../src/edge/doors/door.ts";
+import { Sha256 } from "./sha256.ts";
 
 const KEY = { id: "AKIDTEST0000000000001", secret: "secret/test+key" };
 const NOW = Date.UTC(2026, 10, 27, 12, 0, 0);
-
-/** As the package wants its hash. */
-class Sha256 {
-  #parts: Uint8Array[] = [];
-  readonly #secret: Uint8Array | undefined;
-  constructor(secret?: string | Uint8Array | ArrayBuffer | ArrayBufferView) {
-    this.#secret = secret === undefined ? undefined : bytesOf(secret);
-  }
-  update(data: string | Uint8Array | ArrayBuffer | ArrayBufferView): void {
-    this.#parts.push(bytesOf(data));
-  }
-  reset(): void {
-    this.#parts = [];
-  }
-  async digest(): Promise<Uint8Array> {
-    const hash = this.#secret === undefined ? createHash("sha256") : createHmac("sha256", this.#secret);
-    for (const part of this.#parts) hash.update(part);
-    return new Uint8Array(hash.digest());
-  }
-}
-
-function bytesOf(data: string | Uint8Array | ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (typeof data === "string") return Buffer.from(data, "utf8");
-  return ArrayBuffer.isView(data)
-    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    : new Uint8Array(data);
-}
 
 interface Signing {
   readonly headers?: Readonly<Record<string, string>>;

@@ -353,6 +353,7 @@ describe("with client_certificates: any", () => {
         identity: other.identity,
       });
       expect(await at("/v1/key/describe/my-key")).toMatchObject({ status: 403 });
+      expect(await at("/v1/identity/self/describe")).toMatchObject({ status: 403 });
       expect(await at("/version")).toMatchObject({ status: 200 });
     } finally {
       await tls.close();

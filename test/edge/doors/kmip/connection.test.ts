@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Duplex } from "node:stream";
 import { OPERATION, RESULT_REASON } from "../../../../src/edge/doors/kmip/enumerations.ts";
-import { create, type Door, message, openDoor, registerSecret } from "./world.ts";
+import { create, type Door, message, openDoor, readResponse, registerSecret } from "./world.ts";
 
 const CREATE = message(14, [create(14)]);
 let door: Door;
@@ -44,6 +44,27 @@ describe("messages", () => {
     socket.write(Buffer.concat(Array.from({ length: 100 }, () => CREATE)));
     for (let count = 0; count < 100; count++) expect((await next()).answers[0]!.ok).toBe(true);
     expect(door.inFlight).toEqual([]);
+  });
+
+  test("that a stream brings while another is being answered wait for their turn", async () => {
+    door = await openDoor();
+    const versions: string[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stream = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, sent) {
+        versions.push(readResponse(Uint8Array.from(chunk)).version);
+        if (versions.length === 3) resolve();
+        sent();
+      },
+    });
+    door.serve(stream);
+    const last = message(20, [create(20)]);
+    stream.emit("data", Buffer.from(CREATE));
+    stream.emit("data", Buffer.concat([message(10, [create(10)]), last.subarray(0, 30)]));
+    stream.emit("data", Buffer.from(last.subarray(30)));
+    await promise;
+    expect(versions).toEqual(["1.4", "1.0", "2.0"]);
   });
 
   test("whose caller has no more to send are still answered", async () => {
@@ -89,6 +110,21 @@ describe("a connection is ended, with Invalid Message,", () => {
     expect(door.inFlight).toEqual([]);
     expect(door.world.defects).toEqual([]);
   });
+});
+
+test("a message of 64 KiB is the longest", async () => {
+  door = await openDoor();
+  const around = message(14, [registerSecret(14, new Uint8Array(8))]).length - 8;
+  for (const [length, ok] of [
+    [65_536, true],
+    [65_544, false],
+  ] as const) {
+    const { socket, next } = await door.connect();
+    const request = message(14, [registerSecret(14, new Uint8Array(length - around))]);
+    expect(request).toHaveLength(length);
+    socket.write(request);
+    expect((await next()).answers[0]!.ok).toBe(ok);
+  }
 });
 
 test("a message that takes longer than 30 seconds to arrive ends the connection, however it trickles", async () => {

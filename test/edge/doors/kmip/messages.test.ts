@@ -95,11 +95,12 @@ describe("the header", () => {
   });
 
   test("gets its correlation value back from 1.4 on, where KMIP has it", async () => {
-    const header: Write = (writer) => writer.text(TAG.clientCorrelationValue, "mine");
+    const mine = "m".repeat(128);
+    const header: Write = (writer) => writer.text(TAG.clientCorrelationValue, mine);
     for (const [version, echoed] of [
       [13, undefined],
-      [14, "mine"],
-      [20, "mine"],
+      [14, mine],
+      [20, mine],
     ] as const) {
       const value = field((await send(version, [create(version)], { header })).header, TAG.clientCorrelationValue);
       expect(value && textOf(value)).toBe(echoed);
@@ -139,6 +140,13 @@ describe("the header", () => {
     expect(response.answers[0]).toMatchObject({ ok: false, reason, operation: undefined });
     expect(response.last).toBe(true);
   });
+});
+
+test("a message that is none of KMIP's requests is refused, whatever is in it", async () => {
+  const response = message(14, [create(14)]).with(2, 0x7b);
+  const { answers, last } = await ask(makeWorld(), response);
+  expect(answers[0]).toMatchObject({ ok: false, reason: RESULT_REASON.invalidMessage });
+  expect(last).toBe(true);
 });
 
 describe("a batch", () => {

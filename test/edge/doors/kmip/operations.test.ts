@@ -169,6 +169,8 @@ describe.each([...VERSIONS])("version %d", (version) => {
       expect(answer.message.length).toBeGreaterThan(40);
     }
     const destroyed = await askFor(world, version, OPERATION.destroy, named(identifier));
+    expect(destroyed.message).toStartWith("Destroy is not done by this edge.");
+    expect((await askFor(world, version, 99)).message).toStartWith("The operation 99 is not done");
     expect(destroyed.message).toContain("revoke the version of its service key at the Core");
     expect(destroyed.message).toContain("crypto-edge core revoke tenant-a billing --key-version 3");
     const unknown = await askFor(world, version, OPERATION.destroy, named("nope"));
@@ -243,6 +245,27 @@ describe("Create", () => {
           }
         }),
     ],
+    [
+      "an attribute with two values",
+      (writer) =>
+        writer.structure(TAG.templateAttribute, () =>
+          writer.structure(TAG.attribute, () => {
+            writer.text(TAG.attributeName, "Cryptographic Algorithm");
+            writer.enumeration(TAG.attributeValue, 3);
+            writer.enumeration(TAG.attributeValue, 3);
+          }),
+        ),
+    ],
+    [
+      "an attribute whose value is something else",
+      (writer) =>
+        writer.structure(TAG.templateAttribute, () =>
+          writer.structure(TAG.attribute, () => {
+            writer.text(TAG.attributeName, "Cryptographic Algorithm");
+            writer.enumeration(TAG.objectType, 3);
+          }),
+        ),
+    ],
   ])("refuses %s", async (_name, write) => {
     const answer = await askFor(makeWorld(), 14, OPERATION.create, (writer) => {
       writer.enumeration(TAG.objectType, 2);
@@ -303,6 +326,9 @@ describe("Register", () => {
     ).toBe(RESULT_REASON.featureNotSupported);
     expect(await refused(registerKey(14, KEY, { format: 3 }))).toBe(RESULT_REASON.keyFormatTypeNotSupported);
     expect(await refused(registerKey(14, KEY, { length: 128 }))).toBe(RESULT_REASON.invalidField);
+    expect(await refused(registerKey(14, KEY, { moreValue: (writer) => writer.integer(TAG.keyMaterial, 1) }))).toBe(
+      RESULT_REASON.invalidField,
+    );
     expect(await refused(registerKey(14, new Uint8Array(0)))).toBe(RESULT_REASON.invalidField);
     expect(
       await refused({
@@ -406,7 +432,39 @@ describe("Get", () => {
     const wrapped = await get((writer) => writer.structure(TAG.keyWrappingSpecification, () => undefined));
     expect(wrapped).toMatchObject({ ok: false, reason: RESULT_REASON.featureNotSupported, payload: undefined });
     expect((await get((writer) => writer.enumeration(TAG.keyCompressionType, 1))).ok).toBe(false);
+    // Not Wrapped, As Registered: both are what is given.
+    for (const [wrapType, ok] of [
+      [1, true],
+      [2, true],
+      [3, false],
+    ] as const) {
+      expect((await get((writer) => writer.enumeration(TAG.keyWrapType, wrapType))).ok).toBe(ok);
+    }
   });
+});
+
+test("whatever the operation, a field too many is refused", async () => {
+  const world = makeWorld();
+  const key = await made(world, 14);
+  const extra: Write = (writer) => writer.integer(0x4200ee, 1);
+  const iv = new Uint8Array(16);
+  const payloads: readonly (readonly [number, Write])[] = [
+    [OPERATION.create, create(14).payload!],
+    [OPERATION.register, registerSecret(14, SEED).payload!],
+    [OPERATION.register, registerKey(14, KEY).payload!],
+    [OPERATION.get, named(key)],
+    [OPERATION.activate, named(key)],
+    [OPERATION.getAttributes, named(key)],
+    [OPERATION.getAttributeList, named(key)],
+    [OPERATION.encrypt, named(key, all(CBC, data("x")))],
+    [OPERATION.decrypt, named(key, all(CBC, data(iv, iv)))],
+    [OPERATION.query, () => undefined],
+    [OPERATION.discoverVersions, () => undefined],
+  ];
+  for (const [operation, payload] of payloads) {
+    const answer = await askFor(world, 14, operation, all(payload, extra));
+    expect(answer).toMatchObject({ operation, ok: false, reason: RESULT_REASON.invalidField, payload: undefined });
+  }
 });
 
 describe("Encrypt and Decrypt", () => {
@@ -519,6 +577,19 @@ describe("Encrypt and Decrypt", () => {
     const world = makeWorld();
     const answer = await askFor(world, 14, OPERATION.encrypt, named(await made(world, 14), write));
     expect(answer).toMatchObject({ ok: false, reason, payload: undefined });
+  });
+
+  test("Decrypt with CBC takes neither additional data nor a tag", async () => {
+    const world = makeWorld();
+    const identifier = await made(world, 14);
+    const iv = new Uint8Array(16);
+    for (const tag of [TAG.authenticatedEncryptionAdditionalData, TAG.authenticatedEncryptionTag]) {
+      const write = all(CBC, data(iv, iv), (writer) => writer.byteString(tag, iv));
+      expect(await askFor(world, 14, OPERATION.decrypt, named(identifier, write))).toMatchObject({
+        ok: false,
+        reason: RESULT_REASON.invalidField,
+      });
+    }
   });
 
   test("hold to the usage mask and the kind of object", async () => {

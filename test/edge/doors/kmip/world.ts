@@ -233,6 +233,8 @@ export interface KeyBlockOptions {
   readonly algorithm?: number;
   readonly length?: number;
   readonly more?: Write;
+  /** Behind the key material. */
+  readonly moreValue?: Write;
 }
 
 export function keyBlock(writer: TtlvWriter, material: Uint8Array, options: KeyBlockOptions = {}): void {
@@ -241,6 +243,7 @@ export function keyBlock(writer: TtlvWriter, material: Uint8Array, options: KeyB
     writer.structure(TAG.keyValue, () => {
       if (options.format === 7) writer.structure(TAG.keyMaterial, () => writer.byteString(TAG.key, material));
       else writer.byteString(TAG.keyMaterial, material);
+      options.moreValue?.(writer);
     });
     if (options.algorithm !== undefined) writer.enumeration(TAG.cryptographicAlgorithm, options.algorithm);
     if (options.length !== undefined) writer.integer(TAG.cryptographicLength, options.length);

@@ -480,6 +480,8 @@ describe("the server", () => {
     expect((await call("GET", "sys/health?activecode=299", undefined, {})).status).toBe(299);
     expect((await call("GET", "sys/health?activecode=9999", undefined, {})).status).toBe(200);
     expect((await call("HEAD", "sys/health", undefined, {})).status).toBe(200);
+    expect(JSON.parse((await call("GET", "sys/init", undefined, {})).text)).toEqual({ initialized: true });
+    expect(JSON.parse((await call("GET", "sys/leader", undefined, {})).text)).toMatchObject({ ha_enabled: false });
     expect(JSON.parse((await call("GET", "sys/seal-status", undefined, {})).text)).toMatchObject({ sealed: false });
   });
 
@@ -490,7 +492,8 @@ describe("the server", () => {
     expect((await call("PUT", "auth/token/revoke-self")).status).toBe(204);
     const login = await call("POST", "auth/jwt/login", { role: "r", jwt: "a.b.c" }, {});
     expect(login.auth).toMatchObject({ client_token: "a.b.c", renewable: false, policies: [], token_type: "service" });
-    expect((await call("POST", "auth/kubernetes/login", { jwt: 7 }, {})).status).toBe(400);
+    expect((await call("POST", "auth/kubernetes/login", { jwt: 7 }, {})).status).toBe(403);
+    expect((await call("POST", "auth/clusters-own/login", { role: "r", jwt: "a.b.c" }, {})).auth).toBeDefined();
     expect((await call("POST", "auth/approle/login", { role_id: "x" }, {})).status).toBe(403);
   });
 

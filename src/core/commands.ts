@@ -1,0 +1,75 @@
+/** Orders of other systems (`CoreTarget`), committed as an administrator's are, each once. */
+import type { Clock } from "../base/time/clock.ts";
+import type { CommittedCommand, CoreCommand, CoreCommands } from "../edge/revocation/core-target.ts";
+import type { CoreLog } from "./answers.ts";
+import { DoneBefore } from "./keys/done-before.ts";
+import type { KeyRegistry } from "./keys/registry.ts";
+import type { Presence } from "./presence.ts";
+import { CoreError } from "./protocol/core-error.ts";
+import type { LoggedEvent } from "./protocol/events.ts";
+
+export interface CommandsParts {
+  readonly registry: KeyRegistry;
+  readonly presence: Pick<Presence, "edges">;
+  readonly clock: Clock;
+  /** How long the longest lease lasts. */
+  readonly leaseMs: number;
+  readonly log: CoreLog;
+}
+
+export function createCommands({ registry, presence, clock, leaseMs, log }: CommandsParts): CoreCommands {
+  async function perform(command: CoreCommand): Promise<readonly LoggedEvent[]> {
+    const once = { id: `${command.issuer} ${command.id}` };
+    switch (command.type) {
+      case "revoke":
+        return registry.revoke(command.scope, command.state, command.reason, once);
+      case "restore":
+        return [await registry.restore(command.scope, once)];
+      case "rotate":
+        return [await registry.rotate(command.tenant, command.service, once)];
+      case "create_tenant":
+        await made(
+          command.service === undefined
+            ? registry.createTenant(command.tenant, once)
+            : registry.createService(command.tenant, command.service, once),
+        );
+        return [];
+    }
+  }
+
+  return {
+    async commit(command) {
+      try {
+        const events = await perform(command);
+        const { id, issuer, type } = command;
+        const seqs = events.map(({ seq }) => seq);
+        log("info", "an order was carried out", { id, issuer, type, seqs });
+        return { seqs, at: new Date(clock.wallMs()).toISOString() };
+      } catch (error) {
+        if (error instanceof DoneBefore) return error.committed;
+        throw error;
+      }
+    },
+
+    async edgesLeft({ seqs, at }: CommittedCommand) {
+      const newest = Math.max(0, ...seqs);
+      const nowMs = clock.wallMs();
+      // A lease from before is over, and one from after knows.
+      if (newest === 0 || nowMs - Date.parse(at) >= leaseMs) return 0;
+      const edges = await presence.edges();
+      return edges.filter(
+        ({ lastSeenAt, streams, seq }) =>
+          (streams > 0 || nowMs - Date.parse(lastSeenAt) < leaseMs) && (seq === undefined || seq < newest),
+      ).length;
+    },
+  };
+}
+
+/** What is there already is what was wanted. */
+async function made(making: Promise<void>): Promise<void> {
+  try {
+    await making;
+  } catch (error) {
+    if (!(error instanceof CoreError) || error.code !== "conflict") throw error;
+  }
+}

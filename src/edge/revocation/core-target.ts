@@ -1,0 +1,53 @@
+/**
+ * Who orders things of a Core, beside its administrators: the port. A plugin that speaks another system's protocol implements it
+ * (Orbital), so that what that system wants becomes the Core's own commits, which reach all edges in order.
+ */
+import type { RevocationScope } from "../cache/lease-cache.ts";
+
+export interface CoreTarget {
+  /** What logs call it. */
+  readonly name: string;
+
+  /**
+   * Connects, and from then on hands what it is ordered to `commands`, until `close`; reconnects by itself. Resolves once the first
+   * attempt has begun. Whom it believes is its own to verify.
+   */
+  start(commands: CoreCommands): Promise<void>;
+
+  /** Stops for good. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** `id` names the order among all of its issuer's: given again, it does nothing new. */
+export type CoreCommand = { readonly id: string; readonly issuer: string } & CoreOrder;
+
+export type CoreOrder =
+  | {
+      readonly type: "revoke";
+      readonly scope: RevocationScope;
+      readonly state: "compromised" | "destroyed";
+      readonly reason: string;
+    }
+  | { readonly type: "restore"; readonly scope: RevocationScope }
+  | { readonly type: "rotate"; readonly tenant: string; readonly service: string }
+  /** With a service, that is made too. One that is there already is left as it is. */
+  | { readonly type: "create_tenant"; readonly tenant: string; readonly service?: string | undefined };
+
+/** What a command came to, now or when it was given first. */
+export interface CommittedCommand {
+  /** The events of it, by their numbers. */
+  readonly seqs: readonly number[];
+  readonly at: string;
+}
+
+export interface CoreCommands {
+  /**
+   * Commits the order, once.
+   *
+   * @throws an error with a stable `code` for what can't be done; `retryable` where the same may succeed later.
+   */
+  commit(command: CoreCommand): Promise<CommittedCommand>;
+
+  /** How many edges may still hold a lease from before, and have not been told the newest of these events. */
+  edgesLeft(committed: CommittedCommand): Promise<number>;
+}

@@ -1,0 +1,105 @@
+/** Orders of other systems at a real Core: committed once, in its log, and told until every edge knows. */
+import { afterEach, expect, test } from "bun:test";
+import type { CoreCommands, CoreTarget } from "../../src/edge/revocation/core-target.ts";
+import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
+
+let world: CoreWorld | undefined;
+let closed = 0;
+afterEach(async () => {
+  await world?.[Symbol.asyncDispose]();
+});
+
+async function start(
+  more: Parameters<typeof startCoreWorld>[0] = {},
+): Promise<{ world: CoreWorld; commands: CoreCommands }> {
+  let commands: CoreCommands | undefined;
+  const target: CoreTarget = {
+    name: "test",
+    async start(given) {
+      commands = given;
+    },
+    async close() {
+      closed++;
+    },
+  };
+  world = await startCoreWorld({ heartbeatMs: 50, targets: [target], ...more });
+  return { world, commands: commands! };
+}
+
+const SCOPE = { tenant: "tenant-a", service: "billing", version: 1 } as const;
+const revocation = (id: string, issuer = "governance") =>
+  ({ id, issuer, type: "revoke", scope: SCOPE, state: "compromised", reason: "test" }) as const;
+
+test("an order is the Core's own commit, and the same one again does nothing new", async () => {
+  const { world, commands } = await start();
+  expect(
+    await commands.commit({
+      id: "1",
+      issuer: "governance",
+      type: "create_tenant",
+      tenant: "tenant-a",
+      service: "billing",
+    }),
+  ).toMatchObject({ seqs: [] });
+  const first = await commands.commit(revocation("2"));
+  expect(first.seqs).toHaveLength(1);
+  expect(await commands.commit(revocation("2"))).toEqual(first);
+  await commands.commit({ id: "3", issuer: "governance", type: "restore", scope: SCOPE });
+  // Again, after others have changed what it did.
+  expect(await commands.commit(revocation("2"))).toEqual(first);
+  const events = await world.core.admin.eventsAfter(0);
+  expect(events.map(({ type }) => type)).toEqual(["revoke", "restore"]);
+  // Another issuer's orders have names of their own.
+  expect((await commands.commit(revocation("2", "someone else"))).seqs).not.toEqual(first.seqs);
+  const rotated = await commands.commit({
+    id: "4",
+    issuer: "governance",
+    type: "create_tenant",
+    tenant: "tenant-b",
+    service: "x",
+  });
+  expect(rotated.seqs).toEqual([]);
+  expect(
+    (await commands.commit({ id: "5", issuer: "governance", type: "rotate", tenant: "tenant-b", service: "x" })).seqs,
+  ).toHaveLength(1);
+});
+
+test("what is there already is what was wanted; what can't be done changes nothing, and can be asked again", async () => {
+  const { world, commands } = await start();
+  await world.core.admin.createService("tenant-a", "billing");
+  await commands.commit({ id: "1", issuer: "g", type: "create_tenant", tenant: "tenant-a", service: "billing" });
+  const unknown = { id: "2", issuer: "g", type: "rotate", tenant: "nosuch", service: "x" } as const;
+  await expect(commands.commit(unknown)).rejects.toMatchObject({ code: "key_not_found" });
+  await world.core.admin.createService("nosuch", "x");
+  expect((await commands.commit(unknown)).seqs).toHaveLength(1);
+});
+
+test("edges are waited for until their streams have been told, or their leases are over", async () => {
+  const { world, commands } = await start({ lease: { ttlSeconds: 2, refreshAfterSeconds: 1 } });
+  await world.core.admin.createService("tenant-a", "billing");
+  const following = new AbortController();
+  const [streaming, silent] = [await world.client("streaming"), await world.client("silent")];
+  const told: string[] = [];
+  const stream = streaming.revocations(undefined, { onMessage: ({ data }) => told.push(data) }, following.signal);
+  stream.catch(() => {});
+  await until(() => told.length > 0, "the stream");
+  await silent.lease({ tenant: "tenant-a", service: "billing" }, new AbortController().signal);
+  const committed = await commands.commit(revocation("1"));
+  await until(() => told.some((data) => data.includes('"revoke"')), "the event at the edge that listens");
+  // The other one may still hold its lease.
+  expect(await commands.edgesLeft(committed)).toBe(1);
+  const endMs = performance.now() + 30_000;
+  while ((await commands.edgesLeft(committed)) > 0) {
+    if (performance.now() > endMs) throw new Error("the lease was never over");
+    await Bun.sleep(50);
+  }
+  following.abort();
+}, 60_000);
+
+test("a target is closed with its Core", async () => {
+  const before = closed;
+  const { world: one } = await start();
+  await one[Symbol.asyncDispose]();
+  world = undefined;
+  expect(closed).toBe(before + 1);
+});

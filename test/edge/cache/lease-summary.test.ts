@@ -1,0 +1,33 @@
+import { expect, test } from "bun:test";
+import { createWorld } from "./world.ts";
+
+test("the summary tells how long the first lease lasts, on the nearer clock, and how many fail", async () => {
+  const world = createWorld();
+  expect(world.cache.summary()).toMatchObject({ leases: 0, shortestRemainingMs: undefined, failing: 0 });
+  for (const [index, service] of ["a", "b"].entries()) {
+    const waiting = world.cache.active("tenant-a", service);
+    await world.source.questions[index]!.grant({ ttlMs: 60_000 * (index + 1), refreshAfterMs: 40_000 });
+    await waiting;
+  }
+  await world.clock.advance(10_000);
+  expect(world.cache.summary()).toMatchObject({ leases: 2, shortestRemainingMs: 50_000, failing: 0 });
+  world.source.answer = (question) => question.fail("unavailable");
+  await world.clock.advance(35_000);
+  expect(world.cache.summary()).toMatchObject({ leases: 2, shortestRemainingMs: 15_000, failing: 2 });
+  world.source.answer = (question) => question.grant();
+  await world.clock.advance(14_000);
+  expect(world.cache.summary().failing).toBe(0);
+});
+
+test("what remains is nothing, not less, once a lease is over; a wall clock set forward takes from it", async () => {
+  const world = createWorld();
+  const waiting = world.cache.active("tenant-a", "a");
+  await world.source.questions[0]!.grant({ ttlMs: 60_000, refreshAfterMs: 40_000 });
+  await waiting;
+  world.clock.jumpWall(25_000);
+  expect(world.cache.leases()).toMatchObject([{ remainingMs: 35_000 }]);
+  world.clock.jumpWall(-10_000);
+  expect(world.cache.leases()).toMatchObject([{ remainingMs: 35_000 }]);
+  world.clock.jumpWall(1_000_000);
+  expect(world.cache.leases()).toMatchObject([{ remainingMs: 0 }]);
+});
