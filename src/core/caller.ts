@@ -4,6 +4,9 @@ import { CoreError } from "./protocol/core-error.ts";
 
 /** Who calls, from the SPIFFE ID of its certificate. One ID, of this Core's trust domain. @throws CoreError */
 export function identifyCaller(peer: Peer, trustDomain: string): Identity {
+  if (peer.certificate?.isAuthority === true) {
+    throw new CoreError("not_allowed", "the client certificate is an authority's (CA:TRUE), which is no caller's");
+  }
   const ids = peer.certificate?.uris.filter((uri) => uri.startsWith("spiffe://")) ?? [];
   const [only] = ids;
   const parsed = ids.length === 1 && only !== undefined ? parseSpiffeId(only) : undefined;

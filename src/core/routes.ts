@@ -1,4 +1,6 @@
 /** The protocol's calls (core-protocol.md): who may make them, how often, and what answers. */
+import { messageOf } from "../base/errors.ts";
+import { parseJson } from "../base/json/parse.ts";
 import { readBody } from "../base/network/tls/body.ts";
 import type { TlsRequest, TlsResponse } from "../base/network/tls/server.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
@@ -95,7 +97,7 @@ export function createRoutes(parts: RouteParts): Routes {
     seen.recentCalls++;
     try {
       limit(leaseRates, edge, "asks for leases");
-      const body = parseJson(await readBody(request, MAX_LEASE_BODY_BYTES));
+      const body = parseBody(await readBody(request, MAX_LEASE_BODY_BYTES));
       sendJson(response, 200, await leases.answer(edge, body));
     } catch (error) {
       counters.leaseRefusals++;
@@ -133,6 +135,7 @@ export function createRoutes(parts: RouteParts): Routes {
   async function administer(request: TlsRequest, response: TlsResponse, method: string, target: string): Promise<void> {
     const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : undefined;
     counters.adminCalls++;
+    if (raw !== undefined && raw.length > 0) parseBody(raw);
     const answer = await admin.handle(
       new Request(new URL(target, "https://core.invalid"), {
         method,
@@ -181,10 +184,10 @@ function requireMethod(method: string, wanted: "GET" | "POST"): void {
   if (method !== wanted) throw new CoreError("method_not_allowed", `this call takes ${wanted}`);
 }
 
-function parseJson(body: Buffer): unknown {
+function parseBody(body: Buffer): unknown {
   try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    throw new CoreError("invalid_request", "the body is not JSON");
+    return parseJson(body);
+  } catch (error) {
+    throw new CoreError("invalid_request", `the body is not as JSON has to be: ${messageOf(error)}`);
   }
 }

@@ -322,6 +322,24 @@ describe("core-protocol.md", () => {
     await until(() => world.core.counters.streams === 0);
   });
 
+  test("a body with a member twice, or that is not UTF-8, is refused: of an edge and of an administrator", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const edge = await world.pki.edge("edge-1");
+    const twice = lease().replace('"tenant":', '"tenant":"tenant-b","tenant":');
+    for (const body of [twice, Buffer.concat([Buffer.from(lease()), Buffer.from([0xff])])]) {
+      expect(await call(world, edge, "POST", "/core/v1/leases", body)).toMatchObject({
+        status: 400,
+        body: { code: "invalid_request" },
+      });
+    }
+    const admin = await world.pki.admin();
+    expect(await call(world, admin, "POST", "/core/v1/admin/tenants", '{"tenant":"a","tenant":"b"}')).toMatchObject({
+      status: 400,
+      body: { code: "invalid_request" },
+    });
+    expect(await world.core.admin.tenants()).toEqual([]);
+  });
+
   test("an edge may hold only so many connections, and others are let in all the same", async () => {
     await using world = await startCoreWorld({ limits: { connections: 3 } });
     const edge = await world.pki.edge("edge-1");
