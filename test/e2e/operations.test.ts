@@ -61,10 +61,17 @@ function addresses(deployment: Deployment): string[] {
   return JSON.parse(list!) as string[];
 }
 
-async function metric(url: string, name: string): Promise<number | undefined> {
+/** The sum over the samples of a metric that have at least these labels: `name` or `name{label="value",…}`. */
+async function metric(url: string, sample: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  const [, name, labels = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(sample)!;
+  const wanted = labels === "" ? [] : labels.split(",");
+  const values = text
+    .split("\n")
+    .map((line) => /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line))
+    .filter((match) => match?.[1] === name && wanted.every((label) => `,${match?.[2]},`.includes(`,${label},`)))
+    .map((match) => Number(match![3]));
+  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
 }
 
 describe("an edge in operation", () => {
