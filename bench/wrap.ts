@@ -1,12 +1,10 @@
 /** CreateKey and DecryptKey in this process, their lease held, against the processor's own speed at AES-256-GCM. */
 
+import { execFile } from "node:child_process";
 import { createCipheriv } from "node:crypto";
-import type { Cipher } from "../src/edge/cipher/cipher.ts";
-import type { Opened } from "../src/edge/operations/operations.ts";
-import { createOperations } from "../src/edge/operations/pipeline.ts";
-import { openBenchCipher } from "./harness/ciphers.ts";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import type { BenchContext } from "./harness/context.ts";
-import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-process.ts";
 import { opensslGcmPerSecond } from "./harness/openssl.ts";
 import { compare, interleave, ratePerCpuSecond, type Sample } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
@@ -15,7 +13,6 @@ export const about = "CreateKey and DecryptKey in process against openssl speed 
 export const guards = true;
 
 const MANY_SALTS = 1000;
-const CONTEXT = { purpose: "invoice", customer: "4711" };
 
 const KEY = crypto.getRandomValues(new Uint8Array(32));
 const NONCE = new Uint8Array(12);
@@ -39,7 +36,7 @@ const SUBJECTS = {
   decryptMany: { name: `DecryptKey, ${MANY_SALTS} salts at random`, atLeast: 0.35 },
 } as const;
 
-type Subject = keyof typeof SUBJECTS;
+export type Subject = keyof typeof SUBJECTS;
 
 export async function run(context: BenchContext): Promise<Row[]> {
   const candidates: Record<string, Sample> = {
@@ -47,8 +44,8 @@ export async function run(context: BenchContext): Promise<Row[]> {
     calls: () => ratePerCpuSecond(bareCalls, context.sampleMs),
   };
   for (const adapter of ["openssl", "node"]) {
-    for (const [subject, run] of Object.entries(subjectsOf(await openBenchCipher(adapter)))) {
-      candidates[`${adapter} ${subject}`] = () => ratePerCpuSecond(run, context.sampleMs);
+    for (const subject of Object.keys(SUBJECTS)) {
+      candidates[`${adapter} ${subject}`] = () => rateOf(adapter, subject, context.sampleMs);
     }
   }
   const samples = await interleave(candidates, context.rounds);
@@ -77,34 +74,8 @@ export async function run(context: BenchContext): Promise<Row[]> {
   ];
 }
 
-function subjectsOf(cipher: Cipher): Record<Subject, () => void> {
-  const leases = heldLeases(undefined, cipher);
-  const edge = createOperations({ access: allowAll, leases, recorder: ignoreAll });
-  const create = { tenant: "tenant-a", service: "billing" };
-  const createInContext = { ...create, context: CONTEXT };
-  const blobOf = (request: typeof create) => (edge.createKey(CALLER, request) as { wrapped: Uint8Array }).wrapped;
-  const open = (request: { wrapped: Uint8Array }): void => {
-    (edge.decryptKey(CALLER, request) as Opened).plaintext.fill(0);
-  };
-  const one = { wrapped: blobOf(create) };
-  const inContext = { wrapped: blobOf(createInContext), context: CONTEXT };
-  const many = Array.from({ length: MANY_SALTS }, () => {
-    // Each session draws its own salt, as each process of a fleet does.
-    const session = leases.begin(cipher);
-    const wrapped = session.createKey(32, new Uint8Array(0));
-    session.wipe();
-    return { wrapped };
-  });
-  // A fixed shuffle that visits all of them in no order that a cache of the processor could learn.
-  let place = 0;
-  return {
-    create: () => void edge.createKey(CALLER, create),
-    createInContext: () => void edge.createKey(CALLER, createInContext),
-    decrypt: () => open(one),
-    decryptInContext: () => open(inContext),
-    decryptMany() {
-      place = (place + 617) % MANY_SALTS;
-      open(many[place]!);
-    },
-  };
+async function rateOf(adapter: string, subject: string, sampleMs: number): Promise<number> {
+  const script = fileURLToPath(new URL("servers/wrap-rates.ts", import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [script, adapter, subject, String(sampleMs)]);
+  return Number(stdout);
 }

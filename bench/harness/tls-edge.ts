@@ -9,6 +9,8 @@ import { startServer } from "./processes.ts";
 
 export interface TlsEdge {
   readonly peer: Peer;
+  /** The same edge by its door `vault-transit`: the same requests as to a server of that API. */
+  readonly transit: Peer;
   /** Certificates of the same authority, for servers beside it. */
   readonly identities: PeerTls;
 }
@@ -26,6 +28,7 @@ export async function startTlsEdge(context: BenchContext): Promise<TlsEdge> {
     cert: write("server.pem", pki.core.cert),
     key: write("server.key", pki.core.key),
     client_ca: write("server-ca.pem", pki.core.clientCa),
+    doors: ["native", "vault-transit"],
   };
   const operations = ["create", "decrypt"];
   const policies = [{ principals: ["spiffe://bench.example/*"], tenants: ["tenant-*"], services: ["*"], operations }];
@@ -42,11 +45,22 @@ export async function startTlsEdge(context: BenchContext): Promise<TlsEdge> {
   });
   if (!answer.ok) throw new Error(`the edge answered ${answer.status}: ${await answer.text()}`);
   const { wrapped } = (await answer.json()) as { wrapped: string };
+  const version = Buffer.from(wrapped, "base64url").readUInt32BE(4);
+  const ciphertext = `vault:v${version}:${Buffer.from(wrapped, "base64url").toString("base64")}`;
+  const common = { pid: server.pid, target: { port, tls: { ...tls, serverName: "localhost" } } };
+  const headers = ["X-Vault-Token: any", "X-Vault-Namespace: tenant-a"];
   return {
+    transit: {
+      name: "crypto-edge's door vault-transit",
+      ...common,
+      requests: {
+        create: { method: "POST", path: "/v1/transit/datakey/plaintext/billing", body: "{}", headers },
+        decrypt: { method: "POST", path: "/v1/transit/decrypt/billing", body: JSON.stringify({ ciphertext }), headers },
+      },
+    },
     peer: {
       name: "crypto-edge",
-      pid: server.pid,
-      target: { port, tls: { ...tls, serverName: "localhost" } },
+      ...common,
       requests: {
         create: { method: "POST", path: "/v1/keys/create", body: create },
         decrypt: { method: "POST", path: "/v1/keys/decrypt", body: JSON.stringify({ wrapped }) },

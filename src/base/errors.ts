@@ -17,7 +17,7 @@ export const ERRORS = {
   invalid_request: {
     status: 400,
     otherStatuses: [417, 431, 505],
-    when: "The body is not JSON, or not as the operation says; a context is too large or not well-formed. Or it is no HTTP that is taken here: malformed (400), an unmet expectation (417), too long a head (431), another version (505).",
+    when: "The body is not JSON (UTF-8, no member twice), or not as the operation says; a context is too large or not well-formed. Or it is no HTTP that is taken here: malformed (400), an unmet expectation (417), too long a head (431), another version (505).",
     whatToDo: "Correct the field that `detail` names; `/openapi.json` has the schema.",
   },
   invalid_blob: {
@@ -51,7 +51,11 @@ export const ERRORS = {
     whatToDo:
       "Don't ask again. For new data, the service needs a new active version (`core rotate`); what was wrapped opens again only after `core restore`, and never when it was destroyed.",
   },
-  too_large: { status: 413, when: "The body is beyond `limits.max_body`.", whatToDo: "Split the batch." },
+  too_large: {
+    status: 413,
+    when: "The body is longer than its operation takes: 64 KiB for one key, 128 KiB for one value, `limits.max_body` for a batch.",
+    whatToDo: "Split the batch.",
+  },
   decryption_failed: {
     status: 422,
     when: "The wrapped key was altered, or the context is not the one of its creation. One error for both, so that nobody learns which.",

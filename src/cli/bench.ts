@@ -22,7 +22,7 @@ export function registerBench(program: Command): void {
       if (!(seconds > 0 && seconds <= 600))
         program.error(`error: --seconds takes a number up to 600, not "${options.seconds}"`);
       const { measureCipher } = await import("./bench/measure-cipher.ts");
-      const rows = measureCipher(seconds * 1000);
+      const rows = await measureCipher(seconds * 1000);
       const edge = options.edge === undefined ? undefined : await edgeLatency(options.edge, options.tenant, seconds);
       if (options.json) {
         console.log(JSON.stringify({ cipher: rows, ...(edge === undefined ? {} : { edge }) }));
@@ -30,7 +30,7 @@ export function registerBench(program: Command): void {
       }
       for (const { name, perSecond, ratio } of rows) {
         console.log(
-          `${name.padEnd(28)} ${Math.round(perSecond).toLocaleString("en").padStart(11)} /s   ${ratio.toFixed(2)} of AES-GCM alone`,
+          `${name.padEnd(36)} ${Math.round(perSecond).toLocaleString("en").padStart(11)} /s   ${ratio.toFixed(2)} of AES-GCM alone`,
         );
       }
       if (edge === undefined) return;

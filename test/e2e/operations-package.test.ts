@@ -19,6 +19,7 @@ import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
 import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
+import { namedFiles } from "./support/named-files.ts";
 
 const UNIT = resolve(import.meta.dir, "../../packaging/crypto-edge.service");
 const OPERATIONS = readFileSync(resolve(import.meta.dir, "../../docs/operations.md"), "utf8");
@@ -53,11 +54,26 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
     expect([field("Package"), field("Version")]).toEqual(["crypto-edge", VERSION]);
   });
 
-  test("brings a binary that runs, and an example configuration without a mistake", () => {
+  test("brings a binary that runs, and an example configuration without a mistake once its files are there", async () => {
     const binary = join(root, "usr/bin/crypto-edge");
     expect(run(["version"], { command: binary }).stdout).toContain(VERSION);
-    const check = run(["config", "check", join(root, "etc/crypto-edge/edge.yaml")], { command: binary });
-    expect([check.code, check.stderr]).toEqual([0, ""]);
+    const check = (path: string) => run(["config", "check", path], { command: binary });
+    // A fresh machine lacks what only its operator has; each thing is named by its line.
+    const example = join(root, "etc/crypto-edge/edge.yaml");
+    const fresh = check(example);
+    expect([fresh.code, fresh.stderr]).toEqual([
+      1,
+      expect.stringMatching(/edge\.yaml:10:3: .*edge\.pem can't be read/),
+    ]);
+
+    using folder = temporaryFolder();
+    for (const [name, text] of Object.entries(await namedFiles())) {
+      writeFileSync(folder.file(name), text, { mode: 0o600 });
+    }
+    const text = readFileSync(example, "utf8").replaceAll(/\/(?:run|var\/log)\/crypto-edge/g, folder.path);
+    writeFileSync(folder.file("edge.yaml"), text);
+    const ready = check(folder.file("edge.yaml"));
+    expect([ready.code, ready.stderr]).toEqual([0, ""]);
   });
 
   test("asks before it overwrites a configuration, and starts nothing by itself", () => {

@@ -61,10 +61,17 @@ function addresses(deployment: Deployment): string[] {
   return JSON.parse(list!) as string[];
 }
 
-async function metric(url: string, name: string): Promise<number | undefined> {
+/** The sum over the samples of a metric that have at least these labels: `name` or `name{label="value",…}`. */
+async function metric(url: string, sample: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  const [, name, labels = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(sample)!;
+  const wanted = labels === "" ? [] : labels.split(",");
+  const values = text
+    .split("\n")
+    .map((line) => /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line))
+    .filter((match) => match?.[1] === name && wanted.every((label) => `,${match?.[2]},`.includes(`,${label},`)))
+    .map((match) => Number(match![3]));
+  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
 }
 
 describe("an edge in operation", () => {
@@ -96,11 +103,16 @@ describe("an edge in operation", () => {
     const status = run(["status", "--edge", api!], { cwd: deployment.folder });
     expect(status.stdout).toContain("edge-1");
     expect(status.stdout).toMatch(/audit head {2}\d+:/);
-    expect(await metric(watch!, 'crypto_edge_keys_total{operation="create",outcome="ok"}')).toBe(20);
-    expect(await metric(watch!, 'crypto_edge_keys_total{operation="decrypt",outcome="ok"}')).toBe(20);
-    expect(await metric(watch!, 'crypto_edge_keys_total{operation="create",outcome="access_denied"}')).toBe(31);
+    expect(await metric(watch!, 'crypto_edge_keys_total{door="native",operation="create",outcome="ok"}')).toBe(20);
+    expect(await metric(watch!, 'crypto_edge_keys_total{door="native",operation="decrypt",outcome="ok"}')).toBe(20);
     expect(
-      await metric(watch!, 'crypto_edge_operation_duration_seconds_count{operation="decrypt",outcome="invalid_blob"}'),
+      await metric(watch!, 'crypto_edge_keys_total{door="native",operation="create",outcome="access_denied"}'),
+    ).toBe(31);
+    expect(
+      await metric(
+        watch!,
+        'crypto_edge_operation_duration_seconds_count{door="native",operation="decrypt",outcome="invalid_blob"}',
+      ),
     ).toBe(1);
     expect(await metric(watch!, "crypto_edge_lease_hits_total")).toBeGreaterThan(38);
     expect(await metric(watch!, 'crypto_edge_revocation_connected{transport="core"}')).toBe(1);
@@ -113,7 +125,7 @@ describe("an edge in operation", () => {
 
     // The Core has every count, and the same audit lines as the file.
     expect(await deployment.core!.stop()).toBe(0);
-    using database = new Database(deployment.file("core.sqlite"));
+    using database = new Database(deployment.file("core.sqlite-usage"));
     const counted = (operation: string, outcome: string): number =>
       database
         .query<{ total: number }, [string, string]>(
@@ -249,7 +261,7 @@ describe("an edge in operation", () => {
     await until(async () => (await metric(watch!, "crypto_edge_usage_batches_total"))! > before);
     expect(await deployment.edge!.stop()).toBe(0);
     expect(await deployment.core!.stop()).toBe(0);
-    using database = new Database(deployment.file("core.sqlite"));
+    using database = new Database(deployment.file("core.sqlite-usage"));
     const { total } = database.query<{ total: number }, []>("SELECT sum(count) AS total FROM usage_counts").get()!;
     expect(total).toBe(51);
   });

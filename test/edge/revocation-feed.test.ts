@@ -2,11 +2,15 @@
 import { afterAll, expect, test } from "bun:test";
 import { Policy } from "../../src/edge/access/policy.ts";
 import type { LeaseControl, RevocationScope } from "../../src/edge/cache/lease-cache.ts";
+import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
+import { startEdge } from "../../src/edge/edge.ts";
 import type { Listener } from "../../src/edge/listeners/listener.ts";
 import { listenOnPort } from "../../src/edge/listeners/plain-http.ts";
 import { RevocationBroadcast } from "../../src/edge/revocation-feed.ts";
+import { startCoreWorld } from "../support/core-world.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { nativeParts, routesOf } from "./doors/native/world.ts";
+import { folderOf } from "./plugin-host/support.ts";
 
 const policy = new Policy(
   [
@@ -49,8 +53,11 @@ const listener: Listener = await listenOnPort("127.0.0.1", 0, {
 afterAll(() => listener.close(0));
 
 /** Reads a stream of events until what has come satisfies. */
-async function listen(stop: AbortSignal): Promise<{ heard: () => string; until: (text: string) => Promise<void> }> {
-  const response = await fetch(`${listener.address}/v1/revocations`, { signal: stop });
+async function listen(
+  stop: AbortSignal,
+  address = listener.address,
+): Promise<{ heard: () => string; until: (text: string) => Promise<void> }> {
+  const response = await fetch(`${address}/v1/revocations`, { signal: stop });
   expect(response.headers.get("content-type")).toBe("text/event-stream");
   let heard = "";
   void (async () => {
@@ -126,3 +133,37 @@ test("a policy says how long plaintexts may be kept, the least of what allows", 
   expect(policy.cacheSeconds(principal, "tenant-a", "billing")).toBe(Number.POSITIVE_INFINITY);
   expect(policy.cacheSeconds(principal, "tenant-b1", "any")).toBe(0);
 });
+
+test("a revocation at a real Core reaches a caller through its edge", async () => {
+  await using world = await startCoreWorld();
+  await world.core.admin.createService("tenant-a", "billing");
+  const { ca, cert, key } = await world.pki.edge("edge-1");
+  using folder = folderOf({
+    "ca.pem": ca,
+    "cert.pem": cert,
+    "key.pem": key,
+    "edge.yaml": `
+edge: { id: edge-1 }
+key_source: { use: core, core: { url: "${world.core.url}", ca: ca.pem, cert: cert.pem, key: key.pem, server_name: localhost } }
+listeners: [{ http: "127.0.0.1:0", principal: billing }]
+policies: [{ principals: [billing], tenants: [tenant-a], services: ["*"], operations: [create, decrypt] }]
+log: { level: error }
+`,
+  });
+  const edge = await startEdge(await loadConfiguration(`${folder.path}/edge.yaml`, undefined, {}));
+  const stop = new AbortController();
+  try {
+    const stream = await listen(stop.signal, edge.addresses[0]);
+    await stream.until(": ready");
+    await world.core.admin.revoke({ tenant: "tenant-a", service: "billing" }, { reason: "a test" });
+    await stream.until('data: {"type":"revoke","tenant":"tenant-a","service":"billing"}\n\n');
+    const later = await listen(stop.signal, edge.addresses[0]);
+    await later.until(": ready");
+    expect(later.heard()).toStartWith('event: revoke\ndata: {"type":"revoke","tenant":"tenant-a","service":"billing"}');
+    await world.core.admin.restore({ tenant: "tenant-a", service: "billing" });
+    await stream.until('data: {"type":"change","tenant":"tenant-a","service":"billing"}\n\n');
+  } finally {
+    stop.abort();
+    await edge.close();
+  }
+}, 60_000);

@@ -142,6 +142,14 @@ describe("aws-kms on loopback", () => {
     },
   );
   table.row(
+    "Amazon S3 Encryption Client for Python",
+    version("amazon-s3-encryption-client-python"),
+    "objects put and got by ARN and by alias; an altered one is refused",
+    async () => {
+      await expectOk([programs.py, "aws-kms/s3ec.py"], environment(http));
+    },
+  );
+  table.row(
     "AWS Encryption SDK for JavaScript",
     () => AWS_ESDK_JS_VERSION,
     "two keys, strict and discovery keyrings",

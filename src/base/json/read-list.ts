@@ -12,7 +12,7 @@ export interface ListLimits {
 }
 
 /** What is read in one turn: about a millisecond's work. */
-const TURN_BYTES = 65_536;
+const TURN_BYTES = 32_768;
 const TURN_ITEMS = 256;
 
 /**

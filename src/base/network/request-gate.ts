@@ -98,7 +98,7 @@ function limited(what: string): CryptoEdgeError {
 
 export const TOO_LARGE = new CryptoEdgeError(
   "too_large",
-  "The request's body is too long. Split the batch, or raise limits.max_body.",
+  "The body is too long for this operation. Split the batch, or raise limits.max_body.",
 );
 
 export function overloaded(what: string): CryptoEdgeError {

@@ -57,7 +57,7 @@ export class LeaseFetches {
   fetch(lease: Lease, demanded: boolean): Fetch {
     const underWay = lease.fetch as PendingFetch | undefined;
     if (underWay !== undefined) {
-      if (demanded && !underWay.demanded) {
+      if (demanded) {
         underWay.demanded = true;
         if (underWay.call !== undefined) this.#options.calls.demand(underWay.call);
       }

@@ -4,13 +4,44 @@
  */
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
-import { COMMITMENT_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./blob.ts";
+import { COMMITMENT_LENGTH, NONCE_LENGTH, TAG_LENGTH, VALUE_LENGTH_MAX } from "./blob.ts";
 import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "./cipher.ts";
+import { CONTEXT_BYTES_MAX } from "./context.ts";
 import { DERIVED_LENGTH, hkdfSha256, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
 import { RandomPool } from "./random-pool.ts";
 
 const ALGORITHM = "aes-256-gcm";
 const TAG = { authTagLength: TAG_LENGTH } as const;
+const VIEWS_MAX = 512;
+/** Fixed parts of the identity, the longest names, salt, nonce, commitment. */
+const HEADER_LENGTH_MAX = 10 + 2 * 128 + 16 + NONCE_LENGTH + COMMITMENT_LENGTH;
+
+/** A buffer, and the views of its beginnings: those of a few hundred bytes are kept. */
+class Views {
+  readonly bytes: Uint8Array;
+  readonly #views: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
+
+  constructor(length: number) {
+    this.bytes = new Uint8Array(new ArrayBuffer(length));
+  }
+
+  first(length: number): Uint8Array {
+    let view = this.#views[length];
+    if (view === undefined) {
+      view = this.bytes.subarray(0, length);
+      if (length < VIEWS_MAX) this.#views[length] = view;
+    }
+    return view;
+  }
+
+  /** The first `length` bytes, with those of `from` from `offset` on put in. */
+  filled(from: Uint8Array, offset: number, length: number): Uint8Array {
+    if (length >= VIEWS_MAX) return from.subarray(offset, offset + length);
+    const { bytes } = this;
+    for (let index = 0; index < length; index++) bytes[index] = from[offset + index]!;
+    return this.first(length);
+  }
+}
 
 /** Where nothing better is given: the runtime's heap. */
 const onHeap: TakeMemory = (lengthBytes) => {
@@ -82,6 +113,20 @@ export class NodeAdapter implements CipherAdapter {
   }
 }
 
+/**
+ * What goes into the library, in buffers that are used again and again: a view of a small new buffer would cost more than the
+ * encryption. Nothing waits here, so one set serves every key. What is secret of it is wiped at once.
+ */
+const DATA_KEYS: Readonly<Record<number, Uint8Array>> = {
+  16: allocateSecret(16),
+  32: allocateSecret(32),
+  64: allocateSecret(64),
+};
+const NONCE = new Uint8Array(NONCE_LENGTH);
+const TAG_BYTES = new Uint8Array(TAG_LENGTH);
+const ADDITIONAL_DATA = new Views(HEADER_LENGTH_MAX + CONTEXT_BYTES_MAX);
+const CIPHERTEXT = new Views(VALUE_LENGTH_MAX);
+
 class NodeKey implements DerivedKey {
   readonly commitment: Uint8Array;
   #key: Uint8Array | undefined;
@@ -101,13 +146,13 @@ class NodeKey implements DerivedKey {
     plaintext: Uint8Array,
     authenticated = header.length,
   ): Uint8Array {
+    const key = this.#openKey();
     const blob = new Uint8Array(header.length + plaintext.length + TAG_LENGTH);
     blob.set(header);
-    this.#random.take(blob, nonceOffset, NONCE_LENGTH);
-    const start = blob.subarray(0, authenticated);
-    const nonce = blob.subarray(nonceOffset, nonceOffset + NONCE_LENGTH);
-    const cipher = createCipheriv(ALGORITHM, this.#openKey(), nonce, TAG);
-    cipher.setAAD(context.length === 0 ? start : joined(start, context));
+    this.#random.take(NONCE);
+    for (let index = 0; index < NONCE_LENGTH; index++) blob[nonceOffset + index] = NONCE[index]!;
+    const cipher = createCipheriv(ALGORITHM, key, NONCE);
+    cipher.setAAD(additionalData(blob, authenticated, context));
     blob.set(cipher.update(plaintext), header.length);
     cipher.final();
     blob.set(cipher.getAuthTag(), header.length + plaintext.length);
@@ -121,7 +166,7 @@ class NodeKey implements DerivedKey {
     length: number,
     plaintext?: Uint8Array,
   ): Uint8Array {
-    const dataKey = plaintext ?? allocateSecret(length);
+    const dataKey = plaintext ?? DATA_KEYS[length] ?? allocateSecret(length);
     if (dataKey.length !== length) throw new RangeError("The buffer for the data key is not as long as the data key.");
     this.#random.take(dataKey);
     try {
@@ -138,20 +183,25 @@ class NodeKey implements DerivedKey {
     context: Uint8Array,
     authenticated = ciphertextOffset,
   ): Uint8Array | undefined {
+    const key = this.#openKey();
     const tagOffset = blob.length - TAG_LENGTH;
-    const nonce = blob.subarray(nonceOffset, nonceOffset + NONCE_LENGTH);
-    const decipher = createDecipheriv(ALGORITHM, this.#openKey(), nonce, TAG);
-    const start = blob.subarray(0, authenticated);
-    decipher.setAAD(context.length === 0 ? start : joined(start, context));
-    decipher.setAuthTag(blob.subarray(tagOffset));
-    const plaintext = decipher.update(blob.subarray(ciphertextOffset, tagOffset));
+    const length = tagOffset - ciphertextOffset;
+    for (let index = 0; index < NONCE_LENGTH; index++) NONCE[index] = blob[nonceOffset + index]!;
+    for (let index = 0; index < TAG_LENGTH; index++) TAG_BYTES[index] = blob[tagOffset + index]!;
+    const decipher = createDecipheriv(ALGORITHM, key, NONCE, TAG);
+    decipher.setAAD(additionalData(blob, authenticated, context));
+    decipher.setAuthTag(TAG_BYTES);
+    const decrypted = decipher.update(CIPHERTEXT.filled(blob, ciphertextOffset, length));
     try {
       decipher.final();
+      const plaintext = new Uint8Array(length);
+      plaintext.set(decrypted);
+      return plaintext;
     } catch {
-      wipe(plaintext);
       return undefined;
+    } finally {
+      wipe(decrypted);
     }
-    return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length);
   }
 
   close(): void {
@@ -165,11 +215,13 @@ class NodeKey implements DerivedKey {
   }
 }
 
-function joined(start: Uint8Array, end: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(start.length + end.length);
-  whole.set(start);
-  whole.set(end, start.length);
-  return whole;
+function additionalData(blob: Uint8Array, authenticated: number, context: Uint8Array): Uint8Array {
+  const { bytes } = ADDITIONAL_DATA;
+  const length = authenticated + context.length;
+  if (length > bytes.length) throw new RangeError("No header and context are so long.");
+  for (let index = 0; index < authenticated; index++) bytes[index] = blob[index]!;
+  if (context.length > 0) bytes.set(context, authenticated);
+  return ADDITIONAL_DATA.first(length);
 }
 
 function libraryName(): string {

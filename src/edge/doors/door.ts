@@ -5,7 +5,9 @@
  * Whatever a caller sends, a door answers in its protocol's own words: it never throws for bad input, and never answers with a
  * success that isn't one (`../../../docs/doors.md`).
  */
+
 import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { LogPort } from "../../base/log-port.ts";
 import type { AnswerText } from "../../base/network/http1/answer-text.ts";
 import type { Principal } from "../access/principal.ts";
 import type { Caller, MaybePromise, Operations } from "../operations/operations.ts";
@@ -25,12 +27,7 @@ export interface DoorContext {
   readonly readiness: () => { readonly ready: boolean; readonly reason?: string };
 }
 
-export interface DoorLog {
-  debug(details: object, message: string): void;
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
+export type DoorLog = LogPort;
 
 /** The head of a request, as it came: nothing decoded, nothing normalized. */
 export interface DoorRequestHead {

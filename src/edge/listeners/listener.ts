@@ -1,5 +1,6 @@
 /** Where requests come in: the port of the listeners. */
 
+import type { LogPort } from "../../base/log-port.ts";
 import type { SocketDoor } from "../doors/door.ts";
 import type { DoorRoutes } from "./door-routes.ts";
 
@@ -36,11 +37,7 @@ export interface ListenerLimits {
 }
 
 /** The part of the log that a listener writes to. */
-export interface ListenerLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
+export type ListenerLog = Pick<LogPort, "info" | "warn" | "error">;
 
 /** A listener that cannot be opened: the sentence says which and what to do. */
 export class ListenerError extends Error {

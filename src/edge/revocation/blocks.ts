@@ -69,12 +69,12 @@ export class Blocks {
     return this.#overflowed;
   }
 
-  /** Remembers a `revoke`. False when a newer event about the same scope is known already. */
-  revoke(scope: RevocationScope, seq: number, destroyed: boolean): boolean {
+  /** Remembers a `revoke`, unless a newer event about the same scope is known already. */
+  revoke(scope: RevocationScope, seq: number, destroyed: boolean): void {
     const known = this.#find(scope);
     if (known !== undefined && known.seq >= seq) {
       this.#raiseBarrier(scope, seq);
-      return false;
+      return;
     }
     this.#put({ scope: scopeOf(scope), seq, blocks: true, destroyed, stale: false });
     this.#raiseBarrier(scope, seq);
@@ -82,7 +82,6 @@ export class Blocks {
       if (inside.seq < seq && !(inside.blocks && inside.destroyed)) this.#remove(inside);
     }
     this.#bound();
-    return true;
   }
 
   /** Lifts the scope as far as `seq` is the newest word about it. */

@@ -67,7 +67,7 @@ export class LogPosition {
 
   /** Goes on over what came out of order and follows now: calls `restore` for each that waited. */
   closeUp(restore: (event: RestoreEvent) => void): void {
-    while (this.#outOfOrder.size > 0 && this.#outOfOrder.has(this.appliedSeq + 1)) {
+    while (this.#outOfOrder.has(this.appliedSeq + 1)) {
       this.appliedSeq++;
       const waiting = this.#outOfOrder.get(this.appliedSeq);
       this.#outOfOrder.delete(this.appliedSeq);

@@ -1,6 +1,7 @@
 /** Feeds one plugin's audit sink: a bounded queue, one batch at a time, the same batch again until it is taken. */
 
 import { messageOf } from "../../base/errors.ts";
+import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
 import type { AuditEvent, AuditSink } from "./audit-sink.ts";
 
@@ -22,8 +23,7 @@ export interface SinkStatus {
   readonly errors: number;
 }
 
-const FIRST_BACKOFF_MS = 500;
-const LONGEST_BACKOFF_MS = 60_000;
+const RETRY: Backoff = { firstMs: 500, maxMs: 60_000 };
 
 export class SinkSender {
   readonly #options: SinkSenderOptions;
@@ -90,8 +90,7 @@ export class SinkSender {
       } catch (error) {
         if (attempt === 0) this.#fail(error);
         else this.#errors++;
-        const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(attempt++, 30));
-        await sleep(clock, backoffMs * (0.5 + 0.5 * random()), signal);
+        await sleep(clock, longestBackoffMs(RETRY, attempt++) * (0.5 + 0.5 * random()), signal);
       }
     }
   }

@@ -3,10 +3,12 @@
  * retries, so one whose answer was lost counts once (core-protocol.md, "Usage"). Counts are only taken out of the counters when
  * no batch waits: while the Core is down they go on merging there, which bounds memory and loses nothing.
  */
+
 import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { messageOf } from "../../base/errors.ts";
+import { type Backoff, backoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
 import type { LineSink } from "./audit-log.ts";
 import type { UsageCounters } from "./usage-counters.ts";
@@ -68,8 +70,7 @@ export interface UsageShipperStatus {
   readonly oldestMs: number;
 }
 
-const FIRST_BACKOFF_MS = 1000;
-const LONGEST_BACKOFF_MS = 60_000;
+const RETRY: Backoff = { firstMs: 1_000, maxMs: 60_000 };
 
 interface Pending {
   readonly idempotencyKey: string;
@@ -166,8 +167,7 @@ export class UsageShipper {
         continue;
       }
       this.#retries++;
-      const backoffMs = this.#random() * Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(attempt++, 30));
-      await sleep(this.#options.clock, Math.max(waitMs, backoffMs), signal);
+      await sleep(this.#options.clock, Math.max(waitMs, backoffMs(RETRY, attempt++, this.#random)), signal);
     }
   }
 

@@ -2,8 +2,11 @@
  * Several processes that serve together: starts them, replaces one that dies, carries questions between them, ends them.
  * It holds no key and answers no request itself.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { Attempts } from "../../base/attempts.ts";
+import type { LogPort } from "../../base/log-port.ts";
+import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";
 import type { Question, ToSupervisor, ToWorker } from "./messages.ts";
 
@@ -15,11 +18,7 @@ export interface SupervisorOptions {
   readonly log: SupervisorLog;
 }
 
-export interface SupervisorLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
+export type SupervisorLog = Pick<LogPort, "info" | "warn" | "error">;
 
 export interface Supervisor {
   /** Of the workers that run, by index. */
@@ -37,8 +36,7 @@ export class WorkerError extends Error {
 
 /** A worker that dies sooner than this after its start was not well: its replacement waits. */
 const HEALTHY_AFTER_MS = 10_000;
-const RESTART_DELAY_MIN_MS = 100;
-const RESTART_DELAY_MAX_MS = 5_000;
+const RESTART: Backoff = { firstMs: 100, maxMs: 5_000 };
 /** A sibling that takes longer is left out of the answer. */
 const ANSWER_TIMEOUT_MS = 1_000;
 /** A worker bounds its own stop; past this it hangs, and is killed. */
@@ -125,7 +123,7 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
     const early = livedMs < HEALTHY_AFTER_MS ? (earlyDeaths.get(index) ?? 0) + 1 : 0;
     earlyDeaths.set(index, early);
     // The first replacement comes at once; one that keeps dying is given less and less of the machine.
-    const delayMs = early <= 1 ? 0 : Math.min(RESTART_DELAY_MAX_MS, RESTART_DELAY_MIN_MS * 2 ** (early - 2));
+    const delayMs = early <= 1 ? 0 : longestBackoffMs(RESTART, early - 2);
     log.warn({ worker: index, code, signal, livedMs: Math.round(livedMs), delayMs }, "a worker ended; it is replaced");
     const timer = clock.schedule(delayMs, () => {
       restarts.delete(timer);

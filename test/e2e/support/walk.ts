@@ -17,6 +17,10 @@ export interface WalkOptions {
   readonly dev?: boolean;
   /** Files that the page takes for granted. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Variables that the page takes for granted. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command after the last block, to see what the page has made. */
+  readonly after?: string;
 }
 
 /**
@@ -39,8 +43,10 @@ export async function walk(page: string, options: WalkOptions = {}): Promise<Wal
     PATH: `${bin}:${process.env.PATH}`,
     CRYPTO_CORE_URL: `https://127.0.0.1:${corePort}`,
     CRYPTO_EDGE_URL: `http://127.0.0.1:${edgePort}`,
+    ...options.env,
   };
-  for (const [name, content] of Object.entries(options.files ?? {})) writeFileSync(join(here, name), content);
+  for (const [name, content] of Object.entries(options.files ?? {}))
+    writeFileSync(join(here, name), content, { mode: 0o600 });
 
   const servers: Running[] = [];
   const outputs: { block: string; output: string }[] = [];
@@ -53,7 +59,10 @@ export async function walk(page: string, options: WalkOptions = {}): Promise<Wal
   };
   try {
     if (options.dev === true) await serve(["-c", `exec crypto-edge dev --port ${edgePort}`]);
-    for (const block of readBlocks(page)) {
+    const blocks = readBlocks(page);
+    if (options.after !== undefined)
+      blocks.push({ language: "sh", text: options.after, file: undefined, staysRunning: false, notRun: undefined });
+    for (const block of blocks) {
       if (block.notRun !== undefined) continue;
       if (block.file !== undefined) {
         writeFileSync(join(here, block.file), moved(block.text));

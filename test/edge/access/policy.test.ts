@@ -44,6 +44,23 @@ describe("a policy", () => {
     expect(ask(policy, { kind: "listener", name: "locals" }, "create", "tenant-a", "billing")).toBe("access_denied");
   });
 
+  test("lets who may do anything with a key look at it, and nobody else; a look takes nothing of a rate", () => {
+    const policy = policyOf(
+      rule({ operations: ["encrypt"], principalRate: { perSecond: 1, burst: 1 } }),
+      rule({ services: ["denied"] }),
+      rule({ services: ["denied"], effect: "deny", operations: ["create", "decrypt", "rewrap", "encrypt"] }),
+    );
+    const look = (principal: Principal, tenant: string, service: string): string =>
+      codeOf(() => policy.authorizeAny(principal, tenant, service));
+    for (let looks = 0; looks < 5; looks++) expect(look(local, "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "encrypt", "tenant-a", "billing")).toBe("ok");
+    expect(ask(policy, local, "encrypt", "tenant-a", "billing")).toBe("rate_limited");
+    expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("access_denied");
+    expect(look(local, "tenant-a", "denied")).toBe("access_denied");
+    expect(look(local, "other", "billing")).toBe("access_denied");
+    expect(look({ kind: "listener", name: "else" }, "tenant-a", "billing")).toBe("access_denied");
+  });
+
   test("names the services that it names literally and lets the principal use, and none that a pattern allows", () => {
     const policy = policyOf(
       rule({ services: ["billing", "pay*", "denied"] }),

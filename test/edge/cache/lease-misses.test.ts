@@ -231,3 +231,10 @@ test("renewing all early spreads what is due later, and leaves what is due soone
   expect(asked.at(-1)! - asked[0]!).toBeGreaterThanOrEqual(400);
   expect(asked.at(-1)!).toBeLessThanOrEqual(600);
 });
+
+test("prewarming what is held asks nobody", async () => {
+  const world = createWorld();
+  await holding(world);
+  expect(await world.cache.prewarm([{ tenant: T, service: S }])).toEqual([]);
+  expect(world.source.questions).toHaveLength(1);
+});

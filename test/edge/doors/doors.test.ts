@@ -315,3 +315,30 @@ describe("a configuration", () => {
     expect(await mistakes(`${HTTP}[native] }`, "doors: { unmade: { list: [a, b] } }")).toBe("none");
   });
 });
+
+test("the code of a built-in door is loaded by the listener that names it, and not before", async () => {
+  const loadedBy = (doors: string): string[] => {
+    const src = resolve(import.meta.dir, "../../../src");
+    const program = `
+      import { resolve } from "node:path";
+      import "${src}/sdk/plugin/provide.ts";
+      import { loadConfiguration } from "${src}/edge/config/load-with-plugins.ts";
+      import { startEdge } from "${src}/edge/edge.ts";
+      const edge = await startEdge(await loadConfiguration(resolve(import.meta.dir, "edge.yaml")));
+      console.log(Object.keys(require.cache).filter((name) => /edge.doors.*.door\\.ts$/.test(name)).join("\\n"));
+      await edge.close();
+      process.exit();`;
+    using other = folderOf({
+      ...FILES,
+      "edge.yaml": configuration(`  - { http: "127.0.0.1:0", principal: local, doors: ${doors} }`),
+      "main.ts": program,
+    });
+    const run = Bun.spawnSync([process.execPath, `${other.path}/main.ts`], { stdout: "pipe", stderr: "pipe" });
+    const { stdout, stderr } = run;
+    const names = [...stdout.toString().matchAll(/doors\/([a-z-]+)\/door\.ts/g)].map(([, name]) => name!);
+    if (names.length === 0) throw new Error(stderr.toString());
+    return names.sort();
+  };
+  expect(loadedBy("[native]")).toEqual(["native"]);
+  expect(loadedBy("[native, aws-kms]")).toEqual(["aws-kms", "native"]);
+}, 60_000);

@@ -46,7 +46,7 @@ function whoAnswers(): Promise<string> {
 
 async function answered(name: string): Promise<void> {
   for (let tries = 0; (await whoAnswers()) !== name; tries++) {
-    if (tries > 1_000) throw new Error(`${name} does not answer`);
+    if (tries > 6_000) throw new Error(`${name} does not answer`);
     clock.advance(100);
     await new Promise((passed) => setTimeout(passed, 5));
   }

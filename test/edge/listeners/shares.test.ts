@@ -329,7 +329,7 @@ test("a route's own error is no defect", async () => {
       },
     ],
   };
-  const errors: object[] = [];
+  const errors: unknown[] = [];
   const listener = await listenOnPort("127.0.0.1", 0, {
     principal: { kind: "listener", name: "local" },
     doors: new DoorRoutes([failing]),

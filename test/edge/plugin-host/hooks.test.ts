@@ -4,7 +4,7 @@ import type { AccessPolicy } from "../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeaseControl, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
 import { type KeySource, KeySourceError } from "../../../src/edge/key-source/key-source.ts";
-import type { Caller, CreatedKey, Opened } from "../../../src/edge/operations/operations.ts";
+import type { Caller, CreatedKey, EncryptedValue, Opened } from "../../../src/edge/operations/operations.ts";
 import { createOperations, type PipelineParts } from "../../../src/edge/operations/pipeline.ts";
 import { HookRunner, type RegisteredHooks } from "../../../src/edge/plugin-host/hook-runner.ts";
 import { withLeaseHooks, withRevocationHooks } from "../../../src/edge/plugin-host/hooked-leases.ts";
@@ -124,6 +124,31 @@ test("with hooks that answer at once every answer is still a value, not a promis
   expect(operations.decryptKey(CALLER, { wrapped })).not.toBeInstanceOf(Promise);
   expect(operations.rewrap(CALLER, { wrapped })).not.toBeInstanceOf(Promise);
   expect(operations.decryptKeys(CALLER, [{ wrapped }])).not.toBeInstanceOf(Promise);
+});
+
+test("hooks see values by their length alone, and a refusal after keeps the blob back", () => {
+  const seen: unknown[] = [];
+  let refuses = false;
+  const { operations, records } = world({
+    beforeEncrypt: (event) => void seen.push(event),
+    afterEncrypt(event) {
+      seen.push(event);
+      return refuses ? refuse("no", "No.") : undefined;
+    },
+    beforeDecrypt: (event) => void seen.push(event),
+  });
+  const { tenant, service } = REQUEST;
+  const value = new TextEncoder().encode("a secret of the caller's");
+  const encrypted = operations.encryptValue(CALLER, { tenant, service, value }) as EncryptedValue;
+  operations.decryptValue(CALLER, encrypted);
+  refuses = true;
+  expect(refusalOf(() => operations.encryptValue(CALLER, { tenant, service, value })).code).toBe("refused_by_hook");
+  const who = { principal: { kind: "listener", name: "billing" }, door: "native", tenant, service };
+  const encrypt = { ...who, operation: "encrypt", length: 24 };
+  const encryptedAt = { ...encrypt, version: 3 };
+  const opened = { ...who, operation: "decrypt", version: 3, content: "value" };
+  expect(seen).toEqual([encrypt, encryptedAt, opened, encrypt, encryptedAt]);
+  expect(records).toEqual(["encrypt ok 3", "decrypt ok 3", "encrypt refused_by_hook 0"]);
 });
 
 test("an asynchronous hook makes only its own operation asynchronous", async () => {

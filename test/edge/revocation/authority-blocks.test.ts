@@ -136,7 +136,8 @@ describe("an authority's revocation", () => {
   test("is lifted in part, by whoever may lift it", async () => {
     const { sink, isBlocked, fenced, guard } = createAuthorityWorld();
     sink.applyAuthority(order({ scope: { tenant: "t" } }));
-    sink.applyAuthority(order({ type: "restore", scope: { ...SERVICE, version: 2 } }));
+    const part = order({ type: "restore", scope: { ...SERVICE, version: 2 } });
+    expect(sink.applyAuthority(part)).toEqual({ outcome: "lifted", blocks: 1 });
     expect([isBlocked(), isBlocked(1), isBlocked(2)]).toEqual([false, true, false]);
     await fenced();
     sink.deliver(restore(2, SERVICE));

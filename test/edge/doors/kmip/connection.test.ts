@@ -112,6 +112,21 @@ describe("a connection is ended, with Invalid Message,", () => {
   });
 });
 
+test("a message of 64 KiB is the longest", async () => {
+  door = await openDoor();
+  const around = message(14, [registerSecret(14, new Uint8Array(8))]).length - 8;
+  for (const [length, ok] of [
+    [65_536, true],
+    [65_544, false],
+  ] as const) {
+    const { socket, next } = await door.connect();
+    const request = message(14, [registerSecret(14, new Uint8Array(length - around))]);
+    expect(request).toHaveLength(length);
+    socket.write(request);
+    expect((await next()).answers[0]!.ok).toBe(ok);
+  }
+});
+
 test("a message that takes longer than 30 seconds to arrive ends the connection, however it trickles", async () => {
   door = await openDoor();
   const { socket, next, ended } = await door.connect();

@@ -5,7 +5,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
-import { until } from "../../../support/core-world.ts";
+import { until } from "../../../e2e/support/binary.ts";
 import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
 
 const types = protobuf.parse(
@@ -91,8 +91,7 @@ describe("the plugin API", () => {
     await call(client, "Encrypt", { plaintext: SEED, uid: "uid-of-the-audit" });
     await call(client, "Encrypt", { plaintext: SEED, uid: 'no "name"' });
     const lines = (): string[] => readFileSync(`${edge.folder}/audit.jsonl`, "utf8").split("\n");
-    await until(() => lines().some((line) => line.includes('"uid-of-the-audit"')), "the line of the audit");
-    const line = lines().find((each) => each.includes('"uid-of-the-audit"'))!;
+    const line = await until(() => lines().find((each) => each.includes('"uid-of-the-audit"')));
     expect(JSON.parse(line)).toMatchObject({
       principal: "local",
       tenant: "tenant-a",
