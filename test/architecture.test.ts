@@ -1,4 +1,4 @@
-/** docs/architecture.md, "What depends on what": the rooms of `src/`, and which may import which, types included. */
+/** docs/architecture.md, "The rooms of src/": which may import which, types included; and the page's table, held to the same rules. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/network": ["base", "base/time", "base/pki"],
   "base/json": ["base"],
   "base/config": ["base", "base/network"],
+  "base/web": [],
   "edge/access": ["base/*"],
   "edge/cipher": ["base/*"],
   "edge/key-memory": ["base/*"],
@@ -162,6 +163,35 @@ describe("rooms", () => {
     };
     for (const room of targets.keys()) walk(room, []);
     expect(circles).toEqual([]);
+  });
+});
+
+/** From a line of the page to the rooms that it is about, and what it says that they may import. */
+const described = new Map(
+  [
+    ...readFileSync(join(ROOT, "docs/architecture.md"), "utf8").matchAll(/^\| (`[^|]+) \| [^|]+ \| ([^|]+) \|$/gm),
+  ].flatMap(([, rooms, imported]): [string, string][] =>
+    namesIn(rooms!).map((room) => [room, namesIn(imported!).join(", ")]),
+  ),
+);
+
+function namesIn(cell: string): string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+}
+
+describe("docs/architecture.md", () => {
+  const rooms = new Set(
+    (readdirSync(SOURCE, { recursive: true }) as string[]).filter((file) => file.endsWith(".ts")).map(roomOf),
+  );
+
+  test("says of each room what it is for, and names none that there is not", () => {
+    expect([...described.keys()].sort()).toEqual([...rooms].sort());
+  });
+
+  test("says of each room what it may import, as the rules do", () => {
+    const rules = (room: string): readonly string[] =>
+      MAY_IMPORT[room] ?? MAY_IMPORT[`${room.slice(0, room.lastIndexOf("/"))}/*`] ?? [];
+    expect([...described]).toEqual([...described.keys()].map((room) => [room, rules(room).join(", ")]));
   });
 });
 

@@ -8,6 +8,9 @@ import type { Presence } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { LoggedEvent } from "./protocol/events.ts";
 
+/** From an order to its commit at the latest: the database refuses what takes longer. Leases may be granted until then. */
+const COMMITTED_WITHIN_MS = 10_000;
+
 export interface CommandsParts {
   readonly registry: KeyRegistry;
   readonly presence: Pick<Presence, "edges">;
@@ -18,8 +21,8 @@ export interface CommandsParts {
 }
 
 export function createCommands({ registry, presence, clock, leaseMs, log }: CommandsParts): CoreCommands {
-  async function perform(command: CoreCommand): Promise<readonly LoggedEvent[]> {
-    const once = { id: `${command.issuer} ${command.id}` };
+  async function perform(command: CoreCommand, at: string): Promise<readonly LoggedEvent[]> {
+    const once = { id: `${command.issuer} ${command.id}`, at };
     switch (command.type) {
       case "revoke":
         return registry.revoke(command.scope, command.state, command.reason, once);
@@ -39,12 +42,13 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
 
   return {
     async commit(command) {
+      const at = new Date(clock.wallMs()).toISOString();
       try {
-        const events = await perform(command);
+        const events = await perform(command, at);
         const { id, issuer, type } = command;
         const seqs = events.map(({ seq }) => seq);
         log("info", "an order was carried out", { id, issuer, type, seqs });
-        return { seqs, at: new Date(clock.wallMs()).toISOString() };
+        return { seqs, at };
       } catch (error) {
         if (error instanceof DoneBefore) return error.committed;
         throw error;
@@ -55,7 +59,7 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
       const newest = Math.max(0, ...seqs);
       const nowMs = clock.wallMs();
       // A lease from before is over, and one from after knows.
-      if (newest === 0 || nowMs - Date.parse(at) >= leaseMs) return 0;
+      if (newest === 0 || nowMs - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return 0;
       const edges = await presence.edges();
       return edges.filter(
         ({ lastSeenAt, streams, seq }) =>

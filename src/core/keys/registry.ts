@@ -123,7 +123,8 @@ export class KeyRegistry {
     if (options.rotate === true && (service === undefined || version === undefined)) {
       throw new CoreError("invalid_request", "only the revocation of one version can make a new one at once");
     }
-    const once = options.id === undefined ? undefined : { id: options.id };
+    const { id, at } = options;
+    const once = id === undefined ? undefined : at === undefined ? { id } : { id, at };
     const events = await this.#change(once, async (change) => {
       await revokeWithin(change, scope, state, this.#at());
       const revoked = await change.appendEvent((log, seq) => ({
