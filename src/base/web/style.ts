@@ -37,7 +37,9 @@ form { margin: 0.5rem 0; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 form.row { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: end; }
 label { display: inline-flex; flex-direction: column; gap: 0.15rem; font-size: 0.9rem; color: var(--soft); }
+label.check { flex-direction: row; align-items: center; gap: 0.5rem; }
 input, select, button { max-width: 100%; font: inherit; color: var(--ink); background: var(--field); border: 1px solid var(--line); border-radius: 6px; padding: 0.4rem 0.65rem; min-height: 2.4rem; }
+input[type="checkbox"] { min-height: 0; }
 button { cursor: pointer; border-color: var(--accent); }
 button.danger { border-color: var(--bad); color: var(--bad); }
 button:hover { background: var(--line); }

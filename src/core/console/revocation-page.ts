@@ -47,7 +47,7 @@ ${forms.token}${scopeFields(scope)}
 <input id="reason" name="reason" required maxlength="500" size="50" autocomplete="off"></p>
 ${
   scope.version !== undefined &&
-  html`<p><input type="checkbox" id="rotate" name="rotate" value="yes"> <label for="rotate">make a new active version at the same time</label></p>`
+  html`<p><label class="check"><input type="checkbox" name="rotate" value="yes"> make a new active version at the same time</label></p>`
 }
 <p><label for="confirmation">To confirm, type ${name}</label><br>
 <input id="confirmation" name="confirmation" required size="50" autocomplete="off" autocapitalize="off" spellcheck="false"></p>
