@@ -356,7 +356,7 @@ function trustDomainOf(certificate: string): string {
     if (id !== undefined) return id.trustDomain;
   }
   throw new Error(
-    "the Core's certificate names no SPIFFE ID: make one with `crypto-edge pki core`, or set the trust domain",
+    "the Core's certificate names no SPIFFE ID: make one with `crypto-edge pki core`, or set `trust_domain`",
   );
 }
 
