@@ -206,6 +206,7 @@ describe("docs/revocation.md", () => {
 test("every page with commands is run, by this file or by the one that is named here; what is not run says why", () => {
   const here = readFileSync(import.meta.path, "utf8");
   const elsewhere: Record<string, string> = {
+    "docs/console.md": "test/integration/console.test.ts",
     "docs/core.md": "test/cli/core.test.ts",
     "docs/door-kes.md": "test/docs/door-pages.test.ts",
     "docs/operations.md": "test/e2e/operations-docs.test.ts",
