@@ -167,7 +167,8 @@ export class Presence {
 
   async close(): Promise<void> {
     this.#timer?.cancel();
-    await this.#flushing;
+    // The others, and this Core when it starts anew, must know who holds leases.
+    await this.flush();
   }
 
   #entry(edge: string): Seen {

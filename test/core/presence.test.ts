@@ -126,6 +126,20 @@ test("an edge has confirmed when all its processes have, at whichever Cores they
   await store.close();
 });
 
+test("what the store did not take is told again", async () => {
+  const { store, make } = await cores([]);
+  const one = make("one");
+  one.see("edge-1", { instance: "a" });
+  const { seen } = store.usage;
+  store.usage.seen = () => Promise.reject(new Error("away"));
+  await one.flush();
+  store.usage.seen = seen;
+  await one.flush();
+  expect((await store.usage.edges()).map(({ edge }) => edge)).toEqual(["edge-1"]);
+  await one.close();
+  await store.close();
+});
+
 test("while another Core may know of edges that it has not told of since the event, one is left", async () => {
   const { store, seqs, presences } = await cores(["one", "two"]);
   const [one, two] = presences as [Presence, Presence];
@@ -150,7 +164,7 @@ test("a Core that was started anew still knows which edges may hold leases, and 
   const [before] = presences as [Presence];
   before.see("edge-1", { instance: "a" });
   before.confirm("edge-2", "b", 10, {});
-  await before.flush();
+  // What is new is told at the end too.
   await before.close();
   const after = make("one");
   // Its own first words must not write over what is remembered.
