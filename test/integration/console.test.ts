@@ -105,6 +105,7 @@ test("a person makes a service, rotates it, revokes a version and sees it refuse
   expect(await page.getByRole("row", { name: /^2 / }).innerText()).toContain("lost backup");
   await page.getByRole("link", { name: "Services" }).click();
   await page.getByRole("link", { name: "tenant-a" }).click();
+  await page.getByRole("link", { name: "billing" }).click();
   await page.getByRole("button", { name: "Restore tenant-a/billing/1" }).click();
   await lease(1);
   await page.getByRole("link", { name: "Edges" }).click();
@@ -166,7 +167,15 @@ describe("every page", () => {
       const refused: string[] = [];
       page.on("console", (message) => message.type() === "error" && refused.push(message.text()));
       await page.goto(`${url}/services`);
-      const paths = ["", "services", "services?tenant=tenant-k", "edges", "events", "audit"];
+      const paths = [
+        "",
+        "services",
+        "services?tenant=tenant-k",
+        "services?tenant=tenant-k&service=keys",
+        "edges",
+        "events",
+        "audit",
+      ];
       for (const path of [...paths, "revoke?tenant=tenant-k&service=keys&version=1"]) {
         await page.goto(`${url}/${path}`);
         await page.evaluate(axe.source);

@@ -6,7 +6,15 @@ import { startConsoleWorld } from "./browser.ts";
 /** For a busy machine. */
 setDefaultTimeout(90_000);
 
-const PAGES = ["/", "/services", "/services?tenant=tenant-a", "/edges", "/events", "/audit"] as const;
+const PAGES = [
+  "/",
+  "/services",
+  "/services?tenant=tenant-a",
+  "/services?tenant=tenant-a&service=billing",
+  "/edges",
+  "/events",
+  "/audit",
+] as const;
 const HOSTILE = `"><script>alert('1')</script>`;
 
 describe("the console lets in", () => {
@@ -45,6 +53,37 @@ describe("the console lets in", () => {
     await using console = await startConsoleWorld({
       revocationLists: { refusalOf: () => "the certificate is revoked" } as never,
     });
+    await expect(console.get("/")).rejects.toThrow();
+  });
+
+  test("those who may look, to pages without a form, and to no change", async () => {
+    await using console = await startConsoleWorld({ viewers: ["spiffe://example.org/people/*"] });
+    await console.world.core.admin.createService("tenant-a", "billing");
+    const { certificate, key } = await console.world.pki.issue({ identity: { kind: "client", path: "people/anna" } });
+    const viewer = { ca: console.world.pki.core.clientCa, cert: certificate, key };
+    for (const path of PAGES) {
+      const { status, text } = await console.get(path, viewer);
+      expect([path, status]).toEqual([path, 200]);
+      expect(text).not.toMatch(/method="post"|name="token"|href="\/(revoke|destroy)/);
+    }
+    expect((await console.get("/revoke?tenant=tenant-a", viewer)).status).toBe(404);
+    const fields = { tenant: "tenant-a", service: "billing", token: await console.token() };
+    for (const path of ["/rotate", "/services", "/restore", "/revoke", "/destroy"]) {
+      expect(
+        (await console.post(path, { ...fields, reason: "x", confirmation: "tenant-a/billing" }, {}, viewer)).status,
+      ).toBe(403);
+    }
+    expect(console.world.core.lastSeq).toBe(0);
+    const client = await console.world.pki.issue({ identity: { kind: "client", path: "robots/one" } });
+    expect((await console.get("/", { ...viewer, cert: client.certificate, key: client.key })).status).toBe(403);
+  });
+
+  test("nobody any more whose certificate gets on a revocation list, on open connections too", async () => {
+    await using console = await startConsoleWorld();
+    await using kept = await console.keptConnection();
+    expect(await kept.isOpen()).toBe(true);
+    console.console.useCertificates(console.world.pki.core, { refusalOf: () => "the certificate is revoked" } as never);
+    await kept.closed;
     await expect(console.get("/")).rejects.toThrow();
   });
 
