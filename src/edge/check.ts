@@ -17,6 +17,7 @@ import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { makeDoors } from "./make-doors.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
+import { SHARED_WITH_WORKERS } from "./workers/shared-ports.ts";
 
 export interface CheckResult {
   /** With the place in the file; empty where `serve` would start. */
@@ -103,6 +104,7 @@ function checkWritableFile(path: string): void {
 function conflictsOf({
   listeners,
   metrics,
+  workers,
 }: LoadedConfiguration["configuration"]): { readonly path: Path; readonly message: string }[] {
   const taken = new Map<string, string>();
   const conflicts: { path: Path; message: string }[] = [];
@@ -128,6 +130,11 @@ function conflictsOf({
           : (["tls", listener.tls] as const);
     if (port !== 0) take(`${host}:${port}`, ["listeners", index, key], `listeners[${index}]`);
   });
+  if (workers !== 1) {
+    const sharing = listeners.findIndex((listener) => !("unix" in listener) && "shared" in listener && listener.shared);
+    if (sharing >= 0) conflicts.push({ path: ["listeners", sharing, "shared"], message: SHARED_WITH_WORKERS });
+    if (metrics?.shared === true) conflicts.push({ path: ["metrics", "shared"], message: SHARED_WITH_WORKERS });
+  }
   const { listen } = metrics ?? {};
   if (listen !== undefined && listen.port !== 0)
     take(`${listen.host}:${listen.port}`, ["metrics", "listen"], "metrics");

@@ -130,6 +130,13 @@ const TlsKeys = {
   ),
 };
 
+const SharedPort = () =>
+  Type.Boolean({
+    default: false,
+    description:
+      "Whether a second edge of the same user may listen on this port (SO_REUSEPORT), to take over from this one: the newest gets all new connections, and one that stops hands its callers over. Not with `workers`. Linux only.",
+  });
+
 /** The listeners, with the settings that a listener's entry may carry for its doors. */
 function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
   const entries = Object.entries(doors);
@@ -144,6 +151,7 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
   const HttpListener = Section(
     {
       http: Address({ description: "Plain HTTP on this loopback address." }),
+      shared: SharedPort(),
       principal: ListenerPrincipal(),
       doors: Doors(http, { default: [NATIVE_DOOR] }),
       status: Status(true),
@@ -155,6 +163,7 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
   const HttpsListener = Section(
     {
       https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
+      shared: SharedPort(),
       ...TlsKeys,
       tokens: Type.Array(TokenIssuerSection, {
         default: [],
@@ -557,6 +566,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
           listen: Address({
             description: "Where /metrics, /livez and /readyz are served, over plain HTTP; no operation is.",
           }),
+          shared: SharedPort(),
         },
         { description: "A listener for those who watch; other listeners serve /metrics where `status` is true." },
       ),
