@@ -275,6 +275,24 @@ describe("a collector that is no good", () => {
     expect(receiver.spans).toEqual([]);
   }, 60_000);
 
+  test("and stalls at the stop is waited for no longer than stop_timeout", async () => {
+    const { clock, sender, stop } = alone();
+    receiver.answer = () => true;
+    sender.append(event("r-1"));
+    stop();
+    let closed = false;
+    const closing = sender.close(5_000).then(() => {
+      closed = true;
+    });
+    // `alone` has a stop_timeout of one second.
+    await until(() => receiver.requests.length === 1, "the last batch");
+    await clock.advance(999);
+    expect(closed).toBe(false);
+    await clock.advance(1);
+    await closing;
+    expect(sender.status()).toMatchObject({ queued: 1, errors: 1 });
+  });
+
   test("and is away at first gets everything once it is there", async () => {
     const port = await freePort();
     const edge = await startStaticEdge(configured(`http://127.0.0.1:${port}`));
@@ -413,20 +431,21 @@ function temporaryFolder(files: Readonly<Record<string, string>>): string {
 
 function parts() {
   const warnings: string[] = [];
+  const stopping = new AbortController();
   const warn = (message: string): void => void warnings.push(message);
-  return { clock: new VirtualClock(), warn, warnings, stopping: new AbortController().signal };
+  return { clock: new VirtualClock(), warn, warnings, stopping: stopping.signal, stop: () => stopping.abort() };
 }
 
 /** The exporter without an edge, in virtual time. */
 function alone() {
-  const { clock, warn, warnings, stopping } = parts();
+  const { clock, warn, warnings, stopping, stop } = parts();
   // The receiver's check of times is of real ones.
   clock.jumpWall(Date.now() - clock.wallMs());
   const settings = { url: receiver.url, headers: {}, service_name: "edge", traces: true, audit: true };
   const otlp = openOtlp({ settings, edgeId: "edge-1", clock, warn, stopping, stopTimeoutMs: 1_000 });
   const sink = otlp.auditSink!;
   const sender = new SinkSender({ clock, sink, maxQueued: 100, maxBatch: 10, sendAfterMs: 100, warn });
-  return { clock, otlp, sink, sender, warnings };
+  return { clock, otlp, sink, sender, warnings, stop };
 }
 
 function event(requestId: string): AuditEvent {
