@@ -47,6 +47,7 @@ const MODULES: readonly Module[] = [
   revocationCoreModule,
   revocationAuditModule,
   authorityAuditModule,
+  contributions.beginningObserverModule,
   revocationGuardModule, //                4. revocation: the guard, and what feeds it:
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },
