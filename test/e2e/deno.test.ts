@@ -79,7 +79,7 @@ test("`deno task start` serves in a fresh clone, which it installs by itself", a
     const [, url] = await edge.waitFor(/"addresses":\["(http:[^"]+)"/, 170_000);
     expect(url).toBe("http://127.0.0.1:7402");
     expect(edge.output()).toContain("installing the locked dependencies (once)");
-    expect(await createClient({ url }).createKey(KEY)).toMatchObject({ version: 2 });
+    expect(await createClient({ url: url! }).createKey(KEY)).toMatchObject({ version: 2 });
   } finally {
     // The task runner passes the signal on.
     await edge.stop("SIGTERM");
