@@ -76,7 +76,7 @@ test("`deno task start` serves in a fresh clone, which it installs by itself", a
     },
   });
   try {
-    const [, url] = await edge.waitFor(/"addresses":\["(http:[^"]+)"/, 170_000);
+    const [, url] = await edge.waitFor(/"addresses":\["(http:[^"]+)"/, 540_000);
     expect(url).toBe("http://127.0.0.1:7402");
     expect(edge.output()).toContain("installing the locked dependencies (once)");
     expect(await createClient({ url: url! }).createKey(KEY)).toMatchObject({ version: 2 });
@@ -84,7 +84,7 @@ test("`deno task start` serves in a fresh clone, which it installs by itself", a
     // The task runner passes the signal on.
     await edge.stop("SIGTERM");
   }
-});
+}, 600_000);
 
 describe("docs/deno.md", () => {
   const folder = temporaryFolder();
