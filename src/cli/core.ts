@@ -36,7 +36,9 @@ Examples:
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
       const stopped = stopSignal();
-      const running = await serveCore(options.config);
+      const running = await serveCore(options.config, {
+        loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
+      });
       const manager = await openServiceManager(systemClock, (message) => console.error(message));
       manager.ready();
       console.log(`core: ready on ${running.url}`);

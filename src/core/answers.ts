@@ -66,7 +66,8 @@ function problemOf(
   };
 }
 
-function coreErrorOf(thrown: unknown, log: CoreLog): CoreError {
+/** What a caller is told of anything that was thrown; what it is not told is logged. */
+export function coreErrorOf(thrown: unknown, log: CoreLog): CoreError {
   if (thrown instanceof CoreError) return thrown;
   if (thrown instanceof BodyTooLarge) return new CoreError("too_large", "the body is too large");
   if (thrown instanceof StoreFull) {

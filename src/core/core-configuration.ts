@@ -180,6 +180,21 @@ const CORE_PROPERTIES = {
       { description: "A listener for those who watch." },
     ),
   ),
+  console: Type.Optional(
+    Section(
+      {
+        listen: Address({
+          default: "127.0.0.1:8445",
+          description: "Where administrators' browsers connect, with the certificates and authorities of `tls`.",
+        }),
+        viewers: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "SPIFFE IDs that may look and change nothing; `*` stands for any characters.",
+        }),
+      },
+      { description: "A web console for administrators (console.md)." },
+    ),
+  ),
   retained_events: Type.Integer({
     default: DEFAULT_RETAINED_EVENTS,
     minimum: 1,

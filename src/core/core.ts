@@ -101,6 +101,8 @@ export interface RunningCore {
   readonly log: string;
   /** The newest event's number. */
   readonly lastSeq: number;
+  /** Of the certificates that are let in. */
+  readonly trustDomain: string;
   readonly admin: CoreAdmin;
   readonly counters: CoreCounters;
   /** Whether the store answers and has room. */
@@ -320,6 +322,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       get lastSeq() {
         return eventLog.lastSeq;
       },
+      trustDomain,
       admin,
       counters,
       get health() {
@@ -353,7 +356,7 @@ function trustDomainOf(certificate: string): string {
     if (id !== undefined) return id.trustDomain;
   }
   throw new Error(
-    "the Core's certificate names no SPIFFE ID: make one with `crypto-edge pki core`, or set the trust domain",
+    "the Core's certificate names no SPIFFE ID: make one with `crypto-edge pki core`, or set `trust_domain`",
   );
 }
 

@@ -7,6 +7,7 @@ import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../base/p
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
+import type { ConsoleListener, StartConsole } from "./console-port.ts";
 import { type RunningCore, startCore } from "./core.ts";
 import { createPublishers, createTargets, databaseOf, loadCore, readMasterKeys, trustFilesOf } from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
@@ -15,7 +16,12 @@ import { startWatchListener } from "./watch-listener.ts";
 /** In the log and in metrics. */
 const ROLE = "the Core's listener";
 
-export async function serveCore(file: string): Promise<RunningCore> {
+export interface ServeCoreOptions {
+  /** Loads what starts the console; called where the configuration has one. */
+  readonly loadConsole: () => Promise<StartConsole>;
+}
+
+export async function serveCore(file: string, { loadConsole }: ServeCoreOptions): Promise<RunningCore> {
   const log = createLog("info");
   const loaded = await loadCore(file, log);
   const { configuration } = loaded;
@@ -65,6 +71,22 @@ export async function serveCore(file: string): Promise<RunningCore> {
       expiry.use(ROLE, files.clientCa, authorities);
     };
     note(trust);
+    let console: ConsoleListener | undefined;
+    if (configuration.console !== undefined) {
+      const startConsole = await loadConsole();
+      console = await startConsole({
+        ...configuration.console,
+        admin: core.admin,
+        certificates: trust.certificates,
+        revocationLists: trust.revocationLists,
+        trustDomain: core.trustDomain,
+        clock: systemClock,
+        log: (level, message, fields) => log[level](fields ?? {}, message),
+      });
+      const { url, close } = console;
+      begun.push(() => close());
+      log.info({ address: url }, "the console is ready");
+    }
     const following = followFiles({
       role: ROLE,
       files: filesOfServerTrust(files),
@@ -73,6 +95,7 @@ export async function serveCore(file: string): Promise<RunningCore> {
       read: () => readServerTrust(files, systemClock),
       use: (next) => {
         core.useCertificates(next.certificates, next.revocationLists);
+        console?.useCertificates(next.certificates, next.revocationLists);
         note(next);
       },
     });

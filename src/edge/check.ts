@@ -17,6 +17,7 @@ import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { makeDoors } from "./make-doors.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
+import { SHARED_WITH_WORKERS } from "./workers/shared-ports.ts";
 
 export interface CheckResult {
   /** With the place in the file; empty where `serve` would start. */
@@ -56,6 +57,11 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
       const certificates = readCoreCertificates(core);
       checkEdgeIdentity(configuration.edge.id, certificates.cert);
     });
+  }
+  const otlp = configuration.telemetry?.otlp;
+  if (otlp !== undefined) {
+    const { checkOtlp } = await import("./telemetry/otlp/open-otlp.ts");
+    await attempt(["telemetry", "otlp"], () => checkOtlp(otlp));
   }
   const { file } = configuration.audit;
   if (file !== undefined) await attempt(["audit", "file", "path"], () => checkWritableFile(file.path));
@@ -98,6 +104,7 @@ function checkWritableFile(path: string): void {
 function conflictsOf({
   listeners,
   metrics,
+  workers,
 }: LoadedConfiguration["configuration"]): { readonly path: Path; readonly message: string }[] {
   const taken = new Map<string, string>();
   const conflicts: { path: Path; message: string }[] = [];
@@ -123,6 +130,11 @@ function conflictsOf({
           : (["tls", listener.tls] as const);
     if (port !== 0) take(`${host}:${port}`, ["listeners", index, key], `listeners[${index}]`);
   });
+  if (workers !== 1) {
+    const sharing = listeners.findIndex((listener) => !("unix" in listener) && "shared" in listener && listener.shared);
+    if (sharing >= 0) conflicts.push({ path: ["listeners", sharing, "shared"], message: SHARED_WITH_WORKERS });
+    if (metrics?.shared === true) conflicts.push({ path: ["metrics", "shared"], message: SHARED_WITH_WORKERS });
+  }
   const { listen } = metrics ?? {};
   if (listen !== undefined && listen.port !== 0)
     take(`${listen.host}:${listen.port}`, ["metrics", "listen"], "metrics");

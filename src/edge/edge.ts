@@ -61,6 +61,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const { configuration } = loaded;
   const stopping = new AbortController();
+  let closed: Promise<void> | undefined;
   const container = await createContainer(loaded, stopping.signal, bindings, worker);
   const log = container.resolve(TOKENS.log);
   const keyMemory = container.resolve(TOKENS.keyMemory);
@@ -81,7 +82,7 @@ export async function startEdge(
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
   const state = (): EdgeState => ({
-    stopping: stopping.signal.aborted,
+    stopping: closed !== undefined,
     prewarm: configuration.cache.prewarm,
     isOpen: guard.isOpen(),
     revocation: guard.status(),
@@ -149,13 +150,16 @@ export async function startEdge(
     },
   });
 
-  for (const transport of transports) await transport.start(guard.sink(transport.name));
+  const otlp = container.resolve(TOKENS.otlp);
+  for (const transport of transports) {
+    const sink = guard.sink(transport.name);
+    await transport.start(otlp?.tracing?.watched(sink, transport.name) ?? sink);
+  }
   guard.start();
 
   const endDescriptorWatch = watchDescriptors(systemClock, log);
   const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
-  let closed: Promise<void> | undefined;
   const edge: Edge = {
     get addresses() {
       return listeners.map((listener) => listener.address);
@@ -198,6 +202,8 @@ export async function startEdge(
     },
   };
   async function stop(): Promise<void> {
+    // While callers go over to another edge they are served in full, leases included.
+    await Promise.all(listeners.map((listener) => listener.drain?.(configuration.stop_timeout)));
     stopping.abort();
     await Promise.all(listeners.map((listener) => listener.close(configuration.stop_timeout)));
     for (const transport of transports) await transport.close();
@@ -206,7 +212,7 @@ export async function startEdge(
     leases.close();
     followingCore?.close();
     expiry.close();
-    await usage.close(USAGE_CLOSE_MS);
+    await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
     await hooks.close();
@@ -230,9 +236,9 @@ export async function startEdge(
     const { metrics } = configuration;
     if (metrics !== undefined) {
       const doors = new DoorRoutes([createWatchDoor({ readiness, metrics: metricsOfAll })]);
-      const { host, port } = metrics.listen;
-      const plain = { principal: undefined, doors, limits: listenerLimits(limits, sharesPort), log };
-      listeners.push(await listenOnPort(host, port, plain));
+      const { listen, shared } = metrics;
+      const plain = { principal: undefined, doors, limits: listenerLimits(limits, sharesPort), log, shared };
+      listeners.push(await listenOnPort(listen.host, listen.port, plain));
     }
   } catch (error) {
     await edge.close();

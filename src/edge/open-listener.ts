@@ -43,6 +43,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
         clientCertificates: configuration.client_certificates,
         clientCrl: configuration.client_crl,
         nameSources: configuration.principal_from,
+        shared: isHttps && configuration.shared,
         minVersion: `TLSv${configuration.min_tls}`,
         limits,
         clock,
@@ -55,7 +56,13 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   const principal: Principal = { kind: "listener", name: configuration.principal };
   if ("http" in configuration) {
     const { host, port } = configuration.http;
-    return listenOnPort(host, port, { principal, doors: httpOf(doors), limits, log });
+    return listenOnPort(host, port, {
+      principal,
+      doors: httpOf(doors),
+      limits,
+      log,
+      shared: configuration.shared,
+    });
   }
   const { unix, mode, owner, shared } = configuration;
   const socket = {

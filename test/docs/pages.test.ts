@@ -54,7 +54,7 @@ describe("docs/errors.md", () => {
 });
 
 describe("docs/dependencies.md", () => {
-  test("gives every direct dependency its reason, and names no other", () => {
+  test("gives every direct dependency its reason, once for each that has it, and names no other", () => {
     const manifests = [
       "package.json",
       ...readdirSync(join(ROOT, "plugins")).map((name) => `plugins/${name}/package.json`),
@@ -65,6 +65,25 @@ describe("docs/dependencies.md", () => {
     ]);
     const named = [...read("docs/dependencies.md").matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, name]) => name!);
     expect(named.sort()).toEqual(direct.sort());
+  });
+
+  test("gives no reason for what nothing imports", () => {
+    const sources = (folder: string): string[] =>
+      (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
+        .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
+        .map((name) => read(`${folder}/${name}`));
+    const unused = ["src", ...readdirSync(join(ROOT, "plugins")).map((name) => `plugins/${name}`)].flatMap((folder) => {
+      const manifest = JSON.parse(read(folder === "src" ? "package.json" : `${folder}/package.json`));
+      const text = sources(folder).join("\n");
+      return Object.keys(manifest.dependencies ?? {}).filter((name) => !new RegExp(`"${name}[/"]`).test(text));
+    });
+    expect(unused).toEqual([]);
+  });
+
+  test("names files and folders that there are", () => {
+    const paths = [...read("docs/dependencies.md").matchAll(/`([a-z][\w-]*\/[\w./-]*)`/g)].map(([, path]) => path!);
+    expect(paths.length).toBeGreaterThan(10);
+    expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 });
 
@@ -83,6 +102,18 @@ describe("every page", () => {
       }
     }
     expect(broken).toEqual([]);
+  });
+
+  test("names files and folders of the code that there are", () => {
+    const named = PAGES.filter((page) => existsSync(join(ROOT, page))).flatMap((page) => {
+      const text = read(page).replaceAll(/^```.*?^```$/gms, "");
+      const paths = text.matchAll(
+        /`((?:src|test|scripts|bench|plugins|packaging|deploy|examples|clients)\/[\w./-]+)`/g,
+      );
+      return [...paths].map(([, path]) => ({ page, path: path! }));
+    });
+    expect(named.length).toBeGreaterThan(50);
+    expect(named.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
   test("is named in README.md, so that it is found", () => {

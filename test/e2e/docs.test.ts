@@ -1,5 +1,5 @@
 /** README.md and the pages of docs/: every command is run, every file is used as it is printed. */
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { createHash, X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,12 @@ import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 import { namedFiles } from "./support/named-files.ts";
 import { walk } from "./support/walk.ts";
+
+beforeAll(() => {
+  // What the pages install: README's second command makes it.
+  const { code, stderr } = run(["build.ts", "--package"], { command: process.execPath, cwd: ROOT });
+  expect([code, stderr]).toEqual([0, ""]);
+});
 
 describe("README.md", () => {
   test("starts a Core and an edge by the one command that it begins with", async () => {
@@ -34,7 +40,7 @@ describe("README.md", () => {
       version: 1,
       cache_seconds: expect.any(Number),
     });
-    expect(printed("bun record.ts")).toContain("invoice 4711");
+    expect(printed("node record.mjs")).toContain("invoice 4711");
     expect(printed("inspect")).toMatch(/sealed file, format \d/);
     expect(printed("core revoke")).toContain('"code":"key_revoked"');
   });
@@ -125,6 +131,18 @@ describe("docs/configuration.md", () => {
   });
 });
 
+describe("docs/troubleshooting.md", () => {
+  test("asks an edge, its configuration and its policies in turn", async () => {
+    const { printed } = await walk("docs/troubleshooting.md", {
+      dev: true,
+      files: { ...(await namedFiles()), "edge.yaml": readBlocks("docs/configuration.md")[0]!.text },
+    });
+    expect(printed("/readyz")).toContain('"ready":true');
+    expect(printed("/readyz")).toMatch(/ready +yes/);
+    expect(printed("/readyz")).toMatch(/no mistakes\nallowed: /);
+  });
+});
+
 describe("docs/security.md", () => {
   test("shows listeners and policies without mistakes, and which rule decides", async () => {
     using folder = temporaryFolder();
@@ -200,6 +218,7 @@ describe("docs/revocation.md", () => {
 test("every page with commands is run, by this file or by the one that is named here; what is not run says why", () => {
   const here = readFileSync(import.meta.path, "utf8");
   const elsewhere: Record<string, string> = {
+    "docs/console.md": "test/integration/console.test.ts",
     "docs/core.md": "test/cli/core.test.ts",
     "docs/door-kes.md": "test/docs/door-pages.test.ts",
     "docs/operations.md": "test/e2e/operations-docs.test.ts",

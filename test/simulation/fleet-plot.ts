@@ -9,6 +9,8 @@ const BOTTOM = 44;
 const LABEL =
   "Requests per second at the Core over half an hour: crypto-edge stays below some thousands but for the start and the " +
   "return of the Core; with fixed-tick expiry every key comes back at once, every five minutes";
+/** A point is the most of so many seconds: lines of every second would fill areas that hide one another. */
+const POINT_SECONDS = 10;
 const COLOURS = ["#0b6e4f", "#c1440e"];
 
 /** Requests per second at the Core over time, on a logarithmic scale, as an SVG. */
@@ -32,9 +34,11 @@ export function plotFleet(series: readonly FleetSeries[], goneSecond: number, ba
       `<text x="${x(minute * 60).toFixed(1)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${minute}</text>`,
   );
   const lines = series.map(({ requests }, index) => {
-    const points = [...requests.subarray(0, seconds)].map(
-      (value, second) => `${x(second).toFixed(1)},${y(value).toFixed(1)}`,
-    );
+    const points = Array.from({ length: Math.ceil(seconds / POINT_SECONDS) }, (_, index) => {
+      const from = index * POINT_SECONDS;
+      const most = Math.max(...requests.subarray(from, Math.min(from + POINT_SECONDS, seconds)));
+      return `${x(from).toFixed(1)},${y(most).toFixed(1)}`;
+    });
     return `<polyline fill="none" stroke="${COLOURS[index]}" stroke-width="1.2" points="${points.join(" ")}"/>`;
   });
   const legend = series.map(
@@ -44,10 +48,10 @@ export function plotFleet(series: readonly FleetSeries[], goneSecond: number, ba
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#222" role="img" aria-label="${LABEL}">
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
-<text x="${LEFT}" y="20" font-size="14">Requests per second at the Core (logarithmic)</text>
+<text x="${LEFT}" y="20" font-size="14">Requests per second at the Core, the most of each ten seconds (logarithmic)</text>
 ${legend.join("\n")}
 <rect x="${x(goneSecond).toFixed(1)}" y="${TOP}" width="${(x(backSecond) - x(goneSecond)).toFixed(1)}" height="${HEIGHT - TOP - BOTTOM}" fill="#f2f2f2"/>
-<text x="${x((goneSecond + backSecond) / 2).toFixed(1)}" y="${TOP + 16}" text-anchor="middle" fill="#777">the Core is gone</text>
+<text x="${x((goneSecond + backSecond) / 2).toFixed(1)}" y="${TOP - 6}" text-anchor="middle" fill="#777">the Core is gone</text>
 ${grid.join("\n")}
 ${minutes.join("\n")}
 <text x="${((LEFT + WIDTH - RIGHT) / 2).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="middle">minutes</text>

@@ -21,7 +21,7 @@ export interface ConnectionActivity {
   onClosing(finish: () => void): void;
   /** Nothing more will be read or answered: the other side has a moment to take what was written. */
   lastAnswered(): void;
-  /** The server is closing: the answer in the making is the connection's last. */
+  /** The server is closing or draining: the answer in the making is the connection's last. */
   readonly closing: boolean;
 }
 
@@ -70,6 +70,7 @@ export class Connections<Peer> {
   #sweep: ReturnType<typeof setInterval> | undefined;
   #sweptAtMs = 0;
   #closing = false;
+  #draining = false;
 
   /** `isOver`: a peer that may stay no longer. */
   constructor(limits: TimeLimits, isOver: (peer: Peer) => boolean) {
@@ -112,7 +113,7 @@ export class Connections<Peer> {
 
   /** For one who answers requests one after another. */
   activityOf(connection: Connection<Peer>, body = { complete: false }): ConnectionActivity {
-    const isClosing = (): boolean => this.#closing;
+    const isClosing = (): boolean => this.#closing || this.#draining;
     return {
       requestBegan: () => void connection.inFlight++,
       bodyAwaited: () => void connection.bodies.set(body, performance.now()),
@@ -151,6 +152,21 @@ export class Connections<Peer> {
   /** Ends the connections whose peer may stay no longer. */
   destroyWhere(isOver: (peer: Peer) => boolean): void {
     for (const { peer, socket } of this.#open) if (isOver(peer)) socket.destroy();
+  }
+
+  /**
+   * From now on each answer is its connection's last; requests and new connections are taken as before. Resolves after `leastMs`, and then when none is
+   * open any more or after `mostMs`. Answers without an end are not waited for.
+   */
+  async drain(leastMs: number, mostMs: number): Promise<void> {
+    this.#draining = true;
+    const beganMs = performance.now();
+    for (;;) {
+      const passedMs = performance.now() - beganMs;
+      const isDone = passedMs >= leastMs && [...this.#open].every(({ streams }) => streams);
+      if (isDone || passedMs >= mostMs) return;
+      await new Promise((resolve) => setTimeout(resolve, GRACE_STEP_MS));
+    }
   }
 
   /** Waits for requests in flight up to `graceMs`, then cuts what is left. The caller accepts no more before. */

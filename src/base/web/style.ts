@@ -15,6 +15,7 @@ body { margin: 0 auto; max-width: 72rem; padding: 1rem 1.25rem 3rem; background:
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
 h1 { font-size: 1.4rem; margin: 0.5rem 0; }
 h2 { font-size: 1.1rem; margin: 1.75rem 0 0.5rem; }
+h1, h2, p, li { overflow-wrap: anywhere; }
 p { margin: 0.4rem 0; }
 a { color: var(--accent); }
 .soft { color: var(--soft); }
@@ -32,15 +33,19 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 code, pre, output { font: 0.9rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre, output { display: block; background: var(--field); padding: 0.6rem 0.75rem; border-radius: 6px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 form { margin: 0.5rem 0; }
+.actions { display: inline-flex; flex-wrap: wrap; gap: 0 1rem; align-items: center; }
+.hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 form.row { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: end; }
 label { display: inline-flex; flex-direction: column; gap: 0.15rem; font-size: 0.9rem; color: var(--soft); }
-input, select, button { font: inherit; color: var(--ink); background: var(--field); border: 1px solid var(--line); border-radius: 6px; padding: 0.4rem 0.65rem; min-height: 2.4rem; }
+label.check { flex-direction: row; align-items: center; gap: 0.5rem; }
+input, select, button { max-width: 100%; font: inherit; color: var(--ink); background: var(--field); border: 1px solid var(--line); border-radius: 6px; padding: 0.4rem 0.65rem; min-height: 2.4rem; }
+input[type="checkbox"] { min-height: 0; }
 button { cursor: pointer; border-color: var(--accent); }
 button.danger { border-color: var(--bad); color: var(--bad); }
 button:hover { background: var(--line); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0.75rem; margin: 0.75rem 0; }
-.card { background: var(--field); border-radius: 8px; padding: 0.75rem 1rem; }
+.card { min-width: 0; overflow-wrap: anywhere; background: var(--field); border-radius: 8px; padding: 0.75rem 1rem; }
 .card b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .flow { width: 100%; height: auto; max-height: 14rem; }
 .flow rect { fill: var(--field); stroke: var(--line); }

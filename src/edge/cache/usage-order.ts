@@ -22,7 +22,6 @@ export class UsageOrder {
 
   /** Moves a lease that is in to the newest end. */
   touch(lease: Lease): void {
-    if (this.#newest === lease) return;
     this.delete(lease);
     this.add(lease);
   }

@@ -12,6 +12,11 @@ export interface Listener {
    * revoked now. Rejects, changing nothing, when one of the files is no good. Listeners without files have none.
    */
   reload?(): Promise<void>;
+  /**
+   * Of a listener that another edge serves too: its callers go over to the other. Serves on meanwhile; resolves when they have gone, or after `timeoutMs` at
+   * most. Called once, before `close`.
+   */
+  drain?(timeoutMs: number): Promise<void>;
   /** Stops accepting, lets requests in flight finish for at most `timeoutMs`, then cuts them. May be called twice. */
   close(timeoutMs: number): Promise<void>;
 }

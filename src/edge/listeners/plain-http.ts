@@ -4,11 +4,13 @@ import { Connections } from "../../base/network/connections.ts";
 import type { Http1Head } from "../../base/network/http1/head.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
 import { overloaded, RequestGate } from "../../base/network/request-gate.ts";
+import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection } from "../doors/door.ts";
 import type { DoorRoutes } from "./door-routes.ts";
+import { handOver } from "./hand-over.ts";
 import { type Listener, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
-import { acceptPlain, type PlainAddress } from "./plain-sockets.ts";
+import { acceptPlain, type PlainAddress, type PlainServer } from "./plain-sockets.ts";
 import { Shares } from "./shares.ts";
 import { speakHttp } from "./speak-http.ts";
 import { bindUnixSocket, type UnixSocketOptions } from "./unix-socket.ts";
@@ -19,15 +21,30 @@ export interface PlainListenerOptions {
   readonly doors: DoorRoutes;
   readonly limits: ListenerLimits;
   readonly log: ListenerLog;
+  /** Whether another edge may serve the same port, and this one hands over to it at its end. */
+  readonly shared?: boolean;
 }
 
 /** @throws {ListenerError} for a port in use or an address that is not this machine's. */
 export async function listenOnPort(host: string, port: number, options: PlainListenerOptions): Promise<Listener> {
-  const address = { hostname: host, port, reusePort: options.limits.sharesPort ?? false };
+  const address = {
+    hostname: host,
+    port,
+    reusePort: (options.limits.sharesPort ?? false) || (options.shared ?? false),
+  };
   const refusalOf = isLoopback(host) ? createHostCheck() : () => undefined;
   try {
-    const server = await serve(address, refusalOf, options);
-    return { ...server, address: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}` };
+    const { drain, descriptor, ...server } = await serve(address, refusalOf, options);
+    const group = options.shared && descriptor !== undefined ? await joinPortGroup(descriptor) : undefined;
+    const drained = (timeoutMs: number): Promise<void> => {
+      group?.leave();
+      return drain(timeoutMs);
+    };
+    return {
+      ...server,
+      ...(options.shared ? { drain: drained } : {}),
+      address: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`,
+    };
   } catch (error) {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -44,11 +61,13 @@ export function listenOnUnixSocket(
   return bindUnixSocket(path, socket, (unix) => serve({ unix }, () => undefined, options));
 }
 
+type PlainService = Required<Pick<Listener, "drain" | "close">> & Pick<PlainServer, "port" | "descriptor">;
+
 async function serve(
   address: PlainAddress,
   refusalOf: (head: Http1Head) => CryptoEdgeError | undefined,
   { principal, doors, limits, log }: PlainListenerOptions,
-): Promise<Omit<Listener, "address"> & { readonly port: number | undefined }> {
+): Promise<PlainService> {
   const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
   const connections = new Connections<undefined>(times, () => false);
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
@@ -89,6 +108,8 @@ async function serve(
   });
   return {
     port: server.port,
+    descriptor: server.descriptor,
+    drain: (timeoutMs) => handOver(connections, timeoutMs),
     async close(timeoutMs) {
       server.stop();
       await connections.close(timeoutMs);

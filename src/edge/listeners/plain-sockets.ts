@@ -12,6 +12,8 @@ export type PlainAddress =
 export interface PlainServer {
   /** Undefined on a Unix socket. */
   readonly port: number | undefined;
+  /** Of the socket that listens; undefined where the runtime does not tell. */
+  readonly descriptor: number | undefined;
   /** Accepts no more; open connections go on. */
   stop(): void;
 }
@@ -37,7 +39,8 @@ export async function acceptPlain(
       error: (socket) => socket.data.destroy(),
     },
   });
-  return { port: "unix" in address ? undefined : listener.port, stop: () => listener.stop() };
+  const { fd } = listener as { readonly fd?: number };
+  return { port: "unix" in address ? undefined : listener.port, descriptor: fd, stop: () => listener.stop() };
 }
 
 /** A socket of Bun's, which takes what fits at once and leaves the rest to the caller. */
@@ -166,6 +169,7 @@ async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1S
   const bound = server.address();
   return {
     port: typeof bound === "object" && bound !== null ? bound.port : undefined,
+    descriptor: undefined,
     stop: () => void server.close(),
   };
 }

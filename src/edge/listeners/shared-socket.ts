@@ -38,16 +38,23 @@ export async function bindSharedSocket(
   };
   timer = clock.schedule(LOOK_MS, () => void look());
 
+  const leave = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
+    timer.cancel();
+    if (isSame(path, own)) await handOver(path, own);
+    await new Promise((passed) => setTimeout(passed, ACCEPT_MS));
+  };
+
   return {
     ...server,
     address: `unix:${path}`,
+    async drain(timeoutMs) {
+      await leave();
+      await server.drain?.(timeoutMs);
+    },
     async close(timeoutMs) {
-      if (!closed) {
-        closed = true;
-        timer.cancel();
-        if (isSame(path, own)) await handOver(path, own);
-        await new Promise((passed) => setTimeout(passed, ACCEPT_MS));
-      }
+      await leave();
       await server.close(timeoutMs);
       rmSync(own, { force: true });
     },

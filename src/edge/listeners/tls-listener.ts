@@ -12,10 +12,12 @@ import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import { followFiles } from "../../base/pki/follow-files.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../../base/pki/server-trust.ts";
+import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import type { NameSource } from "../access/certificate-identity.ts";
 import type { DoorConnection } from "../doors/door.ts";
+import { handOver } from "./hand-over.ts";
 import { type Listener, type ListenerDoors, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
 import { serveSocketDoor } from "./socket-doors.ts";
 import { speakHttp } from "./speak-http.ts";
@@ -38,6 +40,8 @@ export interface TlsListenerOptions {
   /** Without any, a client certificate is a must, unless a door has a proof of its own. */
   readonly tokens: readonly TokenIssuer[];
   readonly limits: ListenerLimits;
+  /** Whether another edge may serve the same port, and this one hands over to it at its end. */
+  readonly shared?: boolean;
   readonly clock: Clock;
   readonly log: ListenerLog;
   /** Told of the certificates in use. */
@@ -49,7 +53,7 @@ const HTTP_PROTOCOLS = ["http/1.1", "http/1.0"];
 
 /** @throws {ListenerError} for an address in use, or files that are no good. */
 export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDoors): Promise<Listener> {
-  const { host, limits, clock, log } = options;
+  const { host, limits, shared = false, clock, log } = options;
   const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
   let trust: ServerTrust;
   let tokens: TokenVerifier | undefined;
@@ -114,7 +118,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
   const server = await startTlsServer({
     hostname: host,
     port: options.port,
-    sharesPort: limits.sharesPort ?? false,
+    sharesPort: (limits.sharesPort ?? false) || shared,
     certificates: trust.certificates,
     clientCertificate: options.clientCertificates === "any" ? "any" : takesOtherProofs ? "optional" : "required",
     minVersion: options.minVersion,
@@ -138,6 +142,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       : new ListenerError(`Cannot listen on ${host}:${options.port}: ${messageOf(error)}.`);
   });
 
+  const group = shared && server.descriptor !== undefined ? await joinPortGroup(server.descriptor) : undefined;
   const scheme = "http" in doors ? "https" : "tls";
   const address = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
   const tell = (): void => {
@@ -163,6 +168,14 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
   return {
     address,
     reload: following.reload,
+    ...(shared
+      ? {
+          drain(timeoutMs: number) {
+            group?.leave();
+            return handOver(server, timeoutMs);
+          },
+        }
+      : {}),
     async close(timeoutMs) {
       following.close();
       await server.close(timeoutMs);

@@ -45,7 +45,8 @@ export async function bindUnixSocket(
   const first = nameBeside(path);
   try {
     rmSync(first, { force: true });
-    const server = await listenAt(first, options, listen);
+    // Nobody else serves the path: there is nobody to hand over to.
+    const { drain: _, ...server } = await listenAt(first, options, listen);
     const { ino, dev } = statSync(first);
     if (first !== path) renameSync(first, path);
     return {

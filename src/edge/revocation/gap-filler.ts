@@ -101,7 +101,8 @@ export class GapFiller {
       // A newer event came in between.
       else this.fillSoon();
     }
-    if (position.appliedSeq < position.hintedSeq) position.hintedSeq = 0;
+    // What a lease vouched for has come, or could not be had: the next lease that vouches for it makes the Core be asked again.
+    position.hintedSeq = 0;
     onFilled(transport);
   }
 

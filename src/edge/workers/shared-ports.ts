@@ -10,6 +10,9 @@ export function workerCount({ workers }: Pick<Configuration, "workers">): number
   return workers === "auto" ? availableParallelism() : workers;
 }
 
+export const SHARED_WITH_WORKERS =
+  "Workers share their ports among themselves, and with no other edge: leave `shared` out, or set workers: 1.";
+
 /**
  * Workers share a port by a flag that would as well let a second edge of the same user in unnoticed. So each is first
  * taken for oneself, once.
@@ -17,6 +20,8 @@ export function workerCount({ workers }: Pick<Configuration, "workers">): number
  * @throws {ListenerError}
  */
 export async function checkPortsFree({ listeners, metrics }: Configuration): Promise<void> {
+  const isShared = listeners.some((listener) => !("unix" in listener) && "shared" in listener && listener.shared);
+  if (isShared || metrics?.shared === true) throw new ListenerError(SHARED_WITH_WORKERS);
   const addresses = listeners.flatMap((listener) =>
     "http" in listener ? [listener.http] : "https" in listener ? [listener.https] : [],
   );

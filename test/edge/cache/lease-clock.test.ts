@@ -52,3 +52,17 @@ test("does not take the wall clock's whole milliseconds for jumps", async () => 
   expect(elapsedMs()).toBeLessThan(1);
   expect(jumps).toEqual([]);
 });
+
+test("takes up to fifty milliseconds back and forth for no jump, and more for one", () => {
+  for (const [setMs, gainedMs, told] of [
+    [50, 0, []],
+    [51, 51, [-51, 51]],
+  ] as const) {
+    const { clock, jumps, elapsedMs } = start();
+    clock.jumpWall(-setMs);
+    elapsedMs();
+    clock.jumpWall(setMs);
+    expect(elapsedMs()).toBe(gainedMs);
+    expect(jumps).toEqual([...told]);
+  }
+});

@@ -170,6 +170,21 @@ describe("the circuit", () => {
     expect(trying.begun).toBe(true);
   });
 
+  test("learns nothing from an answer to a call from before it opened: the bound stays where the trial left it", async () => {
+    const { clock, source, calls, ask } = start({ failuresToOpen: 1, callTimeoutMs: 60_000 });
+    const early = ask();
+    const failing = codeOf(() => ask().answer);
+    await source.questions[1]!.fail("unavailable");
+    await failing;
+    await clock.advance(200);
+    ask();
+    await source.questions[2]!.grant();
+    expect(calls).toMatchObject({ state: "closed", bound: 2 });
+    await source.questions[0]!.grant();
+    expect(await early.answer).toBeDefined();
+    expect(calls.bound).toBe(2);
+  });
+
   test("pays no heed to a wall clock that was set back", async () => {
     const { clock, source, ask } = start({ failuresToOpen: 1 });
     const failing = codeOf(() => ask().answer);

@@ -207,6 +207,20 @@ describe("renewal", () => {
     }
   });
 
+  test("that fails once the lease is over has nothing to keep: the lease has expired, and is wiped at once", async () => {
+    for (const code of ["unavailable", "key_not_found"] as const) {
+      const world = await holding({ ttlMs: 5_000, refreshAfterMs: 4_000 }, { calls: { callTimeoutMs: 60_000 } });
+      world.cache.renew("tenant-a", "billing");
+      await world.clock.advance(4_980);
+      // Less than a jump: no timer runs between it and the answer.
+      world.clock.jumpWall(20);
+      await world.source.questions[1]!.fail(code);
+      expect(world.keyMemory.slots.size).toBe(0);
+      expect(world.cache.counters).toMatchObject({ expired: 1, renewalFailures: 0, withdrawn: 0 });
+      expect(world.events.map(({ type }) => type)).toEqual(["installed", "expired"]);
+    }
+  });
+
   test("stops for a lease that nobody uses, unless it was prewarmed", async () => {
     const world = createWorld({ tuning: { idleAfterMs: 600_000 } });
     world.source.answer = (question) => question.grant();
@@ -375,11 +389,24 @@ describe("revocation", () => {
     expect(world.source.questions).toHaveLength(1);
   });
 
+  test("holds no lease of which every version is blocked, and wipes what was granted", async () => {
+    const world = createWorld();
+    world.gate.blocked.add("tenant-a/billing/1").add("tenant-a/billing/2");
+    const code = codeOf(() => active(world));
+    const grant = await world.source.questions[0]!.grant({ versions: [granted(2), granted(1, "deprecated")] });
+    expect(await code).toBe("key_revoked");
+    expect(world.cache.leases()).toEqual([]);
+    expect(world.events.map(({ type }) => type)).toEqual([]);
+    for (const { key } of grant.versions) expect(key).toEqual(new Uint8Array(32));
+  });
+
   test("drops all leases, and every call in flight at that moment", async () => {
     const world = await holding();
     const other = world.cache.active("tenant-a", "mail");
     world.cache.dropAll("a hole in the log");
     expect(world.keyMemory.slots.size).toBe(0);
+    expect(world.cache.counters.dropped).toBe(1);
+    expect(world.events.at(-1)).toEqual({ type: "dropped_all", reason: "a hole in the log", leases: 1 });
     const stale = await world.source.questions[1]!.grant();
     expect(stale.versions[0]!.key).toEqual(new Uint8Array(32));
     expect(world.keyMemory.slots.size).toBe(0);
@@ -511,6 +538,22 @@ describe("grants that break the contract", () => {
     world.cache.close();
     expect(await last).toBe("lease_unavailable");
     expect((await world.source.questions[2]!.grant()).versions[0]!.key).toEqual(new Uint8Array(32));
+    expect(world.keyMemory.slots.size).toBe(0);
+  });
+
+  test("keys are wiped in a grant that arrived in the turn in which the cache closes", async () => {
+    const world = createWorld();
+    const { source } = world;
+    const lease = source.lease.bind(source);
+    source.lease = (request, signal) => {
+      const grant = lease(request, signal);
+      void grant.then(() => queueMicrotask(() => world.cache.close()));
+      return grant;
+    };
+    const waiting = codeOf(() => active(world));
+    const grant = await source.questions[0]!.grant();
+    expect(await waiting).toBe("lease_unavailable");
+    expect(grant.versions[0]!.key).toEqual(new Uint8Array(32));
     expect(world.keyMemory.slots.size).toBe(0);
   });
 });

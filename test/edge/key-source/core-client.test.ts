@@ -121,7 +121,7 @@ describe("a certificate that is not right is named, with the reason and the reme
   test("the edge's own is no certificate, or its key another's: at once, not at the first call", async () => {
     const other = await pki.edge("edge-2");
     const make = (certificates: ClientFiles) => () => createCoreClient({ url: "https://127.0.0.1:1", certificates });
-    expect(make({ ...edge, cert: "nonsense" })).toThrow("the edge's certificate is not a PEM certificate");
+    expect(make({ ...edge, cert: "nonsense" })).toThrow("the client's certificate is not a PEM certificate");
     expect(make({ ...edge, ca: "" })).toThrow("the CA certificate is not a PEM certificate");
     expect(make({ ...edge, key: "nonsense" })).toThrow("is not a PEM private key");
     expect(make({ ...edge, key: other.key })).toThrow("does not belong to its certificate");

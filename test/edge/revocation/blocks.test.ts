@@ -61,6 +61,17 @@ function apply(blocks: Blocks, log: readonly Word[]): void {
   });
 }
 
+/** As `apply`, but the revocations that `picks` chooses come first. */
+function applyOvertaking(blocks: Blocks, log: readonly Word[], picks: readonly number[]): void {
+  const revokes = [...log.entries()].filter(([, { kind }]) => kind !== "restore");
+  const ahead = new Map(revokes.length === 0 ? [] : picks.map((pick) => revokes[pick % revokes.length]!));
+  for (const [index, { scope, kind }] of ahead) blocks.revoke(scope, index + 1, kind === "destroyed");
+  log.forEach(({ scope, kind }, index) => {
+    if (kind === "restore") blocks.restore(scope, index + 1);
+    else if (!ahead.has(index)) blocks.revoke(scope, index + 1, kind === "destroyed");
+  });
+}
+
 function verdicts(isBlocked: (tenant: string, service: string, version: number) => boolean): string[] {
   const found: string[] = [];
   for (const tenant of TENANTS) {
@@ -115,16 +126,7 @@ describe("the blocks", () => {
           const inOrder = new Blocks({ maxScopes: 1_000, onForget: () => {} });
           apply(inOrder, log);
           const early = new Blocks({ maxScopes: 1_000, onForget: () => {} });
-          const revokes = log.flatMap(({ kind }, index) => (kind === "restore" ? [] : [index]));
-          const ahead = new Set(picks.map((pick) => revokes[pick % Math.max(1, revokes.length)]));
-          for (const index of ahead) {
-            const word = index === undefined ? undefined : log[index];
-            if (word !== undefined) early.revoke(word.scope, index! + 1, false);
-          }
-          log.forEach(({ scope, kind }, index) => {
-            if (kind === "restore") early.restore(scope, index + 1);
-            else if (!ahead.has(index)) early.revoke(scope, index + 1, false);
-          });
+          applyOvertaking(early, log, picks);
           expect(verdicts((...version) => early.isBlocked(...version))).toEqual(
             verdicts((...version) => inOrder.isBlocked(...version)),
           );
@@ -145,15 +147,50 @@ describe("the blocks", () => {
     expect(blocks.isBlocked("t9900", "s", 1)).toBe(false);
   });
 
+  test("never lower a barrier, while anything of its tenant is remembered", () => {
+    fc.assert(
+      fc.property(fc.array(words, { minLength: 1, maxLength: 24 }), (log) => {
+        const blocks = new Blocks({ maxScopes: 1_000, onForget: () => {} });
+        // Destroyed, and named by no word: it stays.
+        for (const tenant of TENANTS) blocks.revoke({ tenant, service: "kept", version: 1 }, 1, true);
+        const barriers = () => TENANTS.flatMap((tenant) => SERVICES.map((service) => blocks.barrier(tenant, service)));
+        log.forEach(({ scope, kind }, index) => {
+          const before = barriers();
+          if (kind === "restore") blocks.restore(scope, index + 2);
+          else blocks.revoke(scope, index + 2, kind === "destroyed");
+          for (const [at, barrier] of barriers().entries()) expect(barrier).toBeGreaterThanOrEqual(before[at]!);
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("take one place for a scope, however often it is revoked, and forget it by its newest word", () => {
+    const forgotten: number[] = [];
+    const blocks = new Blocks({ maxScopes: 2, onForget: (seq) => forgotten.push(seq) });
+    const scopesOfAllKinds = [
+      { tenant: "t" },
+      { tenant: "t", service: "a" },
+      { tenant: "t", service: "a", version: 1 },
+    ];
+    for (const [kind, scope] of scopesOfAllKinds.entries()) {
+      for (let seq = 10 * kind + 1; seq <= 10 * kind + 9; seq++) blocks.revoke(scope, seq, false);
+      expect(blocks.size).toBe(Math.min(2, kind + 1));
+    }
+    expect(forgotten).toEqual([9]);
+    expect(blocks.scopes()).toEqual(scopesOfAllKinds.slice(1));
+  });
+
   test("refuse an answer from before any revocation that touches it, whatever came after", () => {
     fc.assert(
       fc.property(
         fc.array(words, { minLength: 1, maxLength: 24 }),
+        fc.array(fc.nat(), { maxLength: 6 }),
         fc.integer({ min: 1, max: 8 }),
-        (log, maxScopes) => {
+        (log, picks, maxScopes) => {
           let floor = 0;
           const blocks = new Blocks({ maxScopes, onForget: (seq) => (floor = Math.max(floor, seq)) });
-          apply(blocks, log);
+          applyOvertaking(blocks, log, picks);
           for (const tenant of TENANTS) {
             for (const service of SERVICES) {
               const newest = log.findLastIndex(

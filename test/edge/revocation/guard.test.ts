@@ -122,7 +122,7 @@ describe("a lease answer", () => {
     expect(core.asked).toEqual([`${LOG}:0`]);
     expect(control.calls).toEqual([]);
     core.down = false;
-    expect(guard.admits(answer(2, "u"))).toBe(true);
+    expect(guard.admits(answer(1, "u"))).toBe(true);
     await clock.advance(1_500);
     expect(guard.isBlocked("t", "s", 3)).toBe(true);
   });

@@ -74,12 +74,16 @@ export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
 
 export interface TlsServer {
   readonly port: number;
+  /** Of the socket that listens; undefined where the runtime does not tell. */
+  readonly descriptor: number | undefined;
   /** Connections that passed the handshake and are open. */
   readonly connections: number;
   /** New connections use these; open ones go on undisturbed. Throws, changing nothing, where they don't fit together. */
   reload(certificates: ServerCertificates): void;
   /** Asks `admit` again about every open connection, and ends those it refuses now. */
   recheck(): void;
+  /** Each answer is its connection's last from now on: `Connections.drain`. */
+  drain(leastMs: number, mostMs: number): Promise<void>;
   /** Stops accepting, waits for requests in flight up to `graceMs`, then cuts what is left. */
   close(graceMs?: number): Promise<void>;
 }
@@ -204,8 +208,11 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const port = typeof bound === "object" && bound !== null ? bound.port : options.port;
 
   let closed: Promise<void> | undefined;
+  const { fd } = (server as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {};
   return {
     port,
+    descriptor: fd,
+    drain: (leastMs, mostMs) => connections.drain(leastMs, mostMs),
     get connections() {
       return connections.size;
     },

@@ -25,14 +25,15 @@ export function readCoreCertificates(paths: CoreCertificatePaths): CoreCertifica
 /** @throws Error where a text is no PEM of its kind, or the key is not the certificate's. */
 export function checkCoreCertificates(certificates: CoreCertificates): void {
   parse("the CA certificate", certificates.ca);
-  const own = parse("the edge's certificate", certificates.cert);
+  const own = parse("the client's certificate", certificates.cert);
   let fits: boolean;
   try {
     fits = own.checkPrivateKey(createPrivateKey(certificates.key));
   } catch {
-    throw new Error("the edge's private key is not a PEM private key: give the .key file made with the certificate");
+    throw new Error("the client's private key is not a PEM private key: give the .key file made with the certificate");
   }
-  if (!fits) throw new Error("the edge's private key does not belong to its certificate: give the pair made together");
+  if (!fits)
+    throw new Error("the client's private key does not belong to its certificate: give the pair made together");
 }
 
 /** What is wrong with our own side's certificates at `nowMs`; undefined where nothing is seen. */

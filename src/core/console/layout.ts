@@ -1,0 +1,98 @@
+/** What every page of the console has: its frame, its headers, its tables. */
+import { type Html, html, PAGE_HEADERS, page } from "../../base/web/html.ts";
+import { STYLE } from "../../base/web/style.ts";
+
+const PAGES = [
+  ["/", "Overview"],
+  ["/services", "Services"],
+  ["/edges", "Edges"],
+  ["/events", "Events"],
+  ["/audit", "Audit"],
+] as const;
+
+const STYLE_PATH = "/console.css";
+
+/** No script at all. `Origin` must be sent with a form, so the referrer's policy is the one that lets it. */
+const HEADERS: Readonly<Record<string, string>> = {
+  ...PAGE_HEADERS,
+  "Content-Security-Policy":
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+  "Referrer-Policy": "same-origin",
+};
+
+export interface PageParts {
+  readonly title: string;
+  /** Of the entry of the navigation that the page belongs to. */
+  readonly path: (typeof PAGES)[number][0] | undefined;
+  readonly body: Html;
+  readonly status?: number;
+}
+
+export function pageResponse({ title, path, body, status = 200 }: PageParts): Response {
+  const links = PAGES.map(
+    ([to, name]) => html`<a href="${to}"${to === path && html` aria-current="page"`}>${name}</a>`,
+  );
+  const text = page({
+    title: `${title} - crypto-edge Core`,
+    style: STYLE_PATH,
+    body: html`
+<header><nav aria-label="Console">${links}</nav></header>
+<main>
+<h1>${title}</h1>
+${body}
+</main>`,
+  });
+  return new Response(text, { status, headers: { ...HEADERS, "Content-Type": "text/html; charset=utf-8" } });
+}
+
+export function styleResponse(): Response {
+  return new Response(STYLE, { headers: { ...HEADERS, "Content-Type": "text/css; charset=utf-8" } });
+}
+
+export function seeOther(location: string): Response {
+  return new Response(null, { status: 303, headers: { ...HEADERS, Location: location } });
+}
+
+/** JSON lines, to be kept as a file. */
+export function fileResponse(name: string, records: readonly unknown[]): Response {
+  return new Response(records.map((record) => `${JSON.stringify(record)}\n`).join(""), {
+    headers: {
+      ...HEADERS,
+      "Content-Type": "application/jsonl; charset=utf-8",
+      "Content-Disposition": `attachment; filename="${name}"`,
+    },
+  });
+}
+
+type Cell = Html | string | number | undefined;
+
+/** More rows than this nobody reads; the commands give all. */
+const MAX_ROWS = 1_000;
+
+/** The first cell of a row names it. A wide table scrolls by itself, with the keyboard too. */
+export function table(caption: string, headings: readonly string[], rows: readonly (readonly Cell[])[]): Html {
+  if (rows.length === 0) return html`<p class="soft">${caption}: none.</p>`;
+  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>
+<caption>${caption}</caption>
+<thead><tr>${headings.map((heading) => html`<th scope="col">${heading}</th>`)}</tr></thead>
+<tbody>
+${rows.slice(0, MAX_ROWS).map(([first, ...others]) => html`<tr><th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+</table></div>
+${rows.length > MAX_ROWS && html`<p class="warn">These are ${MAX_ROWS} of ${rows.length}.</p>`}`;
+}
+
+const STATE_CLASSES: Readonly<Record<string, string>> = {
+  active: "good",
+  deprecated: "soft",
+  compromised: "bad",
+  destroyed: "bad",
+};
+
+export function stateMark(state: string): Html {
+  return html`<span class="${STATE_CLASSES[state] ?? ""}">${state}</span>`;
+}
+
+/** ISO 8601 to the second: UTC, as everywhere in the project. */
+export function time(iso: string): Html {
+  return iso === "" ? html`` : html`<time datetime="${iso}">${iso.replace(/\.\d+Z$/, "Z")}</time>`;
+}
