@@ -4,12 +4,12 @@ import type { RevocationScope } from "../../../src/edge/cache/lease-cache.ts";
 import { Refusals } from "../../../src/edge/cache/refusals.ts";
 
 const refusal = new CryptoEdgeError("key_not_found", "There is none.");
-const NAMES = [
+const NAMES: readonly (readonly [string, string, number])[] = [
   ["t", "a", 1],
   ["t", "a", 2],
   ["t", "b", 1],
   ["u", "a", 1],
-] as const;
+];
 
 function remembering(): Refusals {
   const refusals = new Refusals(10);
