@@ -248,6 +248,7 @@ const PRERM = `#!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
   systemctl disable --now crypto-edge.service || true
+  systemctl stop 'crypto-edge@*.service' || true
 fi
 `;
 
