@@ -9,6 +9,8 @@ import type { CoreLog } from "./answers.ts";
 export interface ConsoleOptions {
   /** Port 0 takes a free one. */
   readonly listen: HostAndPort;
+  /** SPIFFE IDs that may look and change nothing; `*` stands for any characters. */
+  readonly viewers: readonly string[];
   readonly admin: CoreAdmin;
   /** Those of the Core's listener: the same administrators, let in by the same authority. */
   readonly certificates: ServerCertificates;

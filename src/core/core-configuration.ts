@@ -187,6 +187,10 @@ const CORE_PROPERTIES = {
           default: "127.0.0.1:8445",
           description: "Where administrators' browsers connect, with the certificates and authorities of `tls`.",
         }),
+        viewers: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "SPIFFE IDs that may look and change nothing; `*` stands for any characters.",
+        }),
       },
       { description: "A web console for administrators (console.md)." },
     ),

@@ -75,7 +75,7 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
     if (configuration.console !== undefined) {
       const startConsole = await loadConsole();
       console = await startConsole({
-        listen: configuration.console.listen,
+        ...configuration.console,
         admin: core.admin,
         certificates: trust.certificates,
         revocationLists: trust.revocationLists,

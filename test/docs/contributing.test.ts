@@ -47,7 +47,10 @@ describe("a release", () => {
       ...readdirSync(join(ROOT, "deploy/kubernetes"))
         .map((name) => carries(`deploy/kubernetes/${name}`, /image: crypto-edge:(\S+)/g))
         .filter(([, versions]) => versions.length > 0),
-      carries("docs/client.md", /crypto-edge-([\d.]+)\.tgz/g),
+      ...["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)]
+        .filter((name) => name.endsWith(".md"))
+        .map((name) => carries(name, /crypto-edge-(\d[\d.]*)\.tgz/g))
+        .filter(([, versions]) => versions.length > 0),
       carries("docs/operations.md", /crypto-edge_([\d.]+)_/g),
       carries("CHANGELOG.md", /^# [^#]+^## ([\d.]+)$/gm),
     ];

@@ -131,6 +131,18 @@ describe("docs/configuration.md", () => {
   });
 });
 
+describe("docs/troubleshooting.md", () => {
+  test("asks an edge, its configuration and its policies in turn", async () => {
+    const { printed } = await walk("docs/troubleshooting.md", {
+      dev: true,
+      files: { ...(await namedFiles()), "edge.yaml": readBlocks("docs/configuration.md")[0]!.text },
+    });
+    expect(printed("/readyz")).toContain('"ready":true');
+    expect(printed("/readyz")).toMatch(/ready +yes/);
+    expect(printed("/readyz")).toMatch(/no mistakes\nallowed: /);
+  });
+});
+
 describe("docs/security.md", () => {
   test("shows listeners and policies without mistakes, and which rule decides", async () => {
     using folder = temporaryFolder();

@@ -1,4 +1,4 @@
-/** The console's pages and forms: an Elysia app over `CoreAdmin`, for someone who was found to be an administrator. */
+/** The console's pages and forms: an Elysia app over `CoreAdmin`, for someone who was found to have a role. */
 import { Elysia } from "elysia";
 import type { Clock } from "../../base/time/clock.ts";
 import { html } from "../../base/web/html.ts";
@@ -24,17 +24,20 @@ export interface ConsoleParts {
   readonly log: CoreLog;
 }
 
-export function createConsoleApp({ admin, clock, log }: ConsoleParts): ConsoleApp {
-  const forms = new Forms();
+interface Routes {
+  get(path: string, show: (query: URLSearchParams) => Response | Promise<Response>): void;
+  /** `act` does what the form asks, and says which page shows what came of it. */
+  post(path: string, act: (fields: URLSearchParams) => Promise<string>): void;
+}
+
+/** A viewer's app has no forms, and does nothing that is sent. */
+export function createConsoleApp({ admin, clock, log }: ConsoleParts, role: "administrator" | "viewer"): ConsoleApp {
+  const forms = role === "administrator" ? new Forms() : undefined;
   const app = new Elysia({ normalize: false }).onError(({ code, error }) =>
     errorPage(code === "NOT_FOUND" ? new CoreError("not_found", "there is no such page") : coreErrorOf(error, log)),
   );
-  const get = (path: string, show: (query: URLSearchParams) => Response | Promise<Response>): void => {
+  const get: Routes["get"] = (path, show) => {
     app.get(path, ({ request }) => show(new URL(request.url).searchParams));
-  };
-  /** `act` does what the form asks, and says which page shows what came of it. */
-  const post = (path: string, act: (fields: URLSearchParams) => Promise<string>): void => {
-    app.post(path, async ({ request, body }) => seeOther(await act(forms.read(request, body))), { parse: "text" });
   };
 
   get("/console.css", styleResponse);
@@ -44,8 +47,21 @@ export function createConsoleApp({ admin, clock, log }: ConsoleParts): ConsoleAp
   get("/events", (query) => eventsPage(admin, query));
   get("/audit", (query) => auditPage(admin, query));
   get("/audit.jsonl", (query) => auditFile(admin, query));
-  for (const ending of ENDINGS) get(`/${ending}`, (query) => endingPage(admin, forms, ending, scopeOf(query)));
+  if (forms === undefined) app.post("/*", refuseViewer, { parse: "none" });
+  else {
+    const post: Routes["post"] = (path, act) => {
+      app.post(path, async ({ request, body }) => seeOther(await act(forms.read(request, body))), { parse: "text" });
+    };
+    addChanges({ get, post }, admin, forms);
+  }
+  return { handle: async (request) => app.handle(request) };
+}
 
+function refuseViewer(): never {
+  throw new CoreError("not_allowed", "this certificate may look, and change nothing: an administrator's may");
+}
+
+function addChanges({ get, post }: Routes, admin: CoreAdmin, forms: Forms): void {
   post("/services", async (fields) => {
     const scope = serviceOf(fields);
     await admin.createService(scope.tenant, scope.service);
@@ -62,6 +78,7 @@ export function createConsoleApp({ admin, clock, log }: ConsoleParts): ConsoleAp
     return `/services?${scopeQuery(scope)}&done=restore&seq=${seq}`;
   });
   for (const ending of ENDINGS) {
+    get(`/${ending}`, (query) => endingPage(admin, forms, ending, scopeOf(query)));
     post(`/${ending}`, async (fields) => {
       const scope = scopeOf(fields);
       const name = scopeName(scope);
@@ -76,7 +93,6 @@ export function createConsoleApp({ admin, clock, log }: ConsoleParts): ConsoleAp
       return `/services?${scopeQuery(scope)}&done=${ending}&seq=${events[0]!.seq}`;
     });
   }
-  return { handle: async (request) => app.handle(request) };
 }
 
 function errorPage(error: CoreError): Response {

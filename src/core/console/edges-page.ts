@@ -1,7 +1,14 @@
 /** The fleet, as the Cores have seen it. */
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
+import type { EdgeState } from "../presence.ts";
 import { pageResponse, table, time } from "./layout.ts";
+
+/** Those that may not know of a revocation come first. */
+function worstFirst(one: EdgeState, other: EdgeState): number {
+  const badness = ({ streams, lag = 0 }: EdgeState): number => (streams === 0 ? Number.MAX_SAFE_INTEGER : lag);
+  return badness(other) - badness(one);
+}
 
 export async function edgesPage(admin: CoreAdmin): Promise<Response> {
   const edges = await admin.edges();
@@ -13,20 +20,22 @@ export async function edgesPage(admin: CoreAdmin): Promise<Response> {
 ${table(
   "Edges that this Core has seen",
   ["edge", "events", "last seen", "version", "certificate ends", "lease calls", "usage batches", "Cores"],
-  edges.map(({ edge, lag, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
-    edge,
-    streams === 0
-      ? html`<span class="warn">no stream</span>`
-      : lag === undefined || lag === 0
-        ? html`<span class="good">up to date</span>`
-        : html`<span class="bad">${lag} behind</span>`,
-    time(lastSeenAt),
-    version,
-    certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),
-    leaseCalls,
-    usageBatches,
-    cores.join(", "),
-  ]),
+  edges
+    .toSorted(worstFirst)
+    .map(({ edge, lag, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
+      edge,
+      streams === 0
+        ? html`<span class="warn">no stream</span>`
+        : lag === undefined || lag === 0
+          ? html`<span class="good">up to date</span>`
+          : html`<span class="bad">${lag} behind</span>`,
+      time(lastSeenAt),
+      version,
+      certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),
+      leaseCalls,
+      usageBatches,
+      cores.join(", "),
+    ]),
 )}`,
   });
 }

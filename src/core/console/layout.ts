@@ -66,6 +66,9 @@ export function fileResponse(name: string, records: readonly unknown[]): Respons
 
 type Cell = Html | string | number | undefined;
 
+/** More rows than this nobody reads; the commands give all. */
+const MAX_ROWS = 1_000;
+
 /** The first cell of a row names it. A wide table scrolls by itself, with the keyboard too. */
 export function table(caption: string, headings: readonly string[], rows: readonly (readonly Cell[])[]): Html {
   if (rows.length === 0) return html`<p class="soft">${caption}: none.</p>`;
@@ -73,8 +76,9 @@ export function table(caption: string, headings: readonly string[], rows: readon
 <caption>${caption}</caption>
 <thead><tr>${headings.map((heading) => html`<th scope="col">${heading}</th>`)}</tr></thead>
 <tbody>
-${rows.map(([first, ...others]) => html`<tr><th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
-</table></div>`;
+${rows.slice(0, MAX_ROWS).map(([first, ...others]) => html`<tr><th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+</table></div>
+${rows.length > MAX_ROWS && html`<p class="warn">These are ${MAX_ROWS} of ${rows.length}.</p>`}`;
 }
 
 const STATE_CLASSES: Readonly<Record<string, string>> = {

@@ -1,10 +1,11 @@
-/** The console's listener: mutual TLS, administrators alone, and one log line for every action (docs/console.md). */
+/** The console's listener: mutual TLS, administrators and those who may look, and one log line for every action (docs/console.md). */
 import { messageOf } from "../../base/errors.ts";
 import { readBody } from "../../base/network/tls/body.ts";
 import { startTlsServer, type TlsRequest, type TlsResponse } from "../../base/network/tls/server.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
+import { compileGlobs } from "../../edge/access/glob.ts";
 import { sendProblem, sendResponse } from "../answers.ts";
-import { identifyCaller, requireAdmin } from "../caller.ts";
+import { callerName, identifyCaller, requireAdmin } from "../caller.ts";
 import type { ConsoleListener, ConsoleOptions } from "../console-port.ts";
 import { type ConsoleApp, createConsoleApp } from "./app.ts";
 
@@ -18,7 +19,11 @@ const HEADERS = ["host", "origin", "sec-fetch-site", "content-type"] as const;
 export async function startConsole(options: ConsoleOptions): Promise<ConsoleListener> {
   const { listen, log, trustDomain } = options;
   let revoked = options.revocationLists;
-  const app = createConsoleApp(options);
+  const isViewer = compileGlobs(options.viewers);
+  const apps = {
+    administrator: createConsoleApp(options, "administrator"),
+    viewer: createConsoleApp(options, "viewer"),
+  };
   const server = await startTlsServer({
     hostname: listen.host,
     port: listen.port,
@@ -27,8 +32,10 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
     admit: ({ certificate }) => certificate && revoked.refusalOf(certificate),
     async onRequest(request, response, peer) {
       try {
-        requireAdmin(identifyCaller(peer, trustDomain));
-        await answer(app, request, response, peer, log);
+        const identity = identifyCaller(peer, trustDomain);
+        const looksOnly = identity.kind !== "core-admin" && isViewer(callerName(peer));
+        if (!looksOnly) requireAdmin(identity);
+        await answer(apps[looksOnly ? "viewer" : "administrator"], request, response, peer, log);
       } catch (error) {
         sendProblem(request, response, error, log);
       }
@@ -75,9 +82,10 @@ async function answer(
     }),
   );
   if (method === "POST") {
-    log("info", "an administrator acted", {
+    log("info", made.status === 303 ? "an administrator acted" : "an action at the console was refused", {
       call: `console ${target.split("?", 1)[0]}`,
-      certificate: peer.certificate?.serial,
+      caller: callerName(peer),
+      serial: peer.certificate?.serial,
       status: made.status,
       answer: made.headers.get("location") ?? undefined,
     });

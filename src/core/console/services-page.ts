@@ -16,26 +16,41 @@ const DONE: Readonly<Record<string, string>> = {
 };
 const NAME = "[A-Za-z0-9][A-Za-z0-9._:\\-]*";
 
-export async function servicesPage(admin: CoreAdmin, forms: Forms, query: URLSearchParams): Promise<Response> {
+/** Without `forms` nothing can be changed. */
+export async function servicesPage(
+  admin: CoreAdmin,
+  forms: Forms | undefined,
+  query: URLSearchParams,
+): Promise<Response> {
   const tenants = await admin.tenants();
-  const chosen = query.get("tenant") ?? "";
-  const tenant = tenants.find((each) => each.tenant === chosen);
+  const tenant = tenants.find((each) => each.tenant === query.get("tenant"));
   const services = tenant === undefined ? [] : await admin.services(tenant.tenant);
+  const service = services.find((each) => each.service === query.get("service"));
   return pageResponse({
-    title: tenant === undefined ? "Services" : `Services of ${tenant.tenant}`,
+    title: service !== undefined ? scopeName(nameOf(service)) : tenant !== undefined ? tenant.tenant : "Services",
     path: "/services",
     body: html`
 ${doneMessage(query)}
-${tenant === undefined ? tenantsSection(tenants) : tenantSection(forms, tenant, services)}
-<h2>Create a service</h2>
+${
+  service !== undefined
+    ? serviceSection(forms, service)
+    : tenant !== undefined
+      ? tenantSection(forms, tenant, services)
+      : tenantsSection(tenants)
+}
+${forms !== undefined && service === undefined && creation(forms, tenant?.tenant ?? "")}`,
+  });
+}
+
+function creation(forms: Forms, tenant: string): Html {
+  return html`<h2>Create a service</h2>
 <form class="row" method="post" action="/services">
 ${forms.token}
-<label>Tenant <input name="tenant" value="${tenant?.tenant ?? ""}" required pattern="${NAME}" maxlength="128" autocomplete="off"></label>
+<label>Tenant <input name="tenant" value="${tenant}" required pattern="${NAME}" maxlength="128" autocomplete="off"></label>
 <label>Service <input name="service" required pattern="${NAME}" maxlength="128" autocomplete="off"></label>
 <button>Create</button>
 </form>
-<p class="soft">The tenant is made too where it is new.</p>`,
-  });
+<p class="soft">The tenant is made too where it is new.</p>`;
 }
 
 function doneMessage(query: URLSearchParams): Html | undefined {
@@ -57,40 +72,58 @@ function tenantsSection(tenants: readonly TenantSummary[]): Html {
   );
 }
 
-function tenantSection(forms: Forms, { tenant, state }: TenantSummary, services: readonly ServiceSummary[]): Html {
+function tenantSection(
+  forms: Forms | undefined,
+  { tenant, state }: TenantSummary,
+  services: readonly ServiceSummary[],
+): Html {
   return html`
 <p><a href="/services">All tenants</a></p>
 <p>The tenant is ${stateMark(state)}. ${endings(forms, { tenant }, state)}</p>
-${services.map((each) => serviceSection(forms, each))}`;
+${table(
+  `Services of ${tenant}`,
+  ["service", "state", "active version", "versions"],
+  services.map((each) => [
+    html`<a href="/services?${scopeQuery(nameOf(each))}">${each.service}</a>`,
+    stateMark(each.state),
+    each.versions.findLast(({ state: is }) => is === "active")?.version ?? html`<span class="warn">none</span>`,
+    each.versions.length,
+  ]),
+)}`;
 }
 
-function serviceSection(forms: Forms, { tenant, service, state, versions }: ServiceSummary): Html {
-  const scope = { tenant, service };
+function serviceSection(forms: Forms | undefined, summary: ServiceSummary): Html {
+  const scope = nameOf(summary);
   return html`
-<h2>${service}</h2>
-<p>The service is ${stateMark(state)}.</p>
+<p><a href="/services?${scopeQuery({ tenant: scope.tenant })}">All services of ${scope.tenant}</a></p>
+<p>The service is ${stateMark(summary.state)}.</p>
 <div class="actions">${
-    state === "active" &&
+    forms !== undefined &&
+    summary.state === "active" &&
     html`<form class="row" method="post" action="/rotate">${forms.token}${scopeFields(scope)}<button>Rotate<span class="hidden"> ${scopeName(scope)}</span></button></form>`
-  }${endings(forms, scope, state)}</div>
+  }${endings(forms, scope, summary.state)}</div>
 ${table(
   `Key versions of ${scopeName(scope)}`,
-  ["version", "state", "made", "change"],
-  versions
+  ["version", "state", "made", ...(forms === undefined ? [] : ["change"])],
+  summary.versions
     .toReversed()
-    .map(({ version, state: is, createdAt }) => [
+    .map(({ version, state, createdAt }) => [
       version,
-      stateMark(is),
+      stateMark(state),
       time(createdAt),
-      endings(forms, { ...scope, version }, is),
+      ...(forms === undefined ? [] : [endings(forms, { ...scope, version }, state)]),
     ]),
 )}`;
 }
 
+function nameOf({ tenant, service }: ServiceSummary): { readonly tenant: string; readonly service: string } {
+  return { tenant, service };
+}
+
 /** What can be done with something in this state. The name in each button is for those who hear the page. */
-function endings(forms: Forms, scope: RevocationScope, state: string): Html {
+function endings(forms: Forms | undefined, scope: RevocationScope, state: string): Html {
   const name = html`<span class="hidden"> ${scopeName(scope)}</span>`;
-  if (state === "destroyed") return html``;
+  if (forms === undefined || state === "destroyed") return html``;
   return html`<span class="actions">${
     state === "compromised"
       ? html`<form class="row" method="post" action="/restore">${forms.token}${scopeFields(scope)}<button>Restore${name}</button></form>`

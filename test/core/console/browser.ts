@@ -1,5 +1,6 @@
 /** What a browser does that the console's tests need: calls over mutual TLS with the headers of a browser, forms with their hidden fields. */
 import { request } from "node:https";
+import { connect } from "node:tls";
 import { NO_REVOCATION_LISTS } from "../../../src/base/pki/revocation-list.ts";
 import type { ClientFiles } from "../../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
@@ -13,6 +14,12 @@ export interface Answer {
   readonly text: string;
 }
 
+export interface KeptConnection extends AsyncDisposable {
+  /** Whether it answers. */
+  isOpen(): Promise<boolean>;
+  readonly closed: Promise<void>;
+}
+
 export interface ConsoleWorld {
   readonly world: CoreWorld;
   readonly console: ConsoleListener;
@@ -23,7 +30,10 @@ export interface ConsoleWorld {
     path: string,
     fields: Readonly<Record<string, string>>,
     headers?: Readonly<Record<string, string>>,
+    as?: ClientFiles,
   ): Promise<Answer>;
+  /** A connection of an administrator that stays open. */
+  keptConnection(): Promise<KeptConnection>;
   /** The token of the page's forms. */
   token(): Promise<string>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -34,6 +44,7 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
   const logged: { message: string; fields: Readonly<Record<string, unknown>> | undefined }[] = [];
   const console = await startConsole({
     listen: { host: "127.0.0.1", port: 0 },
+    viewers: [],
     admin: world.core.admin,
     certificates: world.pki.core,
     revocationLists: NO_REVOCATION_LISTS,
@@ -51,10 +62,10 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
     logged,
     get,
     token,
-    post: (path, fields, headers = {}) =>
+    post: (path, fields, headers = {}, as = administrator) =>
       send(
         console.url,
-        administrator,
+        as,
         "POST",
         path,
         {
@@ -65,6 +76,26 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
         },
         new URLSearchParams({ ...fields }).toString(),
       ),
+    async keptConnection() {
+      const { ca, cert, key } = administrator;
+      const socket = connect({ host: "127.0.0.1", port: Number(new URL(console.url).port), ca, cert, key });
+      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      socket.on("error", () => undefined);
+      return {
+        closed,
+        async isOpen() {
+          const answered = new Promise<boolean>((resolve) => {
+            socket.once("data", (bytes) => resolve(String(bytes).startsWith("HTTP/1.1 200")));
+          });
+          socket.write("GET /console.css HTTP/1.1\r\nhost: console\r\n\r\n");
+          return answered;
+        },
+        async [Symbol.asyncDispose]() {
+          socket.destroy();
+          await closed;
+        },
+      };
+    },
     async [Symbol.asyncDispose]() {
       await console.close();
       await world[Symbol.asyncDispose]();

@@ -1,12 +1,21 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { problemsOf } from "../../../src/core/console/overview-page.ts";
+import { until } from "../../support/core-world.ts";
 import { startConsoleWorld } from "./browser.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(90_000);
 
-const PAGES = ["/", "/services", "/services?tenant=tenant-a", "/edges", "/events", "/audit"] as const;
+const PAGES = [
+  "/",
+  "/services",
+  "/services?tenant=tenant-a",
+  "/services?tenant=tenant-a&service=billing",
+  "/edges",
+  "/events",
+  "/audit",
+] as const;
 const HOSTILE = `"><script>alert('1')</script>`;
 
 describe("the console lets in", () => {
@@ -45,6 +54,37 @@ describe("the console lets in", () => {
     await using console = await startConsoleWorld({
       revocationLists: { refusalOf: () => "the certificate is revoked" } as never,
     });
+    await expect(console.get("/")).rejects.toThrow();
+  });
+
+  test("those who may look, to pages without a form, and to no change", async () => {
+    await using console = await startConsoleWorld({ viewers: ["spiffe://example.org/people/*"] });
+    await console.world.core.admin.createService("tenant-a", "billing");
+    const { certificate, key } = await console.world.pki.issue({ identity: { kind: "client", path: "people/anna" } });
+    const viewer = { ca: console.world.pki.core.clientCa, cert: certificate, key };
+    for (const path of PAGES) {
+      const { status, text } = await console.get(path, viewer);
+      expect([path, status]).toEqual([path, 200]);
+      expect(text).not.toMatch(/method="post"|name="token"|href="\/(revoke|destroy)/);
+    }
+    expect((await console.get("/revoke?tenant=tenant-a", viewer)).status).toBe(404);
+    const fields = { tenant: "tenant-a", service: "billing", token: await console.token() };
+    for (const path of ["/rotate", "/services", "/restore", "/revoke", "/destroy"]) {
+      expect(
+        (await console.post(path, { ...fields, reason: "x", confirmation: "tenant-a/billing" }, {}, viewer)).status,
+      ).toBe(403);
+    }
+    expect(console.world.core.lastSeq).toBe(0);
+    const client = await console.world.pki.issue({ identity: { kind: "client", path: "robots/one" } });
+    expect((await console.get("/", { ...viewer, cert: client.certificate, key: client.key })).status).toBe(403);
+  });
+
+  test("nobody any more whose certificate gets on a revocation list, on open connections too", async () => {
+    await using console = await startConsoleWorld();
+    await using kept = await console.keptConnection();
+    expect(await kept.isOpen()).toBe(true);
+    console.console.useCertificates(console.world.pki.core, { refusalOf: () => "the certificate is revoked" } as never);
+    await kept.closed;
     await expect(console.get("/")).rejects.toThrow();
   });
 
@@ -115,7 +155,7 @@ describe("a change", () => {
     expect(actions[2]!.fields).toMatchObject({
       call: "console /revoke",
       status: 303,
-      certificate: expect.stringMatching(/^[0-9a-f]+$/),
+      serial: expect.stringMatching(/^[0-9a-f]+$/),
       answer: revoked.headers.location,
     });
     const page = (await console.get(String(revoked.headers.location))).text;
@@ -225,6 +265,25 @@ describe("a page", () => {
     expect((await console.get("/audit.jsonl?since=2999-01-01T00:00:00Z")).text).toBe("");
     expect((await console.get("/audit.jsonl?edge=edge-2")).text).toBe("");
     expect((await console.get("/audit?since=yesterday")).status).toBe(400);
+  });
+
+  test("of the events says how many of the edges that follow were told, and of the edges who follows", async () => {
+    await using console = await startConsoleWorld();
+    const { admin } = console.world.core;
+    await admin.createService("tenant-a", "billing");
+    const ending = new AbortController();
+    const told: (string | undefined)[] = [];
+    const client = await console.world.client();
+    const handlers = { onMessage: ({ event }: { event: string | undefined }) => void told.push(event) };
+    const following = client.revocations(undefined, handlers, ending.signal).catch(() => undefined);
+    await until(() => console.world.core.counters.streams === 1);
+    await admin.revoke({ tenant: "tenant-a", service: "billing" });
+    await until(() => told.includes("revoke"));
+    expect((await console.get("/events")).text).toContain("<td>1 of 1 edges</td>");
+    expect((await console.get("/edges")).text).toContain("up to date");
+    expect((await console.get("/destroy?tenant=tenant-a")).text).toContain("1 of 1 known edges");
+    ending.abort();
+    await following;
   });
 
   test("of the events shows the newest hundred, and leads to the older ones", async () => {

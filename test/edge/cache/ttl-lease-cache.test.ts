@@ -389,6 +389,17 @@ describe("revocation", () => {
     expect(world.source.questions).toHaveLength(1);
   });
 
+  test("holds no lease of which every version is blocked, and wipes what was granted", async () => {
+    const world = createWorld();
+    world.gate.blocked.add("tenant-a/billing/1").add("tenant-a/billing/2");
+    const code = codeOf(() => active(world));
+    const grant = await world.source.questions[0]!.grant({ versions: [granted(2), granted(1, "deprecated")] });
+    expect(await code).toBe("key_revoked");
+    expect(world.cache.leases()).toEqual([]);
+    expect(world.events.map(({ type }) => type)).toEqual([]);
+    for (const { key } of grant.versions) expect(key).toEqual(new Uint8Array(32));
+  });
+
   test("drops all leases, and every call in flight at that moment", async () => {
     const world = await holding();
     const other = world.cache.active("tenant-a", "mail");

@@ -1,0 +1,188 @@
+import { describe, expect, test } from "bun:test";
+import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
+import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
+import { runEach, SLICE_BYTES, SLICE_ITEMS } from "../../../src/edge/operations/slices.ts";
+import { CALLER, createWorld, isWiped, NAME } from "./world.ts";
+
+const VALUE = new TextEncoder().encode("chosen by the caller");
+
+describe("with the lease to be fetched first", () => {
+  test("every operation gives what it gives at once with the lease held", async () => {
+    const { operations, lease, recorded } = createWorld();
+    const created = operations.createKey(CALLER, { ...NAME, plaintext: true }) as CreatedKey;
+    const encrypted = operations.encryptValue(CALLER, { ...NAME, value: VALUE }) as EncryptedValue;
+    lease.later = true;
+    lease.active = 2;
+    recorded.length = 0;
+    expect(await operations.createKey(CALLER, { ...NAME, length: 16 })).toMatchObject({
+      version: 2,
+      plaintext: undefined,
+    });
+    expect(await operations.createKeys(CALLER, NAME, 2)).toMatchObject([{ version: 2 }, { version: 2 }]);
+    expect(await operations.encryptValue(CALLER, { ...NAME, value: VALUE })).toMatchObject({ version: 2 });
+    expect(await operations.decryptKey(CALLER, created)).toMatchObject({ version: 1, plaintext: created.plaintext });
+    expect(await operations.decryptValue(CALLER, encrypted)).toMatchObject({ version: 1, plaintext: VALUE });
+    expect(await operations.describeKey(CALLER, NAME)).toMatchObject({ version: 2, versions: [{ version: 1 }] });
+    const rewrapped = await operations.rewrap(CALLER, encrypted);
+    expect(rewrapped).toMatchObject({ ...NAME, version: 2, wasActive: false });
+    expect(await operations.decryptValue(CALLER, rewrapped)).toMatchObject({ version: 2, plaintext: VALUE });
+    expect(recorded.filter((line) => line.startsWith("took"))).toEqual(
+      ["create", "create_batch", "encrypt", "decrypt", "decrypt", "describe", "rewrap", "decrypt"].map(
+        (name) => `took ${name} ok`,
+      ),
+    );
+  });
+
+  test("a failure is recorded with its reason and the version of the blob, and given on", async () => {
+    const { operations, lease, recorded } = createWorld();
+    lease.later = true;
+    lease.fail = new CryptoEdgeError("lease_unavailable", "The source is down.");
+    await expect(operations.createKey(CALLER, NAME) as Promise<unknown>).rejects.toBe(lease.fail);
+    expect(recorded).toEqual(["create lease_unavailable v0 x1: The source is down.", "took create lease_unavailable"]);
+  });
+});
+
+describe("rewrap", () => {
+  test("tells whether the blob was under the active version already", () => {
+    const { operations, lease } = createWorld();
+    const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+    expect(operations.rewrap(CALLER, { wrapped })).toMatchObject({ version: 1, wasActive: true });
+    lease.active = 2;
+    expect(operations.rewrap(CALLER, { wrapped })).toMatchObject({ version: 2, wasActive: false });
+  });
+
+  for (const later of [false, true]) {
+    test(`wipes the data key that it opened, whether it ends well or fails, ${later ? "later" : "at once"}`, async () => {
+      const { operations, lease, plaintexts } = createWorld();
+      const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+      lease.later = later;
+      const rewrap = async () => operations.rewrap(CALLER, { wrapped });
+      await rewrap();
+      lease.fail = new CryptoEdgeError("lease_unavailable", "The source is down.");
+      await expect(rewrap()).rejects.toBe(lease.fail);
+      expect(plaintexts).toHaveLength(2);
+      for (const plaintext of plaintexts) expect(isWiped(plaintext)).toBe(true);
+    });
+  }
+});
+
+describe("what is recorded", () => {
+  test("of a call is how long it took, by the recorder's clock; of a batch the whole, not its items", () => {
+    const { operations, tookMs } = createWorld();
+    const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+    operations.decryptKeys(CALLER, [{ wrapped }, { wrapped }]);
+    operations.encryptValues(CALLER, [{ ...NAME, value: VALUE }]);
+    expect(() => operations.decryptKey(CALLER, { wrapped: new Uint8Array(3) })).toThrow();
+    expect(tookMs).toEqual([7, 7, 7, 7]);
+  });
+
+  test("of a defect is that it was one", () => {
+    const { operations, lease, recorded } = createWorld();
+    lease.fail = new TypeError("a defect");
+    expect(() => operations.createKey(CALLER, NAME)).toThrow("a defect");
+    expect(() => operations.encryptValues(CALLER, [{ ...NAME, value: VALUE }])).toThrow("a defect");
+    expect(recorded.filter((line) => line.startsWith("took"))).toEqual([
+      "took create internal_error",
+      "took encrypt_batch internal_error",
+    ]);
+  });
+});
+
+test("a data key has the length asked for, 32 bytes where none is, and no plaintext unless it is asked for", () => {
+  const { operations } = createWorld();
+  for (const length of [16, 32, 64] as const) {
+    expect((operations.createKey(CALLER, { ...NAME, length, plaintext: true }) as CreatedKey).plaintext).toHaveLength(
+      length,
+    );
+  }
+  expect((operations.createKey(CALLER, { ...NAME, plaintext: true }) as CreatedKey).plaintext).toHaveLength(32);
+  for (const plaintext of [undefined, false]) {
+    expect((operations.createKey(CALLER, { ...NAME, plaintext }) as CreatedKey).plaintext).toBeUndefined();
+  }
+});
+
+test("the bounds themselves are inside: 1 and 10,000 items, 1 and 65,536 bytes", async () => {
+  const { operations } = createWorld();
+  expect(operations.createKeys(CALLER, NAME, 1)).toHaveLength(1);
+  expect(await operations.createKeys(CALLER, NAME, 10_000)).toHaveLength(10_000);
+  for (const length of [1, 65_536]) {
+    expect(operations.encryptValue(CALLER, { ...NAME, value: new Uint8Array(length) })).toMatchObject({ version: 1 });
+  }
+});
+
+test("plaintexts are cached nowhere unless it is said for how long; services are those that the policy names", () => {
+  const { operations } = createWorld();
+  expect(operations.cacheSeconds(CALLER, NAME)).toBe(0);
+  expect(operations.namedServices(CALLER, "tenant-a")).toEqual(["billing"]);
+  expect(createWorld({ cacheSeconds: () => 9 }).operations.cacheSeconds(CALLER, NAME)).toBe(9);
+});
+
+test("every reserved name is looked for, not the first alone, up to its colon", () => {
+  expect(() => checkReservedNames({ plain: "x", "app:y": "x", "kmip:object": "x" }, "native")).toThrow(
+    'begins with "kmip:", which only the front door kmip may give',
+  );
+  expect(() => checkReservedNames({ kmip: "x", "x-kmip:": "x", "toString:": "x" }, "native")).not.toThrow();
+  expect(() => checkReservedNames({ "kmip:a": "x", "kes:b": "x" }, "kmip")).toThrow("kes");
+});
+
+describe("a run over many items", () => {
+  const run = (item: number) => item * 2;
+  const ignore = (): void => {};
+
+  test("ends at once up to a slice of items or bytes, and takes another turn beyond", () => {
+    const items = (count: number) => Array.from({ length: count }, (_, index) => index);
+    expect(runEach(items(SLICE_ITEMS), () => 0, run, ignore)).toHaveLength(SLICE_ITEMS);
+    expect(runEach(items(SLICE_ITEMS + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);
+    expect(runEach(items(2), () => SLICE_BYTES / 2, run, ignore)).toEqual([0, 2]);
+    expect(runEach(items(2), () => SLICE_BYTES - 1, run, ignore)).toEqual([0, 2]);
+    expect(runEach(items(2), () => SLICE_BYTES, run, ignore)).toBeInstanceOf(Promise);
+  });
+
+  test("keeps the order when some items end later, over several slices", async () => {
+    const items = Array.from({ length: 2 * SLICE_ITEMS + 1 }, (_, index) => index);
+    const results = await runEach(
+      items,
+      () => 0,
+      (item) => (item % 3 === 0 ? Promise.resolve(run(item)) : run(item)),
+      ignore,
+    );
+    expect(results).toEqual(items.map(run));
+  });
+
+  test("gives an item its own error, at once or later", async () => {
+    const failure = new CryptoEdgeError("key_not_found", "There is none.");
+    const results = await runEach(
+      [0, 1, 2],
+      () => 0,
+      (item): number | Promise<number> => {
+        if (item === 0) throw failure;
+        return item === 1 ? Promise.reject(failure) : run(item);
+      },
+      ignore,
+    );
+    expect(results).toEqual([failure, failure, 4]);
+  });
+
+  test("that a defect ends discards every result once, those that come later too", async () => {
+    for (const defect of ["at once", "later"] as const) {
+      const discarded: number[] = [];
+      const ends = async () =>
+        runEach(
+          [1, 2, 3, 4],
+          () => 0,
+          (item): number | Promise<number> => {
+            if (item === 1) return run(item);
+            if (item === 2) return Promise.resolve(run(item));
+            if (item === 3) return Promise.reject(new CryptoEdgeError("key_not_found", "There is none."));
+            if (defect === "at once") throw new TypeError("a defect");
+            return Promise.reject(new TypeError("a defect"));
+          },
+          (result) => void discarded.push(result),
+        );
+      await expect(ends()).rejects.toThrow("a defect");
+      await Promise.resolve();
+      expect(discarded.toSorted()).toEqual([2, 4]);
+    }
+  });
+});
