@@ -29,7 +29,7 @@ async function upgradeUnderCalls(folder: { file(name: string): string }, listene
   const told: number[] = [];
   let edge = await startEdge();
   await using stack = new AsyncDisposableStack();
-  const caller = new TirelessCaller(address, { kept: 4, fresh: 2 });
+  const caller = new TirelessCaller(address, { kept: 4, fresh: 6 });
   stack.defer(async () => {
     await caller.stop();
     await edge.stop("SIGKILL");
