@@ -1,15 +1,17 @@
 /**
  * Compiles the single executable: `bun build.ts` for this machine, into dist/crypto-edge; `bun build.ts --all` for every
- * target, each with its SHA-256 sum; `bun build.ts --deb` for a Debian package of this machine's. `bun build.ts --package` makes
- * the npm package instead; with `--accept-api` what it shows becomes what is agreed (packaging/npm-api.txt).
+ * target, each with its SHA-256 sum, `--target linux-arm64` for that one; `bun build.ts --deb` for a Debian package of this
+ * machine's. `bun build.ts --package` makes the npm package instead; with `--accept-api` what it shows becomes what is agreed
+ * (packaging/npm-api.txt).
  */
 import "reflect-metadata";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { buildCoreDeb, buildDeb } from "./packaging/deb.ts";
-import { manPage } from "./packaging/man-page.ts";
+import { coreManPage, manPage } from "./packaging/man-page.ts";
 import { VERSION } from "./src/base/version.ts";
+import { completions } from "./src/cli/completion.ts";
 import { createProgram } from "./src/cli/program.ts";
 
 const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
@@ -33,6 +35,14 @@ if (arguments_.includes("--package")) {
   console.log(tarball);
 } else if (arguments_.includes("--all")) {
   for (const target of ALL_TARGETS) await compile(target, join(OUTPUT, target.replace("bun-", "crypto-edge-")));
+} else if (arguments_.includes("--target")) {
+  const name = arguments_[arguments_.indexOf("--target") + 1];
+  const target = ALL_TARGETS.find((known) => known === `bun-${name}`);
+  if (target === undefined) {
+    console.error(`There is no target ${name}: ${ALL_TARGETS.map((known) => known.replace("bun-", "")).join(", ")}.`);
+    process.exit(2);
+  }
+  await compile(target, join(OUTPUT, target.replace("bun-", "crypto-edge-")));
 } else {
   await compile(OWN_TARGET, join(OUTPUT, "crypto-edge"));
 }
@@ -48,8 +58,18 @@ if (arguments_.includes("--deb")) {
     manPage: manPage(createProgram(), VERSION, date),
     epochSeconds,
   };
-  console.log(buildCoreDeb(options));
-  console.log(buildDeb(options));
+  const program = createProgram();
+  console.log(buildCoreDeb({ ...options, manPage: coreManPage(program, VERSION, date) }));
+  console.log(
+    buildDeb({
+      ...options,
+      completions: {
+        bash: completions(program, "bash"),
+        zsh: completions(program, "zsh"),
+        fish: completions(program, "fish"),
+      },
+    }),
+  );
 }
 
 async function compile(target: string, outfile: string): Promise<void> {

@@ -47,8 +47,8 @@ The schema is JSON Schema, for an editor's completion. More examples are in [exa
 - A secret of a plugin's section can be given as \`file:PATH\`.
 - An environment variable stands for one value outside lists: \`CRYPTO_EDGE_CACHE_TTL=2m\` for \`cache: { ttl: 2m }\`. A variable that names
   no value is a mistake too. \`CRYPTO_EDGE_URL\` is none of them: it tells \`seal\`, \`open\` and \`status\` which edge to call.
-- SIGHUP takes over policies, and reads the files of listeners (certificates, revocation lists, token keys) again. Everything else counts from
-  the next start.
+- SIGHUP takes over policies. Certificates, their keys, authorities, revocation lists and token keys are taken up when their files change, and
+  at SIGHUP. Everything else counts from the next start; the log says which sections wait for it.
 
 In the tables \`[]\` is an entry of a list, and a key without a default is a must unless it says "optional" or stands in an optional section.
 `;

@@ -6,6 +6,7 @@ import { createLeaseCounters } from "../src/edge/cache/lease-events.ts";
 import { chainMetrics, hookMetrics } from "../src/edge/plugin-host/metrics.ts";
 import { certificateMetrics } from "../src/edge/telemetry/certificate-metrics.ts";
 import { metricsReference } from "../src/edge/telemetry/metrics.ts";
+import { OtlpFigures, otlpMetrics } from "../src/edge/telemetry/otlp/otlp-metrics.ts";
 import { readinessMetric } from "../src/edge/telemetry/readiness-metric.ts";
 import { createTelemetry } from "../src/edge/telemetry/telemetry.ts";
 
@@ -40,6 +41,7 @@ export function metricsReferencePage(): string {
     readinessMetric(() => true),
     ...certificateMetrics(new CertificateExpiry(systemClock, { warn() {}, error() {} }), systemClock),
     ...chainMetrics({ status: notRead } as unknown as Parameters<typeof chainMetrics>[0]),
+    ...otlpMetrics(new OtlpFigures(), notRead),
     ...hookMetrics({ counters: [{}] } as unknown as Parameters<typeof hookMetrics>[0]),
   );
   telemetry.close();

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
 import { type AdminOptions, administer, administering, table } from "./core-call.ts";
+import { requireBun } from "./require-bun.ts";
 
 interface RevokeOptions extends AdminOptions {
   readonly keyVersion?: number;
@@ -106,6 +107,7 @@ Examples:
     .action(
       async (first: string | undefined, serviceName: string | undefined, options: RestoreOptions, command: Command) => {
         if (options.config !== undefined) {
+          requireBun("`core restore` of a database");
           const { restoreDatabase } = await import("./core-database.ts");
           return restoreDatabase(options.config, first, options);
         }

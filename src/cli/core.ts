@@ -4,6 +4,7 @@ import { registerCoreKeys } from "./core-keys.ts";
 import { registerCoreWatch } from "./core-watch.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
+import { requireBun } from "./require-bun.ts";
 
 export function registerCore(program: Command): void {
   const core = program
@@ -28,6 +29,7 @@ Examples:
     .requiredOption("-c, --config <file>", "the YAML configuration (docs/core.md)")
     .addHelpText("after", "\nExample:\n  crypto-edge core serve --config core.yaml\n\nSIGHUP reloads the certificates.")
     .action(async (options: { config: string }) => {
+      requireBun("the Core");
       refuseHostileEnvironment();
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
@@ -75,6 +77,7 @@ Examples:
     .requiredOption("-c, --config <file>", "the Core's configuration")
     .addHelpText("after", "\nExample:\n  crypto-edge core migrate --config core.yaml")
     .action(async ({ config }: { config: string }) => {
+      requireBun("`core migrate`");
       const { migrateDatabase } = await import("./core-database.ts");
       await migrateDatabase(config);
     });
@@ -88,6 +91,7 @@ Examples:
     .option("--json", "as JSON")
     .addHelpText("after", "\nExample:\n  crypto-edge core backup core.backup --config core.yaml")
     .action(async (file: string, options: { config: string; force?: boolean; json?: boolean }) => {
+      requireBun("`core backup`");
       const { backUpDatabase } = await import("./core-database.ts");
       await backUpDatabase(options.config, file, options);
     });

@@ -1,5 +1,6 @@
 /** `crypto-edge dev`: a Core and an edge in one process, over real mutual TLS on loopback, with a throw-away PKI. */
 import type { Command } from "commander";
+import { requireBun } from "./require-bun.ts";
 import type { Dev } from "./run-dev.ts";
 import { thisProgram } from "./this-program.ts";
 
@@ -23,6 +24,7 @@ export function registerDev(program: Command): void {
     .action(async (options: DevOptions) => {
       const port = portOf(program, "--port", options.port);
       const corePort = portOf(program, "--core-port", options.corePort);
+      requireBun("the Core of `dev`");
       const { startDev } = await import("./run-dev.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const stopped = stopSignal();

@@ -58,6 +58,11 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
       checkEdgeIdentity(configuration.edge.id, certificates.cert);
     });
   }
+  const otlp = configuration.telemetry?.otlp;
+  if (otlp !== undefined) {
+    const { checkOtlp } = await import("./telemetry/otlp/open-otlp.ts");
+    await attempt(["telemetry", "otlp"], () => checkOtlp(otlp));
+  }
   const { file } = configuration.audit;
   if (file !== undefined) await attempt(["audit", "file", "path"], () => checkWritableFile(file.path));
   if (configuration.policies.length === 0) notes.push("there are no policies: nobody may do anything");

@@ -20,16 +20,26 @@ import { KEY_MEMORY, keyMemoryModule } from "./key-memory/module.ts";
 import { isChain } from "./key-source/chain.ts";
 import { KEY_SOURCE, keySourceModule } from "./key-source/module.ts";
 import { OPERATIONS, operationsModule } from "./operations/module.ts";
+import { otlpModule } from "./otlp-module.ts";
 import { chainMetrics, hookMetrics } from "./plugin-host/metrics.ts";
 import { REVOCATION_GUARD, REVOCATION_TRANSPORTS, revocationGuardModule } from "./revocation/module.ts";
 import { settingsOf } from "./settings.ts";
-import { recorderModule, TELEMETRY, telemetryModule, USAGE_RECORDER } from "./telemetry/module.ts";
+import {
+  missObserverModule,
+  OTLP,
+  recorderModule,
+  revocationObserverModule,
+  TELEMETRY,
+  telemetryModule,
+  USAGE_RECORDER,
+} from "./telemetry/module.ts";
 import { authorityAuditModule, leaseAuditModule, revocationAuditModule, USAGE, usageModule } from "./usage/module.ts";
 import type { Worker } from "./workers/worker.ts";
 
 /** In the order of making: each needs only what stands above it. */
 const MODULES: readonly Module[] = [
   telemetryModule,
+  otlpModule, //                              where `telemetry.otlp` is configured
   contributions.lendModule,
   contributions.hooksModule, //               plugins: `hooks`
   keyMemoryModule,
@@ -46,7 +56,9 @@ const MODULES: readonly Module[] = [
   cipherModule, //                         2. cipher
   revocationCoreModule,
   revocationAuditModule,
+  revocationObserverModule,
   authorityAuditModule,
+  contributions.beginningObserverModule,
   revocationGuardModule, //                4. revocation: the guard, and what feeds it:
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },
@@ -55,6 +67,7 @@ const MODULES: readonly Module[] = [
   contributions.revocationFeedModule, //      to callers that keep data keys
   contributions.hookedControlModule,
   leaseAuditModule,
+  missObserverModule,
   leaseCacheModule, //                     3. cache
 
   { token: USAGE_RECORDER, make: (get) => get(USAGE) },
@@ -83,6 +96,7 @@ export const TOKENS = {
   accessPolicy: ACCESS_POLICY,
   usage: USAGE,
   telemetry: TELEMETRY,
+  otlp: OTLP,
   operations: OPERATIONS,
   hooks: contributions.HOOKS,
   revocationFeed: contributions.REVOCATION_FEED,
@@ -131,6 +145,7 @@ export async function createContainer(
 function observe(get: Resolve): void {
   const { metrics, observe: observeSources } = get(TELEMETRY);
   const keySource = get(KEY_SOURCE);
+  metrics.add(...(get(OTLP)?.metrics ?? []));
   metrics.add(...hookMetrics(get(contributions.HOOKS)));
   if (isChain(keySource)) metrics.add(...chainMetrics(keySource));
   observeSources({

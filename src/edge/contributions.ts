@@ -19,10 +19,10 @@ import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases
 import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
 import { makeContribution } from "./plugin-host/make-contribution.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
-import { REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
+import { BEGINNING_OBSERVER, REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { RevocationBroadcast } from "./revocation-feed.ts";
-import { TELEMETRY } from "./telemetry/module.ts";
+import { OTLP, TELEMETRY } from "./telemetry/module.ts";
 import type { AuditSink } from "./usage/audit-sink.ts";
 import { AUDIT_SINKS } from "./usage/module.ts";
 
@@ -123,7 +123,7 @@ export const contributedCiphersModule: Module<Readonly<Record<string, CipherFact
   },
 };
 
-/** The configured sinks, started. */
+/** The configured sinks, started; and the collector of OpenTelemetry. */
 export const auditSinksModule: Module<readonly AuditSink[]> = {
   token: AUDIT_SINKS,
   async make(get) {
@@ -136,7 +136,8 @@ export const auditSinksModule: Module<readonly AuditSink[]> = {
       await sink.start?.();
       sinks.push(sink);
     }
-    return sinks;
+    const otlp = get(OTLP)?.auditSink;
+    return otlp === undefined ? sinks : [...sinks, otlp];
   },
 };
 
@@ -159,7 +160,10 @@ export const hooksModule: Module<HookRunner> = {
 
 export const hookedSourceModule: Module<KeySource> = {
   token: LEASED_SOURCE,
-  make: (get) => withLeaseHooks(get(KEY_SOURCE), get(HOOKS)),
+  make(get) {
+    const source = get(KEY_SOURCE);
+    return withLeaseHooks(get(OTLP)?.tracing?.traced(source) ?? source, get(HOOKS));
+  },
 };
 
 /** Who tells callers of revocations. */
@@ -168,6 +172,11 @@ export const REVOCATION_FEED = token<RevocationBroadcast>("RevocationFeed");
 export const revocationFeedModule: Module<RevocationBroadcast> = {
   token: REVOCATION_FEED,
   make: (get) => new RevocationBroadcast(get(ACCESS_POLICY), () => get(REVOCATION_GUARD).blocked()),
+};
+
+export const beginningObserverModule: Module<() => void> = {
+  token: BEGINNING_OBSERVER,
+  make: (get) => () => get(REVOCATION_FEED).began(),
 };
 
 export const hookedControlModule: Module<(cache: LeaseControl) => LeaseControl> = {

@@ -150,7 +150,11 @@ export async function startEdge(
     },
   });
 
-  for (const transport of transports) await transport.start(guard.sink(transport.name));
+  const otlp = container.resolve(TOKENS.otlp);
+  for (const transport of transports) {
+    const sink = guard.sink(transport.name);
+    await transport.start(otlp?.tracing?.watched(sink, transport.name) ?? sink);
+  }
   guard.start();
 
   const endDescriptorWatch = watchDescriptors(systemClock, log);
@@ -208,7 +212,7 @@ export async function startEdge(
     leases.close();
     followingCore?.close();
     expiry.close();
-    await usage.close(USAGE_CLOSE_MS);
+    await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
     await hooks.close();

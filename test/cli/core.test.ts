@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -5,18 +6,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readCoreCertificates } from "../../src/edge/key-source/core/core-certificates.ts";
 import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
+import { backToFirstSchema } from "../core/support/first-schema.ts";
 
 /** For a busy machine. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 /** The commands of docs/core.md, as processes, in the order of that page. */
 const main = join(import.meta.dir, "../../src/main.ts");
 let directory: string;
+const children: Bun.Subprocess[] = [];
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "cli-core-"));
 });
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+});
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const child = Bun.spawn([process.execPath, main, ...args], {
@@ -31,6 +37,22 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
     child.exited,
   ]);
   return { code, out, err };
+}
+
+/** A Core, once it serves. */
+async function serve(config = "core.yaml") {
+  const child = Bun.spawn([process.execPath, main, "core", "serve", "--config", config], {
+    cwd: directory,
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  children.push(child);
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes("ready")) break;
+  }
+  return { child, url: /https:\S+/.exec(text)![0] };
 }
 
 describe("crypto-edge pki", () => {
@@ -94,19 +116,6 @@ describe("crypto-edge core", () => {
         "lease: { ttl: 1m, refresh_after: 45s }",
       ].join("\n"),
     );
-    const serve = async () => {
-      const child = Bun.spawn([process.execPath, main, "core", "serve", "--config", "core.yaml"], {
-        cwd: directory,
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      let text = "";
-      for await (const chunk of child.stdout) {
-        text += Buffer.from(chunk).toString();
-        if (text.includes("ready")) break;
-      }
-      return { child, url: /https:\S+/.exec(text)![0] };
-    };
     const first = await serve();
     const admin = (...args: string[]) => run("core", ...args, "--url", first.url);
     expect(await admin("service", "create", "tenant-a", "billing")).toMatchObject({
@@ -162,7 +171,7 @@ describe("crypto-edge core", () => {
     second.child.kill("SIGINT");
     expect(await second.child.exited).toBe(0);
     expect((await admin("tenant", "list")).err).toContain("can't be reached (nothing listens there)");
-  }, 30_000);
+  }, 300_000);
 
   test("says every mistake of its configuration at once, and what is wrong with its master key without showing it", async () => {
     writeFileSync(join(directory, "bad.yaml"), "lisen: x\nallow: [{ edgs: [a] }]\nlease: { ttl: forever }\n");
@@ -207,5 +216,118 @@ describe("crypto-edge core", () => {
     expect((await check(good.replace(/database: .*/, "database: postgres://db/core"))).err).toContain("name the user");
     const json = await run("core", "config", "check", "--json", "checked.yaml");
     expect(JSON.parse(json.out)).toMatchObject({ ok: false });
+  });
+
+  test("migrate brings a database of crypto-edge 0.1 to this version's tables: keys, log and usage are those that were there", async () => {
+    const text = readFileSync(join(directory, "core.yaml"), "utf8");
+    const config = (name: string): string => {
+      writeFileSync(join(directory, `${name}.yaml`), text.replace("core.db", `${name}.db`));
+      return `${name}.yaml`;
+    };
+    const tables = (name: string) => {
+      const db = new Database(join(directory, `${name}.db`), { readonly: true });
+      const names = db.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").values().flat();
+      const [version] = db.query("PRAGMA user_version").values().flat();
+      db.close();
+      return { names, version };
+    };
+    const migrate = (name: string) => run("core", "migrate", "--config", config(name));
+    const done = { code: 0, out: expect.stringMatching(/\.db: its tables are those of this version\n$/), err: "" };
+
+    // Where there is no database yet, it makes one.
+    expect(await migrate("empty")).toEqual(done);
+    const own = tables("empty");
+
+    const made = await serve(config("first"));
+    for (const args of [["service", "create"], ["rotate"]]) {
+      expect(await run("core", ...args, "tenant-a", "billing", "--url", made.url)).toMatchObject({ code: 0 });
+    }
+    const services = (await run("core", "service", "list", "tenant-a", "--url", made.url)).out;
+    expect(await migrate("first")).toMatchObject({ code: 1, err: expect.stringContaining("in use by another Core") });
+    made.child.kill("SIGTERM");
+    expect(await made.child.exited).toBe(0);
+
+    const { lastSeq } = backToFirstSchema(join(directory, "first.db"));
+    expect(tables("first")).not.toEqual(own);
+    expect(tables("first").version).toBe(1);
+    expect(await migrate("first")).toEqual(done);
+    expect(tables("first")).toEqual(own);
+    expect(await migrate("first")).toEqual(done);
+    expect(tables("first")).toEqual(own);
+
+    const core = await serve("first.yaml");
+    const admin = (...args: string[]) => run("core", ...args, "--url", core.url);
+    expect((await admin("service", "list", "tenant-a")).out).toBe(services);
+    expect(JSON.parse((await admin("usage", "--json")).out)).toMatchObject({ usage: [{ edge: "edge-1", count: 7 }] });
+    expect((await admin("rotate", "tenant-a", "billing")).out).toContain(
+      `version 3 is active now (event ${lastSeq + 1})`,
+    );
+    core.child.kill("SIGTERM");
+    expect(await core.child.exited).toBe(0);
+
+    const db = new Database(join(directory, "first.db"));
+    db.run("PRAGMA user_version = 99");
+    db.close();
+    expect(await migrate("first")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("made by a newer crypto-edge"),
+    });
+  });
+
+  test("events shows the log and ends; with --follow it goes on with what comes, until it is ended or its Core is", async () => {
+    const text = readFileSync(join(directory, "core.yaml"), "utf8");
+    writeFileSync(join(directory, "followed.yaml"), text.replace("core.db", "followed.db"));
+    const core = await serve("followed.yaml");
+    const admin = (...args: string[]) => run("core", ...args, "--url", core.url);
+    expect(await admin("service", "create", "tenant-a", "billing")).toMatchObject({ code: 0 });
+    for (let rotation = 0; rotation < 2; rotation++) await admin("rotate", "tenant-a", "billing");
+    const line = (version: number, seq: number): string =>
+      `tenant-a/billing version ${version} is active now (event ${seq})`;
+    const shown = (output: string): string[] =>
+      output
+        .split("\n")
+        .slice(0, -1)
+        .map((one) => one.replace(/^\d{4}-\d\d-\d\dT[\d:.]+Z {2}/, ""));
+    expect(shown((await admin("events")).out)).toEqual([line(2, 1), line(3, 2)]);
+    expect(shown((await admin("events", "--after", "1")).out)).toEqual([line(3, 2)]);
+
+    const follow = (...args: string[]) => {
+      const child = Bun.spawn([process.execPath, main, "core", "events", "--follow", ...args, "--url", core.url], {
+        cwd: directory,
+        env: { PATH: process.env.PATH ?? "" },
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      children.push(child);
+      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      let output = "";
+      const lines = async (count: number): Promise<string[]> => {
+        while (shown(output).length < count) {
+          const { done, value } = await reader.read();
+          if (done) throw new Error(`it ended after ${output}`);
+          output += value;
+        }
+        return shown(output);
+      };
+      return { child, lines };
+    };
+    const all = follow();
+    const newOnly = follow("--after", "2", "--json");
+    expect(await all.lines(2)).toEqual([line(2, 1), line(3, 2)]);
+    await admin("revoke", "tenant-a", "billing", "--key-version", "2");
+    const revoked = "tenant-a/billing version 2 is compromised (event 3)";
+    expect(await all.lines(3)).toEqual([line(2, 1), line(3, 2), revoked]);
+    await admin("rotate", "tenant-a", "billing");
+    expect(await all.lines(4)).toEqual([line(2, 1), line(3, 2), revoked, line(4, 4)]);
+    expect((await newOnly.lines(2)).map((one) => JSON.parse(one))).toMatchObject([
+      { seq: 3, type: "revoke", version: 2 },
+      { seq: 4, type: "rotate", version: 4 },
+    ]);
+
+    newOnly.child.kill("SIGINT");
+    await newOnly.child.exited;
+    core.child.kill("SIGTERM");
+    expect(await all.child.exited).toBe(1);
+    expect(await new Response(all.child.stderr).text()).toMatch(/^crypto-edge: .*can't be reached/);
   });
 });

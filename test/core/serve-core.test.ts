@@ -20,7 +20,7 @@ test("a Core's certificates follow the disk: taken up when the pair fits, the ol
   write("core.key", first.core.key);
   write("ca.pem", first.core.clientCa);
   write("master.key", randomBytes(32));
-  const [port, watchPort] = [await freePort(), await freePort()];
+  const [port, watchPort, consolePort] = [await freePort(), await freePort(), await freePort()];
   write(
     "core.yaml",
     `listen: "127.0.0.1:${port}"
@@ -28,6 +28,7 @@ database: core.db
 master_key: { file: master.key }
 tls: { cert: core.pem, key: core.key, client_ca: ca.pem }
 metrics: { listen: "127.0.0.1:${watchPort}" }
+console: { listen: "127.0.0.1:${consolePort}" }
 `,
   );
   const child = Bun.spawn(
@@ -41,9 +42,9 @@ metrics: { listen: "127.0.0.1:${watchPort}" }
     })();
   }
   const edge = await first.edge("edge-1");
-  const shown = (): Promise<string | undefined> =>
+  const shown = (at = port): Promise<string | undefined> =>
     new Promise((resolve) => {
-      const socket = connect({ host: "127.0.0.1", port, ...edge, rejectUnauthorized: false }, () => {
+      const socket = connect({ host: "127.0.0.1", port: at, ...edge, rejectUnauthorized: false }, () => {
         resolve(socket.getPeerCertificate().fingerprint256);
         socket.destroy();
       });
@@ -53,12 +54,14 @@ metrics: { listen: "127.0.0.1:${watchPort}" }
     await until(() => log.includes("core: ready"));
     const before = await shown();
     expect(before).toBeString();
+    expect(await shown(consolePort)).toBe(before);
     // The certificate alone: it has no key yet.
     write("core.pem", second.core.cert);
     await until(() => log.includes("changed files are no good yet"));
     expect(await shown()).toBe(before);
     write("core.key", second.core.key);
     await until(async () => ((await shown()) ?? before) !== before);
+    expect(await shown(consolePort)).toBe(await shown());
     expect(await (await fetch(`http://127.0.0.1:${watchPort}/metrics`)).text()).toMatch(
       /crypto_core_certificate_days_left\{role="the Core's listener",file="[^"]+core\.pem"\} \d/,
     );

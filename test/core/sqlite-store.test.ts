@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { backToFirstSchema } from "./support/first-schema.ts";
 import { openRegistry } from "./support/registry.ts";
 import { testStore } from "./support/store-contract.ts";
 
@@ -79,46 +80,15 @@ describe("the Core's SQLite database", () => {
     await made.registry.createService("tenant-a", "billing");
     await made.registry.rotate("tenant-a", "billing");
     const lease = await made.registry.openVersions("tenant-a", "billing", undefined, 5);
-    const check = (await made.store.setting("check"))!;
     await made.close();
-    // Back to what 0.1 made: one file, the log's place in `meta`.
-    const db = new Database(path("old"), { strict: true });
-    const { log, last_seq } = db.query("SELECT log, last_seq FROM event_log").get() as {
-      log: string;
-      last_seq: number;
-    };
-    for (const sql of [
-      "DROP TABLE event_log",
-      "DROP TABLE settings",
-      "ALTER TABLE services DROP COLUMN lost_from",
-      "ALTER TABLE services DROP COLUMN lost_to",
-      "CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
-      `CREATE TABLE usage_batches (edge TEXT NOT NULL, idempotency_key TEXT NOT NULL, digest BLOB NOT NULL,
-         records INTEGER NOT NULL, received_at TEXT NOT NULL, PRIMARY KEY (edge, idempotency_key)) STRICT`,
-      `CREATE TABLE usage_counts (edge TEXT NOT NULL, tenant TEXT NOT NULL, service TEXT NOT NULL, version INTEGER NOT NULL,
-         operation TEXT NOT NULL, outcome TEXT NOT NULL, principal TEXT NOT NULL, count INTEGER NOT NULL,
-         first_at TEXT NOT NULL, last_at TEXT NOT NULL,
-         PRIMARY KEY (edge, tenant, service, version, operation, outcome, principal)) STRICT`,
-      "CREATE TABLE audit_events (id INTEGER PRIMARY KEY, edge TEXT NOT NULL, received_at TEXT NOT NULL, event TEXT NOT NULL) STRICT",
-      `INSERT INTO usage_counts VALUES ('edge-1', 'tenant-a', 'billing', 1, 'create', 'ok', 'local', 7, '2026', '2026')`,
-      `INSERT INTO audit_events (edge, received_at, event) VALUES ('edge-1', '2026', '{"outcome":"ok"}')`,
-      "PRAGMA user_version = 1",
-    ]) {
-      db.run(sql);
-    }
-    const insert = db.query("INSERT INTO meta (name, value) VALUES ($name, $value)");
-    insert.run({ name: "log", value: log });
-    insert.run({ name: "last_seq", value: last_seq });
-    insert.run({ name: "check", value: check });
-    db.close();
-    rmSync(`${path("old")}-usage`);
+    const { lastSeq, log } = backToFirstSchema(path("old"));
 
     const after = await open("old");
     expect(await after.registry.openVersions("tenant-a", "billing", undefined, 5)).toEqual(lease);
-    expect(await after.store.position()).toEqual({ log, lastSeq: last_seq, oldestSeq: 1 });
+    expect(await after.store.position()).toEqual({ log, lastSeq, oldestSeq: 1 });
     expect(await after.store.usage.totals(10)).toMatchObject([{ edge: "edge-1", count: 7 }]);
     expect(await after.store.usage.auditEvents({ limit: 10 })).toEqual([{ edge: "edge-1", outcome: "ok" }]);
-    expect((await after.registry.rotate("tenant-a", "billing")).seq).toBe(last_seq + 1);
+    expect((await after.registry.rotate("tenant-a", "billing")).seq).toBe(lastSeq + 1);
     await after.close();
   });
 

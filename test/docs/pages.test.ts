@@ -104,6 +104,18 @@ describe("every page", () => {
     expect(broken).toEqual([]);
   });
 
+  test("names files and folders of the code that there are", () => {
+    const named = PAGES.filter((page) => existsSync(join(ROOT, page))).flatMap((page) => {
+      const text = read(page).replaceAll(/^```.*?^```$/gms, "");
+      const paths = text.matchAll(
+        /`((?:src|test|scripts|bench|plugins|packaging|deploy|examples|clients)\/[\w./-]+)`/g,
+      );
+      return [...paths].map(([, path]) => ({ page, path: path! }));
+    });
+    expect(named.length).toBeGreaterThan(50);
+    expect(named.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
   test("is named in README.md, so that it is found", () => {
     const readme = read("README.md");
     const pages = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md"));

@@ -2,7 +2,7 @@
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 /** W3C Trace Context, "traceparent": version 00, and later ones that begin alike. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/;
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 const NO_ID = /^0+$/;
 
 /** A request's name, for log and audit: what `toString` answers, looked for only when someone wants to know. */
@@ -46,6 +46,11 @@ export class RequestTrace implements RequestId {
     return traceIdOf(this.#request.headers.get("traceparent") ?? undefined);
   }
 
+  /** Undefined likewise. */
+  get parent(): TraceParent | undefined {
+    return traceParentOf(this.#request.headers.get("traceparent") ?? undefined);
+  }
+
   /** For a log line, or the members of a problem. */
   get fields(): { readonly request_id: string; readonly trace_id?: string } {
     const { requestId, traceId } = this;
@@ -58,10 +63,24 @@ export class RequestTrace implements RequestId {
 }
 
 export function traceIdOf(traceparent: string | undefined): string | undefined {
+  return traceParentOf(traceparent)?.traceId;
+}
+
+/** The caller's own span, which ours are children of. */
+export interface TraceParent {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** 16 hex digits. */
+  readonly spanId: string;
+  /** Whether the caller records this trace. */
+  readonly sampled: boolean;
+}
+
+function traceParentOf(traceparent: string | undefined): TraceParent | undefined {
   if (traceparent === undefined) return undefined;
   const match = TRACEPARENT.exec(traceparent);
   if (match === null || NO_ID.test(match[1]!) || NO_ID.test(match[2]!)) return undefined;
   // Version 00 has nothing after the flags.
-  if (traceparent.startsWith("00-") && match[3] !== undefined) return undefined;
-  return match[1];
+  if (traceparent.startsWith("00-") && match[4] !== undefined) return undefined;
+  return { traceId: match[1]!, spanId: match[2]!, sampled: (Number.parseInt(match[3]!, 16) & 1) === 1 };
 }

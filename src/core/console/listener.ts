@@ -85,7 +85,7 @@ async function answer(
     log("info", made.status === 303 ? "an administrator acted" : "an action at the console was refused", {
       call: `console ${target.split("?", 1)[0]}`,
       caller: callerName(peer),
-      certificate: peer.certificate?.serial,
+      serial: peer.certificate?.serial,
       status: made.status,
       answer: made.headers.get("location") ?? undefined,
     });

@@ -24,7 +24,6 @@ export class LeaseLifecycle {
   readonly #due = new DueHeap<Lease>();
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
-  #closed = false;
 
   constructor(options: LeaseLifecycleOptions) {
     this.#options = options;
@@ -49,7 +48,7 @@ export class LeaseLifecycle {
   arm(nowMs: number): void {
     const { tuning, clock } = this.#options;
     const first = this.#due.first();
-    if (first === undefined || this.#closed) return;
+    if (first === undefined) return;
     // Whole milliseconds: a timer that fires a rounding error too early would be set again for the same moment.
     const delayMs = Math.max(0, Math.ceil(Math.min(first.dueMs - nowMs, tuning.tickMs)));
     const atMs = nowMs + delayMs;
@@ -65,7 +64,6 @@ export class LeaseLifecycle {
 
   /** Ends what is over, and renews what is due. */
   tick(): void {
-    if (this.#closed) return;
     const { time, tuning, onRenewalDue } = this.#options;
     const nowMs = time.read();
     for (;;) {
@@ -113,8 +111,8 @@ export class LeaseLifecycle {
     table.forgetIfEmpty(lease);
   }
 
+  /** Nothing is held after this, so nothing is due. */
   close(): void {
-    this.#closed = true;
     for (const lease of [...this.#options.table.order]) this.end(lease);
     this.#timer?.cancel();
   }

@@ -10,6 +10,17 @@ import type { LeaseTable } from "./lease-table.ts";
 import type { Refusals } from "./refusals.ts";
 import type { SourceCalls } from "./source-calls.ts";
 
+/**
+ * Is told, in the turn in which it begins, that a caller waits for a lease; `waiting` settles when it need not wait any more. `version` is
+ * undefined where the active one is asked for. Must not throw. A hit tells nobody.
+ */
+export type MissObserver = (
+  tenant: string,
+  service: string,
+  version: number | undefined,
+  waiting: Promise<unknown>,
+) => void;
+
 export interface LeaseMissesOptions {
   readonly gate: LeaseGate;
   readonly time: LeaseClock;
@@ -19,6 +30,7 @@ export interface LeaseMissesOptions {
   readonly calls: SourceCalls;
   readonly fetches: LeaseFetches;
   readonly counters: LeaseCounters;
+  readonly onMiss?: MissObserver | undefined;
   /** Aborts when the cache closes. */
   readonly closing: AbortSignal;
 }
@@ -38,12 +50,14 @@ export class LeaseMisses {
     this.#checkCircuit(known);
     this.#options.counters.misses++;
     const lease = this.#options.table.onService(tenant, service);
-    return this.#options.fetches.fetch(lease, true).promise.then(() => {
+    const waiting = this.#options.fetches.fetch(lease, true).promise.then(() => {
       this.#checkUsable(lease);
       // Granted, but the active version is one that a revocation blocks.
       if (lease.active === undefined) throw revoked();
       return lease.active;
     });
+    this.#options.onMiss?.(tenant, service, undefined, waiting);
+    return waiting;
   }
 
   version(tenant: string, service: string, version: number): Promise<LeasedVersion> {
@@ -55,7 +69,9 @@ export class LeaseMisses {
     this.#checkRefused(tenant, service, version);
     this.#checkCircuit(known?.held ? single : known);
     this.#options.counters.misses++;
-    return this.#openVersion(tenant, service, version);
+    const waiting = this.#openVersion(tenant, service, version);
+    this.#options.onMiss?.(tenant, service, version, waiting);
+    return waiting;
   }
 
   async #openVersion(tenant: string, service: string, version: number): Promise<LeasedVersion> {

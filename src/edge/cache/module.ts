@@ -6,6 +6,7 @@ import type { KeySource } from "../key-source/key-source.ts";
 import type { LeaseControl, LeaseGate } from "./lease-cache.ts";
 import type { LeaseEvent } from "./lease-events.ts";
 import { createLeaseLog } from "./lease-log.ts";
+import type { MissObserver } from "./lease-misses.ts";
 import { createTtlLeaseCache, type TtlLeaseCache, type TtlLeaseCacheOptions } from "./ttl-lease-cache.ts";
 
 export const LEASE_CACHE = token<TtlLeaseCache>("LeaseCache");
@@ -25,6 +26,9 @@ export const LEASE_CONTROL = token<(cache: LeaseControl) => LeaseControl>("Lease
 /** Who is told of leases, beside the log. */
 export const LEASE_OBSERVER = token<(event: LeaseEvent) => void>("LeaseObserver");
 
+/** Who is told of callers that wait; undefined: nobody. */
+export const MISS_OBSERVER = token<MissObserver | undefined>("MissObserver");
+
 export const leaseCacheModule: Module<TtlLeaseCache> = {
   token: LEASE_CACHE,
   make(get) {
@@ -38,6 +42,7 @@ export const leaseCacheModule: Module<TtlLeaseCache> = {
       keyMemory: get(KEY_MEMORY),
       clock: get(CLOCK),
       gate,
+      onMiss: get(MISS_OBSERVER),
       onEvent(event) {
         log(event);
         observe(event);

@@ -20,7 +20,7 @@ import { LeaseClock } from "./lease-clock.ts";
 import { createLeaseCounters, type LeaseCounters, type LeaseEvent } from "./lease-events.ts";
 import { LeaseFetches } from "./lease-fetches.ts";
 import { LeaseLifecycle } from "./lease-lifecycle.ts";
-import { LeaseMisses } from "./lease-misses.ts";
+import { LeaseMisses, type MissObserver } from "./lease-misses.ts";
 import { type LeaseCacheSummary, summarize } from "./lease-summary.ts";
 import { LeaseTable } from "./lease-table.ts";
 import { DEFAULT_TUNING, type LeaseTuning } from "./lease-tuning.ts";
@@ -45,6 +45,8 @@ export interface TtlLeaseCacheOptions {
   readonly random?: () => number;
   /** What is worth a log line. Must not throw. */
   readonly onEvent?: (event: LeaseEvent) => void;
+  /** Who is told that a caller waits for a lease. */
+  readonly onMiss?: MissObserver | undefined;
   readonly calls?: Partial<SourceCallLimits>;
   readonly tuning?: Partial<LeaseTuning>;
 }

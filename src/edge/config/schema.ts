@@ -3,7 +3,17 @@
  * docs/configuration.md is made from it. Plugins add the sections of their contributions.
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { Address, Duration, Name, oneOf, optional, Path, Section, Size } from "../../base/config/schema-types.ts";
+import {
+  Address,
+  Duration,
+  Name,
+  oneOf,
+  optional,
+  Path,
+  Secret,
+  Section,
+  Size,
+} from "../../base/config/schema-types.ts";
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { CIPHERS } from "../cipher/open-cipher.ts";
@@ -373,6 +383,39 @@ const LimitsSection = Section(
   { default: {}, description: "What callers may use up." },
 );
 
+const OtlpSection = Section(
+  {
+    url: Type.String({
+      pattern: "^https?://[^/\\s]",
+      expected: "an https:// URL such as https://collector:4318",
+      description: "The collector's OTLP/HTTP address, without `/v1/traces`; `http://` for one on this machine.",
+    }),
+    headers: Type.Record(
+      Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$" }),
+      Secret({ description: "Its value; `file:PATH` for a secret, as that of `authorization`." }),
+      { default: {}, expectedKey: "a header's name", description: "Headers of each request." },
+    ),
+    ca: Type.Optional(
+      Path({
+        description: "The authorities (PEM) that the collector's certificate must come from; else the runtime's.",
+      }),
+    ),
+    cert: Type.Optional(Path({ description: "A client certificate (PEM), where the collector asks for one." })),
+    key: Type.Optional(Path({ description: "The private key (PEM) of that certificate." })),
+    service_name: Type.String({
+      default: "crypto-edge",
+      minLength: 1,
+      description: "The `service.name` of all of it.",
+    }),
+    traces: Type.Boolean({
+      default: true,
+      description: "Whether misses, calls to the key source and revocations are sent as spans.",
+    }),
+    audit: Type.Boolean({ default: true, description: "Whether audit events are sent as log records." }),
+  },
+  { description: "A collector of OpenTelemetry; without it nothing is sent." },
+);
+
 function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
   return Type.Array(
     Section({
@@ -527,6 +570,9 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
         },
         { description: "A listener for those who watch; other listeners serve /metrics where `status` is true." },
       ),
+    ),
+    telemetry: Type.Optional(
+      Section({ otlp: Type.Optional(OtlpSection) }, { description: "What is pushed to those who watch." }),
     ),
     log: Section(
       {

@@ -3,6 +3,7 @@
  * `node:net`, or by `node:net` on Deno.
  */
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
+import { requireListenPermission } from "../../base/network/listen-permission.ts";
 
 export type PlainAddress =
   /** `reusePort`: whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
@@ -148,6 +149,7 @@ class BunSocket implements Http1Socket {
 function ignore(): void {}
 
 async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
+  if (!("unix" in address)) requireListenPermission(address.hostname, address.port);
   const { createServer } = await import("node:net");
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());

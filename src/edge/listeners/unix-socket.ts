@@ -88,8 +88,9 @@ export async function listenAt(
   return server;
 }
 
-/** In the same folder; the path itself where there is no room for another name. */
+/** In the same folder; the path itself where there is no room for another name, and on Deno, whose permissions name each socket. */
 function nameBeside(path: string): string {
+  if ("Deno" in globalThis) return path;
   const name = `.${basename(path).slice(0, 8)}.${(process.pid % 46_656).toString(36)}`;
   const beside = join(dirname(path), name);
   return Buffer.byteLength(beside) > PATH_BYTES_MAX ? path : beside;

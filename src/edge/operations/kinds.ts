@@ -75,7 +75,7 @@ export const createBatch: Kind<CreateKeyRequest, CreateKeyRequest, CreatedKey[]>
       ? leased.then((fetched) => makeInSlices(leases, fetched, request, context, count))
       : makeInSlices(leases, leased, request, context, count);
   },
-  versionOf: (keys) => keys[0]?.version ?? 0,
+  versionOf: (keys) => keys[0]!.version,
   discard: (keys) => keys.forEach(wipePlaintext),
   hooked: hookedCreation,
 };

@@ -181,6 +181,7 @@ class Pipeline {
     startMs: number,
     result: Promise<Result>,
   ): Promise<Result> {
+    this.#recorder.waits?.(kind, caller);
     return result.then(
       (value) => this.#ended(kind, caller, read, count, startMs, value),
       (error: unknown) => this.#failed(kind, caller, read, count, startMs, error),

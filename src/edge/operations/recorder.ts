@@ -56,6 +56,12 @@ export interface Recorder {
     reason?: string,
   ): void;
 
+  /**
+   * An operation has to wait, and has just begun to: for a lease, in whose miss this is told in the same turn, or for something else (a
+   * hook, its turn in a long batch). Undefined where nobody wants to know; never called for what ends at once.
+   */
+  readonly waits?: ((kind: RecordedKind, caller: Caller) => void) | undefined;
+
   /** Counts a whole call, and how long it took in milliseconds; a batch is one. Its items are recorded by themselves. */
   took(kind: RecordedKind, caller: Caller, outcome: Outcome, durationMs: number): void;
 }

@@ -108,6 +108,7 @@ class Guard implements RevocationGuard {
       silence: this.#silence,
       gaps: () => this.#gaps,
       freshMs: this.#limits.freshMs,
+      onBegan: options.onBegan,
     });
   }
 

@@ -26,6 +26,9 @@ export const REVOCATION_OBSERVER = token<NonNullable<RevocationGuardOptions["onA
 /** Who is told of each order of an authority that was carried out. */
 export const AUTHORITY_OBSERVER = token<NonNullable<RevocationGuardOptions["onAuthority"]>>("AuthorityObserver");
 
+/** Who is told that the edge begins to hear. */
+export const BEGINNING_OBSERVER = token<NonNullable<RevocationGuardOptions["onBegan"]>>("BeginningObserver");
+
 export const revocationGuardModule: Module<RevocationGuard> = {
   token: REVOCATION_GUARD,
   make(get) {
@@ -39,6 +42,7 @@ export const revocationGuardModule: Module<RevocationGuard> = {
       confirm: core?.confirm,
       onApplied: get(REVOCATION_OBSERVER),
       onAuthority: get(AUTHORITY_OBSERVER),
+      onBegan: get(BEGINNING_OBSERVER),
     });
   },
 };

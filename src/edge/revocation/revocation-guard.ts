@@ -40,6 +40,8 @@ export interface RevocationGuardOptions {
   readonly onApplied?: ((event: RevocationEvent, transport: string) => void) | undefined;
   /** Called after an order of an authority other than the Core was carried out. */
   readonly onAuthority?: ((order: AuthorityOrder, transport: string) => void) | undefined;
+  /** Called when the edge gets its first position in the Core's log: nobody here heard what came before. */
+  readonly onBegan?: (() => void) | undefined;
   /** From 0 to 1; spreads what a fleet asks the Core at one moment. Nothing secret comes of it. */
   readonly random?: (() => number) | undefined;
   readonly limits?: Partial<RevocationLimits> | undefined;

@@ -304,7 +304,7 @@ function usageMetrics({ usage }: MetricSources): MetricDefinition[] {
         if (audit !== undefined) samples.push({ labels: { sink: "log" }, value: audit.dropped });
         return samples;
       },
-      { sink: "`core`, `log` (file and standard output), the names of plugins' sinks" },
+      { sink: "`core`, `log` (file and standard output), `otlp`, the names of plugins' sinks" },
     ),
     metric(
       "audit_sink_errors_total",
@@ -316,7 +316,7 @@ function usageMetrics({ usage }: MetricSources): MetricDefinition[] {
         if (audit !== undefined) samples.push({ labels: { sink: "log" }, value: audit.errors });
         return samples;
       },
-      { sink: "`log` (file and standard output), the names of plugins' sinks" },
+      { sink: "`log` (file and standard output), `otlp`, the names of plugins' sinks" },
     ),
     metric("audit_seq", "gauge", "The number of the newest audit line.", () => usage().audit?.seq),
   ];

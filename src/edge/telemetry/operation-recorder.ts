@@ -5,13 +5,19 @@ import type { OperationLatency } from "./operation-latency.ts";
 /** Counts and audit of what has ended: `Usage`. */
 export type UsageRecorder = Pick<Recorder, "record">;
 
-export function createRecorder(usage: UsageRecorder, latency: OperationLatency): Recorder {
+/** `tracing`: who is told of operations that wait. */
+export function createRecorder(
+  usage: UsageRecorder,
+  latency: OperationLatency,
+  tracing?: { waits: NonNullable<Recorder["waits"]> },
+): Recorder {
   return {
     now: () => performance.now(),
     record(kind, caller, key, version, count, outcome, reason) {
       latency.countKeys(caller.door, kind.name, outcome, count);
       usage.record(kind, caller, key, version, count, outcome, reason);
     },
+    waits: tracing && ((kind, caller) => tracing.waits(kind, caller)),
     took: (kind, caller, outcome, durationMs) => latency.observe(caller.door, kind.name, outcome, durationMs),
   };
 }

@@ -3,7 +3,7 @@ import { CLOCK } from "../../base/time/clock.ts";
 import type { LeaseEvent } from "../cache/lease-events.ts";
 import { LEASE_OBSERVER } from "../cache/module.ts";
 import type { AuthorityOrder } from "../revocation/authority-blocks.ts";
-import { AUTHORITY_OBSERVER, REVOCATION_OBSERVER } from "../revocation/module.ts";
+import { AUTHORITY_OBSERVER } from "../revocation/module.ts";
 import type { RevocationEvent } from "../revocation/revocation-transport.ts";
 import type { AuditSink } from "./audit-sink.ts";
 import { auditAuthority, auditLease, auditRevocation } from "./audited-leases.ts";
@@ -48,8 +48,11 @@ export const leaseAuditModule: Module<(event: LeaseEvent) => void> = {
   },
 };
 
+/** The audit of each event that was applied. */
+export const REVOCATION_AUDIT = token<(event: RevocationEvent, transport: string) => void>("RevocationAudit");
+
 export const revocationAuditModule: Module<(event: RevocationEvent, transport: string) => void> = {
-  token: REVOCATION_OBSERVER,
+  token: REVOCATION_AUDIT,
   make(get) {
     const usage = get(USAGE);
     return (event, transport) => auditRevocation(usage, event, transport);

@@ -1,18 +1,25 @@
-/** Feeds one plugin's audit sink: a bounded queue, one batch at a time, the same batch again until it is taken. */
+/** Feeds one sink (an audit sink of a plugin, a collector): a bounded queue, one batch at a time, the same batch again until it is taken. */
 
-import { messageOf } from "../../base/errors.ts";
+import { CodedError, messageOf } from "../../base/errors.ts";
 import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
 import type { AuditEvent, AuditSink } from "./audit-sink.ts";
 
-export interface SinkSenderOptions {
+/** What is fed: as the port of audit sinks has it, for items of any kind. */
+export interface BatchSink<Item> extends Pick<AuditSink, "name" | "close"> {
+  write(items: readonly Item[], signal: AbortSignal): Promise<void>;
+}
+
+export interface SinkSenderOptions<Item = AuditEvent> {
   readonly clock: Clock;
-  readonly sink: AuditSink;
+  readonly sink: BatchSink<Item>;
   readonly maxQueued: number;
   readonly maxBatch: number;
   /** How long events are gathered. */
   readonly sendAfterMs: number;
   readonly warn: (message: string) => void;
+  /** What the sink is, in a warning. */
+  readonly kind?: string;
   readonly random?: () => number;
 }
 
@@ -24,25 +31,26 @@ export interface SinkStatus {
 }
 
 const RETRY: Backoff = { firstMs: 500, maxMs: 60_000 };
+const RETRY_AFTER_MAX_MS = 300_000;
 
-export class SinkSender {
-  readonly #options: SinkSenderOptions;
+export class SinkSender<Item = AuditEvent> {
+  readonly #options: SinkSenderOptions<Item>;
   readonly #stop = new AbortController();
-  #queue: AuditEvent[] = [];
+  #queue: Item[] = [];
   #sending: Promise<void> | undefined;
   #dropped = 0;
   #errors = 0;
 
-  constructor(options: SinkSenderOptions) {
+  constructor(options: SinkSenderOptions<Item>) {
     this.#options = options;
   }
 
-  append(event: AuditEvent): void {
+  append(item: Item): void {
     if (this.#queue.length >= this.#options.maxQueued || this.#stop.signal.aborted) {
       this.#dropped++;
       return;
     }
-    this.#queue.push(event);
+    this.#queue.push(item);
     this.#start();
   }
 
@@ -90,13 +98,17 @@ export class SinkSender {
       } catch (error) {
         if (attempt === 0) this.#fail(error);
         else this.#errors++;
-        await sleep(clock, longestBackoffMs(RETRY, attempt++) * (0.5 + 0.5 * random()), signal);
+        const backoffMs = longestBackoffMs(RETRY, attempt++) * (0.5 + 0.5 * random());
+        // Where the sink has said when to come again, no sooner.
+        const wishMs = error instanceof CodedError ? (error.retryAfterMs ?? 0) : 0;
+        await sleep(clock, Math.max(backoffMs, Math.min(wishMs, RETRY_AFTER_MAX_MS)), signal);
       }
     }
   }
 
   #fail(error: unknown): void {
     this.#errors++;
-    this.#options.warn(`The audit sink ${this.#options.sink.name} does not take events: ${messageOf(error)}`);
+    const { kind = "audit sink", sink, warn } = this.#options;
+    warn(`The ${kind} ${sink.name} does not take events: ${messageOf(error)}`);
   }
 }

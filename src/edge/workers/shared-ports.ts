@@ -1,6 +1,7 @@
 /** What must hold before several processes listen on one port. */
 import { availableParallelism } from "node:os";
 import { messageOf } from "../../base/errors.ts";
+import { requireListenPermission } from "../../base/network/listen-permission.ts";
 import type { Configuration } from "../config/schema.ts";
 import { ListenerError } from "../listeners/listener.ts";
 
@@ -32,6 +33,7 @@ export async function checkPortsFree({ listeners, metrics }: Configuration): Pro
 }
 
 async function checkFree(host: string, port: number): Promise<void> {
+  requireListenPermission(host, port);
   const { createServer } = await import("node:net");
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { problemsOf } from "../../../src/core/console/overview-page.ts";
+import { until } from "../../support/core-world.ts";
 import { startConsoleWorld } from "./browser.ts";
 
 /** For a busy machine. */
@@ -154,7 +155,7 @@ describe("a change", () => {
     expect(actions[2]!.fields).toMatchObject({
       call: "console /revoke",
       status: 303,
-      certificate: expect.stringMatching(/^[0-9a-f]+$/),
+      serial: expect.stringMatching(/^[0-9a-f]+$/),
       answer: revoked.headers.location,
     });
     const page = (await console.get(String(revoked.headers.location))).text;
@@ -264,6 +265,25 @@ describe("a page", () => {
     expect((await console.get("/audit.jsonl?since=2999-01-01T00:00:00Z")).text).toBe("");
     expect((await console.get("/audit.jsonl?edge=edge-2")).text).toBe("");
     expect((await console.get("/audit?since=yesterday")).status).toBe(400);
+  });
+
+  test("of the events says how many of the edges that follow were told, and of the edges who follows", async () => {
+    await using console = await startConsoleWorld();
+    const { admin } = console.world.core;
+    await admin.createService("tenant-a", "billing");
+    const ending = new AbortController();
+    const told: (string | undefined)[] = [];
+    const client = await console.world.client();
+    const handlers = { onMessage: ({ event }: { event: string | undefined }) => void told.push(event) };
+    const following = client.revocations(undefined, handlers, ending.signal).catch(() => undefined);
+    await until(() => console.world.core.counters.streams === 1);
+    await admin.revoke({ tenant: "tenant-a", service: "billing" });
+    await until(() => told.includes("revoke"));
+    expect((await console.get("/events")).text).toContain("<td>1 of 1 edges</td>");
+    expect((await console.get("/edges")).text).toContain("up to date");
+    expect((await console.get("/destroy?tenant=tenant-a")).text).toContain("1 of 1 known edges");
+    ending.abort();
+    await following;
   });
 
   test("of the events shows the newest hundred, and leads to the older ones", async () => {

@@ -103,6 +103,32 @@ describe("a bearer token", () => {
     expect(await refusal(verifier, token)).toContain("expired");
   });
 
+  test("may be late or early by five seconds, the clocks' difference, and no more", async () => {
+    const verifier = createTokenVerifier([issuer], clock);
+    expect(await refusal(verifier, `Bearer ${await sign({ exp: nowS() - 4 })}`)).toBe("accepted");
+    expect(await refusal(verifier, `Bearer ${await sign({ exp: nowS() - 6 })}`)).toContain("expired");
+    expect(await refusal(verifier, `Bearer ${await sign({ nbf: nowS() + 4 })}`)).toBe("accepted");
+    expect(await refusal(verifier, `Bearer ${await sign({ nbf: nowS() + 6 })}`)).toContain('"nbf"');
+  });
+
+  test("is looked at anew after a minute, or at its end and five seconds if that comes first", async () => {
+    for (const [livesS, rememberedMs] of [
+      [300, 60_000],
+      [10, 15_000],
+    ] as const) {
+      const time = new VirtualClock();
+      const verifier = createTokenVerifier([issuer], time);
+      const token = `Bearer ${await sign({ exp: Math.floor(time.wallMs() / 1000) + livesS })}`;
+      await verifier.principalOf(token, "");
+      await time.advance(rememberedMs - 1);
+      expect(verifier.principalOf(token, "")).not.toBeInstanceOf(Promise);
+      await time.advance(1);
+      const again = verifier.principalOf(token, "");
+      expect(again).toBeInstanceOf(Promise);
+      await Promise.allSettled([again]);
+    }
+  });
+
   test("is refused once its key has left the reloaded JWK set", async () => {
     const path = join(folder, "changing.json");
     writeFileSync(path, JSON.stringify(keySet));

@@ -238,3 +238,15 @@ test("prewarming what is held asks nobody", async () => {
   expect(await world.cache.prewarm([{ tenant: T, service: S }])).toEqual([]);
   expect(world.source.questions).toHaveLength(1);
 });
+
+test("a caller is told when to ask again: when the source said, and after a second where it said nothing", async () => {
+  for (const [wishMs, retryAfterMs] of [
+    [undefined, 1_000],
+    [7_000, 7_000],
+  ]) {
+    const world = createWorld();
+    const waiting = world.cache.active(T, S);
+    await world.source.questions[0]!.fail("unavailable", wishMs);
+    await expect(waiting as Promise<unknown>).rejects.toMatchObject({ code: "lease_unavailable", retryAfterMs });
+  }
+});

@@ -26,6 +26,9 @@ test("what remains is nothing, not less, once a lease is over; a wall clock set 
   await waiting;
   world.clock.jumpWall(25_000);
   expect(world.cache.leases()).toMatchObject([{ remainingMs: 35_000 }]);
+  expect(world.cache.remainingMs("tenant-a", "a")).toBe(35_000);
+  expect(world.cache.remainingMs("tenant-a", "b")).toBe(0);
+  expect(world.cache.remainingMs("tenant-b", "a")).toBe(0);
   world.clock.jumpWall(-10_000);
   expect(world.cache.leases()).toMatchObject([{ remainingMs: 35_000 }]);
   world.clock.jumpWall(1_000_000);

@@ -214,6 +214,19 @@ describe("Retry-After", () => {
     expect(waitsMs.size).toBe(3);
   });
 
+  test("however short opens the circuit; of nothing it is no wish", async () => {
+    for (const [wishMs, state] of [
+      [1, "open"],
+      [0, "closed"],
+    ] as const) {
+      const { source, calls, ask } = start();
+      const failing = codeOf(() => ask().answer);
+      await source.questions[0]!.fail("unavailable", wishMs);
+      await failing;
+      expect(calls.state).toBe(state);
+    }
+  });
+
   test("of a year is not believed", async () => {
     const { clock, source, ask } = start({ retryAfterMaxMs: 60_000 });
     const failing = codeOf(() => ask().answer);
@@ -222,6 +235,20 @@ describe("Retry-After", () => {
     await clock.advance(120_000);
     expect(ask().begun).toBe(true);
   });
+});
+
+test("more calls at once than the budget of misses has are not made, and told when to come again", async () => {
+  const { source, calls, ask, outcome } = start({ missBudget: { perSecond: 1_000, burst: 2 } });
+  const first = ask();
+  ask();
+  const refused = ask();
+  expect(await outcome()).toBe("misses_exhausted");
+  expect(waitOf(await refused.answer.catch((error) => error))).toBe(1);
+  expect(calls).toMatchObject({ calls: 2, failures: 0, inFlight: 2 });
+  // What was found is no miss.
+  await source.questions[0]!.grant();
+  await first.answer;
+  expect(ask().begun).toBe(true);
 });
 
 test("after close nothing is asked, and what was asked rejects", async () => {

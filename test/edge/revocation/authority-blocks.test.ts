@@ -55,6 +55,18 @@ describe("an authority's revocation", () => {
     expect(control.calls).toContain("forget t/s");
   });
 
+  test("of a part is not touched by a word about another part, of its issuer or of the Core", async () => {
+    const { sink, isBlocked, fenced } = createAuthorityWorld();
+    sink.applyAuthority(order({ scope: { ...SERVICE, version: 3 } }));
+    await fenced();
+    const beside = [{ ...SERVICE, version: 4 }, { tenant: "t", service: "other" }, { tenant: "u" }];
+    for (const [index, scope] of beside.entries()) {
+      expect(sink.applyAuthority(order({ type: "restore", scope }))).toEqual({ outcome: "lifted", blocks: 0 });
+      sink.deliver(restore(2 + index, scope));
+    }
+    expect([isBlocked(3), isBlocked(4), isBlocked()]).toEqual([true, false, false]);
+  });
+
   test("of two authorities stands until both have lifted it", () => {
     const { sink, isBlocked } = createAuthorityWorld();
     sink.applyAuthority(order());
@@ -240,4 +252,23 @@ describe("an event whose sender wants to know", () => {
     for (let times = 0; times < 3; times++) await sink.confirmSigned(jws);
     expect(verified).toBe(3);
   });
+});
+
+test("a Core that lets wait for its place in the log is asked again within seconds", async () => {
+  let asked = 0;
+  const world = createWorld({
+    random: () => 0.5,
+    core: {
+      follow(_lastEventId, onEvent) {
+        if (asked++ > 0) onEvent(heartbeat(7));
+        return new Promise(() => {});
+      },
+    },
+  });
+  world.guard.sink("orbital").applyAuthority(order());
+  const unfenced = () => world.guard.status().authorities[0]!.unfenced;
+  await world.clock.advance(5_000);
+  expect([asked, unfenced()]).toEqual([1, 1]);
+  await world.clock.advance(2_000);
+  expect([asked, unfenced()]).toEqual([2, 0]);
 });

@@ -165,6 +165,26 @@ describe("the blocks", () => {
     );
   });
 
+  test("that events were lost over refuse no more by themselves, but may still stand; a newer one refuses", () => {
+    const blocks = new Blocks({ maxScopes: 10, onForget: () => {} });
+    const verdict = () => [blocks.isBlocked("t", "a", 1), blocks.mayBeBlocked("t", "a")];
+    expect(verdict()).toEqual([false, false]);
+    blocks.revoke({ tenant: "t", service: "a", version: 1 }, 5, false);
+    // One version alone: the service as a whole is not in question.
+    expect(verdict()).toEqual([true, false]);
+    blocks.makeStale(4);
+    expect(verdict()).toEqual([true, false]);
+    blocks.makeStale(5);
+    expect(verdict()).toEqual([false, true]);
+    // The same word again is no newer one.
+    blocks.revoke({ tenant: "t", service: "a", version: 1 }, 5, false);
+    expect(verdict()).toEqual([false, true]);
+    expect(blocks.mayBeBlocked("t", "b")).toBe(false);
+    expect(blocks.mayBeBlocked("u", "a")).toBe(false);
+    blocks.revoke({ tenant: "t", service: "a" }, 6, false);
+    expect(verdict()).toEqual([true, true]);
+  });
+
   test("take one place for a scope, however often it is revoked, and forget it by its newest word", () => {
     const forgotten: number[] = [];
     const blocks = new Blocks({ maxScopes: 2, onForget: (seq) => forgotten.push(seq) });

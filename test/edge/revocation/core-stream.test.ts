@@ -115,8 +115,11 @@ describe("the Core's stream", () => {
     streams[0]?.say(heartbeat(0));
     await clock.advance(3_500);
     streams[0]?.say(heartbeat(1));
+    // Held up again: it has the same moment again.
+    await clock.advance(3_500);
+    streams[0]?.say(heartbeat(2));
     await clock.advance(3_000);
-    expect(notes).toEqual(["connected", "heartbeat 0", "heartbeat 1"]);
+    expect(notes).toEqual(["connected", "heartbeat 0", "heartbeat 1", "heartbeat 2"]);
     await transport.close();
   });
 

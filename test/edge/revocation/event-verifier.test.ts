@@ -73,6 +73,24 @@ describe("a signed event", () => {
     expect(await reasonOf(verifier, jws)).toBe("too_old");
   });
 
+  test("is remembered among the last 64 that were verified, and no longer", async () => {
+    const { clock, verifier } = createCore(first);
+    const at = new Date(clock.wallMs()).toISOString();
+    const events = await Promise.all(
+      Array.from({ length: 65 }, (_, index) => sign({ ...revoke(index + 1, V3), at }, first)),
+    );
+    const one = await verifier.verify(events[0]!);
+    for (const jws of events.slice(1, 64)) await verifier.verify(jws);
+    expect(await verifier.verify(events[0]!)).toBe(one);
+    const second = await verifier.verify(events[1]!);
+    await verifier.verify(events[64]!);
+    const again = await verifier.verify(events[0]!);
+    expect(again).toEqual(one);
+    expect(again).not.toBe(one);
+    // It took the place of the oldest of the others.
+    expect(await verifier.verify(events[1]!)).not.toBe(second);
+  });
+
   test("of another type is none, though the Core's key signed it", async () => {
     const { verifier } = createCore(first);
     for (const typ of ["JWT", undefined]) {
@@ -83,10 +101,10 @@ describe("a signed event", () => {
   test("of a time that has not come is dropped, but for what clocks differ by", async () => {
     const { clock, verifier } = createCore(first);
     const at = (aheadMs: number): string => new Date(clock.wallMs() + aheadMs).toISOString();
-    expect(await reasonOf(verifier, await sign({ ...revoke(1, V3), at: at(240_000) }, first))).toBe("believed");
-    const future = await sign({ ...revoke(2, V3), at: at(86_400_000) }, first);
+    expect(await reasonOf(verifier, await sign({ ...revoke(1, V3), at: at(300_000) }, first))).toBe("believed");
+    const future = await sign({ ...revoke(2, V3), at: at(300_001) }, first);
     expect(await reasonOf(verifier, future)).toBe("from_future");
-    await clock.advance(86_400_000);
+    await clock.advance(1);
     expect(await reasonOf(verifier, future)).toBe("believed");
   });
 
@@ -254,6 +272,15 @@ describe("the guard, with events by a third party", () => {
     await send(revoke(1, V3));
     expect(guard.isBlocked("t", "s", 3)).toBe(true);
     expect(control.calls).toEqual(["revoke t/s/3"]);
+  });
+
+  test("applies nothing that is verified only after it was closed, and says that it waits", async () => {
+    const { guard, control, applied, sink } = await createSignedWorld();
+    const verifying = sink.confirmSigned(await sign(revoke(1, V3), first));
+    guard.close();
+    expect(await verifying).toEqual({ state: "waiting" });
+    expect(applied).toEqual([]);
+    expect(control.calls).toEqual([]);
   });
 
   test("takes nothing that was repeated for life, and nothing of another log", async () => {

@@ -247,6 +247,11 @@ class Http1Connection {
     const answer = this.#handler.answer({ head, body });
     if (!(answer instanceof Promise)) return void this.#finish(head, answer);
     void answer.then((later) => {
+      // Another request's answer stands where this one was written: nobody gets it.
+      if (later.body instanceof AnswerText) {
+        this.#handler.failed(new Error("An answer waited and did not take its text with it."));
+        return void this.#socket.destroy();
+      }
       this.#finish(head, later);
       this.#goOn();
     });

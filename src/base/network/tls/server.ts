@@ -7,6 +7,7 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
+import { requireListenPermission } from "../listen-permission.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {
@@ -91,6 +92,7 @@ const CONNECTION = Symbol("crypto-edge connection");
 
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
+  requireListenPermission(options.hostname, options.port);
   const limits: TlsServerLimits = { ...DEFAULT_TLS_LIMITS, ...options.limits };
   // A certificate may end while its connection lives on: a stream ends with it.
   const hasExpired = ({ certificate }: Peer): boolean =>

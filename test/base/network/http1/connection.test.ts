@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
 import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
@@ -161,6 +162,18 @@ describe("a request", () => {
     releases[1]!();
     await Bun.sleep(0);
     expect(socket.written.indexOf("one")).toBeLessThan(socket.written.indexOf("two"));
+  });
+
+  test("never gets a text that stands where the next answer is written: whoever waits takes it, or nobody gets it", async () => {
+    const failures: unknown[] = [];
+    const { socket } = serve(
+      async () => ({ status: 200, headers: {}, body: new AnswerText().begin().ascii("of whoever came last") }),
+      { failed: (error) => failures.push(error) },
+    );
+    socket.feed(withLength("one"));
+    await Bun.sleep(0);
+    expect(socket.written).toBe("");
+    expect([socket.destroyed, failures.length]).toEqual([true, 1]);
   });
 
   test("that waits for the word to go on gets it", () => {
