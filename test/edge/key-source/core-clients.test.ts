@@ -1,4 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { createThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { createCoreClients } from "../../../src/edge/key-source/core/core-clients.ts";
 import { KeySourceError } from "../../../src/edge/key-source/key-source.ts";
 import { startCoreWorld, until } from "../../support/core-world.ts";
@@ -79,4 +82,32 @@ test("a stream that breaks off goes on at another Core", async () => {
   await until(() => two.core.counters.streams === 1);
   stop.abort();
   await second;
+});
+
+test("every Core is told the same name of this process, and another process has another", async () => {
+  const pki = await createThrowAwayPki("example.org");
+  const names: unknown[] = [];
+  const servers = await Promise.all(
+    [1, 2].map(async () => {
+      const server = createServer({ cert: pki.core.cert, key: pki.core.key }, (request, response) => {
+        names.push(request.headers["crypto-edge-instance"]);
+        response.writeHead(503).end();
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      return server;
+    }),
+  );
+  const urls = servers.map((server) => `https://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const certificates = await pki.edge("edge-1");
+  for (let process = 0; process < 2; process++) {
+    const clients = createCoreClients({ urls, certificates });
+    await expect(clients.applied({ log: "log-a", seq: 1 })).rejects.toMatchObject({ status: 503 });
+    clients.close();
+  }
+  expect(names).toHaveLength(4);
+  expect(names[0]).toBe(names[1]!);
+  expect(names[2]).toBe(names[3]!);
+  expect(new Set(names).size).toBe(2);
+  expect(names.every((name) => typeof name === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(name))).toBe(true);
+  for (const server of servers) server.close();
 });
