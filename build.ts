@@ -9,8 +9,9 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { buildCoreDeb, buildDeb } from "./packaging/deb.ts";
-import { manPage } from "./packaging/man-page.ts";
+import { coreManPage, manPage } from "./packaging/man-page.ts";
 import { VERSION } from "./src/base/version.ts";
+import { completions } from "./src/cli/completion.ts";
 import { createProgram } from "./src/cli/program.ts";
 
 const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
@@ -57,8 +58,18 @@ if (arguments_.includes("--deb")) {
     manPage: manPage(createProgram(), VERSION, date),
     epochSeconds,
   };
-  console.log(buildCoreDeb(options));
-  console.log(buildDeb(options));
+  const program = createProgram();
+  console.log(buildCoreDeb({ ...options, manPage: coreManPage(program, VERSION, date) }));
+  console.log(
+    buildDeb({
+      ...options,
+      completions: {
+        bash: completions(program, "bash"),
+        zsh: completions(program, "zsh"),
+        fish: completions(program, "fish"),
+      },
+    }),
+  );
 }
 
 async function compile(target: string, outfile: string): Promise<void> {

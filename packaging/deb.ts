@@ -1,12 +1,13 @@
 /**
- * Makes Debian packages of a compiled executable. Needs dpkg-deb. `crypto-edge`: binary, unit, configuration, man page.
- * `crypto-edge-core`: the unit and configuration of a Core, run by the same binary.
+ * Makes Debian packages of a compiled executable. Needs dpkg-deb. `crypto-edge`: binary, units, configuration, shipped plugins, examples,
+ * completions, man page. `crypto-edge-core`: the unit, configuration and man page of a Core, run by the same binary.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
+import { exampleFiles, PLUGINS, pluginFiles, pluginsReadme } from "./shared-files.ts";
 
 export interface DebOptions {
   /** The executable. */
@@ -21,17 +22,45 @@ export interface DebOptions {
   readonly epochSeconds: number;
 }
 
+export interface EdgeDebOptions extends DebOptions {
+  /** What `crypto-edge completion SHELL` prints. */
+  readonly completions: Readonly<Record<"bash" | "zsh" | "fish", string>>;
+}
+
 const HERE = import.meta.dirname;
+const ROOT = dirname(HERE);
+
+/**
+ * Of the units `crypto-edge@NAME`, each with a configuration of its own: two take turns where an upgrade shall refuse no call. They are one user, since
+ * the kernel lets nobody else listen on a port that is taken; and the one that ends leaves the folder of sockets to the other.
+ */
+export function instanceUnit(unit: string): string {
+  return unit
+    .replace(/^Description=.*$/m, "$&, %i")
+    .replaceAll("/etc/crypto-edge/edge.yaml", "/etc/crypto-edge/%i.yaml")
+    .replace(/^DynamicUser=yes$/m, "$&\nUser=crypto-edge")
+    .replace(/^RuntimeDirectoryMode=.*$/m, "$&\nRuntimeDirectoryPreserve=yes");
+}
 
 /** @returns the package's path. */
-export function buildDeb(options: DebOptions): string {
+export function buildDeb(options: EdgeDebOptions): string {
+  const { bash, zsh, fish } = options.completions;
   return pack("crypto-edge", options, {
     files: {
       "usr/bin/crypto-edge": { from: options.binary, mode: 0o755 },
       "usr/lib/systemd/system/crypto-edge.service": { from: join(HERE, "crypto-edge.service") },
+      "usr/lib/systemd/system/crypto-edge@.service": {
+        content: instanceUnit(readFileSync(join(HERE, "crypto-edge.service"), "utf8")),
+      },
       "etc/crypto-edge/edge.yaml": { from: join(HERE, "edge.yaml"), mode: 0o640 },
+      ...under(`${PLUGINS.slice(1)}`, pluginFiles(ROOT)),
+      [`${PLUGINS.slice(1)}/README.md`]: { content: pluginsReadme(ROOT) },
+      ...under("usr/share/doc/crypto-edge/examples", exampleFiles(ROOT)),
       "usr/share/doc/crypto-edge/examples/edge.yaml": { from: join(HERE, "edge.yaml") },
-      "usr/share/doc/crypto-edge/copyright": { content: COPYRIGHT },
+      "usr/share/bash-completion/completions/crypto-edge": { content: bash },
+      "usr/share/zsh/vendor-completions/_crypto-edge": { content: zsh },
+      "usr/share/fish/vendor_completions.d/crypto-edge.fish": { content: fish },
+      "usr/share/doc/crypto-edge/copyright": { content: copyright(ROOT) },
       "usr/share/man/man1/crypto-edge.1.gz": { content: gzipSync(options.manPage, { level: 9 }) },
     },
     control: (installedKibibytes) => control(options, installedKibibytes),
@@ -47,7 +76,8 @@ export function buildCoreDeb(options: DebOptions): string {
       "usr/lib/systemd/system/crypto-edge-core.service": { from: join(HERE, "crypto-edge-core.service") },
       "etc/crypto-edge-core/core.yaml": { from: join(HERE, "core.yaml"), mode: 0o640 },
       "usr/share/doc/crypto-edge-core/examples/core.yaml": { from: join(HERE, "core.yaml") },
-      "usr/share/doc/crypto-edge-core/copyright": { content: COPYRIGHT },
+      "usr/share/doc/crypto-edge-core/copyright": { content: copyright(ROOT) },
+      "usr/share/man/man1/crypto-edge-core.1.gz": { content: gzipSync(options.manPage, { level: 9 }) },
     },
     control: (installedKibibytes) => coreControl(options, installedKibibytes),
     conffiles: "/etc/crypto-edge-core/core.yaml\n",
@@ -63,6 +93,10 @@ interface PackageParts {
   readonly control: (installedKibibytes: number) => string;
   readonly conffiles: string;
   readonly scripts: Readonly<Record<string, string>>;
+}
+
+function under(folder: string, files: PackageParts["files"]): PackageParts["files"] {
+  return Object.fromEntries(Object.entries(files).map(([path, file]) => [`${folder}/${path}`, file]));
 }
 
 function pack(name: string, options: DebOptions, parts: PackageParts): string {
@@ -86,8 +120,8 @@ function pack(name: string, options: DebOptions, parts: PackageParts): string {
 
     mkdirSync(options.output, { recursive: true });
     const deb = join(options.output, `${name}_${options.version}_${options.architecture}.deb`);
-    // The folder that mkdtemp made is for its owner alone; in the package it is the root of the file system.
-    chmodSync(root, 0o755);
+    // The folder that mkdtemp made is for its owner alone, and the others as the builder's umask has it: in the package they are everybody's to read.
+    for (const folder of [root, ...foldersOf(root)]) chmodSync(folder, 0o755);
     const { exitCode, stderr } = Bun.spawnSync(
       ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z6", "--build", root, deb],
       {
@@ -114,6 +148,9 @@ Priority: optional
 Description: data keys next to the application
  Makes and opens data keys locally, in microseconds, under service keys that a
  Core leases to it. Nothing is stored: the application keeps the wrapped keys.
+ .
+ Plugins (HSMs, cloud KMS, message brokers) are in /usr/share/crypto-edge/plugins;
+ its README.md says which of them need packages from npm.
 `;
 }
 
@@ -132,10 +169,38 @@ Description: the reference Core of crypto-edge, as a service
 `;
 }
 
-const COPYRIGHT = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+/** Ours, and that of what the executable holds: the runtime, and the npm packages that it is compiled from, by the lock file. */
+function copyright(root: string): string {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as LockFile;
+  const held = new Map<string, string>();
+  const hold = (name: string): void => {
+    const entry = packages[`node_modules/${name}`];
+    if (entry === undefined || held.has(name)) return;
+    held.set(name, ` ${name} ${entry.version} (${entry.license ?? "see the package"})`);
+    for (const each of Object.keys(entry.dependencies ?? {})) hold(each);
+  };
+  for (const name of Object.keys(packages[""]?.dependencies ?? {})) hold(name);
+  const lines = [...held.keys()].toSorted().map((name) => held.get(name)!);
+  return `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: crypto-edge
+Comment:
+ The executable holds the runtime Bun ${packages["node_modules/bun"]?.version ?? ""} (MIT; it holds JavaScriptCore, LGPL-2, and others:
+ https://bun.sh/docs/project/licensing), and code of these packages from npm:
+${lines.join("\n")}
 
-Files: *
+${COPYRIGHT}`;
+}
+
+interface LockFile {
+  readonly packages: Readonly<
+    Record<
+      string,
+      { readonly version: string; readonly license?: string; readonly dependencies?: Readonly<Record<string, string>> }
+    >
+  >;
+}
+
+const COPYRIGHT = `Files: *
 Copyright: the crypto-edge authors
 License: Apache-2.0
  On Debian systems the license is in /usr/share/common-licenses/Apache-2.0.
@@ -183,6 +248,7 @@ const PRERM = `#!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
   systemctl disable --now crypto-edge.service || true
+  systemctl stop 'crypto-edge@*.service' || true
 fi
 `;
 
@@ -190,6 +256,12 @@ const POSTRM = `#!/bin/sh
 set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 `;
+
+function foldersOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
 
 function filesOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })

@@ -1,4 +1,4 @@
-/** The man page crypto-edge(1), made from the help texts of the commands: one place says what there is. */
+/** The man pages crypto-edge(1) and crypto-edge-core(1), made from the help texts of the commands: one place says what there is. */
 import type { Command } from "commander";
 
 export function manPage(program: Command, version: string, date: string): string {
@@ -25,6 +25,35 @@ export function manPage(program: Command, version: string, date: string): string
     ...tagged("0", "Done."),
     ...tagged("1", "Failed; standard error says why."),
     ...tagged("2", "Used wrongly."),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** For whoever runs a Core: its commands, its files, and those of the certificates. */
+export function coreManPage(program: Command, version: string, date: string): string {
+  const core = program.commands.find((command) => command.name() === "core")!;
+  const pki = program.commands.find((command) => command.name() === "pki")!;
+  const lines = [
+    `.TH CRYPTO-EDGE-CORE 1 "${date}" "crypto-edge ${version}" "User Commands"`,
+    ".SH NAME",
+    `crypto\\-edge\\-core \\- ${text(uncapitalized(core.description()))}`,
+    ".SH SYNOPSIS",
+    ".B crypto\\-edge core",
+    ".I command",
+    "[options]",
+    ".SH DESCRIPTION",
+    text(
+      "The reference Core of crypto-edge: it keeps service keys, and leases them to edges. The program is crypto-edge itself.",
+    ),
+    ".SH COMMANDS",
+    ...leaves(core, ["core"]).flatMap(describe),
+    ".SH CERTIFICATES",
+    ...leaves(pki, ["pki"]).flatMap(describe),
+    ".SH FILES",
+    ...tagged("/etc/crypto-edge-core/core.yaml", "The Core's configuration, where it is installed from the package."),
+    ...tagged("/usr/share/doc/crypto-edge-core/examples/core.yaml", "The same as it was delivered."),
+    ".SH SEE ALSO",
+    ".BR crypto\\-edge (1)",
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const PATHS: Record<string, readonly string[]> = {
-  unit: ["--timeout=30000", "--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
+  unit: ["--timeout=120000", "--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
   e2e: ["--timeout=120000", "test/e2e"],
   integration: ["--timeout=120000", "test/integration"],
 };

@@ -58,6 +58,7 @@ const MODULES: readonly Module[] = [
   revocationAuditModule,
   revocationObserverModule,
   authorityAuditModule,
+  contributions.beginningObserverModule,
   revocationGuardModule, //                4. revocation: the guard, and what feeds it:
   contributions.revocationTransportsModule, // the Core's stream, or plugins: `revocationTransports`
   { token: LEASE_GATE, make: (get) => get(REVOCATION_GUARD) },

@@ -19,7 +19,7 @@ import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases
 import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
 import { makeContribution } from "./plugin-host/make-contribution.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
-import { REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
+import { BEGINNING_OBSERVER, REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { RevocationBroadcast } from "./revocation-feed.ts";
 import { OTLP, TELEMETRY } from "./telemetry/module.ts";
@@ -172,6 +172,11 @@ export const REVOCATION_FEED = token<RevocationBroadcast>("RevocationFeed");
 export const revocationFeedModule: Module<RevocationBroadcast> = {
   token: REVOCATION_FEED,
   make: (get) => new RevocationBroadcast(get(ACCESS_POLICY), () => get(REVOCATION_GUARD).blocked()),
+};
+
+export const beginningObserverModule: Module<() => void> = {
+  token: BEGINNING_OBSERVER,
+  make: (get) => () => get(REVOCATION_FEED).began(),
 };
 
 export const hookedControlModule: Module<(cache: LeaseControl) => LeaseControl> = {

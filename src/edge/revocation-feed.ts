@@ -36,6 +36,11 @@ export class RevocationBroadcast implements RevocationFeed {
     return this.#watchers.size;
   }
 
+  /** The edge begins to hear: of what came before, since its start, nobody here was told. */
+  began(): void {
+    this.#tell({ type: "change" });
+  }
+
   /** The leases as the guard cuts them short, watched. */
   watched(control: LeaseControl): LeaseControl {
     return {

@@ -48,7 +48,7 @@ log: { level: error }
 key_memory: { dumpable: true }
 `,
   );
-}, 60_000);
+}, 300_000);
 
 afterAll(() => {
   for (const child of children) child.kill("SIGKILL");

@@ -171,7 +171,7 @@ describe("crypto-edge core", () => {
     second.child.kill("SIGINT");
     expect(await second.child.exited).toBe(0);
     expect((await admin("tenant", "list")).err).toContain("can't be reached (nothing listens there)");
-  });
+  }, 300_000);
 
   test("says every mistake of its configuration at once, and what is wrong with its master key without showing it", async () => {
     writeFileSync(join(directory, "bad.yaml"), "lisen: x\nallow: [{ edgs: [a] }]\nlease: { ttl: forever }\n");

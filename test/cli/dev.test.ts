@@ -35,7 +35,7 @@ beforeAll(async () => {
     }
   })();
   url = /page +(http:\/\/127\.0\.0\.1:\d+)/.exec(told)![1]!;
-}, 60_000);
+}, 300_000);
 afterAll(async () => {
   dev.kill("SIGTERM");
   expect(await dev.exited).toBe(0);
@@ -78,7 +78,7 @@ test("the five lines that it prints work as they are: create, open, seal, revoke
   expect(told).toMatch(/^ {2}\d\d:\d\d:\d\d {2}lease {7}tenant-a\/billing granted by the Core$/m);
   expect(told).toContain("revocation  tenant-a/billing is compromised: 1 keys wiped");
   expect(told).toContain("refusal     key_revoked");
-}, 60_000);
+}, 300_000);
 
 test("the context is current where there was none, and leaves another one current", async () => {
   expect(contexts().current).toBe("dev");

@@ -75,4 +75,4 @@ key_memory: { dumpable: true }
   }
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
-}, 60_000);
+}, 300_000);

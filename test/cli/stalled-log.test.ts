@@ -74,5 +74,5 @@ policies: [{ principals: [local], tenants: [tenant-a], services: [billing], oper
       clearTimeout(cut);
       Bun.spawnSync(["bash", "-c", "[ ! -e sleeper ] || kill $(cat sleeper); rm -f sleeper"], { cwd: folder });
     }
-  }, 120_000);
+  }, 300_000);
 }

@@ -64,4 +64,4 @@ test("top --once shows an edge: what it does, holds and refuses", async () => {
   } finally {
     await edge.close();
   }
-}, 60_000);
+}, 300_000);

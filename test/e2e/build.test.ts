@@ -41,4 +41,4 @@ test("the build makes an executable for every target, each with the SHA-256 sum 
   const native = process.arch === "x64" ? "crypto-edge-linux-x64" : "crypto-edge-linux-arm64";
   const told = run(["version", "--json"], { command: resolve(ROOT, "dist", native) });
   expect(JSON.parse(told.stdout)).toMatchObject({ target: native.replace("crypto-edge-", "") });
-}, 120_000);
+}, 300_000);

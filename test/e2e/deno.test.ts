@@ -228,6 +228,30 @@ describe("docs/deno.md", () => {
     }
   });
 
+  test("a command has enough by the permissions of its row", async () => {
+    const page = readFileSync(join(ROOT, "docs/deno.md"), "utf8");
+    const policies = ["access", "explain", "local", "create", "tenant-a", "billing", "--config", "edge.yaml"];
+    for (const [command, args, more] of [
+      ["version", ["version"], []],
+      ["inspect", ["inspect", "letter.txt.sealed"], []],
+      ["config check", ["config", "check", "edge.yaml"], []],
+      ["access explain", policies, []],
+      ["pki …", ["pki", "init", "--trust-domain", "example.org", "--dir", "authority"], ["--allow-write=authority"]],
+      ["bench", ["bench", "--seconds", "1"], []],
+    ] as const) {
+      const row = page
+        .split("\n")
+        .find((line) => line.startsWith("| ") && line.split(" | ")[0]!.includes(`\`${command}\``));
+      const named = [...row!.matchAll(/--allow-[a-z]+=\w+|--allow-[a-z]+(?![=\w])/g)].map(([flag]) => flag);
+      const running = deno(["run", "--no-prompt", "--allow-read", "--allow-env", ...named, ...more, MAIN, ...args]);
+      expect([command, await running.ended, running.output()]).toEqual([
+        command,
+        0,
+        expect.not.stringContaining("Requires"),
+      ]);
+    }
+  });
+
   test("the Core says in one sentence that it needs Bun", async () => {
     for (const args of [
       ["core", "serve", "--config", "core.yaml"],

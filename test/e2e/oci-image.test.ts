@@ -39,7 +39,7 @@ test("the image is the same bytes whenever it is made, and every blob is what it
   for (const { digest } of manifest.layers) {
     expect(run(["tar", "-C", join(folder, "root"), "-xzf", blob(digest)]).code).toBe(0);
   }
-}, 120_000);
+}, 300_000);
 
 test("it runs as nobody in particular, without a shell, on a root that it can't write to", () => {
   const root = join(folder, "root");
@@ -58,7 +58,7 @@ test("it runs as nobody in particular, without a shell, on a root that it can't 
   const bench = crypto("bench", "--seconds", "0.2", "--json");
   expect(JSON.parse(bench.out).cipher.length).toBeGreaterThan(0);
   expect(crypto("config", "check", "/etc/crypto-edge/edge.yaml").err).toContain("can't be read (ENOENT)");
-}, 120_000);
+}, 300_000);
 
 function asRoot(): string[] {
   return process.getuid?.() === 0 ? [] : ["sudo", "-n"];

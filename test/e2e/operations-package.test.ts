@@ -12,8 +12,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { buildCoreDeb } from "../../packaging/deb.ts";
+import { buildCoreDeb, instanceUnit } from "../../packaging/deb.ts";
+import { coreManPage } from "../../packaging/man-page.ts";
+import { PLUGINS } from "../../packaging/shared-files.ts";
 import { VERSION } from "../../src/base/version.ts";
+import { createProgram } from "../../src/cli/program.ts";
 import { readCoreConfiguration } from "../../src/core/core-configuration.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { staticConfiguration } from "../support/static-edge.ts";
@@ -37,7 +40,7 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
     mkdirSync(root);
     expect(run(["--extract", deb, root], { command: "dpkg-deb" }).code).toBe(0);
     return () => rmSync(folder, { recursive: true });
-  });
+  }, 180_000);
 
   test("holds the binary, the unit, the configuration and the man page, all of root's", () => {
     const { stdout } = run(["--contents", deb], { command: "dpkg-deb" });
@@ -74,6 +77,147 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
     writeFileSync(folder.file("edge.yaml"), text);
     const ready = check(folder.file("edge.yaml"));
     expect([ready.code, ready.stderr]).toEqual([0, ""]);
+  });
+
+  test("brings every shipped plugin, to be read by all and written by root alone, without test data or dependencies", () => {
+    const { stdout } = run(["--contents", deb], { command: "dpkg-deb" });
+    const shipped = stdout.split("\n").filter((line) => line.includes(`.${PLUGINS}/`));
+    for (const line of shipped) expect(line).toMatch(/^(drwxr-xr-x|-rw-r--r--) root\/root /);
+    const plugins = readdirSync(resolve(import.meta.dir, "../../plugins"));
+    expect(plugins.length).toBeGreaterThan(5);
+    for (const name of plugins) {
+      for (const file of ["plugin.ts", "package.json", "README.md"])
+        expect(existsSync(join(root, PLUGINS, name, file))).toBe(true);
+    }
+    expect(stdout).not.toMatch(/node_modules|check(-away)?\.yaml|\/test\//);
+  });
+
+  test("says of each plugin truthfully whether it needs packages from npm", () => {
+    const table = readFileSync(join(root, PLUGINS, "README.md"), "utf8");
+    for (const name of readdirSync(resolve(import.meta.dir, "../../plugins"))) {
+      const folder = join(root, PLUGINS, name);
+      const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+        dependencies?: Record<string, string>;
+      };
+      const row = table.split("\n").find((line) => line.startsWith(`| ${name} |`))!;
+      expect([name, row.includes("| nothing |")]).toEqual([name, dependencies === undefined]);
+      const readme = readFileSync(join(folder, "README.md"), "utf8");
+      expect([name, readme.includes("npm install")]).toEqual([name, dependencies !== undefined]);
+      // What is imported is what is declared: what has no dependencies loads as it is.
+      const imported = readdirSync(folder)
+        .filter((file) => file.endsWith(".ts"))
+        .flatMap((file) => [...readFileSync(join(folder, file), "utf8").matchAll(/from "([^."][^"]*)"/g)])
+        .map(([, specifier]) => specifier!)
+        .filter((specifier) => !/^(node:|bun$|bun:|crypto-edge\/)/.test(specifier));
+      for (const specifier of imported) {
+        const known = Object.keys(dependencies ?? {}).some(
+          (each) => specifier === each || specifier.startsWith(`${each}/`),
+        );
+        expect([name, specifier, known]).toEqual([name, specifier, true]);
+      }
+    }
+  });
+
+  test("brings plugins that its binary loads, and an example that uses one", () => {
+    const binary = join(root, "usr/bin/crypto-edge");
+    using elsewhere = temporaryFolder();
+    const example = readFileSync(join(root, "usr/share/doc/crypto-edge/examples/static.yaml"), "utf8");
+    expect(example).toContain(`- ${PLUGINS}/static`);
+    const moved = elsewhere.file("static.yaml");
+    writeFileSync(moved, example.replace(PLUGINS, join(root, PLUGINS)));
+    const checked = run(["config", "check", moved], { command: binary });
+    expect([checked.code, checked.stderr]).toEqual([0, ""]);
+    writeFileSync(
+      moved,
+      `${readFileSync(moved, "utf8")}cache: { prewarm: [{ tenant: tenant-a, service: billing }] }\n`,
+    );
+    const kit = run(["plugin", "check", join(root, PLUGINS, "static"), "--config", moved], { command: binary });
+    expect([kit.code, kit.stdout]).toEqual([0, expect.stringContaining(" 0 broken")]);
+    // Without a server: that it loads, and reads its section.
+    const openbao = elsewhere.file("openbao.yaml");
+    writeFileSync(elsewhere.file("token"), "s.token\n", { mode: 0o600 });
+    writeFileSync(
+      openbao,
+      `edge: { id: edge-1 }
+key_source: { use: openbao, openbao: { address: "https://bao.example:8200", token: "file:token", transit: { key: crypto-edge } } }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+plugins: [${join(root, PLUGINS, "openbao")}]
+`,
+    );
+    const loaded = run(["config", "check", openbao], { command: binary });
+    expect([loaded.code, loaded.stderr]).toEqual([0, ""]);
+  });
+
+  test("says what a plugin lacks whose packages are not installed", () => {
+    using elsewhere = temporaryFolder();
+    const configuration = elsewhere.file("nats.yaml");
+    writeFileSync(
+      configuration,
+      `edge: { id: edge-1 }
+key_source: { use: static, static: { keys: [] } }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+plugins: [${join(root, PLUGINS, "static")}, ${join(root, PLUGINS, "nats")}]
+`,
+    );
+    const { code, stderr } = run(["config", "check", configuration], { command: join(root, "usr/bin/crypto-edge") });
+    expect([code, stderr]).toEqual([1, expect.stringContaining("@nats-io/")]);
+  });
+
+  test("brings a README by which a plugin with packages from npm is installed, and then loads", () => {
+    using elsewhere = temporaryFolder();
+    const binary = join(root, "usr/bin/crypto-edge");
+    const commands = [...readFileSync(join(root, PLUGINS, "README.md"), "utf8").matchAll(/^ {4}(.+)$/gm)]
+      .map(([, command]) => command!)
+      .join("\n")
+      .replaceAll(PLUGINS, join(root, PLUGINS))
+      .replaceAll("/usr/local/lib", elsewhere.path);
+    const installed = run(["-ec", `umask 022\n${commands}`], { command: "sh" });
+    expect([installed.code, installed.stderr]).toEqual([0, expect.anything()]);
+    const configuration = elsewhere.file("nats.yaml");
+    writeFileSync(
+      configuration,
+      `edge: { id: edge-1 }
+key_source: { use: static, static: { keys: [{ tenant: tenant-a, service: billing, version: 1, key: "${"0f".repeat(32)}" }] } }
+revocation: { transports: [{ use: nats, nats: { servers: ["nats://127.0.0.1:1"], stream: R, subject: r } }] }
+listeners: [{ http: "127.0.0.1:0", principal: local }]
+plugins: [${join(root, PLUGINS, "static")}, ${elsewhere.file("crypto-edge/nats")}]
+`,
+    );
+    const { code, stderr } = run(["config", "check", configuration], { command: binary });
+    expect([code, stderr]).toEqual([0, ""]);
+  });
+
+  test("brings completions for bash, zsh and fish, where these look for them, and each parses", () => {
+    const files: Record<string, readonly [path: string, shell: string]> = {
+      bash: ["usr/share/bash-completion/completions/crypto-edge", "-n"],
+      zsh: ["usr/share/zsh/vendor-completions/_crypto-edge", "-n"],
+      fish: ["usr/share/fish/vendor_completions.d/crypto-edge.fish", "--no-execute"],
+    };
+    for (const [shell, [path, option]] of Object.entries(files)) {
+      const text = readFileSync(join(root, path), "utf8");
+      expect(text).toBe(run(["completion", shell]).stdout);
+      expect(text).toContain("revoke");
+      if (!has(shell)) continue;
+      const parsed = run([option, join(root, path)], { command: shell });
+      expect([shell, parsed.code, parsed.stderr]).toEqual([shell, 0, ""]);
+    }
+    expect(readFileSync(join(root, files.zsh![0]), "utf8")).toStartWith("#compdef crypto-edge");
+    // Bash loads the file and asks the function: it knows the commands.
+    const asked = run(
+      [
+        "--norc",
+        "-c",
+        `source ${join(root, files.bash![0])}; COMP_WORDS=(crypto-edge ser); COMP_CWORD=1; COMP_LINE="crypto-edge ser"; COMP_POINT=15; $(complete -p crypto-edge | sed 's/.*-F \\([^ ]*\\).*/\\1/') crypto-edge ser crypto-edge; printf '%s\\n' "\${COMPREPLY[@]}"`,
+      ],
+      { command: "bash" },
+    );
+    expect([asked.stderr, asked.stdout.trim()]).toEqual(["", "serve"]);
+  });
+
+  test("says whose work it holds", () => {
+    const text = readFileSync(join(root, "usr/share/doc/crypto-edge/copyright"), "utf8");
+    for (const held of ["License: Apache-2.0", "Bun 1.", " elysia ", " commander "]) expect(text).toContain(held);
+    for (const line of text.split("\n")) expect(line).not.toContain("undefined");
   });
 
   test("asks before it overwrites a configuration, and starts nothing by itself", () => {
@@ -117,11 +261,25 @@ describe.if(has("dpkg-deb"))("the Debian package of a Core", () => {
         version: "1.2.3",
         architecture: "all",
         output: folder,
-        manPage: "",
+        manPage: coreManPage(createProgram(), "1.2.3", "2026-01-01"),
         epochSeconds: 0,
       });
+      expect(run(["--extract", deb, join(folder, "root")], { command: "dpkg-deb" }).code).toBe(0);
+      const page = Bun.gunzipSync(readFileSync(join(folder, "root/usr/share/man/man1/crypto-edge-core.1.gz")));
+      for (const command of ["core serve", "core revoke", "pki init"])
+        expect(Buffer.from(page).toString().replaceAll("\\-", "-")).toContain(`crypto-edge ${command}`);
+      if (has("groff")) {
+        writeFileSync(join(folder, "page"), page);
+        const shown = run(["-man", "-Tascii", "-ww", "-P-c", join(folder, "page")], { command: "groff" });
+        expect([shown.code, shown.stderr]).toEqual([0, ""]);
+      }
       const { stdout } = run(["--contents", deb], { command: "dpkg-deb" });
-      for (const path of ["./usr/lib/systemd/system/crypto-edge-core.service", "./etc/crypto-edge-core/core.yaml"]) {
+      for (const path of [
+        "./usr/lib/systemd/system/crypto-edge-core.service",
+        "./etc/crypto-edge-core/core.yaml",
+        "./usr/share/doc/crypto-edge-core/examples/core.yaml",
+        "./usr/share/man/man1/crypto-edge-core.1.gz",
+      ]) {
         expect(stdout).toMatch(new RegExp(`root/root .* ${path.replaceAll(".", "\\.")}\n`));
       }
       expect(run(["--field", deb, "Depends"], { command: "dpkg-deb" }).stdout).toBe("crypto-edge (= 1.2.3)\n");
@@ -159,17 +317,27 @@ describe.if(has("systemd-analyze"))("the systemd unit", () => {
     expect(Math.abs(Number(told) - Number(score))).toBeLessThanOrEqual(0.3);
   });
 
-  test("says nothing that systemd does not know", () => {
+  test("says nothing that systemd does not know, nor does that of instances, which differs where two must share", () => {
     const folder = mkdtempSync(join(tmpdir(), "crypto-edge-unit-"));
-    const unit = join(folder, "crypto-edge.service");
-    // What is not installed here is replaced by what is.
-    const text = readFileSync(UNIT, "utf8")
-      .replaceAll("/usr/bin/crypto-edge", "/bin/true")
-      .replace(/^Documentation.*$/m, "");
-    writeFileSync(unit, text);
-    const { code, stderr } = run(["verify", unit], { command: "systemd-analyze" });
+    const own = readFileSync(UNIT, "utf8");
+    const instance = instanceUnit(own);
+    const lines = (text: string): Set<string> => new Set(text.split("\n"));
+    expect([...lines(instance).difference(lines(own))]).toEqual([
+      "Description=crypto-edge, data keys next to the application, %i",
+      "ExecStartPre=/usr/bin/crypto-edge config check /etc/crypto-edge/%i.yaml",
+      "ExecStart=/usr/bin/crypto-edge serve --config /etc/crypto-edge/%i.yaml",
+      "User=crypto-edge",
+      "RuntimeDirectoryPreserve=yes",
+    ]);
+    const units = { "crypto-edge.service": own, "crypto-edge@a.service": instance };
+    for (const [name, text] of Object.entries(units)) {
+      const unit = join(folder, name);
+      // What is not installed here is replaced by what is.
+      writeFileSync(unit, text.replaceAll("/usr/bin/crypto-edge", "/bin/true").replace(/^Documentation.*$/m, ""));
+      const { code, stderr } = run(["verify", unit], { command: "systemd-analyze" });
+      expect([code, stderr]).toEqual([0, ""]);
+    }
     rmSync(folder, { recursive: true });
-    expect([code, stderr]).toEqual([0, ""]);
   });
 
   test.if(has("strace") && process.platform === "linux")(

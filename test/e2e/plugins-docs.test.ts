@@ -36,7 +36,7 @@ test("every step of the first plugin does what the page says", () => {
   expect(stderr).toContain(" 2 pass");
   expect(stderr).toContain('unknown key "untill"; did you mean "until"?');
   expect(stderr).toMatch(/its files have SHA-256 [0-9a-f]{64}, but the configuration pins/);
-}, 60_000);
+}, 300_000);
 
 test("the night watch of the page refuses, whatever the hour", async () => {
   const { createClient } = await import("../../src/sdk/client/client.ts");
@@ -53,7 +53,7 @@ test("the night watch of the page refuses, whatever the hour", async () => {
   } finally {
     await edge.stop();
   }
-}, 60_000);
+}, 300_000);
 
 describe("the page lists every rule of the conformance kit, and no other", () => {
   const listed = (of: string): string[] => {

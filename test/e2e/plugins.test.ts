@@ -34,7 +34,7 @@ test("the binary alone serves with a plugin from elsewhere", async () => {
   } finally {
     await edge.stop();
   }
-}, 60_000);
+}, 300_000);
 
 /** Makes and opens a key with an edge of the binary that runs alone, from this configuration. */
 async function serves(folderOfConfig: string, text: string, env: NodeJS.ProcessEnv = process.env): Promise<void> {
@@ -116,7 +116,7 @@ test("the binary alone loads the AWS SDK of the KMS plugin, and serves from it",
   } finally {
     await kms.stop();
   }
-}, 60_000);
+}, 300_000);
 
 const BAO = [process.env.CRYPTO_EDGE_OPENBAO, "bao", "vault"].find(
   (name): name is string => name !== undefined && name !== "" && run(["version"], { command: name }).code === 0,
@@ -227,7 +227,7 @@ describe("a plugin made by plugin new keeps the contracts and passes its own tes
       expect(tests.code).toBe(0);
       // A second one in its place is not written over it.
       expect(run(["plugin", "new", "mine", "--kind", kind], options).stderr).toContain("is there already");
-    }, 60_000);
+    }, 300_000);
   }
 });
 

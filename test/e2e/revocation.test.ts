@@ -138,7 +138,7 @@ describe("a revocation, with real processes", () => {
       body: JSON.stringify({ wrapped: Buffer.from(wrapped).toString("base64url") }),
     });
     expect(refused.status).toBe(410);
-  }, 120_000);
+  }, 300_000);
 
   test("that the Core committed just before it was killed is learnt from the log when it is back", async () => {
     await using deployment = new Deployment();
@@ -154,7 +154,7 @@ describe("a revocation, with real processes", () => {
     await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
     await cable.close();
-  }, 120_000);
+  }, 300_000);
 
   test("behind a partition comes with the connection; meanwhile the edge says that it hears nothing", async () => {
     await using deployment = new Deployment();
@@ -170,7 +170,7 @@ describe("a revocation, with real processes", () => {
     await untilDecrypts(deployment, wrapped, "key_revoked");
     await untilRevocation(deployment, ({ silent }) => !silent);
     await cable.close();
-  }, 120_000);
+  }, 300_000);
 
   test("under fail_closed a partition stops the edge, and its end starts it again", async () => {
     await using deployment = new Deployment();
@@ -183,7 +183,7 @@ describe("a revocation, with real processes", () => {
     cable.heal();
     await untilDecrypts(deployment, wrapped, "ok");
     await cable.close();
-  }, 120_000);
+  }, 300_000);
 
   test("at the end of 10,000 events that an edge slept through is applied when it wakes", async () => {
     await using deployment = new Deployment();
@@ -221,7 +221,7 @@ describe("a revocation over NATS, with real processes", () => {
     await broker.start();
     await untilConnected("core,nats");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
-  }, 120_000);
+  }, 300_000);
 
   test("by the broker alone, with the Core's direct stream not even configured", async () => {
     await using broker = await startNatsServer();
@@ -231,7 +231,7 @@ describe("a revocation over NATS, with real processes", () => {
     deployment.admin("revoke", TENANT, SERVICE);
     await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
-  }, 120_000);
+  }, 300_000);
 
   test("is found by asking, within max_silence, when the only broker is dead", async () => {
     await using broker = await startNatsServer();
@@ -241,7 +241,7 @@ describe("a revocation over NATS, with real processes", () => {
     await broker.kill();
     deployment.admin("revoke", TENANT, SERVICE);
     await untilDecrypts(deployment, wrapped, "key_revoked");
-  }, 120_000);
+  }, 300_000);
 });
 
 describe("a revocation over RabbitMQ, with real processes", () => {
@@ -257,5 +257,5 @@ describe("a revocation over RabbitMQ, with real processes", () => {
     deployment.admin("revoke", TENANT, SERVICE);
     await untilDecrypts(deployment, wrapped, "key_revoked");
     expect((await readiness(deployment)).revocation.leaseDrops).toBe(0);
-  }, 120_000);
+  }, 300_000);
 });

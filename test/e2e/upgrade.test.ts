@@ -29,7 +29,7 @@ async function upgradeUnderCalls(folder: { file(name: string): string }, listene
   const told: number[] = [];
   let edge = await startEdge();
   await using stack = new AsyncDisposableStack();
-  const caller = new TirelessCaller(address, { kept: 4, fresh: 2 });
+  const caller = new TirelessCaller(address, { kept: 4, fresh: 6 });
   stack.defer(async () => {
     await caller.stop();
     await edge.stop("SIGKILL");
@@ -73,13 +73,13 @@ describe("three upgrades in turn, and one taken back, under a client that never 
     using folder = temporaryFolder();
     const path = folder.file("edge.sock");
     await upgradeUnderCalls(folder, `{ unix: "${path}", shared: true, principal: local }`, { path });
-  }, 180_000);
+  }, 300_000);
 
   test("refuse and lose no call on a shared port over HTTP", async () => {
     using folder = temporaryFolder();
     const port = await freePort();
     await upgradeUnderCalls(folder, `{ http: "127.0.0.1:${port}", shared: true, principal: local }`, { port });
-  }, 180_000);
+  }, 300_000);
 
   test("refuse and lose no call on a shared port over HTTPS with client certificates", async () => {
     using folder = temporaryFolder();
@@ -101,7 +101,7 @@ describe("three upgrades in turn, and one taken back, under a client that never 
       `{ https: "127.0.0.1:${port}", shared: true, cert: "${cert}", key: "${key}", client_ca: "${ca}" }`,
       { port, tls: { ca: authority.certificate, cert: caller.certificate, key: caller.key } },
     );
-  }, 180_000);
+  }, 300_000);
 });
 
 describe("without `shared`", () => {
@@ -130,7 +130,7 @@ describe("without `shared`", () => {
         () => "refused",
       ),
     ).toBe("refused");
-  }, 60_000);
+  }, 300_000);
 
   test("workers can't share a port with another edge, and the check says so", () => {
     using folder = temporaryFolder();

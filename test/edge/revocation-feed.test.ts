@@ -76,6 +76,17 @@ async function listen(
   };
 }
 
+/** Waits until the edge has its position in the Core's log. */
+async function positionOf(address: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const status = (await (await fetch(`${address}/v1/status`)).json()) as { revocation: { log?: string } };
+    if (status.revocation.log !== undefined) return;
+    if (Date.now() > deadline) throw new Error("the edge never heard its Core");
+    await Bun.sleep(5);
+  }
+}
+
 test("a caller hears what is blocked, then what comes, of what it may use alone", async () => {
   const stop = new AbortController();
   const stream = await listen(stop.signal);
@@ -104,6 +115,15 @@ test("a caller hears what is blocked, then what comes, of what it may use alone"
       "",
     ].join("\n\n"),
   );
+  stop.abort();
+});
+
+test("a caller that listens before the edge hears its Core is told to ask again for all, once the edge does", async () => {
+  const stop = new AbortController();
+  const stream = await listen(stop.signal);
+  await stream.until(": ready\n\n");
+  broadcast.began();
+  await stream.until('event: change\ndata: {"type":"change"}\n\n');
   stop.abort();
 });
 
@@ -155,6 +175,8 @@ log: { level: error }
   try {
     const stream = await listen(stop.signal, edge.addresses[0]);
     await stream.until(": ready");
+    // What was revoked before the edge hears its Core is told as a change of everything.
+    await positionOf(edge.addresses[0]!);
     await world.core.admin.revoke({ tenant: "tenant-a", service: "billing" }, { reason: "a test" });
     await stream.until('data: {"type":"revoke","tenant":"tenant-a","service":"billing"}\n\n');
     const later = await listen(stop.signal, edge.addresses[0]);
@@ -166,4 +188,4 @@ log: { level: error }
     stop.abort();
     await edge.close();
   }
-}, 60_000);
+}, 300_000);

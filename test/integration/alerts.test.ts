@@ -118,4 +118,4 @@ key_memory: { dumpable: true }
     if (coreIsUp) await world[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
   }
-}, 180_000);
+}, 300_000);

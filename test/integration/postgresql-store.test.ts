@@ -35,7 +35,7 @@ describe("a store in PostgreSQL", () => {
   const masterKey = randomBytes(32);
   beforeAll(async () => {
     own = await startPostgresql();
-  }, 120_000);
+  }, 300_000);
   afterAll(() => own[Symbol.asyncDispose](), 60_000);
 
   test("is made once by whichever of many Cores comes first, and each finds the others' events", async () => {
@@ -177,7 +177,7 @@ describe("the connection to a database by TLS", () => {
   beforeAll(async () => {
     pki = await createThrowAwayPki("example.org");
     secured = await startPostgresql(["ssl=on"], { "server.crt": pki.core.cert, "server.key": pki.core.key });
-  }, 120_000);
+  }, 300_000);
   afterAll(() => secured[Symbol.asyncDispose](), 60_000);
 
   const position = async (options: PostgresqlOptions): Promise<string> => {

@@ -101,7 +101,7 @@ describe("encrypted columns are written, searched and read, alone and in bulk, w
         address: { street: "Main 1", city: "Bonn" },
         email: "ada@example.org",
       });
-    }, 120_000);
+    }, 300_000);
   }
 });
 
@@ -112,7 +112,7 @@ test("objects of S3 are encrypted before they leave, and read whole and in parts
   expect(new TextDecoder().decode(stored.subarray(0, 8))).toBe("L4SEALED");
   // The header, the last chunk, and the one that was asked for.
   expect(s3.ranges).toHaveLength(3);
-}, 120_000);
+}, 300_000);
 
 describe("a service keeps notes encrypted, and tells the edge's errors as its own, with", () => {
   const services: Record<string, (name: string) => string[]> = {
@@ -139,7 +139,7 @@ describe("a service keeps notes encrypted, and tells the edge's errors as its ow
         service.kill();
         await service.exited;
       }
-    }, 120_000);
+    }, 300_000);
   }
 });
 

@@ -150,7 +150,7 @@ describe("everything works, past a proxy of the environment and without being cl
         file: [200_000, true, 10],
         plugin: "x",
       });
-    }, 120_000);
+    }, 300_000);
   }
 
   test("a runtime that has only fetch: the calls", async () => {
@@ -182,7 +182,7 @@ describe("everything works, past a proxy of the environment and without being cl
     const { HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy, NODE_USE_ENV_PROXY, ...plain } = env;
     const said = await runBeside([node(22)(), "edge-runtime.mjs"], application, plain);
     expect(JSON.parse(said)).toEqual({ node: "undefined", same: true });
-  }, 120_000);
+  }, 300_000);
 });
 
 describe("an application is compiled by", () => {
@@ -212,7 +212,7 @@ describe("an application is compiled by", () => {
 
   test("tsc as NodeNext", () => {
     compile({ module: "NodeNext", target: "ES2022", lib: ["ES2023"] });
-  }, 120_000);
+  }, 300_000);
 
   test("tsc for a bundler, with the types of a browser", () => {
     compile({
@@ -221,7 +221,7 @@ describe("an application is compiled by", () => {
       target: "ESNext",
       lib: ["ESNext", "DOM", "DOM.Iterable"],
     });
-  }, 120_000);
+  }, 300_000);
 
   test("esbuild, for Node, where the bundle runs", async () => {
     const esbuild = join(ROOT, "node_modules/.bin/esbuild");
@@ -232,7 +232,7 @@ describe("an application is compiled by", () => {
     expect(JSON.parse(await runBeside(["node", "bundled.mjs"], application, env))).toMatchObject({
       unix: [2, true, 0],
     });
-  }, 120_000);
+  }, 300_000);
 
   test("Vite, for a browser, where nothing of Node is looked for", () => {
     const site = join(folder, "site");
@@ -251,5 +251,5 @@ describe("an application is compiled by", () => {
     expect(said).not.toMatch(/externalized|warn/i);
     const [script] = readdirSync(join(site, "dist/assets")).filter((name) => name.endsWith(".js"));
     expect(readFileSync(join(site, "dist/assets", script!), "utf8")).not.toMatch(/from\s*["']node:/);
-  }, 120_000);
+  }, 300_000);
 });

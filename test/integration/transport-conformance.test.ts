@@ -56,7 +56,7 @@ test("nats", async () => {
   } finally {
     await publisher.close?.();
   }
-}, 120_000);
+}, 300_000);
 
 test("amqp", async () => {
   await using broker = await startRabbitServer();
@@ -70,4 +70,4 @@ test("amqp", async () => {
   } finally {
     await publisher.close?.();
   }
-}, 120_000);
+}, 300_000);

@@ -33,13 +33,13 @@ beforeAll(async () => {
     certificates: await cluster.pki.edge("direct"),
   });
   load = new Load(clients, direct);
-}, 180_000);
+}, 300_000);
 
 afterAll(async () => {
   await load?.stop();
   direct?.close();
   await cluster?.[Symbol.asyncDispose]();
-}, 120_000);
+}, 300_000);
 
 afterEach(async () => {
   load.expectNothingWrong();

@@ -294,7 +294,7 @@ describe("of hooks, the kit", () => {
     expect(await check({ onDenied() {}, start: () => Promise.reject(new Error("no")) })).toContain("start");
     expect(await check({ onDenied() {}, health: () => ({}) as never })).toContain("health");
     expect(await check({ onDenied() {}, close: () => Promise.reject(new Error("no")) })).toContain("close");
-  }, 20_000);
+  }, 300_000);
 });
 
 test("a section that takes any key, or has a key without a description, is found", async () => {
@@ -414,5 +414,5 @@ describe("of a front door, the kit", () => {
     expect(await socketDoor((socket, _connection, limits) => void socket.on("data", () => limits.enter(1)))).toEqual([
       "leave",
     ]);
-  }, 60_000);
+  }, 300_000);
 });

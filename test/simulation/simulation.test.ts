@@ -26,7 +26,7 @@ test(`${SEEDS} histories of edges, Core, network and clocks keep every invariant
   expect(uses).toBeGreaterThan(SEEDS * 500);
   expect(revocations).toBeGreaterThan(SEEDS * 5);
   expect(passed).toBeGreaterThan(SEEDS * 5);
-}, 60_000);
+}, 300_000);
 
 test(`${AUTHORITY_SEEDS} histories in which authorities give orders too keep every invariant`, async () => {
   let orders = 0;
@@ -41,7 +41,7 @@ test(`${AUTHORITY_SEEDS} histories in which authorities give orders too keep eve
   }
   expect(orders).toBeGreaterThan(AUTHORITY_SEEDS * 10);
   expect(uses).toBeGreaterThan(AUTHORITY_SEEDS * 300);
-}, 60_000);
+}, 300_000);
 
 test.each(PLANTED_AUTHORITY_BUGS.map((bug) => [bug.name, bug] as const))(
   "a planted bug is found: %s",
@@ -60,11 +60,11 @@ test.each(PLANTED_AUTHORITY_BUGS.map((bug) => [bug.name, bug] as const))(
 test("the same seed makes the same history", async () => {
   expect(await simulate(7)).toEqual(await simulate(7));
   expect((await simulate(8)).digest).not.toBe((await simulate(7)).digest);
-}, 20_000);
+}, 300_000);
 
 test("histories that were saved are the same today", async () => {
   expect(await changedDigests(Array.from({ length: 40 }, (_, index) => index * 10 + 1))).toEqual([]);
-}, 60_000);
+}, 300_000);
 
 describe("a planted bug is found", () => {
   test.each(PLANTED_BUGS.map((bug) => [bug.name, bug] as const))(
@@ -78,7 +78,7 @@ describe("a planted bug is found", () => {
       }
       throw new Error(`not found in ${SEEDS_PER_BUG} histories`);
     },
-    60_000,
+    300_000,
   );
 });
 
@@ -92,4 +92,4 @@ test("a fleet that starts in one second comes back spread; with fixed-tick expir
   expect(leased.afterPeak).toBeLessThan(keys / 20);
   expect(leased.outagePeak).toBeLessThan(ticked.outagePeak / 5);
   expect(leased.recoverySeconds).toBeLessThan(90);
-}, 60_000);
+}, 300_000);

@@ -1,5 +1,6 @@
 /** A receiver of OTLP/HTTP with JSON, which takes nothing that the specification would not have. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 
 export interface ReceivedSpan {
@@ -35,11 +36,12 @@ export interface OtlpReceiver {
   close(): Promise<void>;
 }
 
-export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
+/** `tls`: over HTTPS, as node:https takes it. */
+export async function startOtlpReceiver(port = 0, tls?: ServerOptions): Promise<OtlpReceiver> {
   const receiver = { spans: [], logs: [], resources: [], requests: [], faults: [], answer: undefined } as unknown as {
     -readonly [Key in keyof OtlpReceiver]: OtlpReceiver[Key];
   };
-  const server = createServer(async (request, response) => {
+  const take = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const path = request.url ?? "";
@@ -50,16 +52,17 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
       if (request.method !== "POST" || request.headers["content-type"] !== "application/json") {
         throw new Error(`${request.method} of ${request.headers["content-type"]}`);
       }
-      take(receiver, path, JSON.parse(text));
+      readMessage(receiver, path, JSON.parse(text));
       response.writeHead(200, { "Content-Type": "application/json" }).end("{}");
     } catch (error) {
       receiver.faults.push(String(error));
       response.writeHead(400).end();
     }
-  });
+  };
+  const server = tls === undefined ? createServer(take) : createTlsServer(tls, take);
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   receiver.port = (server.address() as AddressInfo).port;
-  receiver.url = `http://127.0.0.1:${receiver.port}`;
+  receiver.url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${receiver.port}`;
   receiver.close = () =>
     new Promise((resolve) => {
       server.close(() => resolve());
@@ -70,7 +73,7 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function take(receiver: OtlpReceiver, path: string, message: unknown): void {
+function readMessage(receiver: OtlpReceiver, path: string, message: unknown): void {
   if (path === "/v1/traces") {
     for (const { resource, scopeSpans } of list(exactly(message, ["resourceSpans"]).resourceSpans)) {
       receiver.resources.push(attributes(exactly(resource, ["attributes"]).attributes));

@@ -27,6 +27,7 @@ export interface EventOrderOptions {
   readonly silence: SilenceWatch;
   /** It brings events itself, so the two know each other. */
   readonly gaps: () => GapFiller;
+  readonly onBegan: (() => void) | undefined;
   /** A signed event older than this tells nothing about a transport being alive. */
   readonly freshMs: number;
 }
@@ -156,8 +157,11 @@ export class EventOrder {
   // Position and gaps
 
   startAt(log: string, seq: number): void {
-    this.#options.position.startAt(log, seq);
+    const { position, onBegan } = this.#options;
+    const isFirst = position.log === undefined;
+    position.startAt(log, seq);
     this.#options.log.info({ log, seq }, "the edge has its position in the event log");
+    if (isFirst) onBegan?.();
   }
 
   /** core-protocol.md: a log that changes, or a number that goes back, is another history. */

@@ -183,7 +183,7 @@ describe("a list in an object", () => {
       expect(readBytes).toBeLessThan(200_000);
       // For whoever reads the output: the machine may be busy, so this decides nothing.
       console.log(`${name}: longest turn ${longestMs.toFixed(1)} ms`);
-    }, 60_000);
+    }, 300_000);
   }
 });
 

@@ -38,4 +38,4 @@ test("a process that has none left notices it", async () => {
     stdout: "pipe",
   });
   expect(await new Response(child.stdout).text()).toBe('{"code":"EMFILE","limit":200}\n');
-}, 60_000);
+}, 300_000);

@@ -9,6 +9,12 @@ export const BINARY = process.env.CRYPTO_EDGE_BINARY ?? resolve(import.meta.dir,
 // Contexts of whoever runs the tests are none of theirs.
 process.env.XDG_CONFIG_HOME = mkdtempSync(join(tmpdir(), "crypto-edge-config-"));
 
+/** The edge refuses variables with its prefix that it does not know. */
+function environment(): NodeJS.ProcessEnv {
+  const { CRYPTO_EDGE_BINARY: _, ...rest } = process.env;
+  return rest;
+}
+
 export interface Running {
   readonly process: ChildProcess;
   readonly pid: number;
@@ -37,7 +43,7 @@ export function start(
   const startedMs = performance.now();
   const child = spawn(options.command ?? BINARY, args, {
     cwd: options.cwd ?? process.cwd(),
-    env: options.env ?? process.env,
+    env: options.env ?? environment(),
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);
@@ -96,7 +102,7 @@ export function run(
 ): { code: number; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(options.command ?? BINARY, args, {
     cwd: options.cwd ?? process.cwd(),
-    env: options.env ?? process.env,
+    env: options.env ?? environment(),
     input: options.input ?? "",
     encoding: "utf8",
     maxBuffer: 64 * 2 ** 20,

@@ -14,4 +14,4 @@ test("every vector of both suites, of GCM and of sealed files holds on both adap
   const deno = spawnSync(resolve(ROOT, "node_modules/.bin/deno"), flags, { cwd: ROOT, encoding: "utf8" });
   expect(deno.stderr).toBe("");
   expect(JSON.parse(deno.stdout)).toEqual(here);
-}, 120_000);
+}, 300_000);

@@ -341,4 +341,4 @@ test("the code of a built-in door is loaded by the listener that names it, and n
   };
   expect(loadedBy("[native]")).toEqual(["native"]);
   expect(loadedBy("[native, aws-kms]")).toEqual(["aws-kms", "native"]);
-}, 60_000);
+}, 300_000);

@@ -311,7 +311,7 @@ sys.stdin.readline()
       await child.exited;
       await until(async () => (await ask(`${url}/fits?16000000`)).status !== 429);
     }
-  }, 90_000);
+  }, 300_000);
 });
 
 test("a route's own error is no defect", async () => {

@@ -32,4 +32,4 @@ test("a compiled executable alone in a folder loads a TypeScript plugin that lie
   const run = Bun.spawnSync([join(alone.path, "host"), plugin.path, shipped], { cwd: alone.path, env: {} });
   expect(run.stderr.toString()).toBe("");
   expect(JSON.parse(run.stdout.toString())).toEqual(["static", "minimal"]);
-}, 60_000);
+}, 300_000);

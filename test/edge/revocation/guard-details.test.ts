@@ -15,6 +15,21 @@ test("a source that knows no log is believed until a block had to be forgotten",
   expect(guard.admits(answer)).toBe(false);
 });
 
+test.each(["an event", "a lease"])(
+  "the beginning is told once, whether %s brings it; another history is no beginning",
+  (bringer) => {
+    let begun = 0;
+    const { guard } = createWorld({ onBegan: () => begun++ });
+    const sink = guard.sink("core");
+    expect(begun).toBe(0);
+    if (bringer === "an event") sink.deliver(heartbeat(1));
+    else guard.admits({ tenant: "t", service: "s", log: "log-1", revocationSeq: 1 });
+    sink.deliver(heartbeat(2));
+    sink.deliver(heartbeat(1, "another-log"));
+    expect(begun).toBe(1);
+  },
+);
+
 test("without a Core to ask, a gap drops every lease and says why", async () => {
   const { guard, control, clock, lines } = createWorld({ withoutCore: true });
   const sink = guard.sink("core");

@@ -1,8 +1,9 @@
 /** OpenTelemetry (docs/opentelemetry.md): what is sent is what the specification says, nothing secret, and never at a caller's cost. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allowAll, CALLER, heldLeases } from "../../../bench/harness/edge-in-process.ts";
 import { bind } from "../../../src/base/module.ts";
@@ -11,9 +12,12 @@ import { NO_CONTRIBUTIONS } from "../../../src/edge/config/schema.ts";
 import { createOperations } from "../../../src/edge/operations/pipeline.ts";
 import { REVOCATION_TRANSPORTS } from "../../../src/edge/revocation/module.ts";
 import type { RevocationSink } from "../../../src/edge/revocation/revocation-transport.ts";
+import type { Span } from "../../../src/edge/telemetry/otlp/messages.ts";
 import { openOtlp } from "../../../src/edge/telemetry/otlp/open-otlp.ts";
+import { Tracing } from "../../../src/edge/telemetry/otlp/tracing.ts";
 import type { AuditEvent } from "../../../src/edge/usage/audit-sink.ts";
 import { SinkSender } from "../../../src/edge/usage/sink-sender.ts";
+import { makeAuthority } from "../../support/certificates.ts";
 import { until } from "../../support/core-world.ts";
 import { freePort } from "../../support/free-port.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "../../support/otlp-receiver.ts";
@@ -179,6 +183,87 @@ describe("an edge with a collector", () => {
   });
 });
 
+describe("a collector over TLS", () => {
+  test("is believed by its authority alone, shown the client certificate, and given secrets from files", async () => {
+    const [authority, stranger] = await Promise.all([makeAuthority(), makeAuthority("another CA")]);
+    const server = await authority.issue({ ip: ["127.0.0.1"] });
+    const client = await authority.issue({ commonName: "edge-test" });
+    const files = temporaryFolder({
+      "ca.pem": authority.certificate,
+      "stranger.pem": stranger.certificate,
+      "client.pem": client.certificate,
+      "client.key": client.key,
+      token: "Bearer of-the-collector\n",
+    });
+    const tls = { cert: server.certificate, key: server.key, ca: authority.certificate, requestCert: true };
+    const collector = await startOtlpReceiver(0, { ...tls, rejectUnauthorized: true });
+    const secured = (ca: string): string =>
+      configured(
+        collector.url,
+        `, ca: ${files}/${ca}, cert: ${files}/client.pem, key: ${files}/client.key, headers: { authorization: "file:${files}/token" }`,
+      );
+    const deceived = await startStaticEdge(secured("stranger.pem"));
+    expect((await create(deceived.url)).status).toBe(201);
+    await deceived.close();
+    expect(collector.requests).toEqual([]);
+
+    const edge = await startStaticEdge(secured("ca.pem"));
+    expect((await create(edge.url)).status).toBe(201);
+    await edge.close();
+    await collector.close();
+    expect(collector.faults).toEqual([]);
+    expect(collector.spans).toHaveLength(2);
+    expect(collector.requests.map(({ headers }) => headers.authorization)).toEqual(
+      collector.requests.map(() => "Bearer of-the-collector"),
+    );
+  }, 60_000);
+});
+
+describe("spans", () => {
+  test("of a batch whose items wait for one lease are one", async () => {
+    const first = await startStaticEdge(configured());
+    const { wrapped } = (await create(first.url)).body;
+    await first.close();
+    receiver.spans.length = 0;
+    const edge = await startStaticEdge(configured());
+    const response = await fetch(`${edge.url}/v1/keys/decrypt-batch`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ items: Array(50).fill({ wrapped, context: { patient: "context-of-alice" } }) }),
+    });
+    expect(response.status).toBe(200);
+    await edge.close();
+    expect(receiver.spans.map(({ name }) => name).sort()).toEqual(["lease.call", "lease.wait"]);
+  });
+
+  test("of a signed revocation begin at its receipt, not at the end of its verification", async () => {
+    const clock = new VirtualClock();
+    const spans: Span[] = [];
+    const tracing = new Tracing(clock, (span) => spans.push(span));
+    const event = {
+      type: "revoke",
+      log: "log-1",
+      seq: 7,
+      at: "",
+      tenant: "t",
+      state: "compromised",
+      reason: "",
+    } as const;
+    const payload = Buffer.from(JSON.stringify(event)).toString("base64url");
+    const sink = {
+      deliverSigned: async () => {
+        await clock.advance(25);
+        tracing.applied(event, "broker");
+      },
+    } as unknown as RevocationSink;
+    await tracing.watched(sink, "broker").deliverSigned(`e30.${payload}.c2ln`);
+    expect(spans.map(({ startMs, endMs }) => endMs - startMs)).toEqual([25]);
+    // One that fills a gap was not received.
+    tracing.applied({ ...event, seq: 8 }, "core");
+    expect(spans.map(({ startMs, endMs }) => endMs - startMs)).toEqual([25, 0]);
+  });
+});
+
 describe("a collector that is no good", () => {
   test("and stalls breaks neither serving nor the stop", async () => {
     receiver.answer = () => true;
@@ -189,6 +274,24 @@ describe("a collector that is no good", () => {
     await edge.close();
     expect(receiver.spans).toEqual([]);
   }, 60_000);
+
+  test("and stalls at the stop is waited for no longer than stop_timeout", async () => {
+    const { clock, sender, stop } = alone();
+    receiver.answer = () => true;
+    sender.append(event("r-1"));
+    stop();
+    let closed = false;
+    const closing = sender.close(5_000).then(() => {
+      closed = true;
+    });
+    // `alone` has a stop_timeout of one second.
+    await until(() => receiver.requests.length === 1, "the last batch");
+    await clock.advance(999);
+    expect(closed).toBe(false);
+    await clock.advance(1);
+    await closing;
+    expect(sender.status()).toMatchObject({ queued: 1, errors: 1 });
+  });
 
   test("and is away at first gets everything once it is there", async () => {
     const port = await freePort();
@@ -314,22 +417,35 @@ test("the configuration is strict", () => {
   expect(open({ url: "https://collector", ca: "/nowhere.pem" })).toThrow("/nowhere.pem");
 });
 
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+function temporaryFolder(files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), "crypto-edge-otlp-"));
+  folders.push(folder);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
+  return folder;
+}
+
 function parts() {
   const warnings: string[] = [];
+  const stopping = new AbortController();
   const warn = (message: string): void => void warnings.push(message);
-  return { clock: new VirtualClock(), warn, warnings, stopping: new AbortController().signal };
+  return { clock: new VirtualClock(), warn, warnings, stopping: stopping.signal, stop: () => stopping.abort() };
 }
 
 /** The exporter without an edge, in virtual time. */
 function alone() {
-  const { clock, warn, warnings, stopping } = parts();
+  const { clock, warn, warnings, stopping, stop } = parts();
   // The receiver's check of times is of real ones.
   clock.jumpWall(Date.now() - clock.wallMs());
   const settings = { url: receiver.url, headers: {}, service_name: "edge", traces: true, audit: true };
   const otlp = openOtlp({ settings, edgeId: "edge-1", clock, warn, stopping, stopTimeoutMs: 1_000 });
   const sink = otlp.auditSink!;
   const sender = new SinkSender({ clock, sink, maxQueued: 100, maxBatch: 10, sendAfterMs: 100, warn });
-  return { clock, otlp, sink, sender, warnings };
+  return { clock, otlp, sink, sender, warnings, stop };
 }
 
 function event(requestId: string): AuditEvent {

@@ -113,7 +113,7 @@ describe("workers", () => {
     expect(counted.reduce((sum, [, , count]) => sum + Number(count), 0)).toBe(41);
     // Forty connections that all land on one of two workers are one case in a trillion.
     expect(new Set(counted.map(([, worker]) => worker))).toEqual(new Set(["1", "2"]));
-  }, 30_000);
+  }, 300_000);
 
   test("are replaced when they die, while the others go on", async () => {
     const { url } = serve(await freePort());
@@ -127,7 +127,7 @@ describe("workers", () => {
     expect(after.workers.map(({ worker }) => worker)).toEqual([1, 2]);
     expect(after.workers[1]!.pid).toBe(before[1]!.pid);
     expect(await createKey(url)).toBe(201);
-  }, 30_000);
+  }, 300_000);
 
   test("end with the supervisor: asked to, or killed", async () => {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -137,7 +137,7 @@ describe("workers", () => {
       expect(await child.exited).toBe(signal === "SIGTERM" ? 0 : 137);
       await until(async () => (workers.some(({ pid }) => isAlive(pid)) ? undefined : true));
     }
-  }, 30_000);
+  }, 300_000);
 
   test("do not share a port with a stranger", async () => {
     const taken = Bun.serve({ port: 0, hostname: "127.0.0.1", reusePort: true, fetch: () => new Response() });
@@ -145,7 +145,7 @@ describe("workers", () => {
     const { child } = serve(taken.port!);
     expect(await child.exited).toBe(1);
     expect(await new Response(child.stderr).text()).toContain(`Port ${taken.port} on 127.0.0.1 is in use.`);
-  }, 30_000);
+  }, 300_000);
 });
 
 test("a worker whose program is not there is an error, and nothing is waited for", async () => {

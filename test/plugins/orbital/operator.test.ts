@@ -36,7 +36,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "crypto-edge-orbital-"));
   writeFileSync(at("jwks.json"), trusted.jwks("one"));
   writeFileSync(at("answers.key"), own.privateKey);
-}, 60_000);
+}, 300_000);
 
 const managerKey = (more: Partial<ManagerKey> = {}): ManagerKey => ({
   issuer: ISSUER,
@@ -332,7 +332,7 @@ describe("a signature", () => {
     await refuses(task(), managerKey({ privateKey: weak.privateKey }), { issuers });
     const { operator } = createOperator();
     expect(operator).toBeDefined();
-  }, 30_000);
+  }, 300_000);
 
   test("of any other form is refused, and nothing else happens", async () => {
     const { operator } = createOperator();
@@ -360,7 +360,7 @@ describe("a signature", () => {
     expect(await send(task(), managerKey({ keyId: "two", privateKey: next.privateKey }))).toMatchObject({
       status: "DONE",
     });
-  }, 30_000);
+  }, 300_000);
 });
 
 describe("a section", () => {
