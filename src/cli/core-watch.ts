@@ -118,7 +118,7 @@ function edgeLines(edges: readonly EdgeState[]): string[] {
       one.lastSeenAt,
       one.certificateEndsAt === undefined ? "-" : String(daysLeft(one.certificateEndsAt)),
       String(one.streams),
-      one.seq === undefined ? "-" : String(one.seq),
+      String(one.applied ?? one.seq ?? "-"),
       one.lag === undefined ? "-" : String(one.lag),
       String(one.leaseCalls),
       String(one.usageBatches),

@@ -13,7 +13,7 @@ const COMMITTED_WITHIN_MS = 10_000;
 
 export interface CommandsParts {
   readonly registry: KeyRegistry;
-  readonly presence: Pick<Presence, "edges">;
+  readonly presence: Pick<Presence, "edgesBehind">;
   readonly clock: Clock;
   /** How long the longest lease lasts. */
   readonly leaseMs: number;
@@ -57,14 +57,9 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
 
     async edgesLeft({ seqs, at }: CommittedCommand) {
       const newest = Math.max(0, ...seqs);
-      const nowMs = clock.wallMs();
       // A lease from before is over, and one from after knows.
-      if (newest === 0 || nowMs - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return 0;
-      const edges = await presence.edges();
-      return edges.filter(
-        ({ lastSeenAt, streams, seq }) =>
-          (streams > 0 || nowMs - Date.parse(lastSeenAt) < leaseMs) && (seq === undefined || seq < newest),
-      ).length;
+      if (newest === 0 || clock.wallMs() - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return 0;
+      return presence.edgesBehind(newest);
     },
   };
 }

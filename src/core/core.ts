@@ -173,6 +173,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       newHistory: () => {
         log("warn", "the database has another history: every edge is told to drop its leases", { log: eventLog.log });
         stream.newHistory();
+        presence.newHistory();
       },
     });
     const stream = new EventStream({
@@ -196,7 +197,9 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       core: options.name ?? `${hostname()}:${options.listen.port}`,
       version: VERSION,
       masterKeys: hierarchy.masterKeyIds,
+      log: () => eventLog.log,
       lastSeq: () => eventLog.lastSeq,
+      leaseMs: terms.ttlSeconds * 1_000,
       streamsOf: (edge) => stream.streamsOf(edge),
       placeOf: (edge) => stream.placeOf(edge),
       onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
@@ -243,6 +246,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       limits,
       leases: createLeaseService(registry, { allows, terms, createOnFirstUse: options.createOnFirstUse ?? false }),
       stream,
+      eventLog,
       signingKeys,
       intake: new UsageIntake({ usage: store.usage, allows, now }),
       presence,

@@ -9,7 +9,8 @@ import { TokenBuckets } from "../base/time/token-bucket.ts";
 import type { AdminApp } from "./admin-api.ts";
 import { type CoreLog, sendJson, sendResponse } from "./answers.ts";
 import { identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
-import type { EventStream } from "./event-stream.ts";
+import { checkConfirmation, instanceOf } from "./confirmations.ts";
+import type { EventLog, EventStream } from "./event-stream.ts";
 import type { LeaseService } from "./leases.ts";
 import type { Presence } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
@@ -17,6 +18,7 @@ import type { SigningKeys } from "./signing-keys.ts";
 import { MAX_USAGE_BODY_BYTES, type UsageIntake } from "./usage-intake.ts";
 
 const MAX_LEASE_BODY_BYTES = 4_096;
+const MAX_APPLIED_BODY_BYTES = 512;
 const MAX_ADMIN_BODY_BYTES = 16_384;
 /** Ten seconds' worth at once: an edge that starts asks for all its keys. */
 const BURST_SECONDS = 10;
@@ -56,6 +58,7 @@ export interface RouteParts {
   readonly limits: EdgeLimits;
   readonly leases: LeaseService;
   readonly stream: EventStream;
+  readonly eventLog: EventLog;
   readonly signingKeys: SigningKeys;
   readonly intake: UsageIntake;
   readonly presence: Presence;
@@ -71,17 +74,19 @@ export interface Routes {
 }
 
 export function createRoutes(parts: RouteParts): Routes {
-  const { clock, log, limits, leases, stream, signingKeys, intake, presence, admin, counters } = parts;
+  const { clock, log, limits, leases, stream, eventLog, signingKeys, intake, presence, admin, counters } = parts;
   const rate = (perSecond: number): TokenBuckets =>
     new TokenBuckets({ perSecond, burst: perSecond * BURST_SECONDS }, clock, MAX_EDGES_LIMITED);
   const leaseRates = rate(limits.leasesPerSecond);
+  const appliedRates = rate(limits.leasesPerSecond);
   const usageRates = rate(limits.usageBatchesPerSecond);
 
-  const see = (edge: string, request: TlsRequest, peer: Peer) =>
-    presence.see(edge, {
-      version: AGENT.exec(String(request.headers["user-agent"] ?? ""))?.[1],
-      ...(peer.certificate === undefined ? {} : { certificateEndsAtMs: peer.certificate.notAfterMs }),
-    });
+  const sighting = (request: TlsRequest, peer: Peer) => ({
+    version: AGENT.exec(String(request.headers["user-agent"] ?? ""))?.[1],
+    instance: instanceOf(request.headers["crypto-edge-instance"]),
+    ...(peer.certificate === undefined ? {} : { certificateEndsAtMs: peer.certificate.notAfterMs }),
+  });
+  const see = (edge: string, request: TlsRequest, peer: Peer) => presence.see(edge, sighting(request, peer));
   const limit = (rates: TokenBuckets, edge: string, what: string): void => {
     const waitMs = rates.get(edge).take(1);
     if (waitMs === 0) return;
@@ -103,6 +108,15 @@ export function createRoutes(parts: RouteParts): Routes {
       counters.leaseRefusals++;
       throw error;
     }
+  }
+
+  async function applied(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
+    limit(appliedRates, edge, "confirms");
+    const body = parseBody(await readBody(request, MAX_APPLIED_BODY_BYTES));
+    const of = sighting(request, peer);
+    const { seq } = await checkConfirmation(body, of.instance, eventLog);
+    presence.confirm(edge, of.instance, seq, of);
+    sendJson(response, 200, "{}");
   }
 
   async function usage(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
@@ -165,6 +179,9 @@ export function createRoutes(parts: RouteParts): Routes {
         case "/core/v1/revocations":
           requireMethod(method, "GET");
           return follow(request, response, peer, requireEdge(identity));
+        case "/core/v1/applied":
+          requireMethod(method, "POST");
+          return applied(request, response, peer, requireEdge(identity));
         case "/core/v1/keys":
           requireMethod(method, "GET");
           return sendJson(response, 200, JSON.stringify(await signingKeys.jwks()));

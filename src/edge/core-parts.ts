@@ -12,6 +12,7 @@ import { createCoreClients } from "./key-source/core/core-clients.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
 import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
+import type { ConfirmApplied } from "./revocation/confirmations.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
 import { createCoreStream } from "./revocation/core-stream.ts";
 import { createEventVerifier, type EventVerifier } from "./revocation/event-verifier.ts";
@@ -23,6 +24,7 @@ export interface CoreParts {
   readonly source: KeySource;
   readonly events: CoreEvents;
   readonly verifier: EventVerifier;
+  readonly confirm: ConfirmApplied;
   readonly send: SendUsage;
   stream(): RevocationTransport;
   /** Takes the certificates up when their files change, and tells when they end. */
@@ -58,6 +60,7 @@ export function createCoreParts(
     source: createCoreKeySource(core),
     events,
     verifier: createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+    confirm: (place, signal) => core.applied(place, signal),
     send: sendToCore(core),
     stream: () => createCoreStream({ core: events, clock }),
     followCertificates: (expiry) => followCoreCertificates({ core, paths: section, clock, log, expiry }),

@@ -72,6 +72,16 @@ describe("a mistake that no line shows by itself is found", () => {
       "give the pair made together",
     ],
     [
+      "an authority of the collector that is not there",
+      { telemetry: '{ otlp: { url: "https://collector:4318", ca: none.pem } }' },
+      ":6:14: telemetry.otlp: ",
+    ],
+    [
+      "a collector without TLS on another machine",
+      { telemetry: '{ otlp: { url: "http://collector:4318" } }' },
+      "http:// is for a collector on this machine alone",
+    ],
+    [
       "a key given as a certificate",
       { listeners: HTTPS("cert: edge.key, key: edge.key, client_ca: ca.pem") },
       "holds no certificate in PEM",

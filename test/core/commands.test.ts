@@ -1,6 +1,12 @@
-/** Orders of other systems at a real Core: committed once, in its log, and told until every edge knows. */
+/** Orders of other systems at a real Core: committed once, in its log, and left until every edge has confirmed. */
 import { afterEach, expect, test } from "bun:test";
+import { SILENT_LOG } from "../../src/base/log-port.ts";
+import { systemClock } from "../../src/base/time/system-clock.ts";
+import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
+import { createCoreEvents } from "../../src/edge/revocation/core-events.ts";
+import { createCoreStream } from "../../src/edge/revocation/core-stream.ts";
 import type { CoreCommands, CoreTarget } from "../../src/edge/revocation/core-target.ts";
+import { createRevocationGuard } from "../../src/edge/revocation/guard.ts";
 import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
 
 let world: CoreWorld | undefined;
@@ -74,7 +80,84 @@ test("what is there already is what was wanted; what can't be done changes nothi
   expect((await commands.commit(unknown)).seqs).toHaveLength(1);
 });
 
-test("edges are waited for until their streams have been told, or their leases are over", async () => {
+/** One process of an edge, which listens and confirms only when it is told to. */
+async function listen(world: CoreWorld, edge: string): Promise<{ client: CoreClient; told: string[]; close(): void }> {
+  const client = await world.client(edge);
+  const following = new AbortController();
+  const told: string[] = [];
+  client.revocations(undefined, { onMessage: ({ data }) => told.push(data) }, following.signal).catch(() => {});
+  await until(() => told.length > 0, "the stream");
+  await client.lease({ tenant: "tenant-a", service: "billing" });
+  return { client, told, close: () => following.abort() };
+}
+
+const hasRevoke = ({ told }: { told: string[] }) => told.some((data) => data.includes('"revoke"'));
+
+test("an edge that was told of an event is left until all its processes have confirmed it", async () => {
+  const { world, commands } = await start();
+  await world.core.admin.createService("tenant-a", "billing");
+  const [one, two, other] = [
+    await listen(world, "edge-1"),
+    await listen(world, "edge-1"),
+    await listen(world, "edge-2"),
+  ];
+  const committed = await commands.commit(revocation("1"));
+  await until(() => [one, two, other].every(hasRevoke), "the event at all of them");
+  expect(await commands.edgesLeft(committed)).toBe(2);
+  const place = { log: world.core.log, seq: committed.seqs[0]! };
+  await other.client.applied({ ...place, seq: place.seq - 1 });
+  expect(await commands.edgesLeft(committed)).toBe(2);
+  await other.client.applied(place);
+  expect(await commands.edgesLeft(committed)).toBe(1);
+  await one.client.applied(place);
+  expect(await commands.edgesLeft(committed)).toBe(1);
+  // An event of an edge is not confirmed for another; nor by the process that has confirmed, again.
+  await one.client.applied(place);
+  await other.client.applied(place);
+  expect(await commands.edgesLeft(committed)).toBe(1);
+  expect((await world.core.admin.edges()).find(({ edge }) => edge === "edge-1")).toMatchObject({ lag: 0, streams: 2 });
+  await two.client.applied(place);
+  expect(await commands.edgesLeft(committed)).toBe(0);
+  expect((await world.core.admin.edges()).find(({ edge }) => edge === "edge-1")).toMatchObject({ applied: 1, lag: 0 });
+  // The next event is another matter.
+  const next = await commands.commit({ id: "2", issuer: "governance", type: "restore", scope: SCOPE });
+  expect(await commands.edgesLeft(next)).toBe(2);
+  expect(await commands.edgesLeft(committed)).toBe(0);
+  for (const { close } of [one, two, other]) close();
+}, 60_000);
+
+test("an edge confirms by itself what its guard has applied, over every way that the event comes", async () => {
+  const { world, commands } = await start();
+  await world.core.admin.createService("tenant-a", "billing");
+  const client = await world.client("edge-1");
+  const core = createCoreEvents(client, () => {});
+  const guard = createRevocationGuard({
+    clock: systemClock,
+    log: SILENT_LOG,
+    core,
+    confirm: (place, signal) => client.applied(place, signal),
+    maxSilenceMs: 30_000,
+    onSilence: "renew_early",
+  });
+  const stream = createCoreStream({ core, clock: systemClock });
+  await stream.start(guard.sink("core"));
+  try {
+    await client.lease({ tenant: "tenant-a", service: "billing" });
+    const committed = await commands.commit(revocation("1"));
+    expect(await commands.edgesLeft(committed)).toBe(1);
+    const endMs = performance.now() + 30_000;
+    while ((await commands.edgesLeft(committed)) > 0) {
+      if (performance.now() > endMs) throw new Error("the edge never confirmed");
+      await Bun.sleep(10);
+    }
+    expect(guard.isBlocked("tenant-a", "billing", 1)).toBe(true);
+  } finally {
+    guard.close();
+    await stream.close();
+  }
+}, 60_000);
+
+test("an edge that never confirms is waited for until its leases are over", async () => {
   const { world, commands } = await start({ lease: { ttlSeconds: 2, refreshAfterSeconds: 1 } });
   await world.core.admin.createService("tenant-a", "billing");
   const following = new AbortController();
@@ -86,8 +169,7 @@ test("edges are waited for until their streams have been told, or their leases a
   await silent.lease({ tenant: "tenant-a", service: "billing" }, new AbortController().signal);
   const committed = await commands.commit(revocation("1"));
   await until(() => told.some((data) => data.includes('"revoke"')), "the event at the edge that listens");
-  // The other one may still hold its lease.
-  expect(await commands.edgesLeft(committed)).toBe(1);
+  expect(await commands.edgesLeft(committed)).toBe(2);
   const endMs = performance.now() + 30_000;
   while ((await commands.edgesLeft(committed)) > 0) {
     if (performance.now() > endMs) throw new Error("the lease was never over");

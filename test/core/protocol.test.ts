@@ -119,6 +119,63 @@ describe("core-protocol.md", () => {
     expect(large).toMatchObject({ status: 413, body: { code: "too_large" } });
   });
 
+  test("a confirmation names a place in this log and the process that confirms, and nothing else", async () => {
+    await using world = await startCoreWorld({ createOnFirstUse: true });
+    const edge = await world.pki.edge("edge-1");
+    await call(world, edge, "POST", "/core/v1/leases", lease());
+    await world.core.admin.rotate("tenant-a", "billing");
+    const { log, lastSeq: seq } = world.core;
+    const header = { "crypto-edge-instance": "a".repeat(64) };
+    const confirm = (body: string, headers: Record<string, string> = header) =>
+      call(world, edge, "POST", "/core/v1/applied", body, headers);
+    for (const body of [
+      "",
+      "null",
+      "[]",
+      "{}",
+      JSON.stringify({ log }),
+      JSON.stringify({ seq }),
+      JSON.stringify({ log, seq: -1 }),
+      JSON.stringify({ log, seq: 0.5 }),
+      JSON.stringify({ log, seq: "1" }),
+      JSON.stringify({ log, seq: 2 ** 53 }),
+      JSON.stringify({ log: "", seq }),
+      JSON.stringify({ log: "../etc", seq }),
+      JSON.stringify({ log, seq, edge: "edge-2" }),
+      `{"log":"${log}","seq":0,"seq":1}`,
+    ]) {
+      expect(await confirm(body)).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+    }
+    for (const instance of [undefined, "", "a b", "x".repeat(65)]) {
+      const answer = await confirm(
+        JSON.stringify({ log, seq }),
+        instance === undefined ? {} : { "crypto-edge-instance": instance },
+      );
+      expect(answer).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+    }
+    expect(await confirm(JSON.stringify({ log, seq, extra: "x".repeat(600) }))).toMatchObject({ status: 413 });
+    for (const place of [
+      { log: "other", seq },
+      { log, seq: seq + 1 },
+    ]) {
+      expect(await confirm(JSON.stringify(place))).toMatchObject({ status: 409, body: { code: "conflict" } });
+    }
+    expect(await confirm(JSON.stringify({ log, seq }))).toMatchObject({ status: 200, body: {} });
+    expect(await call(world, edge, "GET", "/core/v1/applied")).toMatchObject({ status: 405 });
+    const administrator = await world.pki.admin();
+    const answer = await call(world, administrator, "POST", "/core/v1/applied", JSON.stringify({ log, seq }), header);
+    expect(answer).toMatchObject({ status: 403, body: { code: "edge_not_allowed" } });
+  });
+
+  test("an edge may confirm only so often", async () => {
+    await using world = await startCoreWorld({ limits: { leasesPerSecond: 0.1 } });
+    const edge = await world.pki.edge("edge-1");
+    const body = JSON.stringify({ log: world.core.log, seq: 0 });
+    const confirm = () => call(world, edge, "POST", "/core/v1/applied", body, { "crypto-edge-instance": "one" });
+    expect(await confirm()).toMatchObject({ status: 200 });
+    expect(await confirm()).toMatchObject({ status: 429, retryAfter: expect.any(String) });
+  });
+
   test("a refusal of a revoked version names the states", async () => {
     await using world = await startCoreWorld();
     const edge = await world.pki.edge("edge-1");

@@ -212,6 +212,7 @@ export function clientOf(core: SimulatedCore, edge: string, clock: VirtualClock,
       }),
     keys: async () => ({ keys: [] }),
     usage: async () => ({ accepted: 0, duplicate: false }),
+    applied: async () => undefined,
     async revocations(lastEventId, handlers, signal) {
       await trip();
       if (!core.up) throw refused();

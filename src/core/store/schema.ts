@@ -94,6 +94,12 @@ export const USAGE_MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX busy_edges ON edges (last_seen_at, recent_calls)",
     ],
   },
+  {
+    version: 2,
+    about:
+      "what the processes of edges have confirmed, and how much of the event log each Core had heard when it told of them",
+    statements: (d) => ["ALTER TABLE edges ADD COLUMN instances TEXT", `ALTER TABLE cores ADD COLUMN seq ${number(d)}`],
+  },
 ];
 
 /** The newest version that this program knows. */

@@ -66,6 +66,17 @@ export interface CorePresence {
   readonly version: string;
   /** Ids of the master keys that it holds. */
   readonly masterKeys: readonly string[];
+  /** The newest event that it had heard of when it told this; undefined of a Core of an older version. */
+  readonly seq?: number | undefined;
+}
+
+/** One process of an edge. It holds leases of its own. */
+export interface EdgeInstance {
+  /** Random, of its own making; empty where it names none. */
+  readonly id: string;
+  readonly seenAt: string;
+  /** How far it has applied the events; absent while it has confirmed nothing. */
+  readonly applied?: { readonly log: string; readonly seq: number };
 }
 
 export interface EdgePresence {
@@ -81,6 +92,8 @@ export interface EdgePresence {
   readonly seq: number | undefined;
   readonly version: string | undefined;
   readonly certificateEndsAt: string | undefined;
+  /** Those that were seen lately; undefined where a Core of an older version has told of the edge. */
+  readonly instances: readonly EdgeInstance[] | undefined;
 }
 
 export interface StoreReader {

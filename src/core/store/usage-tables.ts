@@ -1,6 +1,6 @@
 /** What edges report and what Cores tell one another, in tables whose writers never hold up a change of keys. */
 import type { Sql, SqlDatabase } from "./sql.ts";
-import type { CorePresence, EdgePresence } from "./store.ts";
+import type { CorePresence, EdgeInstance, EdgePresence } from "./store.ts";
 
 /** The sum of what one edge reported under one set of names. */
 export interface UsageTotal {
@@ -143,22 +143,23 @@ export class UsageTables {
     await this.#track(
       this.#sql.transaction(async (sql) => {
         await sql.run(
-          `INSERT INTO cores (core, seen_at, version, master_keys) VALUES ($1, $2, $3, $4)
+          `INSERT INTO cores (core, seen_at, version, master_keys, seq) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (core) DO UPDATE SET seen_at = excluded.seen_at, version = excluded.version,
-             master_keys = excluded.master_keys`,
+             master_keys = excluded.master_keys, seq = excluded.seq`,
           core.core,
           core.seenAt,
           core.version,
           core.masterKeys.join(" "),
+          core.seq ?? null,
         );
         await inSlices(edges, (one) =>
           sql.run(
             `INSERT INTO edges (edge, core, last_seen_at, lease_calls, recent_calls, usage_batches, streams, seq,
-               version, certificate_ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+               version, certificate_ends_at, instances) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (edge, core) DO UPDATE SET last_seen_at = excluded.last_seen_at,
                lease_calls = excluded.lease_calls, recent_calls = excluded.recent_calls, usage_batches = excluded.usage_batches,
                streams = excluded.streams, seq = excluded.seq, version = excluded.version,
-               certificate_ends_at = excluded.certificate_ends_at`,
+               certificate_ends_at = excluded.certificate_ends_at, instances = excluded.instances`,
             one.edge,
             one.core,
             one.lastSeenAt,
@@ -169,6 +170,7 @@ export class UsageTables {
             one.seq ?? null,
             one.version ?? null,
             one.certificateEndsAt ?? null,
+            one.instances === undefined ? null : JSON.stringify(one.instances),
           ),
         );
       }),
@@ -176,15 +178,19 @@ export class UsageTables {
   }
 
   async cores(since: string): Promise<CorePresence[]> {
-    const rows = await this.#sql.all<{ core: string; seen_at: string; version: string; master_keys: string }>(
-      "SELECT core, seen_at, version, master_keys FROM cores WHERE seen_at >= $1 ORDER BY core",
-      since,
-    );
+    const rows = await this.#sql.all<{
+      core: string;
+      seen_at: string;
+      version: string;
+      master_keys: string;
+      seq: number | string | null;
+    }>("SELECT core, seen_at, version, master_keys, seq FROM cores WHERE seen_at >= $1 ORDER BY core", since);
     return rows.map((row) => ({
       core: row.core,
       seenAt: row.seen_at,
       version: row.version,
       masterKeys: row.master_keys.split(" ").filter((id) => id !== ""),
+      seq: row.seq === null ? undefined : Number(row.seq),
     }));
   }
 
@@ -200,6 +206,7 @@ export class UsageTables {
       seq: number | string | null;
       version: string | null;
       certificate_ends_at: string | null;
+      instances: string | null;
     }>("SELECT * FROM edges ORDER BY edge, core");
     return rows.map((row) => ({
       edge: row.edge,
@@ -212,6 +219,7 @@ export class UsageTables {
       seq: row.seq === null ? undefined : Number(row.seq),
       version: row.version ?? undefined,
       certificateEndsAt: row.certificate_ends_at ?? undefined,
+      instances: row.instances === null ? undefined : (JSON.parse(row.instances) as EdgeInstance[]),
     }));
   }
 

@@ -9,6 +9,7 @@ import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-ca
 import { AuthorityBlocks } from "./authority-blocks.ts";
 import { Blocks } from "./blocks.ts";
 import { BurstLog } from "./burst-log.ts";
+import { Confirmations } from "./confirmations.ts";
 import type { DropReason } from "./dropped-event.ts";
 import { EventEffects } from "./event-effects.ts";
 import { EventOrder } from "./event-order.ts";
@@ -43,6 +44,7 @@ class Guard implements RevocationGuard {
   readonly #gaps: GapFiller;
   readonly #signed: SignedIntake;
   readonly #silence: SilenceWatch;
+  readonly #confirmations: Confirmations | undefined;
   #closed = false;
 
   constructor(options: RevocationGuardOptions) {
@@ -50,8 +52,14 @@ class Guard implements RevocationGuard {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#bursts = new BurstLog(log, clock);
-    const position = new LogPosition(this.#limits.maxOutOfOrder);
+    const random = options.random ?? Math.random;
+    const position = new LogPosition(this.#limits.maxOutOfOrder, () => this.#confirmations?.moved());
     this.#position = position;
+    if (options.confirm !== undefined) {
+      const place = () => (position.log === undefined ? undefined : { log: position.log, seq: position.appliedSeq });
+      const debug = options.log.debug?.bind(options.log) ?? (() => {});
+      this.#confirmations = new Confirmations({ clock, confirm: options.confirm, place, log: { debug }, random });
+    }
     this.#blocks = new Blocks({
       maxScopes: this.#limits.maxScopes,
       onForget: (seq) => position.raiseMinLeaseSeq(seq),
@@ -59,7 +67,7 @@ class Guard implements RevocationGuard {
     this.#authorities = new AuthorityBlocks({
       clock,
       core,
-      random: options.random ?? Math.random,
+      random,
       max: this.#limits.maxScopes,
       isFormerLog: (former) => position.isFormer(former),
     });
@@ -152,6 +160,7 @@ class Guard implements RevocationGuard {
   close(): void {
     this.#closed = true;
     this.#gaps.close();
+    this.#confirmations?.close();
     this.#authorities.close();
     this.#silence.close();
   }

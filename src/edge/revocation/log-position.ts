@@ -9,10 +9,10 @@ export class LogPosition {
   readonly #formerLogs = new Set<string>();
   /** Events beyond a gap: a `restore` waits here, of others only the number. */
   readonly #outOfOrder = new Map<number, RestoreEvent | undefined>();
+  readonly #onMoved: () => void;
   #log: string | undefined;
+  #appliedSeq = 0;
 
-  /** The newest event applied with no gap before it. */
-  appliedSeq = 0;
   /** The newest event that the Core or a signed event vouches for. */
   newestSeq = 0;
   /** The newest event that a lease vouches for: no gap by itself, since the transports may be just behind. */
@@ -20,9 +20,23 @@ export class LogPosition {
   /** Leases answered before this are refused, whatever their scope. */
   minLeaseSeq = 0;
 
-  /** @param outOfOrderMax How many events beyond a gap are remembered. */
-  constructor(outOfOrderMax: number) {
+  /**
+   * @param outOfOrderMax How many events beyond a gap are remembered.
+   * @param onMoved The position has changed; the effects of its newest event may follow in the same turn.
+   */
+  constructor(outOfOrderMax: number, onMoved: () => void = () => {}) {
     this.#outOfOrderMax = outOfOrderMax;
+    this.#onMoved = onMoved;
+  }
+
+  /** The newest event applied with no gap before it. */
+  get appliedSeq(): number {
+    return this.#appliedSeq;
+  }
+
+  set appliedSeq(seq: number) {
+    this.#appliedSeq = seq;
+    this.#onMoved();
   }
 
   /** The event log in use; undefined until the edge has its position. */

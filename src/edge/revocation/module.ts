@@ -1,5 +1,6 @@
 import { LOG, type Module, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
+import type { ConfirmApplied } from "./confirmations.ts";
 import type { CoreEvents } from "./core-events.ts";
 import type { EventVerifier } from "./event-verifier.ts";
 import { createRevocationGuard } from "./guard.ts";
@@ -15,9 +16,9 @@ export const REVOCATION_SETTINGS =
   token<Pick<RevocationGuardOptions, "maxSilenceMs" | "onSilence">>("RevocationSettings");
 
 /** What the guard asks of the Core; nothing where the edge has none. */
-export const REVOCATION_CORE = token<{ readonly events: CoreEvents; readonly verifier: EventVerifier } | undefined>(
-  "RevocationCore",
-);
+export const REVOCATION_CORE = token<
+  { readonly events: CoreEvents; readonly verifier: EventVerifier; readonly confirm: ConfirmApplied } | undefined
+>("RevocationCore");
 
 /** Who is told of each event that was applied. */
 export const REVOCATION_OBSERVER = token<NonNullable<RevocationGuardOptions["onApplied"]>>("RevocationObserver");
@@ -38,6 +39,7 @@ export const revocationGuardModule: Module<RevocationGuard> = {
       log: get(LOG),
       core: core?.events,
       verifier: core?.verifier,
+      confirm: core?.confirm,
       onApplied: get(REVOCATION_OBSERVER),
       onAuthority: get(AUTHORITY_OBSERVER),
       onBegan: get(BEGINNING_OBSERVER),

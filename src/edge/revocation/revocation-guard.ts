@@ -3,6 +3,7 @@ import type { LogPort } from "../../base/log-port.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { LeaseControl, LeaseGate, RevocationScope } from "../cache/lease-cache.ts";
 import type { AuthorityOrder } from "./authority-blocks.ts";
+import type { ConfirmApplied } from "./confirmations.ts";
 import type { CoreEvents } from "./core-events.ts";
 import type { EventVerifier } from "./event-verifier.ts";
 import type { GapLimits } from "./gap-filler.ts";
@@ -25,7 +26,7 @@ export interface RevocationGuard extends LeaseGate {
 
 export interface RevocationGuardOptions {
   readonly clock: Clock;
-  readonly log: Pick<LogPort, "info" | "warn" | "error">;
+  readonly log: Pick<LogPort, "info" | "warn" | "error"> & Partial<Pick<LogPort, "debug">>;
   /** Where missing events are asked for; without it a gap drops every lease. */
   readonly core?: CoreEvents | undefined;
   /** For transports that deliver signed events; without it those are dropped. */
@@ -33,6 +34,8 @@ export interface RevocationGuardOptions {
   /** How long no transport may be heard before `onSilence`. */
   readonly maxSilenceMs: number;
   readonly onSilence: "renew_early" | "fail_closed";
+  /** Tells the Core how far the events are applied here; without it the Core waits for the end of the leases. */
+  readonly confirm?: ConfirmApplied | undefined;
   /** Called after an event was applied (for a `revoke`: after the keys are wiped), once per event. */
   readonly onApplied?: ((event: RevocationEvent, transport: string) => void) | undefined;
   /** Called after an order of an authority other than the Core was carried out. */

@@ -286,7 +286,7 @@ export function testStore(store: StoreUnderTest): void {
 
     test("Cores and edges that were seen are told to whoever asks", async () => {
       await within("presence", async ({ store: { usage } }) => {
-        const core = { core: "one", seenAt: "2026-01-01T00:00:00.000Z", version: "1", masterKeys: ["a", "b"] };
+        const core = { core: "one", seenAt: "2026-01-01T00:00:00.000Z", version: "1", masterKeys: ["a", "b"], seq: 9 };
         const edge = {
           edge: "edge-1",
           core: "one",
@@ -298,12 +298,18 @@ export function testStore(store: StoreUnderTest): void {
           seq: undefined,
           version: "1.0",
           certificateEndsAt: undefined,
+          instances: [
+            { id: "a", seenAt: core.seenAt, applied: { log: "log-a", seq: 7 } },
+            { id: "b", seenAt: core.seenAt },
+          ],
         };
         await usage.seen(core, [edge]);
-        await usage.seen({ ...core, core: "two" }, [{ ...edge, core: "two", seq: 7 }]);
-        expect(await usage.cores("2026-01-01")).toEqual([core, { ...core, core: "two" }]);
+        await usage.seen(core, [edge]);
+        const elsewhere = { ...edge, core: "two", seq: 7, instances: undefined };
+        await usage.seen({ ...core, core: "two", seq: undefined }, [elsewhere]);
+        expect(await usage.cores("2026-01-01")).toEqual([core, { ...core, core: "two", seq: undefined }]);
         expect(await usage.cores("2026-01-02")).toEqual([]);
-        expect(await usage.edges()).toEqual([edge, { ...edge, core: "two", seq: 7 }]);
+        expect(await usage.edges()).toEqual([edge, elsewhere]);
         expect(await usage.callsElsewhere("one", "2025", 4)).toEqual([{ edge: "edge-1", calls: 4 }]);
         expect(await usage.callsElsewhere("one", "2025", 5)).toEqual([]);
       });

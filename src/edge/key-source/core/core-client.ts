@@ -1,5 +1,6 @@
 /** The calls of core-protocol.md that an edge makes, over one set of connection settings. */
 
+import { randomUUID } from "node:crypto";
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { createParser } from "eventsource-parser";
@@ -24,6 +25,8 @@ export interface CoreClientOptions {
   readonly timeoutMs?: number;
   /** Connections for calls at once; more wait. */
   readonly maxConnections?: number;
+  /** Which process of the edge this is, told with every call; random where it is not given. */
+  readonly instance?: string;
 }
 
 export interface CoreClient {
@@ -40,6 +43,9 @@ export interface CoreClient {
    * may be sent again and again: it counts once. @throws CoreCallError, `retryable` or not
    */
   usage(batch: UsageBatch, signal?: AbortSignal): Promise<{ readonly accepted: number; readonly duplicate: boolean }>;
+
+  /** Tells that this process has applied every event of the log up to one. @throws CoreCallError; 404: this Core does not know the call */
+  applied(place: { readonly log: string; readonly seq: number }, signal?: AbortSignal): Promise<void>;
 
   /**
    * The revocation stream, after `lastEventId` where one is given. Resolves when the Core ends it, rejects with
@@ -117,6 +123,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     clock,
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     maxConnections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+    instance: options.instance ?? newInstance(),
   });
   const core = `the Core at ${connection.url.origin}`;
 
@@ -196,6 +203,17 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
       return body;
     },
 
+    async applied({ log, seq }, signal) {
+      const answer = await connection.send({
+        method: "POST",
+        path: "/core/v1/applied",
+        headers: { "content-type": "application/json" },
+        body: Buffer.from(JSON.stringify({ log, seq })),
+        signal,
+      });
+      await json(answer, signal);
+    },
+
     async revocations(lastEventId, handlers, signal) {
       const answer = await connection.send({
         method: "GET",
@@ -219,6 +237,11 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     reload: (certificates) => connection.reload(certificates),
     close: () => connection.close(),
   };
+}
+
+/** Names a process of the edge among its others: nothing secret. */
+export function newInstance(): string {
+  return randomUUID();
 }
 
 function readStream(

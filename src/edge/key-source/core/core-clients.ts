@@ -6,7 +6,13 @@ import { type Backoff, backoffMs } from "../../../base/time/backoff.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { KeySourceError } from "../key-source.ts";
-import { type CoreClient, type CoreClientOptions, createCoreClient, DEFAULT_TIMEOUT_MS } from "./core-client.ts";
+import {
+  type CoreClient,
+  type CoreClientOptions,
+  createCoreClient,
+  DEFAULT_TIMEOUT_MS,
+  newInstance,
+} from "./core-client.ts";
 import { CoreCallError } from "./core-connection.ts";
 
 export interface CoreClientsOptions extends Omit<CoreClientOptions, "url"> {
@@ -35,9 +41,12 @@ export function createCoreClients(options: CoreClientsOptions): CoreClient {
   const [only] = urls;
   if (only !== undefined && urls.length === 1) return createCoreClient({ ...rest, clock, timeoutMs, url: only });
   const clients: CoreClient[] = [];
+  const instance = options.instance ?? newInstance();
   try {
     for (const url of urls) {
-      clients.push(createCoreClient({ ...rest, clock, url, timeoutMs: Math.min(timeoutMs, TIMEOUT_OF_SEVERAL_MS) }));
+      clients.push(
+        createCoreClient({ ...rest, clock, url, instance, timeoutMs: Math.min(timeoutMs, TIMEOUT_OF_SEVERAL_MS) }),
+      );
     }
   } catch (error) {
     for (const client of clients) client.close();
@@ -95,6 +104,7 @@ export function combineCoreClients(
     lease: (request, signal) => ask((client) => client.lease(request, signal), signal),
     keys: (signal) => ask((client) => client.keys(signal), signal),
     usage: (batch, signal) => ask((client) => client.usage(batch, signal), signal),
+    applied: (place, signal) => ask((client) => client.applied(place, signal), signal),
     revocations: (lastEventId, handlers, signal) => {
       let following: Member | undefined;
       let heardMs = clock.monotonicMs();

@@ -46,6 +46,8 @@ export interface CoreConnectionOptions {
   readonly timeoutMs: number;
   /** Connections for calls; streams have their own. */
   readonly maxConnections: number;
+  /** Which process of the edge calls. */
+  readonly instance?: string;
 }
 
 export interface CoreCall {
@@ -156,6 +158,7 @@ export class CoreConnection {
         headers: {
           host: this.url.host,
           "user-agent": USER_AGENT,
+          ...(this.#options.instance === undefined ? {} : { "crypto-edge-instance": this.#options.instance }),
           accept: call.stream === true ? "text/event-stream" : "application/json",
           ...(call.body === undefined ? {} : { "content-length": String(call.body.length) }),
           ...call.headers,
