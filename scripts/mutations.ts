@@ -64,7 +64,7 @@ export function mutationsOf(source: string): Mutation[] {
       const after = line.slice(0, match.index) + to + line.slice(match.index + from.length);
       add(index, from, `${to.trim()} in: ${after.trim()}`, after);
     }
-    if (GUARD.test(visible) || (STATEMENT.test(visible) && isWhole(code, index)))
+    if (GUARD.test(visible) || (STATEMENT.test(visible) && isWhole(code, index) && !isField(code, index)))
       add(index, line, "(nothing)", undefined);
     const condition = CONDITION.exec(line);
     if (condition !== null && balanced(condition[2]!)) {
@@ -99,6 +99,15 @@ function isType(code: readonly string[], index: number): boolean {
       return at === index || !/;\s*$/.test(line);
     }
     if (/^\S/.test(line) && at < index) return false;
+  }
+  return false;
+}
+
+/** Whether the line declares a field of a class: without it no use of the field compiles. */
+function isField(code: readonly string[], index: number): boolean {
+  if (!/^ {2}\w+(?::[^=]*)?(?: = .*)?;$/.test(code[index]!.trimEnd())) return false;
+  for (let at = index - 1; at >= 0; at--) {
+    if (/^\w/.test(code[at]!)) return /^(?:export )?(?:abstract )?class\b/.test(code[at]!);
   }
   return false;
 }

@@ -15,6 +15,20 @@ export function f(x: number, log: Map<string, string>): boolean {
 }
 `;
 
+const CLASS = `export class Counter {
+  seen: number | undefined;
+  count = 0;
+  add(): void {
+    this.count = 1;
+  }
+}
+
+function f(count: number): number {
+  count = 2;
+  return count;
+}
+`;
+
 const changes = mutationsOf(SOURCE);
 const onLine = (line: number): string[] => changes.filter((one) => one.line === line).map(({ from }) => from);
 
@@ -29,6 +43,12 @@ test("operators, constants, conditions and statements are changed", () => {
 test("what the runtime does not see is left alone: types, comments, texts", () => {
   for (const line of [1, 3, 4, 7, 8]) expect(onLine(line)).toEqual([]);
   expect(changes.filter(({ text }) => text.includes("a <= b"))).toEqual([]);
+});
+
+test("a field of a class is not taken out, for nothing that uses it would compile; its value is changed", () => {
+  const removed = mutationsOf(CLASS).filter(({ to }) => to === "(nothing)");
+  expect(removed.map(({ from }) => from)).toEqual(["this.count = 1;", "count = 2;"]);
+  expect(mutationsOf(CLASS).filter(({ line }) => line === 3)).toMatchObject([{ from: "0" }]);
 });
 
 test("each mutation changes one line, and nothing else", () => {

@@ -192,6 +192,18 @@ test("a lease that is over ends when somebody asks, not when the timer comes", a
   expect((await Promise.all(answers)).map(({ code }) => code)).toEqual(["served", "served"]);
 });
 
+test("what happens to a lease is told with its version where that was asked for alone, and without one of a whole service", async () => {
+  const world = createWorld();
+  await holding(world);
+  const single = told(() => world.cache.version(T, S, 9));
+  await world.source.questions[1]!.grant();
+  expect((await single).code).toBe("served");
+  expect(world.events).toMatchObject([
+    { type: "installed", tenant: T, service: S, version: undefined },
+    { type: "installed", tenant: T, service: S, version: 9 },
+  ]);
+});
+
 test("a version alone that is over ends when somebody asks", async () => {
   const world = createWorld();
   await holding(world);

@@ -161,6 +161,12 @@ describe("a lease answer", () => {
     await clock.advance(HOLE_MS);
     expect(guard.isBlocked("t", "s", 3)).toBe(true);
     expect(guard.status().transports[0]!.gaps).toBe(1);
+    // Nor where the hole was there first.
+    sink.deliver(heartbeat(2));
+    core.events.push(revoke(2, { tenant: "v" }));
+    expect(guard.admits(answer(3, "u"))).toBe(true);
+    await clock.advance(HOLE_MS);
+    expect(guard.isBlocked("v", "s")).toBe(true);
   });
 
   test("of another log drops every lease first, and a late one of the log left is refused", async () => {
