@@ -99,7 +99,10 @@ export class EventOrder {
     }
     this.#options.blocks.makeStale(Number.POSITIVE_INFINITY);
     this.#options.effects.dropEveryLease("the position in the event log is out of the Core's retention");
+    // A block that was forgotten is held by this bound alone, also against a Core that is behind.
+    const { minLeaseSeq } = this.#options.position;
     this.startAt(log, seq);
+    this.#options.position.raiseMinLeaseSeq(minLeaseSeq);
   }
 
   #applyHeartbeat(transport: TransportState, event: HeartbeatEvent, direct: boolean): void {

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { BurstLog } from "../../../src/edge/revocation/burst-log.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { createWorld, heartbeat, revoke } from "./world.ts";
+import { createWorld, heartbeat, LOG, revoke } from "./world.ts";
 
 test("a source that knows no log is believed until a block had to be forgotten", () => {
   const { guard } = createWorld({ limits: { maxScopes: 1 } });
@@ -29,6 +29,19 @@ test.each(["an event", "a lease"])(
     expect(begun).toBe(1);
   },
 );
+
+test("a block that was forgotten holds over a reset by a Core that is behind", () => {
+  const { guard } = createWorld({ limits: { maxScopes: 1 } });
+  const sink = guard.sink("core");
+  sink.deliver(heartbeat(1));
+  sink.deliver(revoke(8, { tenant: "x" }));
+  sink.deliver(revoke(9, { tenant: "y" }));
+  const answer = (revocationSeq: number) => ({ tenant: "x", service: "s", log: LOG, revocationSeq });
+  expect(guard.admits(answer(5))).toBe(false);
+  sink.deliver({ type: "reset", log: LOG, seq: 4, at: new Date(0).toISOString(), reason: "not retained" });
+  expect(guard.admits(answer(5))).toBe(false);
+  expect(guard.admits(answer(9))).toBe(true);
+});
 
 test("without a Core to ask, a gap drops every lease and says why", async () => {
   const { guard, control, clock, lines } = createWorld({ withoutCore: true });
