@@ -8,6 +8,7 @@ import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(180_000);
@@ -115,7 +116,10 @@ test("after a restore, what was wrapped opens or is named as lost, never as alte
 
     await ok("core", "rotate", "tenant-a", "billing");
     await ok("core", "revoke", "tenant-a", "mail", "--reason", "test");
-    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 2);
+    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 2, {
+      timeoutMs: 60_000,
+      everyMs: 50,
+    });
     const lost = await made();
     expect(await outcome(lost)).toBe("opened version 2");
 
@@ -135,10 +139,13 @@ test("after a restore, what was wrapped opens or is named as lost, never as alte
     expect(restored.out).toContain("that tenant-a/mail is compromised (it is active again)");
 
     await startCore();
-    await until(async () => (await outcome(old)) === "opened version 1");
-    await until(async () => (await outcome(lost)) === "key_not_found");
+    await until(async () => (await outcome(old)) === "opened version 1", { timeoutMs: 60_000, everyMs: 50 });
+    await until(async () => (await outcome(lost)) === "key_not_found", { timeoutMs: 60_000, everyMs: 50 });
     await ok("core", "rotate", "tenant-a", "billing");
-    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 102);
+    await until(async () => (await client.createKey({ tenant: "tenant-a", service: "billing" })).version === 102, {
+      timeoutMs: 60_000,
+      everyMs: 50,
+    });
     expect(await outcome(await made())).toBe("opened version 102");
     expect(await outcome(lost)).toBe("key_not_found");
     expect(await outcome(old)).toBe("opened version 1");
@@ -146,7 +153,10 @@ test("after a restore, what was wrapped opens or is named as lost, never as alte
     // What watches a Core shows the same.
     const status = await ok("core", "status");
     for (const part of ["newest event", "core.db (sqlite)", "certificate", "days)"]) expect(status).toContain(part);
-    await until(async () => /edge-1 +\d+\.\d+\.\d+ .* 1 +/.test(await ok("core", "edges")));
+    await until(async () => /edge-1 +\d+\.\d+\.\d+ .* 1 +/.test(await ok("core", "edges")), {
+      timeoutMs: 60_000,
+      everyMs: 50,
+    });
     expect(await ok("core", "events")).toMatch(/tenant-a\/billing version 102 is active now \(event \d+\)/);
     expect(await ok("core", "audit", "--limit", "5")).toBeString();
   } finally {
@@ -163,11 +173,3 @@ test("a file that is no whole copy is refused, and the database stays as it is",
   expect(err).toContain("no whole copy of a Core's database");
   expect(statSync(join(directory, "core.db")).size).toBeGreaterThan(0);
 });
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 60_000;
-  while (!(await holds().catch(() => false))) {
-    if (performance.now() > endMs) throw new Error(`did not come true: ${holds}`);
-    await Bun.sleep(50);
-  }
-}

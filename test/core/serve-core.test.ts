@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(90_000);
@@ -51,16 +52,16 @@ console: { listen: "127.0.0.1:${consolePort}" }
       socket.on("error", () => resolve(undefined));
     });
   try {
-    await until(() => log.includes("core: ready"));
+    await until(() => log.includes("core: ready"), { timeoutMs: 60_000, everyMs: 50 });
     const before = await shown();
     expect(before).toBeString();
     expect(await shown(consolePort)).toBe(before);
     // The certificate alone: it has no key yet.
     write("core.pem", second.core.cert);
-    await until(() => log.includes("changed files are no good yet"));
+    await until(() => log.includes("changed files are no good yet"), { timeoutMs: 60_000, everyMs: 50 });
     expect(await shown()).toBe(before);
     write("core.key", second.core.key);
-    await until(async () => ((await shown()) ?? before) !== before);
+    await until(async () => ((await shown()) ?? before) !== before, { timeoutMs: 60_000, everyMs: 50 });
     expect(await shown(consolePort)).toBe(await shown());
     expect(await (await fetch(`http://127.0.0.1:${watchPort}/metrics`)).text()).toMatch(
       /crypto_core_certificate_days_left\{role="the Core's listener",file="[^"]+core\.pem"\} \d/,
@@ -72,11 +73,3 @@ console: { listen: "127.0.0.1:${consolePort}" }
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 60_000;
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`did not come true: ${holds}`);
-    await Bun.sleep(50);
-  }
-}

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { CryptoEdgeError } from "../../src/sdk/client/index.ts";
-import { BINARY, run, start, temporaryFolder, until } from "./support/binary.ts";
+import { until } from "../support/until.ts";
+import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 
 const KEY = { tenant: "tenant-a", service: "billing" };

@@ -4,7 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { rotatedFiles } from "../../src/edge/usage/audit-file.ts";
 import type { ClientCreatedKey } from "../../src/sdk/client/client.ts";
 import { DatagramSocket } from "../support/datagram-socket.ts";
-import { run, until } from "./support/binary.ts";
+import { until } from "../support/until.ts";
+import { run } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 import { textForms } from "./support/secrets.ts";
 

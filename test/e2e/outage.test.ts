@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { CryptoEdgeError } from "../../src/sdk/client/index.ts";
-import { until } from "./support/binary.ts";
+import { until } from "../support/until.ts";
 import { Deployment } from "./support/deployment.ts";
 import { type Fault, FaultyCore } from "./support/faulty-core.ts";
 

@@ -5,7 +5,7 @@ import { type AdminClient, createAdminClient } from "../../src/core/admin-client
 import { createClient } from "../../src/sdk/client/client.ts";
 import { startNatsServer } from "../integration/support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "../integration/support/rabbitmq-server.ts";
-import { until } from "./support/binary.ts";
+import { until } from "../support/until.ts";
 import { layCable } from "./support/cable.ts";
 import { Deployment } from "./support/deployment.ts";
 

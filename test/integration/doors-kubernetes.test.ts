@@ -1,7 +1,8 @@
 /** kube-apiserver's own code for encryption at rest, at the front door of an edge whose key is leased from a real Core. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { start, until } from "../e2e/support/binary.ts";
+import { start } from "../e2e/support/binary.ts";
+import { until } from "../support/until.ts";
 import { goPrograms, goVersion, runClient } from "./support/door-clients.ts";
 import { DoorDeployment } from "./support/door-deployment.ts";
 import { DoorTable } from "./support/door-table.ts";

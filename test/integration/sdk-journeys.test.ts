@@ -11,6 +11,7 @@ import { type Dev, startDev } from "../../src/cli/run-dev.ts";
 import { type AdminClient, createAdminClient } from "../../src/core/admin-client.ts";
 import { inspectRecord } from "../../src/sdk/records/index.ts";
 import { ROOT } from "../support/pages.ts";
+import { until } from "../support/until.ts";
 import { applicationPackages } from "./support/application-packages.ts";
 import { run } from "./support/npm-folder.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
@@ -98,7 +99,10 @@ describe("an application of at most 15 lines keeps its notes encrypted through a
 
         const before = inspectRecord(await storedRecord(application, "1")).version;
         await admin.call("POST", "rotate", NAME);
-        await until(async () => (await dev.edge.createKey(NAME)).version === before + 1);
+        await until(async () => (await dev.edge.createKey(NAME)).version === before + 1, {
+          timeoutMs: PATIENCE_MS,
+          everyMs: 10,
+        });
         expect(await application({ do: "read", id: "1" })).toEqual({ ok: "first" });
         expect(await application({ do: "rewrap" })).toEqual({ ok: null });
         for (const [id, note] of Object.entries(notes)) {
@@ -108,13 +112,19 @@ describe("an application of at most 15 lines keeps its notes encrypted through a
 
         await admin.call("POST", "revoke", { ...NAME, reason: "a drill" });
         const revokedMs = performance.now();
-        await until(async () => (await application({ do: "read", id: "1" })).error === "key_revoked");
+        await until(async () => (await application({ do: "read", id: "1" })).error === "key_revoked", {
+          timeoutMs: PATIENCE_MS,
+          everyMs: 10,
+        });
         console.log(`${language}: refused ${Math.round(performance.now() - revokedMs)} ms after the revocation`);
         expect(await application({ do: "read", id: "2" })).toEqual({ error: "key_revoked" });
         expect(await application({ do: "write", id: "4", note: "refused" })).toEqual({ error: "key_revoked" });
 
         await admin.call("POST", "restore", NAME);
-        await until(async () => (await application({ do: "read", id: "1" })).ok === "first");
+        await until(async () => (await application({ do: "read", id: "1" })).ok === "first", {
+          timeoutMs: PATIENCE_MS,
+          everyMs: 10,
+        });
         expect(await application({ do: "write", id: "4", note: "again" })).toEqual({ ok: null });
       } finally {
         await application.end();
@@ -176,12 +186,4 @@ function drive(command: string[], directory: string): Application {
 
 async function storedRecord(application: Application, id: string): Promise<Uint8Array> {
   return Buffer.from(String((await application({ do: "stored", id })).ok), "base64url");
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error("it did not come true");
-    await Bun.sleep(10);
-  }
 }

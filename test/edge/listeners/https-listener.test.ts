@@ -8,6 +8,7 @@ import { systemClock } from "../../../src/base/time/system-clock.ts";
 import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls, type TlsListenerOptions } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { until } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { type Handler, routesOf } from "./handler-door.ts";
 
@@ -96,11 +97,6 @@ function ask(url: string, client?: TestCertificate, init: RequestInit = {}): Pro
   return fetch(url, { ...init, keepalive: false, tls } as FetchWithTls);
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition() && waited < 500; waited++) await Bun.sleep(10);
-  expect(condition()).toBe(true);
-}
-
 /** Resolves with what came before the end, or the error's code. */
 function rawTls(
   port: number,
@@ -141,7 +137,7 @@ describe("a client certificate over HTTPS", () => {
   test("is a must: without one there is no connection", async () => {
     const { url, logged } = await start();
     await expect(ask(url)).rejects.toThrow();
-    await until(() => logged.some(({ message }) => message === "a connection is refused"));
+    await until(() => logged.some(({ message }) => message === "a connection is refused"), { timeoutMs: 5_000 });
   });
 
   test("of another authority, or out of its time, is refused and logged", async () => {
@@ -158,7 +154,7 @@ describe("a client certificate over HTTPS", () => {
     });
     for (const [index, client] of [other, expired, early].entries()) {
       await expect(ask(url, client)).rejects.toThrow();
-      await until(() => logged.length > index);
+      await until(() => logged.length > index, { timeoutMs: 5_000 });
     }
     expect(logged.map(({ details }) => details.code)).toEqual([
       "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
@@ -271,7 +267,7 @@ describe("TLS", () => {
     // As an operator does it: the new file takes the old one's name.
     renameSync(path("next.crl", await authority.revoke([billing.certificate])), crl);
     await clock.advance(4_100);
-    await until(() => logged.some(({ message }) => message.includes("were taken up")));
+    await until(() => logged.some(({ message }) => message.includes("were taken up")), { timeoutMs: 5_000 });
     expect((await ask(url, billing)).status).toBe(401);
   });
 

@@ -16,6 +16,7 @@ import { listenOnPort } from "../../../src/edge/listeners/plain-http.ts";
 import { acceptPlain } from "../../../src/edge/listeners/plain-sockets.ts";
 import { listenOnTls } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { until } from "../../support/until.ts";
 
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
@@ -177,14 +178,6 @@ async function dial({ address }: Listener, text: string, client?: TestCertificat
   });
   socket.write(text);
   return socket;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("it did not come about");
-    await Bun.sleep(10);
-  }
 }
 
 const HEAD = "HTTP/1.1\r\nHost: localhost\r\n";

@@ -8,6 +8,7 @@ import type { SocketDoor } from "../../../src/edge/doors/door.ts";
 import type { Listener } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority } from "../../support/certificates.ts";
+import { until } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-socket-door-"));
@@ -145,8 +146,3 @@ test("a session that is resumed by its ticket is still the certificate's, and en
   const after = await open(port, { session });
   expect(await after.ask()).toBeUndefined();
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let waited = 0; !holds() && waited < 3_000; waited++) await Bun.sleep(10);
-  expect(holds()).toBe(true);
-}

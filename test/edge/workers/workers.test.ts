@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { superviseWorkers } from "../../../src/edge/workers/supervisor.ts";
+import { until } from "../../support/until.ts";
 
 const root = resolve(import.meta.dir, "../../..");
 const undos: (() => unknown)[] = [];
@@ -60,23 +61,17 @@ function serve(port: number) {
   return { child, url: `http://127.0.0.1:${port}`, socket };
 }
 
-/** Asks until the answer is as wished, on a new connection each time: the kernel spreads connections over the workers. */
-async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  for (let tries = 0; tries < 400; tries++) {
-    const found = await ask().catch(() => undefined);
-    if (found !== undefined) return found;
-    await Bun.sleep(25);
-  }
-  throw new Error("it did not come to that within ten seconds");
-}
-
 const once = { headers: { connection: "close" } };
 
+/** Asks until the answer is as wished, on a new connection each time: the kernel spreads connections over the workers. */
 function statusWhen(url: string, isWished: (status: Status) => boolean): Promise<Status> {
-  return until(async () => {
-    const status = (await (await fetch(`${url}/v1/status`, once)).json()) as Status;
-    return isWished(status) ? status : undefined;
-  });
+  return until(
+    async () => {
+      const status = (await (await fetch(`${url}/v1/status`, once)).json()) as Status;
+      return isWished(status) ? status : undefined;
+    },
+    { timeoutMs: 10_000 },
+  );
 }
 
 const bothServe = (status: Status): boolean => status.ready && status.workers.length === 2;
@@ -135,7 +130,7 @@ describe("workers", () => {
       const { workers } = await statusWhen(url, bothServe);
       child.kill(signal);
       expect(await child.exited).toBe(signal === "SIGTERM" ? 0 : 137);
-      await until(async () => (workers.some(({ pid }) => isAlive(pid)) ? undefined : true));
+      await until(async () => (workers.some(({ pid }) => isAlive(pid)) ? undefined : true), { timeoutMs: 10_000 });
     }
   }, 300_000);
 

@@ -13,6 +13,7 @@ import {
   parseWrapped,
 } from "../../../src/sdk/client/index.ts";
 import { type StaticEdge, startStaticEdge, staticConfiguration } from "../../support/static-edge.ts";
+import { until } from "../../support/until.ts";
 
 const KEY = { tenant: "tenant-a", service: "billing" };
 const ONCE = { attempts: 1 };
@@ -336,14 +337,14 @@ describe("revocations", () => {
       changed: (scope) => heard.push(scope),
       connected: (live) => states.push(live),
     });
-    await until(() => watch.live);
+    await until(() => watch.live, { everyMs: 2 });
     const text =
       'id: 1\nevent: revoked\ndata: {"tenant":"tenant-a",\ndata: "service":"billing"}\n\ndata: {"tenant":"b"}\r\n\r\ndata: nonsense\n\n';
     for (const byte of text) streams[0]!.write(byte);
-    await until(() => heard.length === 3);
+    await until(() => heard.length === 3, { everyMs: 2 });
     expect(heard).toEqual([{ tenant: "tenant-a", service: "billing" }, { tenant: "b", service: undefined }, undefined]);
     streams[0]!.destroy();
-    await until(() => streams.length === 2 && watch.live);
+    await until(() => streams.length === 2 && watch.live, { everyMs: 2 });
     expect(states).toEqual([true, false, true]);
     watch.close();
     expect(watch.live).toBe(false);
@@ -360,17 +361,9 @@ describe("revocations", () => {
       changed() {},
       connected: (_, reason) => reasons.push(reason),
     });
-    await until(() => reasons.length === 1);
+    await until(() => reasons.length === 1, { everyMs: 2 });
     expect(reasons[0]).toContain("no stream of revocations");
     expect(asked).toBe(1);
     watch.close();
   });
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 30_000;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error("did not come true");
-    await new Promise((resume) => setTimeout(resume, 2));
-  }
-}

@@ -5,8 +5,8 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
-import { until } from "../../../e2e/support/binary.ts";
 import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
+import { until } from "../../../support/until.ts";
 
 const types = protobuf.parse(
   `syntax = "proto3";
