@@ -1,6 +1,7 @@
 /** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
 import { CryptoEdgeError } from "../errors.ts";
 import { REASON_PHRASES } from "./http1/reason-phrases.ts";
+import { retryAfterOf } from "./retry-after.ts";
 import type { RequestTrace } from "./trace-context.ts";
 
 export interface Problem {
@@ -43,9 +44,4 @@ export function writeProblem(details: Problem, retryAfterMs?: number, trace?: Re
 
 export function writeError(error: unknown, trace?: RequestTrace): WrittenAnswer {
   return writeProblem(problemOf(error), error instanceof CryptoEdgeError ? error.retryAfterMs : undefined, trace);
-}
-
-/** In whole seconds, as the header has it (RFC 9110, 10.2.3). */
-export function retryAfterOf(retryAfterMs: number): string {
-  return String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
 }

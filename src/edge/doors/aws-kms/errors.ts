@@ -1,6 +1,6 @@
 /** Errors as AWS KMS gives them: a status, and `__type` in the body, which clients make typed exceptions of. */
 import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
-import { retryAfterOf } from "../../../base/network/problem.ts";
+import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { DoorAnswer } from "../door.ts";
 
 /** One that the door itself raises, under AWS's name. */

@@ -3,6 +3,7 @@
  * on "key does not exist", tries again on 503, and tells its user the rest.
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { DoorAnswer } from "../door.ts";
 
 export class KesError extends Error {
@@ -36,7 +37,7 @@ export function answerError(error: unknown): DoorAnswer {
   const retry = error instanceof CryptoEdgeError ? error.retryAfterMs : undefined;
   return {
     status,
-    headers: retry === undefined ? JSON_TYPE : { ...JSON_TYPE, "Retry-After": String(Math.ceil(retry / 1_000)) },
+    headers: retry === undefined ? JSON_TYPE : { ...JSON_TYPE, "Retry-After": retryAfterOf(retry) },
     body: JSON.stringify({ message }),
   };
 }

@@ -1,6 +1,6 @@
 /** Answers and errors as Vault gives them: an envelope around `data`, or `errors`. */
 import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
-import { retryAfterOf } from "../../../base/network/problem.ts";
+import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { DoorAnswer } from "../door.ts";
 
 const HEADERS: Readonly<Record<string, string>> = { "Content-Type": "application/json", "Cache-Control": "no-store" };

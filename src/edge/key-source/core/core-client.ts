@@ -6,6 +6,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { createParser } from "eventsource-parser";
 import type { JSONWebKeySet } from "jose";
 import { messageOf } from "../../../base/errors.ts";
+import { parseRetryAfter } from "../../../base/network/retry-after.ts";
 import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
@@ -84,6 +85,7 @@ export const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_MESSAGE_BYTES = 64 * 1024;
+/** A Core can't put an edge to sleep for ever. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
 const LeaseAnswer = Type.Object({
@@ -130,7 +132,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
   const problem = async (answer: CoreAnswer, signal?: AbortSignal): Promise<CoreCallError> => {
     const body = await readJson(await connection.body(answer, MAX_ANSWER_BYTES, signal)).catch(() => undefined);
     const { status } = answer;
-    const retryAfterMs = parseRetryAfter(answer.headers["retry-after"], clock.wallMs());
+    const retryAfterMs = parseRetryAfter(answer.headers["retry-after"], clock.wallMs(), MAX_RETRY_AFTER_MS);
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
     if (!isProblem.Check(body)) return new CoreCallError(`${core} answered ${status}`, { status, ...retry });
     const { code, detail = code } = body;
@@ -345,11 +347,4 @@ function toKeySourceError(error: unknown): KeySourceError {
 
 async function readJson(bytes: Buffer): Promise<unknown> {
   return JSON.parse(bytes.toString("utf8"));
-}
-
-/** Seconds or an HTTP date (RFC 9110, 10.2.3), bounded: a Core can't put an edge to sleep for ever. */
-function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return Number.isFinite(ms) ? Math.min(Math.max(0, ms), MAX_RETRY_AFTER_MS) : undefined;
 }

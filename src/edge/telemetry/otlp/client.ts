@@ -5,6 +5,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { CodedError, messageOf } from "../../../base/errors.ts";
+import { parseRetryAfter } from "../../../base/network/retry-after.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { Deadline } from "../../../base/time/deadline.ts";
 import { VERSION } from "../../../base/version.ts";
@@ -60,7 +61,7 @@ export class OtlpClient {
     if (status >= 200 && status < 300) return rejectedBy(body);
     const sentence = `${url.origin} answered ${status}`;
     if (!RETRYABLE.has(status)) throw new OtlpError("refused", sentence);
-    const retryAfterMs = retryAfterOf(retryAfter, clock.wallMs());
+    const retryAfterMs = parseRetryAfter(retryAfter, clock.wallMs(), RETRY_AFTER_MAX_MS);
     throw new OtlpError("unavailable", sentence, retryAfterMs === undefined ? {} : { retryAfterMs });
   }
 
@@ -134,12 +135,6 @@ function rejectedBy(body: Buffer): number {
   } catch {
     return 0;
   }
-}
-
-function retryAfterOf(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return Number.isFinite(ms) ? Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS) : undefined;
 }
 
 function defined(values: object): object {
