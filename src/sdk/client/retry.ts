@@ -1,5 +1,6 @@
 /** How often a call is asked again, and when. */
 import { CryptoEdgeError } from "./edge-error.ts";
+import { pause } from "./pause.ts";
 
 export interface RetryOptions {
   /** How often a call is sent at most; 3 unless given, 1 for no retries. */
@@ -38,16 +39,4 @@ export async function withRetries<T>(
       boundMs = Math.min(boundMs * 2, options.longestDelayMs ?? LONGEST_DELAY_MS);
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }

@@ -1,5 +1,6 @@
 /** `GET /v1/revocations`: what an edge tells the callers who keep data keys, as server-sent events. */
 import { type CryptoEdgeError, errorFromAnswer } from "./edge-error.ts";
+import { pause, quietTimeout } from "./pause.ts";
 import type { Transport, TransportStream } from "./transport.ts";
 
 /** Whose data keys are to be forgotten: of one service, or of a whole tenant. */
@@ -86,7 +87,7 @@ export function watchRevocations(
         if (error instanceof RefusedStream) pauseMs = REFUSED_DELAY_MS;
       }
       if (performance.now() - startedMs > LONGEST_DELAY_MS) boundMs = FIRST_DELAY_MS;
-      await quietPause(Math.max(pauseMs, boundMs / 2 + (Math.random() * boundMs) / 2), ending.signal);
+      await pause(Math.max(pauseMs, boundMs / 2 + (Math.random() * boundMs) / 2), ending.signal, quietTimeout);
       boundMs = Math.min(boundMs * 2, LONGEST_DELAY_MS);
     }
   }
@@ -139,23 +140,4 @@ class EventReader {
       else if (line === "" && this.#data.length > 0) this.#message(this.#data.splice(0).join("\n"));
     }
   }
-}
-
-/** A timer that does not keep the process alive, where the runtime can say so. */
-function quietTimeout(callback: () => void, ms: number): ReturnType<typeof setTimeout> {
-  const timer = setTimeout(callback, ms);
-  (timer as { unref?: () => void }).unref?.();
-  return timer;
-}
-
-function quietPause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = quietTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }
