@@ -25,7 +25,7 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
     const once = { id: `${command.issuer} ${command.id}`, at };
     switch (command.type) {
       case "revoke":
-        return registry.revoke(command.scope, command.state, command.reason, once);
+        return registry.revoke(command.scope, command.state, command.reason, { once });
       case "restore":
         return [await registry.restore(command.scope, once)];
       case "rotate":

@@ -4,8 +4,8 @@ import type { StoreChange } from "../store/store.ts";
 /** Names a change, so that it is made once, whichever Core it is asked of. */
 export interface Once {
   readonly id: string;
-  /** When it was asked for, ISO 8601; kept with it. The time of the change unless given. */
-  readonly at?: string;
+  /** When it was asked for, ISO 8601; kept with it. */
+  readonly at: string;
 }
 
 /** The change was made before; nothing was changed now. */
@@ -32,9 +32,8 @@ export async function noteOnce(
   change: StoreChange,
   once: Once | undefined,
   events: readonly LoggedEvent[],
-  at: string,
 ): Promise<void> {
   if (once === undefined) return;
-  const committed: DoneBefore["committed"] = { seqs: events.map(({ seq }) => seq), at: once.at ?? at };
+  const committed: DoneBefore["committed"] = { seqs: events.map(({ seq }) => seq), at: once.at };
   await change.setSetting(settingOf(once), Buffer.from(JSON.stringify(committed)));
 }

@@ -117,14 +117,12 @@ export class KeyRegistry {
     scope: RevocationScope,
     state: "compromised" | "destroyed",
     reason: string,
-    options: { readonly rotate?: boolean } & Partial<Once> = {},
+    { rotate = false, once }: { readonly rotate?: boolean; readonly once?: Once } = {},
   ): Promise<LoggedEvent[]> {
     const { tenant, service, version } = scope;
-    if (options.rotate === true && (service === undefined || version === undefined)) {
+    if (rotate && (service === undefined || version === undefined)) {
       throw new CoreError("invalid_request", "only the revocation of one version can make a new one at once");
     }
-    const { id, at } = options;
-    const once = id === undefined ? undefined : at === undefined ? { id } : { id, at };
     const events = await this.#change(once, async (change) => {
       await revokeWithin(change, scope, state, this.#at());
       const revoked = await change.appendEvent((log, seq) => ({
@@ -136,7 +134,7 @@ export class KeyRegistry {
         state,
         reason,
       }));
-      if (options.rotate !== true || service === undefined) return [revoked];
+      if (!rotate || service === undefined) return [revoked];
       return [revoked, await this.#rotateWithin(change, tenant, service)];
     });
     await this.#onCommitted(events);
@@ -168,7 +166,7 @@ export class KeyRegistry {
     return this.#store.change(async (change) => {
       await refuseTwice(change, once);
       const events = await body(change);
-      await noteOnce(change, once, events, this.#at());
+      await noteOnce(change, once, events);
       return events;
     });
   }
