@@ -7,13 +7,13 @@ import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts
 import { startEdge } from "../../../src/edge/edge.ts";
 import { renewalOf } from "../../../src/edge/renewal.ts";
 import { createClient } from "../../../src/sdk/client/client.ts";
-import { startCoreWorld, until } from "../../support/core-world.ts";
+import { type CoreWorld, startCoreWorld, until } from "../../support/core-world.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);
 
-test("an edge told to reload shows the Core its new certificate, keeps its leases, and keeps the old one where the new is bad", async () => {
-  await using world = await startCoreWorld({ createOnFirstUse: true });
+/** An edge's files and configuration in a folder of its own, for the Core of this world. */
+async function prepare(world: CoreWorld) {
   const directory = mkdtempSync(join(tmpdir(), "core-reload-"));
   const write = ({ ca, cert, key }: ClientFiles): void => {
     for (const [name, text] of Object.entries({ "ca.pem": ca, "edge.pem": cert, "edge.key": key })) {
@@ -35,11 +35,22 @@ log: { level: error }
 key_memory: { dumpable: true }
 `,
   );
-  const load = () => loadConfiguration(file, undefined, {});
+  return {
+    directory,
+    write,
+    load: () => loadConfiguration(file, undefined, {}),
+    seen: async () => (await world.core.admin.edges()).map((one) => one.edge),
+    [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
+  };
+}
+
+test("an edge told to reload shows the Core its new certificate, keeps its leases, and keeps the old one where the new is bad", async () => {
+  await using world = await startCoreWorld({ createOnFirstUse: true });
+  using files = await prepare(world);
+  const { directory, write, load, seen } = files;
   const edge = await startEdge(await load());
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     const { wrapped } = await client.createKey({ tenant: "tenant-a", service: "billing" });
     await until(() => world.core.counters.streams === 1);
     expect(await seen()).toEqual(["edge-before"]);
@@ -67,37 +78,16 @@ key_memory: { dumpable: true }
     expect(await seen()).toEqual(["edge-before", "edge-after"]);
   } finally {
     await edge.close();
-    rmSync(directory, { recursive: true, force: true });
   }
 });
 
 test("an edge takes its renewed certificate from the disk without a signal, before the old one ends", async () => {
   await using world = await startCoreWorld({ createOnFirstUse: true });
-  const directory = mkdtempSync(join(tmpdir(), "core-follow-"));
-  const write = ({ ca, cert, key }: ClientFiles): void => {
-    for (const [name, text] of Object.entries({ "ca.pem": ca, "edge.pem": cert, "edge.key": key })) {
-      writeFileSync(join(directory, name), text);
-    }
-  };
-  write(await world.pki.edge("edge-before"));
-  const file = join(directory, "edge.yaml");
-  writeFileSync(
-    file,
-    `
-edge: { id: edge-before }
-key_source:
-  use: core
-  core: { url: "https://127.0.0.1:${world.core.port}", server_name: localhost, ca: ca.pem, cert: edge.pem, key: edge.key }
-listeners: [{ http: "127.0.0.1:0", principal: local }]
-policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [create, decrypt] }]
-log: { level: error }
-key_memory: { dumpable: true }
-`,
-  );
-  const edge = await startEdge(await loadConfiguration(file, undefined, {}));
+  using files = await prepare(world);
+  const { write, load, seen } = files;
+  const edge = await startEdge(await load());
   try {
     const client = createClient({ url: edge.addresses[0]! });
-    const seen = async () => (await world.core.admin.edges()).map((one) => one.edge);
     await client.createKey({ tenant: "tenant-a", service: "billing" });
     write(await world.pki.edge("edge-after"));
     // Each call for a key that nobody has asked for goes to the Core.
@@ -110,6 +100,5 @@ key_memory: { dumpable: true }
     expect(metrics).toMatch(/crypto_edge_certificate_days_left\{role="the Core's client",file="[^"]+edge\.pem"\} \d+/);
   } finally {
     await edge.close();
-    rmSync(directory, { recursive: true, force: true });
   }
 });
