@@ -1,13 +1,10 @@
 /** CreateKey over HTTPS with client certificates, against `Bun.serve` with TLS that does not ask who calls. */
-import "reflect-metadata";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { createThrowAwayPki } from "../src/base/pki/throw-away.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { generateLoad, type Target } from "./harness/generator.ts";
-import { cpuSecondsOf, type ServerProcess, startServer } from "./harness/processes.ts";
+import { cpuSecondsOf, startServer } from "./harness/processes.ts";
 import { compare, interleave } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
+import { startTlsEdge } from "./harness/tls-edge.ts";
 
 export const about = "CreateKey over mutual TLS, identity checked and policy applied, against Bun.serve with TLS";
 
@@ -18,39 +15,19 @@ const BODY = JSON.stringify({ tenant: "tenant-a", service: "billing" });
 const ANSWER_BYTES = 204;
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  const pki = await createThrowAwayPki("bench.example");
-  const caller = await pki.issue({ identity: { kind: "client", path: "billing" } });
-  const write = (name: string, text: string): string => {
-    const path = join(context.directory, name);
-    writeFileSync(path, text, { mode: 0o600 });
-    return path;
-  };
-  const https = {
-    https: "127.0.0.1:0",
-    cert: write("server.pem", pki.core.cert),
-    key: write("server.key", pki.core.key),
-    client_ca: write("ca.pem", pki.core.clientCa),
-  };
-  const policies = [
-    { principals: ["spiffe://bench.example/*"], tenants: ["tenant-*"], services: ["*"], operations: ["create"] },
-  ];
-  const edge = await startServer("edge.ts", { configuration: { listeners: [https], policies } });
-  context.cleanUp(() => edge.stop());
+  const { peer, identities } = await startTlsEdge(context);
   const bare = await startServer("bare.ts", {
     answerBytes: ANSWER_BYTES,
-    tls: { cert: pki.core.cert, key: pki.core.key },
+    tls: { cert: identities.serverCert, key: identities.serverKey },
   });
   context.cleanUp(() => bare.stop());
 
-  const target = (server: ServerProcess): Target => ({
-    port: server.ready.port as number,
-    tls: { ca: pki.core.clientCa, cert: caller.certificate, key: caller.key, serverName: "localhost" },
-  });
+  const barePort = bare.ready.port as number;
   const clientCores: number[] = [];
-  const sample = (server: ServerProcess) => async () => {
-    const before = cpuSecondsOf(server.pid);
+  const sample = (pid: number, target: Target) => async () => {
+    const before = cpuSecondsOf(pid);
     const load = await generateLoad({
-      target: target(server),
+      target,
       connections: CONNECTIONS,
       // Long enough that the handshakes at its start weigh little: connections are kept alive.
       seconds: Math.max(4, context.sampleMs / 1000),
@@ -59,9 +36,12 @@ export async function run(context: BenchContext): Promise<Row[]> {
     });
     if (load.errors > 0) throw new Error(`${load.errors} requests failed: ${load.firstError}`);
     clientCores.push(load.clientCores);
-    return load.requests / (cpuSecondsOf(server.pid) - before);
+    return load.requests / (cpuSecondsOf(pid) - before);
   };
-  const samples = await interleave({ edge: sample(edge), bare: sample(bare) }, context.rounds);
+  const samples = await interleave(
+    { edge: sample(peer.pid, peer.target), bare: sample(bare.pid, { ...peer.target, port: barePort }) },
+    context.rounds,
+  );
   return [
     row({
       name: "mtls: CreateKey, identity checked, policy applied",
