@@ -3,11 +3,11 @@ import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import { scopeName } from "./forms.ts";
-import { pageResponse, stateMark, table, time } from "./layout.ts";
+import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 const PAGE = 100;
 
-export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Promise<Response> {
+export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Promise<PageParts> {
   const { lastSeq } = await admin.status();
   const until = Number(query.get("until") ?? lastSeq);
   if (!Number.isSafeInteger(until) || until < 0) {
@@ -17,7 +17,7 @@ export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Prom
   const [events, edges] = await Promise.all([admin.eventsAfter(after, until - after || 1), admin.edges()]);
   const places = edges.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
   const shown = events.filter(({ seq }) => seq <= until).toReversed();
-  return pageResponse({
+  return {
     title: "Events",
     path: "/events",
     body: html`
@@ -35,5 +35,5 @@ ${table(
   ]),
 )}
 ${after > 0 && html`<p><a href="/events?until=${after}">Older events</a></p>`}`,
-  });
+  };
 }
