@@ -64,7 +64,7 @@ function impactSection({ since, operations, known, following, edges }: Impact): 
   const holding = edges.filter(({ leaseEndsAt }) => leaseEndsAt !== undefined);
   const told = holding.filter(({ follows }) => follows).length;
   return html`<h2>What it hits now</h2>
-<p><b>${holding.length}</b> edges hold a lease of it: ${told} of them follow the events and are told at once, the others learn of it when
+<p><b>${holding.length}</b> ${holding.length === 1 ? "edge holds" : "edges hold"} a lease of it: ${told} of them follow the events and are told at once, the others learn of it when
 they renew. <b>${operations}</b> operations were reported in the last hour, since ${time(since)}. It is told to the ${following} of ${known} known edges that follow the events now.</p>
 ${table(
   "Edges that it hits",
