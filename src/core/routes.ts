@@ -98,13 +98,15 @@ export function createRoutes(parts: RouteParts): Routes {
 
   async function lease(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
     counters.leaseCalls++;
-    const seen = see(edge, request, peer);
+    const of = sighting(request, peer);
+    const seen = presence.see(edge, of);
     seen.leaseCalls++;
     seen.recentCalls++;
     try {
       limit(leaseRates, edge, "asks for leases");
       const body = parseBody(await readBody(request, MAX_LEASE_BODY_BYTES));
-      sendJson(response, 200, await leases.answer(edge, body));
+      const asking = (tenant: string, service: string) => presence.note(edge, of.instance, tenant, service);
+      sendJson(response, 200, await leases.answer(edge, body, asking));
     } catch (error) {
       counters.leaseRefusals++;
       throw error;

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backToFirstSchema } from "./support/first-schema.ts";
+import { backToFirstSchema, orderOfSchema2 } from "./support/first-schema.ts";
 import { openRegistry } from "./support/registry.ts";
 import { testStore } from "./support/store-contract.ts";
 
@@ -104,6 +104,22 @@ describe("the Core's SQLite database", () => {
     expect(await after.store.usage.totals(10)).toMatchObject([{ edge: "edge-1", count: 7 }]);
     expect(await after.store.usage.auditEvents({ limit: 10 })).toEqual([{ edge: "edge-1", outcome: "ok" }]);
     expect((await after.registry.rotate("tenant-a", "billing")).seq).toBe(lastSeq + 1);
+    await after.close();
+  });
+
+  test("still knows the orders that a Core of before has carried out, and keeps them", async () => {
+    const before = await open("orders");
+    await before.close();
+    const db = new Database(path("orders"));
+    for (const sql of orderOfSchema2("sqlite")) db.run(sql);
+    db.run("PRAGMA user_version = 2");
+    db.close();
+    const after = await open("orders");
+    await after.store.change(async (change) => {
+      await change.forgetDoneOrders("2030-01-01T00:00:00.000Z");
+      expect(await change.doneOrder("governance 1")).toEqual({ at: "2026-01-01T00:00:00.000Z", seqs: [3, 4] });
+      expect(await change.setting("once governance 1")).toBeUndefined();
+    });
     await after.close();
   });
 
