@@ -167,7 +167,7 @@ test("another log is confirmed as such, and a guard that is closed confirms noth
 /** The confirmations alone, whose place the test moves and whose calls it answers. */
 function alone() {
   const clock = new VirtualClock();
-  const lines: object[] = [];
+  const lines: unknown[] = [];
   const sentAtMs: number[] = [];
   const state = { seq: 1, fails: false, retryAfterMs: undefined as number | undefined };
   const startMs = clock.monotonicMs();
@@ -175,7 +175,7 @@ function alone() {
     clock,
     random: () => 0.5,
     place: () => ({ log: LOG, seq: state.seq }),
-    log: { debug: (fields) => void lines.push(fields) },
+    log: { debug: (...said: unknown[]) => void lines.push(said[0]) },
     async confirm() {
       sentAtMs.push(clock.monotonicMs() - startMs);
       const { fails, retryAfterMs } = state;
