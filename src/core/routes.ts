@@ -6,6 +6,7 @@ import type { TlsRequest, TlsResponse } from "../base/network/tls/server.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { TokenBuckets } from "../base/time/token-bucket.ts";
+import { isOwnRequest } from "../base/web/html.ts";
 import type { AdminApp } from "./admin-api.ts";
 import { type CoreLog, sendJson, sendResponse } from "./answers.ts";
 import { callerName, identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
@@ -156,6 +157,7 @@ export function createRoutes(parts: RouteParts): Routes {
     target: string,
   ): Promise<void> {
     const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : undefined;
+    if (raw !== undefined && raw.length > 0) requireJson(request);
     counters.adminCalls++;
     if (raw !== undefined && raw.length > 0) parseBody(raw);
     const answer = await admin.handle(
@@ -182,6 +184,7 @@ export function createRoutes(parts: RouteParts): Routes {
 
   return {
     async handle(request, response, peer) {
+      refusePages(request);
       const identity = identifyCaller(peer, parts.trustDomain);
       const method = request.method ?? "GET";
       const target = request.url ?? "/";
@@ -213,6 +216,28 @@ export function createRoutes(parts: RouteParts): Routes {
 
 function requireMethod(method: string, wanted: "GET" | "POST"): void {
   if (method !== wanted) throw new CoreError("method_not_allowed", `this call takes ${wanted}`);
+}
+
+/**
+ * A browser that holds an administrator's certificate, for the console, sends it with whatever any page asks of the Core's address; what
+ * a page sends is told by these headers, which it can't forge.
+ */
+function refusePages(request: TlsRequest): void {
+  const header = (name: string): string | undefined => {
+    const value = request.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  };
+  if (!isOwnRequest(header)) {
+    throw new CoreError("not_allowed", "a web page of another site sent this: call the Core from a program");
+  }
+}
+
+/** Which a page can't send unasked either; and nothing that has to be decoded first. */
+function requireJson({ headers }: TlsRequest): void {
+  const type = headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  if (type !== "application/json") throw new CoreError("invalid_request", "send content-type: application/json");
+  const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";
+  if (coding !== "identity") throw new CoreError("invalid_request", "send the body as it is, without content-encoding");
 }
 
 function parseBody(body: Buffer): unknown {

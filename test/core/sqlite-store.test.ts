@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { backToFirstSchema, orderOfSchema2 } from "./support/first-schema.ts";
@@ -30,6 +30,21 @@ describe("the Core's SQLite database", () => {
     filesOf(name).some((file) => readFileSync(join(directory, file)).includes(bytes));
   beforeAll(() => undefined);
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  test("is for its user's eyes alone, with all that lies beside it, whatever the umask says", async () => {
+    const before = process.umask(0o022);
+    try {
+      const { registry, close } = await open("modes");
+      await registry.createService("tenant-a", "billing");
+      expect(filesOf("modes").length).toBeGreaterThan(4);
+      for (const file of filesOf("modes")) {
+        expect([file, statSync(join(directory, file)).mode & 0o777]).toEqual([file, 0o600]);
+      }
+      await close();
+    } finally {
+      process.umask(before);
+    }
+  });
 
   test("has no key in the clear: neither in the database nor in its log, raw, in hex or in base64", async () => {
     const { registry, close } = await open("grep");
