@@ -8,6 +8,7 @@ import { messageOf } from "../../base/errors.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { reasonOfRefusal, TOKEN_ALGORITHMS } from "../../edge/access/bearer-token.ts";
+import { fetchKeySet, type DirectRequest as IssuerRequest } from "../../edge/access/fetch-key-set.ts";
 import type { ConsoleSignIn } from "../console-port.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import type { Visitor } from "./visitor.ts";
@@ -177,15 +178,19 @@ export class OidcIssuer {
         timeoutDuration: TIMEOUT_MS,
         cooldownDuration: 10_000,
         cacheMaxAge: 300_000,
-        [customFetch]: (url: string, init: RequestInit) => fetch(url, this.#trusting(init)),
+        [customFetch]: (url: string, init: IssuerRequest) => this.#fetch(url, init),
       }),
     };
   }
 
   /** JSON of the issuer's. Its own words are for the log of the issuer: they may hold what nobody here should read. */
-  async #ask(url: string, init: RequestInit = {}): Promise<object> {
+  async #ask(
+    url: string,
+    init: { method?: string; headers?: Record<string, string>; body?: string } = {},
+  ): Promise<object> {
     try {
-      const response = await fetch(url, this.#trusting({ ...init, signal: AbortSignal.timeout(TIMEOUT_MS) }));
+      const headers = new Headers(init.headers);
+      const response = await this.#fetch(url, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
       const text = (await response.text()).slice(0, MAX_ANSWER_BYTES);
       if (!response.ok) throw unavailable(`it answered ${response.status}`);
       const value: unknown = JSON.parse(text);
@@ -196,9 +201,11 @@ export class OidcIssuer {
     }
   }
 
-  #trusting(init: RequestInit): RequestInit {
+  /** A proxy of the environment may carry TLS, which ends at the issuer; what is not encrypted stays on this machine. */
+  #fetch(url: string, init: IssuerRequest): Promise<Response> {
+    if (!url.startsWith("https:")) return fetchKeySet(url, init);
     const { ca } = this.#options;
-    return { ...init, redirect: "error", ...(ca === undefined ? {} : { tls: { ca } }) };
+    return fetch(url, { ...init, redirect: "error", ...(ca === undefined ? {} : { tls: { ca } }) });
   }
 }
 

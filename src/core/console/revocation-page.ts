@@ -65,7 +65,7 @@ function impactSection({ since, operations, known, following, edges }: Impact): 
   const told = holding.filter(({ follows }) => follows).length;
   return html`<h2>What it hits now</h2>
 <p><b>${holding.length}</b> ${holding.length === 1 ? "edge holds" : "edges hold"} a lease of it: ${told} of them follow the events and are told at once, the others learn of it when
-they renew. <b>${operations}</b> operations were reported in the last hour, since ${time(since)}. It is told to the ${following} of ${known} known edges that follow the events now.</p>
+they renew. <b>${operations}</b> operations were reported in the last hour, since ${time(since)}. ${following} of ${known} known edges follow the events now and are told; the events' page shows which of them have applied it.</p>
 ${table(
   "Edges that it hits",
   ["edge", "told", "lease of versions", "lease ends", "operations in the last hour"],

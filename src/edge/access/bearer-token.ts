@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   errors,
   type JSONWebKeySet,
   type JWTVerifyGetKey,
@@ -15,6 +16,7 @@ import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { fetchKeySet } from "./fetch-key-set.ts";
 import type { Principal } from "./principal.ts";
 
 /** One issuer whose tokens are taken. */
@@ -136,7 +138,12 @@ function loadKeySet(place: string): JWTVerifyGetKey {
   if (/^https?:\/\//.test(place)) {
     const url = new URL(place);
     if (!isProtectedUrl(place)) throw new Error(`${place}: keys come over https only`);
-    return createRemoteJWKSet(url, { timeoutDuration: 5_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 });
+    return createRemoteJWKSet(url, {
+      timeoutDuration: 5_000,
+      cooldownDuration: 10_000,
+      cacheMaxAge: 300_000,
+      [customFetch]: fetchKeySet,
+    });
   }
   try {
     const set = JSON.parse(readFileText(place)) as JSONWebKeySet;

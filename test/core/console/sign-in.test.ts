@@ -267,3 +267,27 @@ describe("a token that is presented", () => {
     expect((await console.get("/")).status).toBe(200);
   });
 });
+
+test("no proxy of the environment hears what goes to an issuer on this machine", async () => {
+  const asked: string[] = [];
+  const proxy = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      asked.push(request.url);
+      return new Response("{}");
+    },
+  });
+  const before = process.env.HTTP_PROXY;
+  process.env.HTTP_PROXY = `http://127.0.0.1:${proxy.port}`;
+  try {
+    await using console = await startConsoleWorld({ signIn: signInOptions({ clientSecret: "secret" }) });
+    const alice = new Person(console);
+    expect((await alice.signIn()).status).toBe(303);
+    expect(asked).toEqual([]);
+  } finally {
+    if (before === undefined) delete process.env.HTTP_PROXY;
+    else process.env.HTTP_PROXY = before;
+    await proxy.stop(true);
+  }
+});

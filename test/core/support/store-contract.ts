@@ -353,6 +353,31 @@ export function testStore(store: StoreUnderTest): void {
       });
     });
 
+    test("an order is remembered with its change, or not at all; old ones are forgotten, but for those to be kept", async () => {
+      await within("orders", async ({ store: opened }) => {
+        const done = { at: "2026-01-01T00:00:00.000Z", seqs: [1, 2] };
+        const failing = opened.change(async (change) => {
+          await change.insertDoneOrder("failed", done, false);
+          throw new Error("undone");
+        });
+        await expect(failing).rejects.toThrow("undone");
+        await opened.change(async (change) => {
+          expect(await change.doneOrder("failed")).toBeUndefined();
+          await change.insertDoneOrder("old", done, false);
+          await change.insertDoneOrder("kept", { ...done, seqs: [] }, true);
+          await change.insertDoneOrder("new", { ...done, at: "2026-02-01T00:00:00.000Z" }, false);
+        });
+        // Once: another Core that carries it out at the same time is refused by the store itself.
+        await expect(opened.change((change) => change.insertDoneOrder("old", done, false))).rejects.toThrow();
+        await opened.change((change) => change.forgetDoneOrders("2026-01-15T00:00:00.000Z"));
+        await opened.change(async (change) => {
+          expect(await change.doneOrder("old")).toBeUndefined();
+          expect(await change.doneOrder("kept")).toEqual({ ...done, seqs: [] });
+          expect(await change.doneOrder("new")).toMatchObject({ seqs: [1, 2] });
+        });
+      });
+    });
+
     test("Cores and edges that were seen are told to whoever asks", async () => {
       await within("presence", async ({ store: { usage } }) => {
         const core = { core: "one", seenAt: "2026-01-01T00:00:00.000Z", version: "1", masterKeys: ["a", "b"], seq: 9 };
@@ -368,7 +393,7 @@ export function testStore(store: StoreUnderTest): void {
           version: "1.0",
           certificateEndsAt: undefined,
           instances: [
-            { id: "a", seenAt: core.seenAt, applied: { log: "log-a", seq: 7 } },
+            { id: "a", seenAt: core.seenAt, applied: { log: "log-a", seq: 7 }, scopes: "AAAAAQ" },
             { id: "b", seenAt: core.seenAt },
           ],
         };
