@@ -1,5 +1,5 @@
 /** README.md and the pages of docs/: every command is run, every file is used as it is printed. */
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,9 @@ import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 import { Deployment } from "./support/deployment.ts";
 import { namedFiles } from "./support/named-files.ts";
 import { walk } from "./support/walk.ts";
+
+/** For a busy machine. */
+setDefaultTimeout(300_000);
 
 beforeAll(() => {
   // What the pages install: README's second command makes it.
@@ -43,6 +46,32 @@ describe("README.md", () => {
     expect(printed("node record.mjs")).toContain("invoice 4711");
     expect(printed("inspect")).toMatch(/sealed file, format \d/);
     expect(printed("core revoke")).toContain('"code":"key_revoked"');
+  });
+});
+
+describe("docs/quick-start-developer.md", () => {
+  test("leads to an application whose notes outlive a rotation and not a revocation", async () => {
+    const { printed } = await walk("docs/quick-start-developer.md", { dev: true, env: { CRYPTO_CORE_URL: undefined } });
+    expect(printed("write 1")).toStartWith("call the bank\n");
+    expect(printed("write 1")).toMatch(/"1": "[A-Za-z0-9+/=]{100,}"/);
+    expect(printed("core rotate")).toContain("call the bank\n1 notes are under the new key\n");
+    expect(printed("core revoke")).toMatch(/the edge refuses: key_revoked\n[\s\S]*restored[\s\S]*\ncall the bank\n$/);
+  });
+});
+
+describe("docs/quick-start-reviewer.md", () => {
+  test("opens a wrapped key by another program, and sees a forged audit and a planted bug found", async () => {
+    const { printed } = await walk("docs/quick-start-reviewer.md");
+    expect(printed("node compare.mjs")).toBe(
+      `the same data key: true\nin another context: { error: 'tag' }\nunder another key: { error: 'commitment' }\n`,
+    );
+    const explained = printed("access explain");
+    expect(explained).toMatch(/^allowed: [\s\S]*denied: [\s\S]*exit code 1\n/);
+    expect(explained).toContain('"code":"access_denied"');
+    const verified = printed("audit verify");
+    expect(verified).toMatch(/nothing is missing or altered\nproblem: [\s\S]*the audit was changed\nexit code 1\n$/);
+    expect(printed("crypto-edge status")).toMatch(/key memory/);
+    expect(printed("off by one")).toMatch(/20 histories from seed 1: \d+ with a violation/);
   });
 });
 

@@ -17,8 +17,8 @@ export interface WalkOptions {
   readonly dev?: boolean;
   /** Files that the page takes for granted. */
   readonly files?: Readonly<Record<string, string>>;
-  /** Variables that the page takes for granted. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Variables that the page takes for granted; undefined takes one away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** A command after the last block, to see what the page has made. */
   readonly after?: string;
 }
