@@ -89,7 +89,13 @@ async function compile(target: string, outfile: string): Promise<void> {
     splitting: true,
     format: "esm",
     bytecode: target === OWN_TARGET,
-    define: { BUILD_COMMIT: JSON.stringify(commit), BUILD_TARGET: JSON.stringify(target.replace("bun-", "")) },
+    define: {
+      BUILD_COMMIT: JSON.stringify(commit),
+      BUILD_TARGET: JSON.stringify(target.replace("bun-", "")),
+      // CommonJS packages would get the builder's own folder: it names who built, and no two places would build the same bytes.
+      __dirname: JSON.stringify("/nowhere"),
+      __filename: JSON.stringify("/nowhere/file.js"),
+    },
     throw: false,
   });
   if (!result.success) {

@@ -3,7 +3,7 @@
  *
  * It has no dependencies: what of TypeBox the plugin interface shows is copied in, code and declarations.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize, relative, resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { apiReport } from "./api-report.ts";
@@ -42,6 +42,10 @@ export async function buildNpmPackage(root: string, output: string): Promise<Npm
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(packageManifest(manifest), null, 2)}\n`);
   cpSync(join(root, "packaging/npm-readme.md"), join(folder, "README.md"));
   cpSync(join(root, "LICENSE"), join(folder, "LICENSE"));
+  // As the builder's umask has it, it would be nobody else's to read where it is installed for all.
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+  }
   run(["npm", "pack", "--pack-destination", resolve(output), "--loglevel=error"], folder);
   return {
     folder,

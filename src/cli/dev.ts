@@ -42,7 +42,7 @@ export function registerDev(program: Command): void {
     });
 }
 
-function introduction({ coreUrl, edgeUrl, directory, isCurrent }: Dev): string {
+function introduction({ coreUrl, consoleUrl, edgeUrl, directory, isCurrent }: Dev): string {
   const program = commandName();
   const call = (operation: string, body: string): string =>
     `curl -sS ${edgeUrl}/v1/keys/${operation} -H 'content-type: application/json' -d ${body}`;
@@ -56,6 +56,7 @@ function introduction({ coreUrl, edgeUrl, directory, isCurrent }: Dev): string {
   return [
     "",
     `  page    ${edgeUrl}/   what runs, live, with buttons`,
+    `  console ${consoleUrl}/   the Core's: services, edges, events, audit; without a sign-in here, on this machine alone`,
     `  edge    ${edgeUrl}    for any tenant and service; the principal is "local"`,
     `  Core    ${coreUrl}   over mutual TLS; service keys are made on first use and gone when this ends`,
     `  files   ${directory}   the throw-away certificates and the edge's configuration`,

@@ -17,6 +17,7 @@ import { ListenerError } from "../edge/listeners/listener.ts";
 import { type Client, createClient } from "../sdk/client/client.ts";
 import { readContexts, writeContexts } from "./context.ts";
 import { without } from "./contexts.ts";
+import { startDevConsole } from "./dev/console.ts";
 import { readable } from "./dev/dev-log.ts";
 import { devDoor } from "./dev/door.ts";
 
@@ -33,6 +34,8 @@ export interface DevOptions {
 
 export interface Dev {
   readonly coreUrl: string;
+  /** The Core's console, for this machine. */
+  readonly consoleUrl: string;
   readonly edgeUrl: string;
   /** The certificates, and the edge's configuration; removed at the end. */
   readonly directory: string;
@@ -77,13 +80,23 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     wipe(masterKey);
     ending.push(() => core.close());
 
+    const console = await startDevConsole(core);
+    ending.push(() => console.close());
     write("edge.yaml", edgeConfiguration(options, core.url));
     const edge = await startEdgeWithPage(join(directory, "edge.yaml"), core, options.tell);
     ending.push(() => edge.close());
     const edgeUrl = edge.addresses[0]!;
     const isCurrent =
       options.context === undefined ? false : enterContext(options.context, directory, core.url, edgeUrl, ending);
-    return { coreUrl: core.url, edgeUrl, directory, edge: createClient({ url: edgeUrl }), isCurrent, close };
+    return {
+      coreUrl: core.url,
+      consoleUrl: console.url,
+      edgeUrl,
+      directory,
+      edge: createClient({ url: edgeUrl }),
+      isCurrent,
+      close,
+    };
   } catch (error) {
     await close();
     if (error instanceof ListenerError) throw new Error(`${error.message} Give another one with --port.`);

@@ -70,17 +70,17 @@ function bodyOf(state: DevState, done: Done | undefined): Html {
 <output id="answer" for="act" aria-live="polite">${done === undefined ? "Create a data key, open it, then revoke its service key and try to open it again." : describeDone(done)}</output>
 
 <h2>Leases</h2>
-<div class="scroll"><table><thead><tr><th>service key</th><th>versions</th><th class="number">seconds left</th></tr></thead><tbody id="leases">
+<div class="scroll" role="region" aria-label="Leases" tabindex="0"><table><thead><tr><th>service key</th><th>versions</th><th class="number">seconds left</th></tr></thead><tbody id="leases">
 ${state.leases.map(({ name, versions, secondsLeft }) => html`<tr><td>${name}</td><td>${versions}</td><td class="number">${secondsLeft}</td></tr>`)}
 </tbody></table></div>
 
 <h2>Service keys at the Core</h2>
-<div class="scroll"><table><thead><tr><th>service key</th><th class="number">version</th><th>state</th></tr></thead><tbody id="services">
+<div class="scroll" role="region" aria-label="Service keys at the Core" tabindex="0"><table><thead><tr><th>service key</th><th class="number">version</th><th>state</th></tr></thead><tbody id="services">
 ${state.services.map(({ name, version, state: is }) => html`<tr><td>${name}</td><td class="number">${version}</td><td>${is}</td></tr>`)}
 </tbody></table></div>
 
 <h2>Events</h2>
-<div class="scroll"><table><thead><tr><th class="number">number</th><th>at</th><th>what</th></tr></thead><tbody id="events">
+<div class="scroll" role="region" aria-label="Events" tabindex="0"><table><thead><tr><th class="number">number</th><th>at</th><th>what</th></tr></thead><tbody id="events">
 ${state.events.map(({ seq, at, what }) => html`<tr><td class="number">${seq}</td><td>${at}</td><td>${what}</td></tr>`)}
 </tbody></table></div>
 </main>`;

@@ -1,7 +1,6 @@
 /** The console's listener: who is let in, by a client certificate, a token or a session, and one log line for every action (docs/console.md). */
 import { messageOf } from "../../base/errors.ts";
-import { readBody } from "../../base/network/tls/body.ts";
-import { startTlsServer, type TlsRequest } from "../../base/network/tls/server.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import { wipe } from "../../base/wipe.ts";
 import { compileGlobs } from "../../edge/access/glob.ts";
@@ -11,17 +10,14 @@ import type { ConsoleListener, ConsoleOptions } from "../console-port.ts";
 import { createConsoleApp, errorPage } from "./app.ts";
 import { styleResponse } from "./layout.ts";
 import { OidcIssuer } from "./oidc-issuer.ts";
+import { readRequest } from "./read-request.ts";
 import { SealedCookies } from "./sealed-cookies.ts";
 import { createSignIn, type SignIn } from "./sign-in.ts";
 import { roleOfCertificate, type Visitor, VisitorRequest } from "./visitor.ts";
 
-const MAX_BODY_BYTES = 16_384;
 /** A browser opens about six; more people than this are a mistake. */
 const MAX_CONNECTIONS = 256;
 const CLOSE_GRACE_MS = 1_000;
-/** What the app may see of a request. */
-const HEADERS = ["host", "origin", "sec-fetch-site", "content-type", "accept", "cookie", "authorization"] as const;
-const HERE = "https://console.invalid";
 
 export async function startConsole(options: ConsoleOptions): Promise<ConsoleListener> {
   const { listen, log, trustDomain, clock } = options;
@@ -122,21 +118,4 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
 function whoOf({ name, subject, by }: Visitor, peer: Peer): Readonly<Record<string, unknown>> {
   if (by === "certificate") return { caller: name, serial: peer.certificate?.serial };
   return { caller: name, subject, by };
-}
-
-/** @throws BodyTooLarge, RequestBrokenOff */
-async function readRequest(request: TlsRequest): Promise<Request> {
-  const method = request.method ?? "GET";
-  const target = request.url ?? "/";
-  const body = method === "POST" ? await readBody(request, MAX_BODY_BYTES) : undefined;
-  const headers = new Headers();
-  for (const name of HEADERS) {
-    const value = request.headers[name];
-    if (typeof value === "string") headers.set(name, value);
-  }
-  return new Request(new URL(target.startsWith("/") ? `${HERE}${target}` : `${HERE}/-`), {
-    method,
-    headers,
-    ...(body === undefined ? {} : { body: Uint8Array.from(body) }),
-  });
 }

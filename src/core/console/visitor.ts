@@ -8,7 +8,7 @@ export interface Visitor {
   readonly subject: string;
   readonly role: "administrator" | "viewer";
   /** How it is known; only a session can be ended by signing out. */
-  readonly by: "certificate" | "token" | "session";
+  readonly by: "certificate" | "token" | "session" | "this machine";
 }
 
 /** A request and who sent it. The app's routes get it as it is. */
