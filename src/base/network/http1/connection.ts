@@ -59,6 +59,9 @@ export interface Http1Handler {
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
+/** What requests that were sent ahead may cost in one turn of the event loop: bytes of answers, and so many for each request besides. */
+const TURN_COST_MAX = 262_144;
+const REQUEST_COST = 4_096;
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
@@ -81,6 +84,10 @@ class Http1Connection {
   #closesThen = false;
   /** The other side sends no more. */
   #halfClosed = false;
+  /** Of the requests that were answered since others had their turn; an answer that came by a promise may be of the same turn. */
+  #turnCost = 0;
+  /** Others have their turn before the next request that was sent ahead. */
+  #yields = false;
   readonly #knownHeads = new KnownHeads();
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #onFlowing: (() => void) | undefined;
@@ -93,13 +100,15 @@ class Http1Connection {
   onData(bytes: Buffer): void {
     if (this.#phase === "ended") return;
     this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
-    if (this.#phase === "head" || this.#phase === "body") return void this.#advance();
+    if (!this.#yields) this.#turnCost = 0;
+    if (!this.#yields && (this.#phase === "head" || this.#phase === "body")) return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
   }
 
   onEnd(): void {
     this.#halfClosed = true;
+    if (this.#yields) return;
     if (this.#phase === "head" || this.#phase === "body") this.onClose();
   }
 
@@ -125,15 +134,26 @@ class Http1Connection {
   }
 
   #goOn(): void {
+    if (this.#yields) return;
     if (this.#phase !== "head" && this.#phase !== "body") return;
     this.#socket.resume();
     this.#advance();
   }
 
-  /** Takes as many requests as are there in whole, while their answers are made at once. */
+  #yieldToOthers(): void {
+    this.#yields = true;
+    setImmediate(() => {
+      this.#yields = false;
+      this.#turnCost = 0;
+      this.#goOn();
+    });
+  }
+
+  /** Takes as many requests as are there in whole, while their answers are made at once and cost no more than a turn may. */
   #advance(): void {
     try {
       for (;;) {
+        if (this.#turnCost >= TURN_COST_MAX && this.#received.length > 0) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -192,10 +212,13 @@ class Http1Connection {
   /** Undefined: not there yet. @throws {Refusal} */
   #parseReceived(): Http1Head | undefined {
     // A line break before a request is let pass (RFC 9112, 2.2).
-    while (this.#received.length >= 2 && this.#received[0] === 13 && this.#received[1] === 10) {
-      this.#received = this.#received.subarray(2);
+    let received = this.#received;
+    if (received[0] === 13 && received[1] === 10) {
+      let start = 2;
+      while (received[start] === 13 && received[start + 1] === 10) start += 2;
+      received = received.subarray(start);
+      this.#received = received;
     }
-    const received = this.#received;
     if (received.length === 0) return undefined;
     const known = this.#knownHeads.find(received);
     if (known !== undefined) {
@@ -270,6 +293,7 @@ class Http1Connection {
     // Nobody gets it: what is secret in it does not wait for the next one.
     if (gone && body instanceof AnswerText) body.begin();
     const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
+    this.#turnCost += REQUEST_COST + bodyLength;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";

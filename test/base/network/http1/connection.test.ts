@@ -490,3 +490,44 @@ test("random bytes never throw, and never count wrong", () => {
     { numRuns: 500 },
   );
 });
+
+describe("requests that were sent ahead", () => {
+  test("are answered in turns with everyone else's, all of them and in their order, also when the caller has ended its half", async () => {
+    const { socket, requests, counts } = serve(({ head }) => ({ status: 200, headers: {}, body: head.target }));
+    const count = 1_000;
+    socket.feed(Array.from({ length: count }, (_, index) => `GET /${index} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""));
+    socket.emit("end");
+    const inOneTurn = requests.length;
+    expect(inOneTurn).toBeGreaterThan(0);
+    expect(inOneTurn).toBeLessThan(100);
+    expect(socket.ended).toBe(false);
+    for (let turns = 0; turns < count && !socket.ended; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.map(({ target }) => target)).toEqual(Array.from({ length: count }, (_, index) => `/${index}`));
+    expect([socket.ended, counts.answered]).toEqual([true, count]);
+    expect(socket.written.split("HTTP/1.1 200 OK").length - 1).toBe(count);
+  });
+
+  test("also where each answer is a promise that is kept in the same turn", async () => {
+    const { socket, requests } = serve(async () => ({ status: 200, headers: {}, body: "x" }));
+    socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.length).toBeLessThan(200);
+    for (let turns = 0; turns < 1_000 && requests.length < 1_000; turns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(requests.length).toBe(1_000);
+  });
+
+  test("cost by their answers: a few long ones are a turn's work", async () => {
+    const long = "x".repeat(100_000);
+    const { socket, requests } = serve(() => ({ status: 200, headers: {}, body: long }));
+    socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10));
+    expect(requests.length).toBe(3);
+    // What comes meanwhile waits its turn, and the caller's going ends it.
+    socket.feed("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(requests.length).toBe(3);
+    socket.emit("close");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.length).toBe(3);
+  });
+});
