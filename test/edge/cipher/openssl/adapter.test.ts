@@ -1,9 +1,11 @@
 /** What the adapter over libcrypto leaves of what it derived and drew. */
 import { describe, expect, test } from "bun:test";
 import { createHmac, hkdfSync } from "node:crypto";
-import { DERIVED, POOL, POOL_LENGTH } from "../../../../src/edge/cipher/openssl/scratch.ts";
+import { DERIVED, POOL } from "../../../../src/edge/cipher/openssl/scratch.ts";
 import { opensslParts } from "../../../support/openssl-parts.ts";
 
+/** Drawn ahead. */
+const POOL_LENGTH = 4096;
 const SERVICE_KEY = new Uint8Array(32).fill(7);
 const reader = { use: <T>(use: (key: Uint8Array) => T): T => use(SERVICE_KEY) };
 const SALT = new Uint8Array(16).fill(1);
