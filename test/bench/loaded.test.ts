@@ -9,7 +9,7 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  */
 const FUNCTIONS_MAX = 2_950;
 const MODULES_MAX = 500;
-const GARBAGE_BYTES_MAX = 2_000;
+const GARBAGE_BYTES_MAX = 1_300;
 
 describe("the heap that answers requests", () => {
   test("holds no more functions and modules than it did, and no package that a usual request does not need", async () => {
