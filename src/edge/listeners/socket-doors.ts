@@ -88,7 +88,13 @@ async function accept(
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
   const load = { requests: 0, bytes: 0, part: 1 };
-  const connection: DoorConnection = { kind: "unix", principal, peer: undefined, peerCertificate: undefined };
+  const connection: DoorConnection = {
+    kind: "unix",
+    principal,
+    peer: undefined,
+    peerCertificate: undefined,
+    otherCertificates: [],
+  };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());

@@ -85,6 +85,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       principal: caller.principal,
       peer: peer.remoteAddress,
       peerCertificate: peer.certificate?.der,
+      otherCertificates: peer.certificate?.issuers ?? [],
       verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
     };
     if ("socket" in doors) {

@@ -328,7 +328,11 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
   };
   const sockets: Socket[] = [];
   const serve = (stream: Duplex): void =>
-    void made.serve(stream, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
+    void made.serve(
+      stream,
+      { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined, otherCertificates: [] },
+      limits,
+    );
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
     serve(socket);
