@@ -164,6 +164,11 @@ export interface SocketLimits {
    */
   enter(bytes: number): boolean;
   leave(bytes: number): void;
+  /**
+   * Counts this connection against its address as one whose handshake was for nothing: of an address with too many of these, connections are
+   * closed before their handshake. For connections beyond a door's own limits.
+   */
+  countAgainstAddress(): void;
 }
 
 /** A `node:stream` duplex, as node:net, node:tls and the listeners give it. */

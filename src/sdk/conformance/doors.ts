@@ -225,6 +225,7 @@ function socketRules(door: SocketDoor): Rule[] {
         leave() {
           entered--;
         },
+        countAgainstAddress() {},
       });
     } catch (error) {
       throw broken(`serve throws: ${messageOf(error)}`);

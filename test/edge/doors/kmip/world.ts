@@ -279,6 +279,7 @@ export interface Door {
   /** What the gate was asked for and given back. */
   readonly inFlight: number[];
   overloaded: boolean;
+  countedAgainstAddress: number;
   /** A stream of the test's own in the place of a connection. */
   serve(stream: Duplex): void;
   connect(): Promise<Connection>;
@@ -325,6 +326,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
       return true;
     },
     leave: (bytes) => void inFlight.splice(inFlight.indexOf(bytes), 1),
+    countAgainstAddress: () => void door.countedAgainstAddress++,
   };
   const sockets: Socket[] = [];
   const serve = (stream: Duplex): void =>
@@ -344,6 +346,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
     world,
     inFlight,
     overloaded: false,
+    countedAgainstAddress: 0,
     serve,
     connect: () => connectionTo(port),
     close() {
