@@ -25,9 +25,12 @@ import { type Mutation, mutationsOf } from "./mutations.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const ROOMS = ["cache", "revocation", "operations", "access", "cipher"];
-/** A mutant that never ends is killed after so many times what the unchanged code takes, but not before a busy machine is done. */
+/** So many times what the unchanged code takes, and this much at least, may a run take: a mutant that waits for ever is killed. */
 const LIMIT_FACTOR = 10;
 const LEAST_LIMIT_MS = 10_000;
+/** Likewise a single test, of which the unchanged code does all in that time. */
+const TEST_LIMIT_FACTOR = 3;
+const LEAST_TEST_LIMIT_MS = 3_000;
 /** What makes modules of ports, or types: nothing in it that could be wrong without the edge not starting. */
 const SKIPPED = /\/(?:module|index)\.ts$/;
 
@@ -133,14 +136,24 @@ function roomOf(file: string): string {
 
 /** What watches over the room. Throws where the unchanged code does not pass it. */
 async function checksOf(room: string): Promise<Check[]> {
-  const checks: Check[] = [];
-  const tests = [["test", "--bail", "--timeout", "30000", `./test/${room}/`]];
-  if (/cache|revocation/.test(room)) tests.push(["test/simulation/main.ts", "digests", "--seeds", "25"]);
-  for (const args of tests) {
+  const measured = async (...args: string[]): Promise<number> => {
     const startedMs = performance.now();
-    const fate = await fateIn(copies[0]!, [{ args, limitMs: 600_000 }]);
-    if (fate !== "survived") throw new Error(`the tests of ${room} fail without any mutation`);
-    checks.push({ args, limitMs: Math.max(LEAST_LIMIT_MS, Math.ceil(LIMIT_FACTOR * (performance.now() - startedMs))) });
+    if ((await fateIn(copies[0]!, [{ args, limitMs: 600_000 }])) !== "survived")
+      throw new Error(`the tests of ${room} fail without any mutation`);
+    return performance.now() - startedMs;
+  };
+  const limitOf = (ms: number, factor: number, leastMs: number): number => Math.ceil(Math.max(leastMs, factor * ms));
+
+  const tests = ["test", "--bail", `./test/${room}/`];
+  const testsMs = await measured(...tests, "--timeout", "300000");
+  const perTestMs = limitOf(testsMs, TEST_LIMIT_FACTOR, LEAST_TEST_LIMIT_MS);
+  const checks = [
+    { args: [...tests, "--timeout", `${perTestMs}`], limitMs: limitOf(testsMs, LIMIT_FACTOR, LEAST_LIMIT_MS) },
+  ];
+  if (/cache|revocation/.test(room)) {
+    const simulation = ["test/simulation/main.ts", "digests", "--seeds", "25"];
+    const simulationMs = await measured(...simulation);
+    checks.push({ args: simulation, limitMs: limitOf(simulationMs, LIMIT_FACTOR, LEAST_LIMIT_MS) });
   }
   return checks;
 }
