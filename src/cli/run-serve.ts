@@ -1,6 +1,7 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { join, parse } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { dropStartCode } from "../base/system/start-code.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
 import { thisProgram } from "./this-program.ts";
@@ -41,6 +42,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   });
   const { edge, manager } = await starting;
   for (const note of loaded.notes ?? []) edge.log.info(note);
+  dropStartCode();
   manager.ready();
   await stopped;
   endReloads();
@@ -95,12 +97,11 @@ async function serveAsWorker(config: string, index: number): Promise<void> {
   const channel = openWorkerChannel(index);
   const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGHUP", () => undefined);
-  process.on("SIGTERM", () => undefined);
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => undefined);
   const loaded = await loadConfiguration(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));
+  dropStartCode();
   channel.ready(edge.addresses, edge.answer);
   await stopped;
   await edge.close();

@@ -4,6 +4,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { NAME_PATTERN } from "../base/names.ts";
 import { wipe } from "../base/wipe.ts";
 import type { AllowsLease } from "./allowance.ts";
+import type { GrantedLeases } from "./granted-leases.ts";
 import { createSealer, X25519_KEY_BYTES } from "./hpke.ts";
 import type { KeyRegistry, OpenedLease, OpenedVersion } from "./keys/registry.ts";
 import { CoreError } from "./protocol/core-error.ts";
@@ -42,15 +43,25 @@ export function checkLeaseTerms(terms: LeaseTerms): void {
 const sealer = createSealer("crypto-edge lease v1");
 
 export interface LeaseService {
-  /** Answers one call of an edge, as JSON. @throws CoreError, StoreUnavailable */
-  answer(edge: string, body: unknown): Promise<string>;
+  /**
+   * Answers one call of an edge, as JSON. `asking` hears what it may have, before the keys' states are read.
+   *
+   * @throws CoreError, StoreUnavailable
+   */
+  answer(edge: string, body: unknown, asking?: (tenant: string, service: string) => void): Promise<string>;
 }
 
 export function createLeaseService(
   registry: KeyRegistry,
-  options: { readonly allows: AllowsLease; readonly terms: LeaseTerms; readonly createOnFirstUse: boolean },
+  options: {
+    readonly allows: AllowsLease;
+    readonly terms: LeaseTerms;
+    readonly createOnFirstUse: boolean;
+    /** Told of each lease, for those who want to know what a revocation would hit. */
+    readonly granted: Pick<GrantedLeases, "note">;
+  },
 ): LeaseService {
-  const { allows, terms, createOnFirstUse } = options;
+  const { allows, terms, createOnFirstUse, granted } = options;
   const open = async (tenant: string, service: string, version: number | undefined): Promise<OpenedLease> => {
     try {
       return await registry.openVersions(tenant, service, version, terms.deprecatedVersions);
@@ -65,7 +76,7 @@ export function createLeaseService(
     }
   };
   return {
-    async answer(edge, body) {
+    async answer(edge, body, asking) {
       if (!isLeaseBody.Check(body)) {
         const path = isLeaseBody.Errors(body).First()?.path.slice(1);
         throw new CoreError("invalid_request", `the lease request is malformed${path ? ` at ${path}` : ""}`);
@@ -78,8 +89,10 @@ export function createLeaseService(
       const recipient = Buffer.from(body.recipient, "base64url");
       if (recipient.length !== X25519_KEY_BYTES)
         throw new CoreError("invalid_request", "the recipient is no X25519 key");
+      asking?.(tenant, service);
       const opened = await open(tenant, service, version);
       try {
+        granted.note(edge, tenant, service, opened.versions);
         return JSON.stringify({
           tenant,
           service,

@@ -1,5 +1,7 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
+import { checkFileInFolder } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
@@ -10,6 +12,8 @@ import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
 import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
+import type { ConsoleConfiguration } from "./console-configuration.ts";
+import type { ConsoleSignIn } from "./console-port.ts";
 import {
   type CoreConfiguration,
   type CoreConfigurationSource,
@@ -132,6 +136,25 @@ export function trustFilesOf({ tls }: CoreConfiguration): ServerTrustFiles & { r
   return { cert: tls.cert, key: tls.key, clientCa: tls.client_ca, clientCrl: tls.client_crl };
 }
 
+/** How people sign in at the console, with the CA read. */
+export function signInOf(console: ConsoleConfiguration): ConsoleSignIn | undefined {
+  const { oidc } = console;
+  if (oidc === undefined) return undefined;
+  return {
+    issuer: oidc.issuer,
+    ca: oidc.ca === undefined ? undefined : readFileText(oidc.ca, "the CA certificate of the console's issuer"),
+    clientId: oidc.client_id,
+    clientSecret: oidc.client_secret,
+    audience: oidc.audience ?? oidc.client_id,
+    url: oidc.url,
+    scopes: oidc.scopes,
+    rolesClaim: oidc.roles_claim,
+    administrators: oidc.administrators,
+    viewers: oidc.viewers,
+    sessionMs: oidc.session,
+  };
+}
+
 /** Where the store is, with the password and the CA read. */
 export function databaseOf({ database }: CoreConfiguration): string | PostgresqlOptions {
   if (typeof database === "string") return isPostgresql(database) ? parsePostgresqlUrl(database) : database;
@@ -174,13 +197,55 @@ export async function checkCore(file: string): Promise<void> {
       }
     }
     try {
-      databaseOf(configuration);
+      const database = databaseOf(configuration);
+      if (typeof database === "string") checkDatabaseFile(database);
     } catch (error) {
       throw source.errorAt(["database"], messageOf(error));
+    }
+    checkListeners(configuration, source);
+    try {
+      if (configuration.console !== undefined) signInOf(configuration.console);
+    } catch (error) {
+      throw source.errorAt(["console", "oidc", "ca"], messageOf(error));
     }
     for (const publisher of await createPublishers(loaded)) await publisher.close?.();
     for (const target of await createTargets(loaded)) await target.close();
   } finally {
     loaded.end();
+  }
+}
+
+const SQLITE_HEADER = "SQLite format 3\0";
+
+/** Without opening it: a Core may be running on it. @throws Error with a sentence */
+function checkDatabaseFile(path: string): void {
+  checkFileInFolder(path);
+  if (!existsSync(path)) return;
+  const start = Buffer.alloc(SQLITE_HEADER.length);
+  const file = openSync(path, "r");
+  try {
+    const length = readSync(file, start);
+    if (length > 0 && start.toString("latin1") !== SQLITE_HEADER)
+      throw new Error(`${path} is no database: choose another path`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Two on one port: the second could not open. */
+function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): void {
+  const taken = new Map<string, string>();
+  for (const [name, path, address] of [
+    ["the Core", ["listen"], configuration.listen],
+    ["metrics", ["metrics", "listen"], configuration.metrics?.listen],
+    ["the console", ["console", "listen"], configuration.console?.listen],
+  ] as const) {
+    if (address === undefined || address.port === 0) continue;
+    const place = `${address.host}:${address.port}`;
+    const other = taken.get(place);
+    if (other !== undefined) {
+      throw source.errorAt(path, `${name} would listen where ${other} does already, on ${place}: choose another`);
+    }
+    taken.set(place, name);
   }
 }

@@ -56,6 +56,25 @@ export const KEY_MIGRATIONS: readonly Migration[] = [
       `ALTER TABLE services ADD COLUMN lost_to ${number(d)}`,
     ],
   },
+  {
+    version: 3,
+    about: "orders of other systems that were carried out, in a table of their own, so that old ones can go",
+    statements: (d) => {
+      const told = d === "sqlite" ? "CAST(value AS TEXT)" : "convert_from(value, 'UTF8')::json";
+      const part = (name: string): string =>
+        d === "sqlite" ? `json_extract(${told}, '$.${name}')` : `${told} ->> '${name}'`;
+      return [
+        `CREATE TABLE orders_done (
+          id TEXT PRIMARY KEY, at TEXT NOT NULL, seqs TEXT NOT NULL, kept ${number(d)} NOT NULL
+        ) ${strict(d)}`,
+        "CREATE INDEX orders_done_by_time ON orders_done (kept, at)",
+        // Which of them are restorations is not known: all are kept.
+        `INSERT INTO orders_done (id, at, seqs, kept)
+         SELECT substr(name, 6), ${part("at")}, ${part("seqs")}, 1 FROM settings WHERE name LIKE 'once %'`,
+        "DELETE FROM settings WHERE name LIKE 'once %'",
+      ];
+    },
+  },
 ];
 
 /** Usage, audit and presence: in SQLite a file of their own. */
@@ -99,6 +118,22 @@ export const USAGE_MIGRATIONS: readonly Migration[] = [
     about:
       "what the processes of edges have confirmed, and how much of the event log each Core had heard when it told of them",
     statements: (d) => ["ALTER TABLE edges ADD COLUMN instances TEXT", `ALTER TABLE cores ADD COLUMN seq ${number(d)}`],
+  },
+  {
+    version: 3,
+    about: "which edges hold leases, and what was reported of late: what a revocation would hit",
+    statements: (d) => [
+      `CREATE TABLE granted_leases (
+        tenant TEXT NOT NULL, service TEXT NOT NULL, version ${number(d)} NOT NULL, edge TEXT NOT NULL, ends_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, service, version, edge)
+      ) ${strict(d)}`,
+      "CREATE INDEX granted_leases_by_time ON granted_leases (ends_at)",
+      `CREATE TABLE recent_use (
+        tenant TEXT NOT NULL, service TEXT NOT NULL, version ${number(d)} NOT NULL, slot TEXT NOT NULL, edge TEXT NOT NULL,
+        count ${number(d)} NOT NULL, PRIMARY KEY (tenant, service, version, slot, edge)
+      ) ${strict(d)}`,
+      "CREATE INDEX recent_use_by_time ON recent_use (slot)",
+    ],
   },
 ];
 
