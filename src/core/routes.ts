@@ -9,7 +9,7 @@ import { TokenBuckets } from "../base/time/token-bucket.ts";
 import { isOwnRequest } from "../base/web/html.ts";
 import type { AdminApp } from "./admin-api.ts";
 import { type CoreLog, sendJson, sendResponse } from "./answers.ts";
-import { identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
+import { callerName, identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
 import { checkConfirmation, instanceOf } from "./confirmations.ts";
 import type { EventLog, EventStream } from "./event-stream.ts";
 import type { LeaseService } from "./leases.ts";
@@ -149,7 +149,13 @@ export function createRoutes(parts: RouteParts): Routes {
     await stream.open(edge, response, Array.isArray(lastEventId) ? lastEventId[0] : lastEventId);
   }
 
-  async function administer(request: TlsRequest, response: TlsResponse, method: string, target: string): Promise<void> {
+  async function administer(
+    request: TlsRequest,
+    response: TlsResponse,
+    peer: Peer,
+    method: string,
+    target: string,
+  ): Promise<void> {
     const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : undefined;
     if (raw !== undefined && raw.length > 0) requireJson(request);
     counters.adminCalls++;
@@ -165,7 +171,13 @@ export function createRoutes(parts: RouteParts): Routes {
         .clone()
         .json()
         .catch(() => undefined);
-      log("info", "an administrator acted", { call: target.split("?", 1)[0], answer: told });
+      const by = { caller: callerName(peer), serial: peer.certificate?.serial };
+      log("info", "an administrator acted", {
+        ...by,
+        call: target.split("?", 1)[0],
+        status: answer.status,
+        answer: told,
+      });
     }
     await sendResponse(response, answer);
   }
@@ -196,7 +208,7 @@ export function createRoutes(parts: RouteParts): Routes {
       }
       if (!path.startsWith("/core/v1/admin/")) throw new CoreError("not_found", "there is no such call");
       requireAdmin(identity);
-      return administer(request, response, method, target);
+      return administer(request, response, peer, method, target);
     },
     countElsewhere: (edge, calls) => void leaseRates.get(edge).take(calls),
   };

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { request as httpsRequest } from "node:https";
 import { connect, type TLSSocket } from "node:tls";
 import { type ClientFiles, createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
@@ -385,6 +385,28 @@ describe("core-protocol.md", () => {
     stop.abort();
     await Promise.all(streams);
     await until(() => world.core.counters.streams === 0);
+  });
+
+  test("the log says which administrator acted, by the certificate's name and number, and what came of it", async () => {
+    const lines: { message: string; fields: Record<string, unknown> }[] = [];
+    await using world = await startCoreWorld({
+      log: (_level, message, fields) => lines.push({ message, fields: { ...fields } }),
+    });
+    const administrator = await world.pki.admin();
+    const serial = new X509Certificate(administrator.cert).serialNumber.toLowerCase();
+    const body = JSON.stringify({ tenant: "tenant-a", service: "billing" });
+    for (const status of [201, 409]) {
+      const path = "/core/v1/admin/services";
+      const type = { "content-type": "application/json" };
+      expect((await call(world, administrator, "POST", path, body, type)).status).toBe(status);
+      const line = lines.findLast(({ message }) => message === "an administrator acted");
+      expect(line?.fields).toMatchObject({ caller: "spiffe://example.org/core/admin", call: path, status });
+      expect(String(line?.fields.serial).toLowerCase().replace(/^0+/, "")).toBe(serial.replace(/^0+/, ""));
+    }
+    // Looking changes nothing, and is not told.
+    const before = lines.length;
+    await call(world, administrator, "GET", "/core/v1/admin/status");
+    expect(lines.slice(before).filter(({ message }) => message === "an administrator acted")).toEqual([]);
   });
 
   test("a page in a browser that holds an administrator's certificate can order nothing", async () => {

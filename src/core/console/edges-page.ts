@@ -2,7 +2,7 @@
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
 import type { EdgeState } from "../presence.ts";
-import { pageResponse, table, time } from "./layout.ts";
+import { type PageParts, table, time } from "./layout.ts";
 
 /** Those that may not know of a revocation come first. */
 function worstFirst(one: EdgeState, other: EdgeState): number {
@@ -10,9 +10,9 @@ function worstFirst(one: EdgeState, other: EdgeState): number {
   return badness(other) - badness(one);
 }
 
-export async function edgesPage(admin: CoreAdmin): Promise<Response> {
+export async function edgesPage(admin: CoreAdmin): Promise<PageParts> {
   const edges = await admin.edges();
-  return pageResponse({
+  return {
     title: "Edges",
     path: "/edges",
     body: html`
@@ -22,13 +22,15 @@ ${table(
   ["edge", "events", "last seen", "version", "certificate ends", "lease calls", "usage batches", "Cores"],
   edges
     .toSorted(worstFirst)
-    .map(({ edge, lag, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
+    .map(({ edge, lag, applied, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
       edge,
       streams === 0
         ? html`<span class="warn">no stream</span>`
-        : lag === undefined || lag === 0
-          ? html`<span class="good">up to date</span>`
-          : html`<span class="bad">${lag} behind</span>`,
+        : lag !== undefined && lag > 0
+          ? html`<span class="bad">${lag} behind</span>`
+          : applied === undefined
+            ? html`<span class="warn">told, not confirmed</span>`
+            : html`<span class="good">up to date</span>`,
       time(lastSeenAt),
       version,
       certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),
@@ -37,5 +39,5 @@ ${table(
       cores.join(", "),
     ]),
 )}`,
-  });
+  };
 }

@@ -204,6 +204,10 @@ describe("a page", () => {
     await client.usage({ idempotencyKey: "a", gzip: false, body: Buffer.from(`${counted}\n`) });
     const { text } = await console.get("/revoke?tenant=tenant-a&service=billing&version=1");
     expect(text).toContain("0 of 1 known edges");
+    expect(text).toContain("<b>1</b> edge holds a lease of it: 0 of them follow");
+    expect(text).toContain("<b>7</b> operations were reported in the last hour");
+    expect(text).toContain('<span class="warn">when it renews</span></td><td>1</td>');
+    expect((await console.get("/revoke?tenant=tenant-b")).text).toContain("<b>0</b> edges hold a lease");
     expect(text).toContain("7 operations were reported by 1 edges");
     expect(text).toContain("payroll");
     expect(console.world.core.lastSeq).toBe(0);
@@ -267,7 +271,7 @@ describe("a page", () => {
     expect((await console.get("/audit?since=yesterday")).status).toBe(400);
   });
 
-  test("of the events says how many of the edges that follow were told, and of the edges who follows", async () => {
+  test("of the events says how many of the edges that follow have applied each, and how many were only told", async () => {
     await using console = await startConsoleWorld();
     const { admin } = console.world.core;
     await admin.createService("tenant-a", "billing");
@@ -279,6 +283,9 @@ describe("a page", () => {
     await until(() => console.world.core.counters.streams === 1);
     await admin.revoke({ tenant: "tenant-a", service: "billing" });
     await until(() => told.includes("revoke"));
+    expect((await console.get("/events")).text).toContain("<td>0 of 1 edges, 1 told and not confirmed</td>");
+    expect((await console.get("/edges")).text).toContain("told, not confirmed");
+    await client.applied({ log: console.world.core.log, seq: 1 });
     expect((await console.get("/events")).text).toContain("<td>1 of 1 edges</td>");
     expect((await console.get("/edges")).text).toContain("up to date");
     expect((await console.get("/destroy?tenant=tenant-a")).text).toContain("1 of 1 known edges");
