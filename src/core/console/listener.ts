@@ -1,12 +1,12 @@
 /** The console's listener: mutual TLS, administrators and those who may look, and one log line for every action (docs/console.md). */
 import { messageOf } from "../../base/errors.ts";
-import { readBody } from "../../base/network/tls/body.ts";
-import { startTlsServer, type TlsRequest, type TlsResponse } from "../../base/network/tls/server.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import { compileGlobs } from "../../edge/access/glob.ts";
 import { sendProblem, sendResponse } from "../answers.ts";
 import { callerName, identifyCaller, requireAdmin } from "../caller.ts";
 import type { ConsoleListener, ConsoleOptions } from "../console-port.ts";
+import { type HttpRequest, type HttpResponse, readBody, speakNodeHttp } from "../node-http.ts";
 import { type ConsoleApp, createConsoleApp } from "./app.ts";
 
 const MAX_BODY_BYTES = 16_384;
@@ -24,25 +24,30 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
     administrator: createConsoleApp(options, "administrator"),
     viewer: createConsoleApp(options, "viewer"),
   };
+  const onError = (error: unknown): void =>
+    log("error", "a connection to the console failed", { reason: messageOf(error) });
   const server = await startTlsServer({
     hostname: listen.host,
     port: listen.port,
     certificates: options.certificates,
     limits: { maxConnections: MAX_CONNECTIONS },
     admit: ({ certificate }) => certificate && revoked.refusalOf(certificate),
-    async onRequest(request, response, peer) {
-      try {
-        const identity = identifyCaller(peer, trustDomain);
-        const looksOnly = identity.kind !== "core-admin" && isViewer(callerName(peer));
-        if (!looksOnly) requireAdmin(identity);
-        await answer(apps[looksOnly ? "viewer" : "administrator"], request, response, peer, log);
-      } catch (error) {
-        sendProblem(request, response, error, log);
-      }
-    },
+    onConnection: speakNodeHttp({
+      async onRequest(request, response, peer) {
+        try {
+          const identity = identifyCaller(peer, trustDomain);
+          const looksOnly = identity.kind !== "core-admin" && isViewer(callerName(peer));
+          if (!looksOnly) requireAdmin(identity);
+          await answer(apps[looksOnly ? "viewer" : "administrator"], request, response, peer, log);
+        } catch (error) {
+          sendProblem(request, response, error, log);
+        }
+      },
+      onError,
+    }),
     onRefused: ({ remoteAddress, code, reason }) =>
       log("warn", "a connection to the console was refused", { remoteAddress, code, reason }),
-    onError: (error) => log("error", "a connection to the console failed", { reason: messageOf(error) }),
+    onError,
   }).catch((error: NodeJS.ErrnoException) => {
     const where = `${listen.host}:${listen.port}`;
     throw new Error(`the console can't listen on ${where} (${error.code}): choose another address`, { cause: error });
@@ -61,8 +66,8 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
 
 async function answer(
   app: ConsoleApp,
-  request: TlsRequest,
-  response: TlsResponse,
+  request: HttpRequest,
+  response: HttpResponse,
   peer: Peer,
   log: ConsoleOptions["log"],
 ): Promise<void> {

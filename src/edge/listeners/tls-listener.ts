@@ -127,7 +127,6 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       handshakeTimeoutMs: limits.requestTimeoutMs,
       idleTimeoutMs: limits.idleTimeoutMs,
       bodyTimeoutMs: limits.requestTimeoutMs,
-      maxHeaderBytes: limits.headerBytesMax,
     },
     admit: (peer) => callers.admit(peer),
     onClosed: (peer) => callers.closed(peer),
