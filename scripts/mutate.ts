@@ -1,62 +1,113 @@
 /**
- * npm run mutate -- [FILE…] [--sample N] [--seed S]
+ * npm run mutate -- [FILE or FOLDER…] [--sample N] [--seed S] [--jobs N]
  *
- * Changes one thing at a time in the rooms that carry the safety (or in the files named), in a copy of this checkout, and runs the
+ * Changes one thing at a time in the rooms that carry the safety (or in what is named), in a copy of this checkout, and runs the
  * tests of the room; for the lease cache and the revocation guard a short simulation too. A change that no test sees is a
- * survivor: printed, with its place. Either a test is missing, or the code does nothing.
+ * survivor: printed, with its place, and with its reason if accepted-mutants.ts gives one. Otherwise either a test is missing,
+ * or the code does nothing, and the run fails.
  */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { reasonOf } from "./accepted-mutants.ts";
 import { type Mutation, mutationsOf } from "./mutations.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const ROOMS = ["cache", "revocation", "operations", "access", "cipher"];
-const TEST_LIMIT_MS = 120_000;
+/** So many times what the unchanged code takes, and this much at least, may a run take: a mutant that waits for ever is killed. */
+const LIMIT_FACTOR = 10;
+const LEAST_LIMIT_MS = 10_000;
+/** Likewise a single test, of which the unchanged code does all in that time. */
+const TEST_LIMIT_FACTOR = 3;
+const LEAST_TEST_LIMIT_MS = 3_000;
 /** What makes modules of ports, or types: nothing in it that could be wrong without the edge not starting. */
 const SKIPPED = /\/(?:module|index)\.ts$/;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { sample: { type: "string" }, seed: { type: "string", default: "1" } },
+  options: {
+    sample: { type: "string" },
+    seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
+  },
 });
 
 interface Mutant extends Mutation {
   readonly file: string;
 }
 
-const files =
-  positionals.length > 0 ? positionals.map((file) => relative(ROOT, resolve(file))) : ROOMS.flatMap(filesOf);
+/** A run of the tests that watch over a room, and how long it may take. */
+interface Check {
+  readonly args: readonly string[];
+  readonly limitMs: number;
+}
+
+type Fate = "killed" | "killed by time" | "survived";
+
+/** As they were at the beginning: who goes on writing meanwhile disturbs nothing. */
+const texts = new Map<string, string>();
+const named = positionals.map((path) => relative(ROOT, resolve(path)));
+const files = (named.length > 0 ? named : ROOMS.map((room) => `src/edge/${room}`)).flatMap(filesOf);
 const all = files.flatMap((file) => mutantsOf(file));
 const mutants = values.sample === undefined ? all : sampled(all, Number(values.sample), Number(values.seed));
 console.log(`${mutants.length} of ${all.length} mutants, in ${files.length} files`);
 
-const copy = copyOfCheckout();
-process.on("exit", () => rmSync(copy, { recursive: true, force: true }));
-for (const room of new Set(mutants.map(({ file }) => roomOf(file)))) {
-  if (!passes(room)) throw new Error(`the tests of ${room} fail without any mutation`);
-}
-const survivors: Mutant[] = [];
-for (const [index, mutant] of mutants.entries()) {
-  const path = join(copy, mutant.file);
-  writeFileSync(path, mutant.text);
-  const survived = passes(roomOf(mutant.file));
-  writeFileSync(path, readFileSync(join(ROOT, mutant.file)));
-  if (survived) {
-    survivors.push(mutant);
-    console.log(`survived: ${mutant.file}:${mutant.line}  ${mutant.from}  →  ${mutant.to}`);
-  }
-  if ((index + 1) % 20 === 0) console.log(`${index + 1} tried, ${survivors.length} survived`);
-}
-const share = mutants.length === 0 ? 0 : (100 * survivors.length) / mutants.length;
-console.log(`${mutants.length} mutants: ${survivors.length} survived (${share.toFixed(1)} %)`);
+const copies = Array.from({ length: Math.max(1, Number(values.jobs)) }, copyOfCheckout);
+process.on("exit", () => {
+  for (const copy of copies) rmSync(copy, { recursive: true, force: true });
+});
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 
-function filesOf(room: string): string[] {
-  const folder = join(ROOT, "src/edge", room);
-  return (readdirSync(folder, { recursive: true }) as string[])
+const checks = new Map<string, readonly Check[]>();
+for (const room of new Set(mutants.map(({ file }) => roomOf(file)))) checks.set(room, await checksOf(room));
+
+const counts: Record<Fate, number> = { killed: 0, "killed by time": 0, survived: 0 };
+let unexplained = 0;
+const queue = [...mutants];
+await Promise.all(copies.map(tryAll));
+const share = mutants.length === 0 ? 0 : (100 * counts.survived) / mutants.length;
+console.log(
+  `${mutants.length} mutants: ${counts.survived} survived (${share.toFixed(1)} %), ${unexplained} of them without a reason; ` +
+    `${counts["killed by time"]} never ended`,
+);
+process.exitCode = unexplained === 0 ? 0 : 1;
+
+async function tryAll(copy: string): Promise<void> {
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+    const path = join(copy, mutant.file);
+    writeFileSync(path, mutant.text);
+    const fate = await fateIn(copy, checks.get(roomOf(mutant.file))!);
+    writeFileSync(path, texts.get(mutant.file)!);
+    counts[fate]++;
+    if (fate === "survived") report(mutant);
+    const tried = counts.killed + counts["killed by time"] + counts.survived;
+    if (tried % 20 === 0) console.log(`${tried} tried, ${counts.survived} survived`);
+  }
+}
+
+function report(mutant: Mutant): void {
+  const reason = reasonOf(mutant.file, mutant);
+  if (reason === undefined) unexplained++;
+  console.log(`survived: ${mutant.file}:${mutant.line}  ${mutant.from}  →  ${mutant.to}`);
+  console.log(`  ${reason ?? "no reason is known"}`);
+}
+
+function filesOf(path: string): string[] {
+  if (!statSync(join(ROOT, path)).isDirectory()) return [path];
+  return (readdirSync(join(ROOT, path), { recursive: true }) as string[])
     .filter((name) => name.endsWith(".ts"))
-    .map((name) => `src/edge/${room}/${name}`)
+    .map((name) => join(path, name))
     .filter((file) => !SKIPPED.test(file))
     .sort();
 }
@@ -65,6 +116,7 @@ function filesOf(room: string): string[] {
 function mutantsOf(file: string): Mutant[] {
   const transpiler = new Bun.Transpiler({ loader: "ts" });
   const text = readFileSync(join(ROOT, file), "utf8");
+  texts.set(file, text);
   const unchanged = transpiler.transformSync(text);
   return mutationsOf(text)
     .map((mutation) => ({ ...mutation, file }))
@@ -82,19 +134,44 @@ function roomOf(file: string): string {
   return folders.slice(1, folders[2] === "doors" ? 4 : 3).join("/");
 }
 
-/** Whether every test that watches over the room passes. */
-function passes(room: string): boolean {
-  const tests = [["test", "--bail", "--timeout", "30000", `./test/${room}/`]];
-  if (/cache|revocation/.test(room)) tests.push(["test/simulation/main.ts", "digests", "--seeds", "25"]);
-  return tests.every((args) => {
-    const { exitCode } = Bun.spawnSync([process.execPath, ...args], {
+/** What watches over the room. Throws where the unchanged code does not pass it. */
+async function checksOf(room: string): Promise<Check[]> {
+  const measured = async (...args: string[]): Promise<number> => {
+    const startedMs = performance.now();
+    if ((await fateIn(copies[0]!, [{ args, limitMs: 600_000 }])) !== "survived")
+      throw new Error(`the tests of ${room} fail without any mutation`);
+    return performance.now() - startedMs;
+  };
+  const limitOf = (ms: number, factor: number, leastMs: number): number => Math.ceil(Math.max(leastMs, factor * ms));
+
+  const tests = ["test", "--bail", `./test/${room}/`];
+  const testsMs = await measured(...tests, "--timeout", "300000");
+  const perTestMs = limitOf(testsMs, TEST_LIMIT_FACTOR, LEAST_TEST_LIMIT_MS);
+  const checks = [
+    { args: [...tests, "--timeout", `${perTestMs}`], limitMs: limitOf(testsMs, LIMIT_FACTOR, LEAST_LIMIT_MS) },
+  ];
+  if (/cache|revocation/.test(room)) {
+    const simulation = ["test/simulation/main.ts", "digests", "--seeds", "25"];
+    const simulationMs = await measured(...simulation);
+    checks.push({ args: simulation, limitMs: limitOf(simulationMs, LIMIT_FACTOR, LEAST_LIMIT_MS) });
+  }
+  return checks;
+}
+
+async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {
+  for (const { args, limitMs } of tests) {
+    const run = Bun.spawn([process.execPath, ...args], {
       cwd: copy,
       stdout: "ignore",
       stderr: "ignore",
-      timeout: TEST_LIMIT_MS,
+      timeout: limitMs,
+      killSignal: "SIGKILL",
     });
-    return exitCode === 0;
-  });
+    const exitCode = await run.exited;
+    if (run.signalCode === "SIGKILL") return "killed by time";
+    if (exitCode !== 0) return "killed";
+  }
+  return "survived";
 }
 
 function copyOfCheckout(): string {

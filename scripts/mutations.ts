@@ -105,7 +105,7 @@ function isType(code: readonly string[], index: number): boolean {
 
 /** Whether the line declares a field of a class: without it no use of the field compiles. */
 function isField(code: readonly string[], index: number): boolean {
-  if (!/^ {2}\w+(?::[^=]*)?(?: = .*)?;$/.test(code[index]!.trimEnd())) return false;
+  if (!/^ {2}(?:override |readonly |static )*\w+(?::[^=]*)?(?: = .*)?;$/.test(code[index]!.trimEnd())) return false;
   for (let at = index - 1; at >= 0; at--) {
     if (/^\w/.test(code[at]!)) return /^(?:export )?(?:abstract )?class\b/.test(code[at]!);
   }

@@ -64,7 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "sdk/client": ["base", "edge/cipher", "edge/doors/native"],
   "sdk/records": ["base", "base/time", "edge/cipher", "sdk/client"],
   "sdk/files": ["base", "sdk/client", "sdk/seal"],
-  "sdk/seal": ["base", "edge/cipher", "sdk/client"],
+  "sdk/seal": ["base", "base/system", "edge/cipher", "sdk/client"],
   "sdk/plugin": ["base/*", "core", "core/*", "edge/*"],
   "sdk/conformance": ["base/*", "edge/*", "sdk/plugin"],
   "sdk/template": [],

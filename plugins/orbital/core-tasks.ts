@@ -34,6 +34,7 @@ export function coreHandlers(commands: CoreCommands): Readonly<Record<string, Ta
     async ({ taskId: id, data }, authority) => {
       if (authority === undefined) throw new Error("an order has to be signed by a configured issuer");
       const parsed = parseOrder(data);
+      if (parsed.lifts !== undefined) throw new Error("lifts is for an edge: a Core has one revocation of a scope");
       if (!authority.mayOrder(parsed.scope.tenant)) throw new Error("the issuer may not order this for that tenant");
       let committed: CommittedCommand;
       try {
@@ -44,9 +45,10 @@ export function coreHandlers(commands: CoreCommands): Readonly<Record<string, Ta
         return { status: "PROCESSING", reconcileAfterSec: ASK_AGAIN_SECONDS };
       }
       if (!parsed.waitForEdges) return DONE;
-      const left = await commands.edgesLeft(committed);
-      if (left === 0) return DONE;
-      const workingState = Buffer.from(JSON.stringify({ committed: committed.seqs, edges_left: left }));
+      const { edges, left, waitingFor } = await commands.edgesLeft(committed, parsed.scope);
+      const progress = { committed: committed.seqs, edges, edges_left: left, waiting_for: waitingFor };
+      const workingState = Buffer.from(JSON.stringify(progress));
+      if (left === 0) return { ...DONE, workingState };
       return { status: "PROCESSING", reconcileAfterSec: ASK_AGAIN_SECONDS, workingState };
     };
   return Object.fromEntries(Object.entries(ORDERS).map(([type, orderOf]) => [type, handler(orderOf)]));

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { messageOf } from "./errors.ts";
 
 /** A configuration, a certificate, a secret: more than any of them has. */
@@ -38,6 +38,21 @@ export function readFileText(path: string, what?: string): string {
 /** As `readFileText`, without the line's end that an editor leaves: for a secret in a file of its own. */
 export function readFileLine(path: string, what?: string): string {
   return readFileText(path, what).replace(/\r?\n$/, "");
+}
+
+/**
+ * For what is read in pieces, or by a library: refuses what is no regular file before it is opened, as `readFileBytes` does.
+ *
+ * @throws Error "PATH can't be read (CODE): …", or that it is not a file
+ */
+export function requireRegularFile(path: string): void {
+  let isFile: boolean;
+  try {
+    isFile = statSync(path).isFile();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  if (!isFile) throw new Error(`${path} is not a file: give the path of a regular file`);
 }
 
 function readWhole(descriptor: number, name: string): Buffer {

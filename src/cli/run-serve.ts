@@ -95,9 +95,7 @@ async function serveAsWorker(config: string, index: number): Promise<void> {
   const channel = openWorkerChannel(index);
   const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGHUP", () => undefined);
-  process.on("SIGTERM", () => undefined);
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => undefined);
   const loaded = await loadConfiguration(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));

@@ -4,9 +4,10 @@
  */
 import { Database } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
-import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { requireRegularFile } from "../base/read-file.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
@@ -51,7 +52,9 @@ export interface RestoreReport {
 export async function backUp(loaded: LoadedCore, target: string, force: boolean): Promise<BackupReport> {
   const database = databaseOf(loaded.configuration);
   if (typeof database !== "string") throw new Error(await postgresqlAdvice(database));
-  if (existsSync(target) && !force) throw new Error(`${target} exists: give another path, or --force`);
+  const there = statSync(target, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isFile()) throw new Error(`${target} is no file, and is not replaced by one`);
+  if (there !== undefined && !force) throw new Error(`${target} exists: give another path, or --force`);
   const part = `${target}.part`;
   rmSync(part, { force: true });
   // Made first, empty: for its owner's eyes alone.
@@ -99,6 +102,7 @@ export async function restore(
       return await beginHistory(database, keys, options.versionMargin, undefined);
     }
     if (options.file === undefined) throw new Error("name the file that `core backup` made");
+    requireRegularFile(options.file);
     inspect(options.file);
     let before: string | undefined;
     if (existsSync(database)) {

@@ -1,6 +1,6 @@
 /** Orders of other systems (`CoreTarget`), committed as an administrator's are, each once. */
 import type { Clock } from "../base/time/clock.ts";
-import type { CommittedCommand, CoreCommand, CoreCommands } from "../edge/revocation/core-target.ts";
+import type { CommittedCommand, CoreCommand, CoreCommands, EdgesLeft } from "../edge/revocation/core-target.ts";
 import type { CoreLog } from "./answers.ts";
 import { DoneBefore } from "./keys/done-before.ts";
 import type { KeyRegistry } from "./keys/registry.ts";
@@ -10,10 +10,12 @@ import type { LoggedEvent } from "./protocol/events.ts";
 
 /** From an order to its commit at the latest: the database refuses what takes longer. Leases may be granted until then. */
 const COMMITTED_WITHIN_MS = 10_000;
+const NOBODY: EdgesLeft = { edges: 0, left: 0, waitingFor: [] };
+const MAX_TOLD = 10;
 
 export interface CommandsParts {
   readonly registry: KeyRegistry;
-  readonly presence: Pick<Presence, "edgesBehind">;
+  readonly presence: Pick<Presence, "progress">;
   readonly clock: Clock;
   /** How long the longest lease lasts. */
   readonly leaseMs: number;
@@ -27,7 +29,8 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
       case "revoke":
         return registry.revoke(command.scope, command.state, command.reason, { once });
       case "restore":
-        return [await registry.restore(command.scope, once)];
+        // A signature has no expiry, and an old restoration that is played again would lift a revocation.
+        return [await registry.restore(command.scope, { ...once, forEver: true })];
       case "rotate":
         return [await registry.rotate(command.tenant, command.service, once)];
       case "create_tenant":
@@ -55,11 +58,18 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
       }
     },
 
-    async edgesLeft({ seqs, at }: CommittedCommand) {
+    async edgesLeft({ seqs, at }: CommittedCommand, scope) {
       const newest = Math.max(0, ...seqs);
       // A lease from before is over, and one from after knows.
-      if (newest === 0 || clock.wallMs() - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return 0;
-      return presence.edgesBehind(newest);
+      if (newest === 0 || clock.wallMs() - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return NOBODY;
+      const { edges, left, untoldCores } = await presence.progress(newest, scope);
+      // A Core that has not told may know of any number: of one at least.
+      const unknown = untoldCores.length > 0 ? 1 : 0;
+      return {
+        edges: Math.max(edges, unknown),
+        left: Math.max(left.length, unknown),
+        waitingFor: [...left, ...untoldCores.map((core) => `Core ${core}`)].slice(0, MAX_TOLD),
+      };
     },
   };
 }

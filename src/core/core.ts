@@ -119,7 +119,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       lastSeq: () => eventLog.lastSeq,
       leaseMs: terms.ttlSeconds * 1_000,
       streamsOf: (edge) => stream.streamsOf(edge),
-      placeOf: (edge) => stream.placeOf(edge),
+      places: () => stream.places(),
       onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
     });
     opened.push(() => presence.close());

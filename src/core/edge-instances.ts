@@ -1,15 +1,22 @@
 /**
- * The processes of an edge, each with leases of its own: which of them were seen lately, and how far each has applied the events.
- * An edge has applied an event only when all of them have.
+ * The processes of an edge, each with leases of its own: which of them were seen lately, what each may hold leases of, and how far
+ * it has applied the events. An edge has applied an event only when all of them have.
  */
+import { LeaseScopes, mayHold } from "./lease-scopes.ts";
 import type { EdgeInstance, EdgePresence } from "./store/store.ts";
 
 /** More than an edge may have streams by default. */
 const MAX_INSTANCES = 512;
 
+interface Instance {
+  seenMs: number;
+  applied: EdgeInstance["applied"];
+  readonly scopes: LeaseScopes;
+}
+
 export class EdgeInstances {
   readonly #leaseMs: number;
-  readonly #byId = new Map<string, EdgeInstance>();
+  readonly #byId = new Map<string, Instance>();
   #newestMs = 0;
 
   /** @param leaseMs After so long unseen a process holds no lease any more, and is forgotten. */
@@ -22,55 +29,90 @@ export class EdgeInstances {
     const known = this.#byId.get(id);
     // The newest last.
     this.#byId.delete(id);
-    this.#byId.set(id, { ...known, id, seenAt: new Date(nowMs).toISOString() });
+    this.#byId.set(id, { ...(known ?? this.#unknown()), seenMs: nowMs });
     if (known === undefined) this.#prune();
+  }
+
+  /** One that was seen asks for a lease. */
+  note(id: string, tenant: string, service: string, nowMs: number): void {
+    this.#byId.get(id)?.scopes.note(tenant, service, nowMs);
   }
 
   /** Of one that was seen. What it says last counts: a history that was restored may have sent it back. */
   confirm(id: string, applied: NonNullable<EdgeInstance["applied"]>): void {
     const known = this.#byId.get(id);
-    if (known !== undefined) this.#byId.set(id, { ...known, applied });
+    if (known !== undefined) known.applied = applied;
   }
 
   forgetApplied(): void {
-    for (const { id, seenAt } of this.#byId.values()) this.#byId.set(id, { id, seenAt });
+    for (const one of this.#byId.values()) one.applied = undefined;
   }
 
   /** What was known before a restart; what is known since then stands. */
   recall(instances: readonly EdgeInstance[]): void {
-    for (const one of instances) if (!this.#byId.has(one.id)) this.#byId.set(one.id, one);
+    for (const { id, seenAt, applied, scopes } of instances) {
+      const atMs = Date.parse(seenAt);
+      const known = this.#byId.get(id);
+      const one = known ?? { ...this.#unknown(), seenMs: atMs, applied };
+      one.scopes.recall(scopes, atMs);
+      if (known === undefined) this.#byId.set(id, one);
+    }
   }
 
   list(): EdgeInstance[] {
     this.#prune();
-    return [...this.#byId.values()];
+    return [...this.#byId].map(([id, { seenMs, applied, scopes }]) => {
+      const told = scopes.told(this.#newestMs);
+      return {
+        id,
+        seenAt: new Date(seenMs).toISOString(),
+        ...(applied === undefined ? {} : { applied }),
+        ...(told === undefined ? {} : { scopes: told }),
+      };
+    });
+  }
+
+  #unknown(): Instance {
+    return { seenMs: 0, applied: undefined, scopes: new LeaseScopes(this.#leaseMs) };
   }
 
   #prune(): void {
-    const sinceAt = new Date(this.#newestMs - this.#leaseMs).toISOString();
-    for (const { id, seenAt } of this.#byId.values()) {
-      if (seenAt <= sinceAt || this.#byId.size > MAX_INSTANCES) this.#byId.delete(id);
+    for (const [id, { seenMs }] of this.#byId) {
+      if (seenMs <= this.#newestMs - this.#leaseMs || this.#byId.size > MAX_INSTANCES) this.#byId.delete(id);
     }
   }
 }
 
-/** Each process of one edge, by what all Cores have seen of it. `seq`: what it has confirmed of this log. */
-export function mergeInstances(
-  rows: readonly EdgePresence[],
-  log: string,
-): { readonly seenAt: string; readonly seq: number | undefined }[] {
-  const merged = new Map<string, { seenAt: string; seq: number | undefined }>();
+/** One process of an edge, by what all Cores have seen of it. */
+export interface MergedInstance {
+  readonly seenAt: string;
+  /** What it has confirmed of the log. */
+  readonly seq: number | undefined;
+  /** Whether it may hold a lease of the scope with this hash. */
+  mayHold(scope: number): boolean;
+}
+
+/** Each process of one edge. What a Core of an older version has told of an edge is one that may hold anything. */
+export function mergeInstances(rows: readonly EdgePresence[], log: string): MergedInstance[] {
+  const merged = new Map<string, { seenAt: string; seq: number | undefined; readonly told: (string | undefined)[] }>();
   for (const row of rows) {
-    for (const { id, seenAt, applied } of row.instances ?? [{ id: "", seenAt: row.lastSeenAt, applied: undefined }]) {
+    for (const { id, seenAt, applied, scopes } of row.instances ?? [
+      { id: "", seenAt: row.lastSeenAt } as EdgeInstance,
+    ]) {
       const seq = applied?.log === log ? applied.seq : undefined;
       const known = merged.get(id);
       if (known === undefined) {
-        merged.set(id, { seenAt, seq });
+        merged.set(id, { seenAt, seq, told: [scopes] });
         continue;
       }
+      known.told.push(scopes);
       if (seenAt > known.seenAt) known.seenAt = seenAt;
       if (seq !== undefined) known.seq = Math.max(known.seq ?? 0, seq);
     }
   }
-  return [...merged.values()];
+  return [...merged.values()].map(({ seenAt, seq, told }) => ({
+    seenAt,
+    seq,
+    mayHold: (scope) => told.some((one) => mayHold(one, scope)),
+  }));
 }

@@ -82,11 +82,11 @@ export class EventStream {
     return this.#streamsByEdge.get(edge) ?? 0;
   }
 
-  /** The newest event written to the stream of an edge that is furthest behind; undefined without a stream. */
-  placeOf(edge: string): number | undefined {
-    let place: number | undefined;
-    for (const stream of this.#streams) if (stream.edge === edge) place = Math.min(place ?? stream.seq, stream.seq);
-    return place;
+  /** By edge, the newest event written to its stream that is furthest behind. */
+  places(): ReadonlyMap<string, number> {
+    const places = new Map<string, number>();
+    for (const { edge, seq } of this.#streams) places.set(edge, Math.min(places.get(edge) ?? seq, seq));
+    return places;
   }
 
   /**

@@ -1,4 +1,4 @@
-/** What a Core does by the minute: usage and audit pruned by age and size, signing keys of other Cores taken over. */
+/** What a Core does by the minute: usage, audit and old orders pruned, signing keys of other Cores taken over. */
 import { messageOf } from "../base/errors.ts";
 import type { Clock, Timer } from "../base/time/clock.ts";
 import type { CoreLog } from "./answers.ts";
@@ -21,7 +21,10 @@ export const DEFAULT_USAGE_RETENTION: UsageRetention = {
 /** How long a batch's key is remembered: an edge gives up sending one again long before. */
 const BATCH_KEY_MS = 30 * DAY_MS;
 const EDGES_MS = 30 * DAY_MS;
+/** How long an order of another system is remembered, so that it is carried out once: Orbital gives up asking within hours. */
+const ORDERS_MS = 30 * DAY_MS;
 const PERIOD_MS = 60_000;
+const ORDERS_PERIOD_MS = 3_600_000;
 /** Takes over a key that another Core signs with; an event signed with the old one is believed for a day. */
 const SIGNING_KEYS_MS = 5_000;
 
@@ -42,6 +45,7 @@ export class Housekeeping {
   constructor(options: HousekeepingOptions) {
     this.#options = options;
     this.#repeat("prune", PERIOD_MS, () => this.prune());
+    this.#repeat("old orders", ORDERS_PERIOD_MS, () => this.forgetOrders());
     this.#repeat("signing keys", SIGNING_KEYS_MS, () => options.signingKeys.refresh());
   }
 
@@ -57,6 +61,12 @@ export class Housekeeping {
       auditBytes,
     });
     if (gone > 0) log("info", "audit events beyond usage.keep_audit or usage.max_audit were deleted", { events: gone });
+  }
+
+  async forgetOrders(): Promise<void> {
+    const { store, clock } = this.#options;
+    const before = new Date(clock.wallMs() - ORDERS_MS).toISOString();
+    await store.change((change) => change.forgetDoneOrders(before));
   }
 
   async close(): Promise<void> {

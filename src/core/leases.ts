@@ -42,8 +42,12 @@ export function checkLeaseTerms(terms: LeaseTerms): void {
 const sealer = createSealer("crypto-edge lease v1");
 
 export interface LeaseService {
-  /** Answers one call of an edge, as JSON. @throws CoreError, StoreUnavailable */
-  answer(edge: string, body: unknown): Promise<string>;
+  /**
+   * Answers one call of an edge, as JSON. `asking` hears what it may have, before the keys' states are read.
+   *
+   * @throws CoreError, StoreUnavailable
+   */
+  answer(edge: string, body: unknown, asking?: (tenant: string, service: string) => void): Promise<string>;
 }
 
 export function createLeaseService(
@@ -65,7 +69,7 @@ export function createLeaseService(
     }
   };
   return {
-    async answer(edge, body) {
+    async answer(edge, body, asking) {
       if (!isLeaseBody.Check(body)) {
         const path = isLeaseBody.Errors(body).First()?.path.slice(1);
         throw new CoreError("invalid_request", `the lease request is malformed${path ? ` at ${path}` : ""}`);
@@ -78,6 +82,7 @@ export function createLeaseService(
       const recipient = Buffer.from(body.recipient, "base64url");
       if (recipient.length !== X25519_KEY_BYTES)
         throw new CoreError("invalid_request", "the recipient is no X25519 key");
+      asking?.(tenant, service);
       const opened = await open(tenant, service, version);
       try {
         return JSON.stringify({

@@ -1,5 +1,7 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
+import { checkFileInFolder } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
@@ -174,13 +176,50 @@ export async function checkCore(file: string): Promise<void> {
       }
     }
     try {
-      databaseOf(configuration);
+      const database = databaseOf(configuration);
+      if (typeof database === "string") checkDatabaseFile(database);
     } catch (error) {
       throw source.errorAt(["database"], messageOf(error));
     }
+    checkListeners(configuration, source);
     for (const publisher of await createPublishers(loaded)) await publisher.close?.();
     for (const target of await createTargets(loaded)) await target.close();
   } finally {
     loaded.end();
+  }
+}
+
+const SQLITE_HEADER = "SQLite format 3\0";
+
+/** Without opening it: a Core may be running on it. @throws Error with a sentence */
+function checkDatabaseFile(path: string): void {
+  checkFileInFolder(path);
+  if (!existsSync(path)) return;
+  const start = Buffer.alloc(SQLITE_HEADER.length);
+  const file = openSync(path, "r");
+  try {
+    const length = readSync(file, start);
+    if (length > 0 && start.toString("latin1") !== SQLITE_HEADER)
+      throw new Error(`${path} is no database: choose another path`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Two on one port: the second could not open. */
+function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): void {
+  const taken = new Map<string, string>();
+  for (const [name, path, address] of [
+    ["the Core", ["listen"], configuration.listen],
+    ["metrics", ["metrics", "listen"], configuration.metrics?.listen],
+    ["the console", ["console", "listen"], configuration.console?.listen],
+  ] as const) {
+    if (address === undefined || address.port === 0) continue;
+    const place = `${address.host}:${address.port}`;
+    const other = taken.get(place);
+    if (other !== undefined) {
+      throw source.errorAt(path, `${name} would listen where ${other} does already, on ${place}: choose another`);
+    }
+    taken.set(place, name);
   }
 }

@@ -4,7 +4,8 @@
  */
 import type { Clock, Timer } from "../base/time/clock.ts";
 import { EdgeInstances, mergeInstances } from "./edge-instances.ts";
-import type { CorePresence, EdgePresence, Store } from "./store/store.ts";
+import { type LeaseScope, scopeHash } from "./lease-scopes.ts";
+import { type CorePresence, type EdgePresence, type Store, TOLD_ALL } from "./store/store.ts";
 
 /** What the Cores have seen of an edge. The counters are since each Core's start. */
 export interface EdgeState {
@@ -40,7 +41,8 @@ export interface PresenceOptions {
   /** How long the longest lease lasts. */
   readonly leaseMs: number;
   readonly streamsOf: (edge: string) => number;
-  readonly placeOf: (edge: string) => number | undefined;
+  /** By edge, the newest event that its slowest stream was told. */
+  readonly places: () => ReadonlyMap<string, number>;
   /** Lease calls of an edge at other Cores, since the last time. */
   readonly onCallsElsewhere: (edge: string, calls: number) => void;
   readonly flushMs?: number;
@@ -55,6 +57,18 @@ interface Seen {
   certificateEndsAtMs: number | undefined;
   readonly instances: EdgeInstances;
   told: boolean;
+  /** What was told of its streams last. */
+  toldStreams: number;
+  toldSeq: number | undefined;
+}
+
+/** Who may hold a lease of a scope from before an event. */
+export interface EdgesProgress {
+  readonly edges: number;
+  /** Those of them that have not confirmed the event. */
+  readonly left: readonly string[];
+  /** Cores that may know of more: they have not told what they knew when they heard of the event. */
+  readonly untoldCores: readonly string[];
 }
 
 export interface Sighting {
@@ -77,9 +91,14 @@ export class Presence {
   #timer: Timer | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #remembering: Promise<void> | undefined;
+  readonly #startedMs: number;
+  /** A Core of this name was killed before this one: it had told what it knew up to this event, and what it leased then is over by then. */
+  #killed: { readonly seq: number; readonly untilMs: number } | undefined;
+  #closing = false;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
+    this.#startedMs = options.clock.wallMs();
     this.#schedule();
   }
 
@@ -106,27 +125,44 @@ export class Presence {
     }
   }
 
-  /**
-   * How many edges may hold a lease from before an event and have not confirmed it: those with a process that a Core has seen within
-   * the longest lease. One at least while another Core may know of more: until it has told what it knew when it heard of the event.
-   */
-  async edgesBehind(seq: number): Promise<number> {
-    const { core, clock, leaseMs } = this.#options;
-    const sinceAt = new Date(clock.wallMs() - leaseMs).toISOString();
-    await this.#remember();
-    // The Cores first: their edges were told in the same moment, or later.
-    const untold = (await this.cores()).some((one) => one.core !== core && (one.seq ?? -1) < seq);
-    const byEdge = Map.groupBy(await this.#everywhere(), ({ edge }) => edge);
-    const behind = [...byEdge.values()].filter((rows) =>
-      mergeInstances(rows, this.#options.log()).some((one) => one.seenAt > sinceAt && (one.seq ?? -1) < seq),
-    ).length;
-    return untold ? Math.max(1, behind) : behind;
+  /** An edge that was seen asks for a lease: called before the keys' states are read. */
+  note(edge: string, instance: string, tenant: string, service: string): void {
+    const seen = this.#edges.get(edge);
+    if (seen === undefined) return;
+    seen.instances.note(instance, tenant, service, this.#options.clock.wallMs());
+    seen.told = false;
   }
 
+  /**
+   * The edges with a process that may hold a lease of the scope from before an event: one that has asked for such a lease within the
+   * longest lease, or of which that is not known.
+   */
+  async progress(seq: number, scope: LeaseScope): Promise<EdgesProgress> {
+    const { clock, leaseMs } = this.#options;
+    const nowMs = clock.wallMs();
+    const sinceAt = new Date(nowMs - leaseMs).toISOString();
+    const sought = scopeHash(scope);
+    await this.#remember();
+    // The Cores first: their edges were told in the same moment, or later.
+    const told = await this.#others(new Date(nowMs - leaseMs - CORE_GONE_MS).toISOString());
+    const untoldCores = [this.#own(), ...told].filter((one) => (one.seq ?? -1) < seq).map(({ core }) => core);
+    let edges = 0;
+    const left: string[] = [];
+    for (const [edge, rows] of Map.groupBy(await this.#everywhere(), (row) => row.edge)) {
+      const holding = mergeInstances(rows, this.#options.log()).filter(
+        (one) => one.seenAt > sinceAt && one.mayHold(sought),
+      );
+      if (holding.length === 0) continue;
+      edges++;
+      if (holding.some((one) => (one.seq ?? -1) < seq)) left.push(edge);
+    }
+    return { edges, left, untoldCores };
+  }
+
+  /** Those that are there now. */
   async cores(): Promise<CorePresence[]> {
-    const since = new Date(this.#options.clock.wallMs() - CORE_GONE_MS).toISOString();
-    const others = (await this.#options.store.usage.cores(since)).filter(({ core }) => core !== this.#options.core);
-    return [this.#own(), ...others];
+    const others = await this.#others(new Date(this.#options.clock.wallMs() - CORE_GONE_MS).toISOString());
+    return [this.#own(), ...others.filter(({ seq }) => seq !== TOLD_ALL)];
   }
 
   async edges(): Promise<EdgeState[]> {
@@ -167,6 +203,7 @@ export class Presence {
 
   async close(): Promise<void> {
     this.#timer?.cancel();
+    this.#closing = true;
     // The others, and this Core when it starts anew, must know who holds leases.
     await this.flush();
   }
@@ -184,6 +221,8 @@ export class Presence {
         certificateEndsAtMs: undefined,
         instances: new EdgeInstances(this.#options.leaseMs),
         told: false,
+        toldStreams: 0,
+        toldSeq: undefined,
       };
     }
     // The newest last: what is forgotten first is what was seen longest ago.
@@ -192,11 +231,16 @@ export class Presence {
     return seen;
   }
 
+  async #others(sinceAt: string): Promise<CorePresence[]> {
+    const { core, store } = this.#options;
+    return (await store.usage.cores(sinceAt)).filter((one) => one.core !== core);
+  }
+
   /** By this Core as it is now, by the others as they told last. */
   async #everywhere(): Promise<EdgePresence[]> {
     const { core, store } = this.#options;
-    const elsewhere = (await store.usage.edges()).filter((one) => one.core !== core);
-    return [...this.#rows(() => true), ...elsewhere];
+    const told = (await store.usage.edges()).filter((one) => one.core !== core || !this.#edges.has(one.edge));
+    return [...this.#rows(() => true), ...told];
   }
 
   /** The processes of edges that this Core knew before it was started anew: they may hold leases still. */
@@ -211,6 +255,10 @@ export class Presence {
   async #recall(): Promise<void> {
     const { core, store, clock, leaseMs } = this.#options;
     const sinceAt = new Date(clock.wallMs() - leaseMs).toISOString();
+    const before = (await store.usage.cores("")).find((one) => one.core === core);
+    if (before !== undefined && before.seq !== TOLD_ALL) {
+      this.#killed = { seq: before.seq ?? -1, untilMs: this.#startedMs + leaseMs };
+    }
     for (const row of await store.usage.edges()) {
       if (row.core !== core || row.lastSeenAt <= sinceAt) continue;
       const seen = this.#entry(row.edge);
@@ -227,13 +275,16 @@ export class Presence {
     } catch {
       return;
     }
-    const rows = this.#rows(({ told }) => !told);
-    for (const { edge } of rows) {
+    const rows = this.#rows(
+      ({ told, toldStreams, toldSeq }, streams, seq) => !told || streams !== toldStreams || seq !== toldSeq,
+    );
+    for (const { edge, streams, seq } of rows) {
       const seen = this.#edges.get(edge);
-      if (seen !== undefined) {
-        seen.told = true;
-        seen.recentCalls = 0;
-      }
+      if (seen === undefined) continue;
+      seen.told = true;
+      seen.recentCalls = 0;
+      seen.toldStreams = streams;
+      seen.toldSeq = seq;
     }
     try {
       await store.usage.seen(this.#own(), rows);
@@ -252,16 +303,26 @@ export class Presence {
   }
 
   #own(): CorePresence {
-    const { core, version, masterKeys, clock, lastSeq } = this.#options;
-    return { core, seenAt: new Date(clock.wallMs()).toISOString(), version, masterKeys, seq: lastSeq() };
+    const { core, version, masterKeys, clock } = this.#options;
+    return { core, seenAt: new Date(clock.wallMs()).toISOString(), version, masterKeys, seq: this.#toldSeq() };
   }
 
-  #rows(which: (seen: Seen) => boolean): EdgePresence[] {
-    const { core, streamsOf, placeOf } = this.#options;
+  /** The newest event before which nobody holds a lease that is not told of. */
+  #toldSeq(): number {
+    const { clock, lastSeq } = this.#options;
+    if (this.#killed !== undefined && clock.wallMs() >= this.#killed.untilMs) this.#killed = undefined;
+    if (this.#killed !== undefined) return Math.min(this.#killed.seq, lastSeq());
+    return this.#closing ? TOLD_ALL : lastSeq();
+  }
+
+  #rows(which: (seen: Seen, streams: number, seq: number | undefined) => boolean): EdgePresence[] {
+    const { core, streamsOf, places } = this.#options;
+    const placeOf = places();
     const rows: EdgePresence[] = [];
     for (const [edge, seen] of this.#edges) {
       const streams = streamsOf(edge);
-      if (!which(seen) && streams === 0) continue;
+      const seq = streams === 0 ? undefined : placeOf.get(edge);
+      if (!which(seen, streams, seq)) continue;
       rows.push({
         edge,
         core,
@@ -270,7 +331,7 @@ export class Presence {
         recentCalls: seen.recentCalls,
         usageBatches: seen.usageBatches,
         streams,
-        seq: streams === 0 ? undefined : placeOf(edge),
+        seq,
         version: seen.version,
         certificateEndsAt:
           seen.certificateEndsAtMs === undefined ? undefined : new Date(seen.certificateEndsAtMs).toISOString(),
@@ -280,10 +341,14 @@ export class Presence {
     return rows;
   }
 
+  /** Those that were told of first: the store knows what they may hold. */
   #forgetOldest(): void {
-    for (const edge of this.#edges.keys()) {
-      this.#edges.delete(edge);
-      if (this.#edges.size < MAX_EDGES * 0.9) return;
+    for (const mayForget of [({ told }: Seen) => told, () => true]) {
+      for (const [edge, seen] of this.#edges) {
+        if (this.#edges.size < MAX_EDGES * 0.9) return;
+        if (mayForget(seen)) this.#edges.delete(edge);
+      }
+      if (this.#edges.size < MAX_EDGES) return;
     }
   }
 

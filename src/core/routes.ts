@@ -4,9 +4,10 @@ import { parseJson } from "../base/json/parse.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { TokenBuckets } from "../base/time/token-bucket.ts";
+import { isOwnRequest } from "../base/web/html.ts";
 import type { AdminApp } from "./admin-api.ts";
 import { type CoreLog, sendJson, sendResponse } from "./answers.ts";
-import { identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
+import { callerName, identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
 import { checkConfirmation, instanceOf } from "./confirmations.ts";
 import type { EventLogReader, EventStream } from "./event-stream.ts";
 import type { LeaseService } from "./leases.ts";
@@ -96,13 +97,15 @@ export function createRoutes(parts: RouteParts): Routes {
 
   async function lease(request: HttpRequest, response: HttpResponse, peer: Peer, edge: string): Promise<void> {
     counters.leaseCalls++;
-    const seen = see(edge, request, peer);
+    const of = sighting(request, peer);
+    const seen = presence.see(edge, of);
     seen.leaseCalls++;
     seen.recentCalls++;
     try {
       limit(leaseRates, edge, "asks for leases");
       const body = parseBody(await readBody(request, MAX_LEASE_BODY_BYTES));
-      sendJson(response, 200, await leases.answer(edge, body));
+      const asking = (tenant: string, service: string) => presence.note(edge, of.instance, tenant, service);
+      sendJson(response, 200, await leases.answer(edge, body, asking));
     } catch (error) {
       counters.leaseRefusals++;
       throw error;
@@ -148,10 +151,12 @@ export function createRoutes(parts: RouteParts): Routes {
   async function administer(
     request: HttpRequest,
     response: HttpResponse,
+    peer: Peer,
     method: string,
     target: string,
   ): Promise<void> {
     const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : undefined;
+    if (raw !== undefined && raw.length > 0) requireJson(request);
     counters.adminCalls++;
     if (raw !== undefined && raw.length > 0) parseBody(raw);
     const answer = await admin.handle(
@@ -165,13 +170,20 @@ export function createRoutes(parts: RouteParts): Routes {
         .clone()
         .json()
         .catch(() => undefined);
-      log("info", "an administrator acted", { call: target.split("?", 1)[0], answer: told });
+      const by = { caller: callerName(peer), serial: peer.certificate?.serial };
+      log("info", "an administrator acted", {
+        ...by,
+        call: target.split("?", 1)[0],
+        status: answer.status,
+        answer: told,
+      });
     }
     await sendResponse(response, answer);
   }
 
   return {
     async handle(request, response, peer) {
+      refusePages(request);
       const identity = identifyCaller(peer, parts.trustDomain);
       const method = request.method ?? "GET";
       const target = request.url ?? "/";
@@ -195,7 +207,7 @@ export function createRoutes(parts: RouteParts): Routes {
       }
       if (!path.startsWith("/core/v1/admin/")) throw new CoreError("not_found", "there is no such call");
       requireAdmin(identity);
-      return administer(request, response, method, target);
+      return administer(request, response, peer, method, target);
     },
     countElsewhere: (edge, calls) => void leaseRates.get(edge).take(calls),
   };
@@ -203,6 +215,28 @@ export function createRoutes(parts: RouteParts): Routes {
 
 function requireMethod(method: string, wanted: "GET" | "POST"): void {
   if (method !== wanted) throw new CoreError("method_not_allowed", `this call takes ${wanted}`);
+}
+
+/**
+ * A browser that holds an administrator's certificate, for the console, sends it with whatever any page asks of the Core's address; what
+ * a page sends is told by these headers, which it can't forge.
+ */
+function refusePages(request: HttpRequest): void {
+  const header = (name: string): string | undefined => {
+    const value = request.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  };
+  if (!isOwnRequest(header)) {
+    throw new CoreError("not_allowed", "a web page of another site sent this: call the Core from a program");
+  }
+}
+
+/** Which a page can't send unasked either; and nothing that has to be decoded first. */
+function requireJson({ headers }: HttpRequest): void {
+  const type = headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  if (type !== "application/json") throw new CoreError("invalid_request", "send content-type: application/json");
+  const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";
+  if (coding !== "identity") throw new CoreError("invalid_request", "send the body as it is, without content-encoding");
 }
 
 function parseBody(body: Buffer): unknown {

@@ -2,8 +2,7 @@
  * Everything that `serve` looks at before it listens, without listening: for `config check`, so that a mistake is found by the check and
  * not by the restart that takes the old process away.
  */
-import { accessSync, constants, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { checkSocketPath, checkWritableFile } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { readServerTrust } from "../base/pki/server-trust.ts";
@@ -71,7 +70,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
 }
 
 async function checkListener(listener: ListenerConfiguration, clock: Clock, expiry: CertificateExpiry): Promise<void> {
-  if ("unix" in listener) return checkFolder(dirname(listener.unix));
+  if ("unix" in listener) return checkSocketPath(listener.unix);
   if (!("https" in listener || "tls" in listener)) return;
   const isAny = listener.client_certificates === "any";
   const files = { ...listener, clientCa: isAny ? undefined : listener.client_ca, clientCrl: listener.client_crl };
@@ -79,25 +78,6 @@ async function checkListener(listener: ListenerConfiguration, clock: Clock, expi
   const { host, port } = "https" in listener ? listener.https : listener.tls;
   expiry.use(`the listener on ${host}:${port}`, listener.cert, trust.chain);
   if ("https" in listener && listener.tokens.length > 0) createTokenVerifier(listener.tokens, clock);
-}
-
-function checkFolder(folder: string): void {
-  const found = statSync(folder, { throwIfNoEntry: false });
-  if (found === undefined) throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);
-  if (!found.isDirectory()) throw new Error(`${folder} is not a folder: choose another path`);
-}
-
-/** Without making it: a check leaves no file behind. */
-function checkWritableFile(path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file: give the path of a regular file`);
-  let at = found === undefined ? dirname(path) : path;
-  while (statSync(at, { throwIfNoEntry: false }) === undefined && at !== dirname(at)) at = dirname(at);
-  try {
-    accessSync(at, constants.W_OK);
-  } catch {
-    throw new Error(`${at} can't be written by this user: give it to the edge's user, or choose another path`);
-  }
 }
 
 /** Two listeners on one port or path: the second could not open. */

@@ -1,7 +1,17 @@
 /** The drill of docs/core.md: back up, rotate, lose the database, restore. What was wrapped opens or is named as lost. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
@@ -172,4 +182,44 @@ test("a file that is no whole copy is refused, and the database stays as it is",
   expect(code).toBe(1);
   expect(err).toContain("no whole copy of a Core's database");
   expect(statSync(join(directory, "core.db")).size).toBeGreaterThan(0);
+});
+
+test("what is no file is neither replaced by a copy, nor waited for, with or without --force", async () => {
+  Bun.spawnSync(["mkfifo", join(directory, "fifo")]);
+  symlinkSync("fifo", join(directory, "link"));
+  mkdirSync(join(directory, "folder"), { recursive: true });
+  for (const target of ["fifo", "link", "folder"]) {
+    for (const force of [[], ["--force"]]) {
+      const backup = await run("core", "backup", target, "--config", "core.yaml", ...force);
+      expect([target, backup.code, backup.err]).toEqual([target, 1, expect.stringContaining("is no file")]);
+      const args = ["core", "restore", target, "--config", "core.yaml", "--version-margin", "1", ...force];
+      const restore = await run(...args);
+      expect([target, restore.code, restore.err]).toEqual([target, 1, expect.stringContaining("is not a file")]);
+    }
+    const verify = await run("audit", "verify", target);
+    expect([target, verify.code, verify.err]).toEqual([target, 1, expect.stringContaining("is not a file")]);
+  }
+  expect(lstatSync(join(directory, "fifo")).isFIFO()).toBe(true);
+  expect((await run("core", "backup", "fifo.part", "--config", "core.yaml")).code).toBe(0);
+});
+
+test("core config check finds what serve would stumble over: the database, two listeners on one port", async () => {
+  const check = async (from: string | RegExp, to: string) => {
+    const text = readFileSync(join(directory, "core.yaml"), "utf8").replace(from, to);
+    writeFileSync(join(directory, "changed.yaml"), text);
+    const { code, out, err } = await run("core", "config", "check", "changed.yaml");
+    return `${code} ${out}${err}`;
+  };
+  expect(await check("core.db", "core.db")).toStartWith("0 ");
+  expect(await check("core.db", "fifo")).toContain("changed.yaml:2:1: database: ");
+  expect(await check("core.db", "/dev/null")).toContain("is not a file");
+  expect(await check("core.db", "folder")).toContain("is not a file");
+  expect(await check("core.db", "missing/core.db")).toContain("does not exist");
+  expect(await check("core.db", "core.yaml")).toContain("is no database");
+  for (const section of ["metrics", "console"]) {
+    expect(await check("database:", `${section}: { listen: "127.0.0.1:${port}" }\ndatabase:`)).toContain(
+      "would listen where the Core does already",
+    );
+  }
+  expect(existsSync(join(directory, "missing"))).toBe(false);
 });

@@ -54,12 +54,20 @@ policies: [${policy}]`,
     await waitFor(/"msg":"reloaded"/);
     expect(await create()).toBe(201);
 
+    // What logrotate, dd and others send is none of their business.
+    for (const signal of ["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE"] as const) {
+      child.kill(signal);
+      await Bun.sleep(50);
+      expect([signal, await create()]).toEqual([signal, 201]);
+    }
+
     write("{ principals: [loacl] }");
     child.kill("SIGHUP");
     await waitFor(/the configuration was not reloaded/);
     expect(await create()).toBe(201);
   } finally {
-    child.kill("SIGTERM");
+    // As SIGTERM: in order, so that keys are wiped and sockets removed.
+    child.kill("SIGQUIT");
     expect(await child.exited).toBe(0);
   }
 }, 40_000);

@@ -23,10 +23,28 @@ async function cores(names: readonly string[]) {
       lastSeq: () => seqs.get(core) ?? 10,
       leaseMs: 300_000,
       streamsOf: (edge) => streams.get(`${core} ${edge}`) ?? 0,
-      placeOf: () => 7,
+      places: () => new Map([["edge-1", 7]]),
       onCallsElsewhere: (edge, calls) => elsewhere.push(`${core}: ${edge} ${calls}`),
     } satisfies PresenceOptions);
   return { clock, store, make, seqs, elsewhere, streams, presences: names.map(make) };
+}
+
+const SCOPE = { tenant: "tenant-a", service: "billing" };
+
+/** An edge's process asks for a lease of the scope. */
+function ask(presence: Presence, edge: string, instance: string, service = "billing"): void {
+  presence.see(edge, { instance });
+  presence.note(edge, instance, "tenant-a", service);
+}
+
+/** How many edges are left, and of Cores that have not told yet one. */
+async function behind(
+  presence: Presence,
+  seq: number,
+  scope: { tenant: string; service?: string } = SCOPE,
+): Promise<number> {
+  const { left, untoldCores } = await presence.progress(seq, scope);
+  return Math.max(left.length, Math.min(1, untoldCores.length));
 }
 
 test("what an edge asks of one Core counts in its rate at the others, once", async () => {
@@ -101,28 +119,87 @@ test("an edge has confirmed when all its processes have, at whichever Cores they
     await one.flush();
     await two.flush();
   };
-  one.see("edge-1", { instance: "a" });
-  two.see("edge-1", { instance: "b" });
+  ask(one, "edge-1", "a");
+  ask(two, "edge-1", "b");
   await flush();
-  expect([await one.edgesBehind(10), await two.edgesBehind(10)]).toEqual([1, 1]);
+  expect([await behind(one, 10), await behind(two, 10)]).toEqual([1, 1]);
   one.confirm("edge-1", "b", 10, {});
   await flush();
-  expect([await one.edgesBehind(10), await two.edgesBehind(10)]).toEqual([1, 1]);
+  expect([await behind(one, 10), await behind(two, 10)]).toEqual([1, 1]);
   two.confirm("edge-1", "a", 10, {});
   await flush();
-  expect([await one.edgesBehind(10), await two.edgesBehind(10)]).toEqual([0, 0]);
-  expect(await one.edgesBehind(11)).toBe(1);
+  expect([await behind(one, 10), await behind(two, 10)]).toEqual([0, 0]);
+  expect(await behind(one, 11)).toBe(1);
   // The store has another history: what was confirmed says nothing.
   one.newHistory();
   two.newHistory();
   await flush();
-  expect([await one.edgesBehind(10), await two.edgesBehind(10)]).toEqual([1, 1]);
+  expect([await behind(one, 10), await behind(two, 10)]).toEqual([1, 1]);
   // Unseen for as long as the longest lease: its leases are over.
   await clock.advance(300_001);
   await flush();
-  expect([await one.edgesBehind(10), await two.edgesBehind(10)]).toEqual([0, 0]);
+  expect([await behind(one, 10), await behind(two, 10)]).toEqual([0, 0]);
   await one.close();
   await two.close();
+  await store.close();
+});
+
+test("an edge is waited for where it may hold a lease of the scope, and not for another's", async () => {
+  const { clock, store, presences } = await cores(["one", "two"]);
+  const [one, two] = presences as [Presence, Presence];
+  ask(one, "edge-1", "a", "billing");
+  ask(two, "edge-1", "b", "payroll");
+  ask(two, "edge-2", "c", "payroll");
+  one.see("edge-3", { instance: "d" });
+  await one.flush();
+  await two.flush();
+  for (const core of [one, two]) {
+    expect(await core.progress(10, SCOPE)).toEqual({ edges: 1, left: ["edge-1"], untoldCores: [] });
+    expect((await core.progress(10, { tenant: "tenant-a", service: "payroll" })).left.toSorted()).toEqual([
+      "edge-1",
+      "edge-2",
+    ]);
+    expect((await core.progress(10, { tenant: "tenant-a" })).left.toSorted()).toEqual(["edge-1", "edge-2"]);
+    expect(await core.progress(10, { tenant: "tenant-b" })).toEqual({ edges: 0, left: [], untoldCores: [] });
+  }
+  // Its process without a lease of the scope is not waited for.
+  one.confirm("edge-1", "a", 10, {});
+  expect(await one.progress(10, SCOPE)).toEqual({ edges: 1, left: [], untoldCores: [] });
+  // A lease is over in its time, though the edge calls on.
+  await clock.advance(300_001);
+  ask(one, "edge-1", "a", "payroll");
+  expect(await one.progress(10, SCOPE)).toEqual({ edges: 0, left: [], untoldCores: [] });
+  await one.close();
+  await two.close();
+  await store.close();
+});
+
+test("after a Core was killed one is left until what it may have leased is over, at every Core and after a restart; one that was stopped has told all", async () => {
+  const { clock, store, seqs, make } = await cores([]);
+  const [one, stopped, killed] = [make("one"), make("stopped"), make("killed")];
+  for (const core of [one, stopped, killed]) await core.flush();
+  await stopped.close();
+  // The last that it leased is told to nobody.
+  ask(killed, "edge-1", "a");
+  Object.assign(killed, { flush: async () => {} });
+  await killed.close();
+  await clock.advance(60_000);
+  seqs.set("one", 11);
+  await one.flush();
+  expect((await one.progress(11, SCOPE)).untoldCores).toEqual(["killed"]);
+  expect((await one.progress(10, SCOPE)).untoldCores).toEqual([]);
+
+  seqs.set("killed", 11);
+  const again = make("killed");
+  await again.flush();
+  for (const core of [one, again]) expect((await core.progress(11, SCOPE)).untoldCores).toEqual(["killed"]);
+  // Its own leases are as long.
+  await clock.advance(300_001);
+  await again.flush();
+  for (const core of [one, again]) expect((await core.progress(11, SCOPE)).untoldCores).toEqual([]);
+  await again.close();
+  expect((await one.cores()).map(({ core }) => core)).toEqual(["one"]);
+  await one.close();
   await store.close();
 });
 
@@ -144,16 +221,16 @@ test("while another Core may know of edges that it has not told of since the eve
   const { store, seqs, presences } = await cores(["one", "two"]);
   const [one, two] = presences as [Presence, Presence];
   await two.flush();
-  two.see("edge-1", { instance: "a" });
+  ask(two, "edge-1", "a");
   seqs.set("one", 11);
-  expect(await one.edgesBehind(11)).toBe(1);
+  expect(await behind(one, 11)).toBe(1);
   // It has not heard of the event, so there may be more leases from before.
   two.confirm("edge-1", "a", 11, {});
   await two.flush();
-  expect(await one.edgesBehind(11)).toBe(1);
+  expect(await behind(one, 11)).toBe(1);
   seqs.set("two", 11);
   await two.flush();
-  expect(await one.edgesBehind(11)).toBe(0);
+  expect(await behind(one, 11)).toBe(0);
   await one.close();
   await two.close();
   await store.close();
@@ -162,19 +239,20 @@ test("while another Core may know of edges that it has not told of since the eve
 test("a Core that was started anew still knows which edges may hold leases, and what they have confirmed", async () => {
   const { clock, store, make, presences } = await cores(["one"]);
   const [before] = presences as [Presence];
-  before.see("edge-1", { instance: "a" });
+  ask(before, "edge-1", "a");
+  ask(before, "edge-2", "b");
   before.confirm("edge-2", "b", 10, {});
   // What is new is told at the end too.
   await before.close();
   const after = make("one");
   // Its own first words must not write over what is remembered.
-  after.see("edge-1", { instance: "c" });
+  ask(after, "edge-1", "c");
   after.confirm("edge-1", "c", 10, {});
   await after.flush();
-  expect(await after.edgesBehind(10)).toBe(1);
-  expect(await after.edgesBehind(11)).toBe(2);
+  expect(await behind(after, 10)).toBe(1);
+  expect(await behind(after, 11)).toBe(2);
   after.confirm("edge-1", "a", 10, {});
-  expect(await after.edgesBehind(10)).toBe(0);
+  expect(await behind(after, 10)).toBe(0);
   await clock.advance(1);
   await after.close();
   await store.close();
@@ -199,9 +277,9 @@ test("an edge that a Core of an older version has told of is left until its leas
   };
   await store.usage.seen({ core: "old", seenAt: at, version: "0.1.0", masterKeys: [] }, [edge]);
   await clock.advance(20_000);
-  expect(await one.edgesBehind(10)).toBe(1);
+  expect(await behind(one, 10)).toBe(1);
   await clock.advance(300_000);
-  expect(await one.edgesBehind(10)).toBe(0);
+  expect(await behind(one, 10)).toBe(0);
   await one.close();
   await store.close();
 });

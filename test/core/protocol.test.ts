@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { request as httpsRequest } from "node:https";
 import { connect, type TLSSocket } from "node:tls";
 import { type ClientFiles, createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
@@ -25,7 +25,15 @@ function call(
 }> {
   return new Promise((resolve, reject) => {
     const request = httpsRequest(
-      { host: "127.0.0.1", port: world.core.port, ...files, agent: false, method, path, headers },
+      {
+        host: "127.0.0.1",
+        port: world.core.port,
+        ...files,
+        agent: false,
+        method,
+        path,
+        headers: { "content-type": "application/json", ...headers },
+      },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -377,6 +385,59 @@ describe("core-protocol.md", () => {
     stop.abort();
     await Promise.all(streams);
     await until(() => world.core.counters.streams === 0);
+  });
+
+  test("the log says which administrator acted, by the certificate's name and number, and what came of it", async () => {
+    const lines: { message: string; fields: Record<string, unknown> }[] = [];
+    await using world = await startCoreWorld({
+      log: (_level, message, fields) => lines.push({ message, fields: { ...fields } }),
+    });
+    const administrator = await world.pki.admin();
+    const serial = new X509Certificate(administrator.cert).serialNumber.toLowerCase();
+    const body = JSON.stringify({ tenant: "tenant-a", service: "billing" });
+    for (const status of [201, 409]) {
+      const path = "/core/v1/admin/services";
+      const type = { "content-type": "application/json" };
+      expect((await call(world, administrator, "POST", path, body, type)).status).toBe(status);
+      const line = lines.findLast(({ message }) => message === "an administrator acted");
+      expect(line?.fields).toMatchObject({ caller: "spiffe://example.org/core/admin", call: path, status });
+      expect(String(line?.fields.serial).toLowerCase().replace(/^0+/, "")).toBe(serial.replace(/^0+/, ""));
+    }
+    // Looking changes nothing, and is not told.
+    const before = lines.length;
+    await call(world, administrator, "GET", "/core/v1/admin/status");
+    expect(lines.slice(before).filter(({ message }) => message === "an administrator acted")).toEqual([]);
+  });
+
+  test("a page in a browser that holds an administrator's certificate can order nothing", async () => {
+    await using world = await startCoreWorld();
+    const admin = await world.pki.admin();
+    const order = (headers: Record<string, string>, body = '{"tenant":"tenant-a"}') =>
+      call(world, admin, "POST", "/core/v1/admin/tenants", body, headers);
+    for (const headers of [
+      { origin: "https://evil.example", "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-site" },
+      { origin: "null" },
+      { origin: "https://evil.example" },
+    ]) {
+      for (const type of ["text/plain", "application/json"]) {
+        expect(await order({ ...headers, "content-type": type })).toMatchObject({
+          status: 403,
+          body: { code: "not_allowed" },
+        });
+      }
+    }
+    // What a page may send without asking first, and what would have to be decoded.
+    for (const headers of [
+      { "content-type": "text/plain" },
+      { "content-type": "application/x-www-form-urlencoded" },
+      { "content-type": "" },
+      { "content-encoding": "gzip" },
+    ]) {
+      expect(await order(headers)).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+    }
+    expect((await call(world, admin, "GET", "/core/v1/admin/tenants")).body).toEqual({ tenants: [] });
+    expect((await order({ "content-type": "application/json; charset=utf-8" })).status).toBe(201);
   });
 
   test("a body with a member twice, or that is not UTF-8, is refused: of an edge and of an administrator", async () => {

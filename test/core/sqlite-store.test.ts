@@ -1,10 +1,10 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backToFirstSchema } from "./support/first-schema.ts";
+import { backToFirstSchema, orderOfSchema2 } from "./support/first-schema.ts";
 import { openRegistry } from "./support/registry.ts";
 import { testStore } from "./support/store-contract.ts";
 
@@ -30,6 +30,21 @@ describe("the Core's SQLite database", () => {
     filesOf(name).some((file) => readFileSync(join(directory, file)).includes(bytes));
   beforeAll(() => undefined);
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  test("is for its user's eyes alone, with all that lies beside it, whatever the umask says", async () => {
+    const before = process.umask(0o022);
+    try {
+      const { registry, close } = await open("modes");
+      await registry.createService("tenant-a", "billing");
+      expect(filesOf("modes").length).toBeGreaterThan(4);
+      for (const file of filesOf("modes")) {
+        expect([file, statSync(join(directory, file)).mode & 0o777]).toEqual([file, 0o600]);
+      }
+      await close();
+    } finally {
+      process.umask(before);
+    }
+  });
 
   test("has no key in the clear: neither in the database nor in its log, raw, in hex or in base64", async () => {
     const { registry, close } = await open("grep");
@@ -89,6 +104,22 @@ describe("the Core's SQLite database", () => {
     expect(await after.store.usage.totals(10)).toMatchObject([{ edge: "edge-1", count: 7 }]);
     expect(await after.store.usage.auditEvents({ limit: 10 })).toEqual([{ edge: "edge-1", outcome: "ok" }]);
     expect((await after.registry.rotate("tenant-a", "billing")).seq).toBe(lastSeq + 1);
+    await after.close();
+  });
+
+  test("still knows the orders that a Core of before has carried out, and keeps them", async () => {
+    const before = await open("orders");
+    await before.close();
+    const db = new Database(path("orders"));
+    for (const sql of orderOfSchema2("sqlite")) db.run(sql);
+    db.run("PRAGMA user_version = 2");
+    db.close();
+    const after = await open("orders");
+    await after.store.change(async (change) => {
+      await change.forgetDoneOrders("2030-01-01T00:00:00.000Z");
+      expect(await change.doneOrder("governance 1")).toEqual({ at: "2026-01-01T00:00:00.000Z", seqs: [3, 4] });
+      expect(await change.setting("once governance 1")).toBeUndefined();
+    });
     await after.close();
   });
 

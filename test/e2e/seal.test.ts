@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   readSync,
   statSync,
   writeFileSync,
@@ -76,8 +77,8 @@ test("an interrupted seal leaves no half-written output", async () => {
     writeRandomFile(folder.file("large"), GIB / 4);
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       const sealing = start(["seal", "large", "--tenant", "tenant-a", "--edge", url!], { cwd: folder.path });
-      // Only a run that has begun to write shows anything.
-      while (sealing.process.exitCode === null && !readdirSync(folder.path).some((name) => name.endsWith(".partial"))) {
+      // Only a run that has begun to write shows anything: its output, which has no name yet.
+      while (sealing.process.exitCode === null && !hasWritten(sealing.process.pid!, folder.path)) {
         await new Promise((resume) => setTimeout(resume, 2));
       }
       await sealing.stop(signal);
@@ -89,6 +90,18 @@ test("an interrupted seal leaves no half-written output", async () => {
     await dev.stop("SIGINT");
   }
 });
+
+function hasWritten(pid: number, folder: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((descriptor) => {
+      const stats = statSync(`/proc/${pid}/fd/${descriptor}`);
+      const leadsHere = readlinkSync(`/proc/${pid}/fd/${descriptor}`).startsWith(`${folder}/`);
+      return leadsHere && stats.isFile() && stats.nlink === 0 && stats.size > 0;
+    });
+  } catch {
+    return false;
+  }
+}
 
 function writeRandomFile(path: string, length: number): void {
   const file = openSync(path, "w");

@@ -334,9 +334,24 @@ test("a Core as a target commits what it is ordered, once, and waits for its edg
     // The edge had no stream, so the end of its lease was waited for, and the manager was told how many were left.
     const progress = orbital.answers.filter(({ status }) => status === "PROCESSING");
     expect(progress.length).toBeGreaterThan(0);
-    expect(JSON.parse(progress[0]!.workingState!.toString())).toMatchObject({ edges_left: 1 });
+    expect(JSON.parse(progress[0]!.workingState!.toString())).toEqual({
+      committed: [2],
+      edges: 1,
+      edges_left: 1,
+      waiting_for: ["edge-1"],
+    });
+    expect(JSON.parse(answer.workingState!.toString())).toMatchObject({ edges_left: 0 });
+    // Nobody holds a lease of another scope: it is not waited for.
+    await orbital.run(newTask("crypto-edge.create-tenant-context", { ...scope, service: "other" }));
+    const before = orbital.answers.length;
+    const elsewhere = newTask("crypto-edge.rotate", { ...scope, service: "other", wait_for_edges: true });
+    expect(await orbital.run(elsewhere)).toMatchObject({ status: "DONE" });
+    expect(orbital.answers).toHaveLength(before + 1);
+    // Every edge's restore names what it lifts; a Core has one revocation of a scope.
+    const named = await orbital.run(newTask("crypto-edge.restore", { ...scope, lifts: [revocation.taskId] }));
+    expect(named).toMatchObject({ status: "FAILED", errorMessage: expect.stringContaining("lifts is for an edge") });
     const events = await other.core.admin.eventsAfter(0);
-    expect(events.map(({ type }) => type)).toEqual(["rotate", "revoke"]);
+    expect(events.map(({ type }) => type)).toEqual(["rotate", "revoke", "rotate"]);
 
     expect(await orbital.run(newTask("crypto-edge.restore", scope))).toMatchObject({ status: "DONE" });
     const foreign = await orbital.run(newTask("crypto-edge.rotate", { tenant: "other", service: "x" }));

@@ -4,6 +4,7 @@ import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
 import { StoreUnavailable } from "../../src/core/store/store.ts";
+import { orderOfSchema2 } from "../core/support/first-schema.ts";
 import { openRegistry } from "../core/support/registry.ts";
 import { testStore } from "../core/support/store-contract.ts";
 import { eventually } from "./support/broker.ts";
@@ -51,6 +52,21 @@ describe("a store in PostgreSQL", () => {
     await opened[1]!.registry.rotate("tenant-a", "billing");
     await eventually(() => told >= before + 5, "the event at every one");
     for (const one of opened) await one.close();
+  });
+
+  test("still knows the orders that a Core of before has carried out, and keeps them", async () => {
+    const database = { ...(await own.database("orders")), timeoutMs: 20_000 };
+    await (await openRegistry({ database, masterKey })).close();
+    const sql = new Bun.SQL({ ...database, adapter: "postgres", max: 1, tls: false });
+    for (const statement of orderOfSchema2("postgresql")) await sql.unsafe(statement);
+    await sql.unsafe("UPDATE schema_versions SET version = 2 WHERE part = 'keys'");
+    await sql.close();
+    const { store, close } = await openRegistry({ database, masterKey });
+    await store.change(async (change) => {
+      await change.forgetDoneOrders("2030-01-01T00:00:00.000Z");
+      expect(await change.doneOrder("governance 1")).toEqual({ at: "2026-01-01T00:00:00.000Z", seqs: [3, 4] });
+    });
+    await close();
   });
 
   test("that is killed is away at once, and comes back by itself", async () => {

@@ -18,6 +18,7 @@ export function f(x: number, log: Map<string, string>): boolean {
 const CLASS = `export class Counter {
   seen: number | undefined;
   count = 0;
+  override readonly name = "Counter";
   add(): void {
     this.count = 1;
   }

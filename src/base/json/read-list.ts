@@ -30,45 +30,119 @@ export async function readJsonList<Item>(
   let at = expect(bytes, 0, "{");
   at = memberName(bytes, at, name);
   at = expect(bytes, expect(bytes, at, ":"), "[");
-  let turnBegan = at;
-  let turnItems = 0;
-  const first = skipSpace(bytes, at);
-  if (bytes[first] === CLOSE_LIST) at = first;
-  else {
-    for (;;) {
-      if (items.length === itemsMax) throw new JsonError(`"${name}" has more than ${itemsMax} items`);
-      const end = itemEnd(bytes, at, itemBytesMax, name);
-      items.push(read(parseJson(bytes.subarray(at, end)), items.length));
-      at = end;
-      if (bytes[at] === CLOSE_LIST) break;
-      at++;
-      if (at - turnBegan >= TURN_BYTES || ++turnItems >= TURN_ITEMS) {
-        await yieldToOthers();
-        turnBegan = at;
-        turnItems = 0;
-      }
-    }
-  }
-  at = skipSpace(bytes, at + 1);
+  at = await readItems(
+    bytes,
+    at,
+    { name, itemsMax, itemBytesMax },
+    (value) => items.push(read(value, items.length)),
+    yieldToOthers,
+  );
+  at = skipSpace(bytes, at);
   if (bytes[at] === COMMA) throw new JsonError(`it has more members than "${name}"`);
   at = skipSpace(bytes, expect(bytes, at, "}"));
   if (at !== bytes.length) throw new JsonError("it is not JSON");
   return items;
 }
 
+/** From after the list's bracket on; resolves to the place after its end. */
+async function readItems(
+  bytes: Uint8Array,
+  from: number,
+  { name, itemsMax, itemBytesMax }: ListLimits,
+  take: (value: unknown) => number,
+  yieldToOthers: () => Promise<void>,
+): Promise<number> {
+  const first = skipSpace(bytes, from);
+  if (bytes[first] === CLOSE_LIST) return first + 1;
+  let at = from;
+  let turnBegan = at;
+  let turnItems = 0;
+  for (let count = 0; ; count++) {
+    if (count === itemsMax) throw new JsonError(`"${name}" has more than ${itemsMax} items`);
+    const end = valueEnd(bytes, at, itemBytesMax, `an item of "${name}"`);
+    take(parseJson(bytes.subarray(at, end)));
+    at = end + 1;
+    if (bytes[end] === CLOSE_LIST) return at;
+    if (bytes[end] === CLOSE_OBJECT) throw new JsonError("it is not JSON");
+    if (at - turnBegan >= TURN_BYTES || ++turnItems >= TURN_ITEMS) {
+      await yieldToOthers();
+      turnBegan = at;
+      turnItems = 0;
+    }
+  }
+}
+
+/** What a body of several members may have. */
+export interface ObjectLimits {
+  /** The member that may be a long list. */
+  readonly list?: ListLimits;
+  readonly membersMax: number;
+  /** Of a member that is a string. */
+  readonly stringBytesMax: number;
+  /** Of any other member. */
+  readonly valueBytesMax: number;
+}
+
+/**
+ * The object that a body is, read member by member, so that one of megabytes holds nobody up; as strict as `parseJson`.
+ *
+ * @throws (rejects with) {JsonError}
+ */
+export async function readJsonObject(
+  bytes: Uint8Array,
+  { list, membersMax, stringBytesMax, valueBytesMax }: ObjectLimits,
+  yieldToOthers: () => Promise<void>,
+): Promise<Readonly<Record<string, unknown>>> {
+  const members = new Map<string, unknown>();
+  let at = expect(bytes, 0, "{");
+  const first = skipSpace(bytes, at);
+  if (bytes[first] === CLOSE_OBJECT) at = first + 1;
+  else {
+    for (;;) {
+      const open = skipSpace(bytes, at);
+      const close = bytes[open] === QUOTE ? closingQuoteOf(bytes.subarray(0, open + NAME_BYTES_MAX), open + 1) : -1;
+      if (close < 0) throw new JsonError("it is not JSON, or the name of a member is too long");
+      const name = parseJson(bytes.subarray(open, close + 1)) as string;
+      if (members.has(name)) throw new JsonError("an object has a member twice");
+      if (members.size === membersMax) throw new JsonError("it has too many members");
+      const start = skipSpace(bytes, expect(bytes, close + 1, ":"));
+      let end: number;
+      if (name === list?.name && bytes[start] === OPEN_LIST) {
+        const items: unknown[] = [];
+        end = skipSpace(bytes, await readItems(bytes, start + 1, list, (value) => items.push(value), yieldToOthers));
+        members.set(name, items);
+      } else {
+        const bytesMax = bytes[start] === QUOTE ? stringBytesMax : valueBytesMax;
+        end = valueEnd(bytes, start, bytesMax, "a member");
+        if (end - start > TURN_BYTES) await yieldToOthers();
+        members.set(name, parseJson(bytes.subarray(start, end)));
+      }
+      at = end + 1;
+      if (bytes[end] === CLOSE_OBJECT) break;
+      if (bytes[end] !== COMMA) throw new JsonError("it is not JSON");
+    }
+  }
+  if (skipSpace(bytes, at) !== bytes.length) throw new JsonError("it is not JSON");
+  // As JSON.parse: a member named `__proto__` is a member.
+  return Object.fromEntries(members);
+}
+
+const NAME_BYTES_MAX = 1_024;
+const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
+const CLOSE_OBJECT = 0x7d;
 const COMMA = 0x2c;
 const QUOTE = 0x22;
 
-/** Where the item that begins here ends: at the comma or the bracket after it. */
-function itemEnd(bytes: Uint8Array, start: number, bytesMax: number, name: string): number {
+/** Where the value that begins here ends: at the comma or the bracket after it. */
+function valueEnd(bytes: Uint8Array, start: number, bytesMax: number, what: string): number {
   let depth = 0;
   for (let at = start; ; at++) {
-    if (at - start > bytesMax) throw new JsonError(`an item of "${name}" is too long`);
+    if (at - start > bytesMax) throw new JsonError(`${what} is too long`);
     switch (bytes[at]) {
       case QUOTE: {
         const close = closingQuoteOf(bytes.subarray(0, start + bytesMax + 1), at + 1);
-        if (close < 0) throw new JsonError(`an item of "${name}" has no end, or is too long`);
+        if (close < 0) throw new JsonError(`${what} has no end, or is too long`);
         at = close;
         break;
       }
@@ -76,10 +150,7 @@ function itemEnd(bytes: Uint8Array, start: number, bytesMax: number, name: strin
       case 0x5b:
         depth++;
         break;
-      case 0x7d:
-        if (depth === 0) throw new JsonError("it is not JSON");
-        depth--;
-        break;
+      case CLOSE_OBJECT:
       case CLOSE_LIST:
         if (depth === 0) return at;
         depth--;

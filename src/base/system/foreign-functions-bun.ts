@@ -3,14 +3,18 @@ import type { ForeignFunctions, NativeFunction, NativeFunctions } from "./libc.t
 
 export const bunForeignFunctions: ForeignFunctions = {
   open<Names extends string>(library: string, functions: Readonly<Record<Names, NativeFunction>>) {
+    const all = Object.entries<NativeFunction>(functions);
     const bunFunctions: Record<string, FFIFunction> = {};
-    for (const [name, { parameters, result }] of Object.entries<NativeFunction>(functions)) {
-      bunFunctions[name] = {
+    for (const [name, { symbol = name, parameters, result }] of all) {
+      // A function that has two names here is one: a pointer may be given as an address or as a buffer.
+      bunFunctions[symbol] = {
         args: parameters.map((type) => (type === "bytes" || type === "address" ? "ptr" : type)),
         returns: result,
       };
     }
-    return dlopen(library, bunFunctions).symbols as unknown as NativeFunctions<Names>;
+    const { symbols } = dlopen(library, bunFunctions);
+    const named = all.map(([name, { symbol = name }]) => [name, symbols[symbol]]);
+    return Object.fromEntries(named) as NativeFunctions<Names>;
   },
   readInt32: (address) => read.i32(address as Pointer, 0),
   readText: (address) => new CString(address as Pointer).toString(),

@@ -1,11 +1,14 @@
 import type { ForeignFunctions, NativeFunction, NativeFunctions, NativeType } from "./libc.ts";
 
+interface DenoFunction {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly result: string;
+}
+
 /** What is used here of Deno's foreign functions (needs `--allow-ffi`). */
 interface Deno {
-  dlopen(
-    library: string,
-    functions: Readonly<Record<string, { readonly parameters: readonly string[]; readonly result: string }>>,
-  ): { readonly symbols: unknown };
+  dlopen(library: string, functions: Readonly<Record<string, DenoFunction>>): { readonly symbols: unknown };
   readonly UnsafePointer: {
     create(address: bigint): object | null;
     of(bytes: Uint8Array): object | null;
@@ -28,9 +31,9 @@ export function denoForeignFunctions(): ForeignFunctions {
   };
   return {
     open<Names extends string>(library: string, functions: Readonly<Record<Names, NativeFunction>>) {
-      const denoFunctions: Record<string, { parameters: string[]; result: string }> = {};
-      for (const [name, { parameters, result }] of Object.entries<NativeFunction>(functions)) {
-        denoFunctions[name] = { parameters: parameters.map((type) => DENO_TYPES[type] ?? type), result };
+      const denoFunctions: Record<string, DenoFunction> = {};
+      for (const [name, { symbol = name, parameters, result }] of Object.entries<NativeFunction>(functions)) {
+        denoFunctions[name] = { name: symbol, parameters: parameters.map((type) => DENO_TYPES[type] ?? type), result };
       }
       return Deno.dlopen(library, denoFunctions).symbols as NativeFunctions<Names>;
     },

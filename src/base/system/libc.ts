@@ -7,6 +7,8 @@ import type { Platform, SystemCalls } from "./system-calls.ts";
  */
 export type NativeType = "i32" | "i64" | "u32" | "u64" | "address" | "bytes";
 export interface NativeFunction {
+  /** The library's name for it, where that is not the one it is given here. */
+  readonly symbol?: string;
   readonly parameters: readonly NativeType[];
   readonly result: Exclude<NativeType, "bytes" | "address"> | "void";
 }

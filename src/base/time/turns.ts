@@ -8,16 +8,43 @@ export function othersTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** `items` mapped, many of them in turns. */
-export function mapInTurns<From, To>(items: readonly From[], map: (item: From) => To): To[] | Promise<To[]> {
-  return items.length <= TURN_KEYS ? items.map(map) : mapTurns(items, map);
+/** As many bytes of items as a turn takes, where a mapping's work grows with them. */
+const TURN_BYTES = 524_288;
+
+/** `items` mapped, many of them in turns; so are a few large ones, where `bytesOf` says how large each is. */
+export function mapInTurns<From, To>(
+  items: readonly From[],
+  map: (item: From, index: number) => To,
+  bytesOf: (item: From) => number = () => 0,
+): To[] | Promise<To[]> {
+  const mapped: To[] = [];
+  mapTurn(items, map, bytesOf, mapped);
+  return mapped.length === items.length ? mapped : mapRest(items, map, bytesOf, mapped);
 }
 
-async function mapTurns<From, To>(items: readonly From[], map: (item: From) => To): Promise<To[]> {
-  const mapped: To[] = [];
-  for (let start = 0; start < items.length; start += TURN_KEYS) {
-    if (start > 0) await othersTurn();
-    mapped.push(...items.slice(start, start + TURN_KEYS).map(map));
+async function mapRest<From, To>(
+  items: readonly From[],
+  map: (item: From, index: number) => To,
+  bytesOf: (item: From) => number,
+  mapped: To[],
+): Promise<To[]> {
+  while (mapped.length < items.length) {
+    await othersTurn();
+    mapTurn(items, map, bytesOf, mapped);
   }
   return mapped;
+}
+
+function mapTurn<From, To>(
+  items: readonly From[],
+  map: (item: From, index: number) => To,
+  bytesOf: (item: From) => number,
+  mapped: To[],
+): void {
+  const end = Math.min(items.length, mapped.length + TURN_KEYS);
+  for (let bytes = 0; mapped.length < end && bytes < TURN_BYTES; ) {
+    const item = items[mapped.length]!;
+    bytes += bytesOf(item);
+    mapped.push(map(item, mapped.length));
+  }
 }

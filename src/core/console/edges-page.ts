@@ -22,13 +22,15 @@ ${table(
   ["edge", "events", "last seen", "version", "certificate ends", "lease calls", "usage batches", "Cores"],
   edges
     .toSorted(worstFirst)
-    .map(({ edge, lag, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
+    .map(({ edge, lag, applied, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
       edge,
       streams === 0
         ? html`<span class="warn">no stream</span>`
-        : lag === undefined || lag === 0
-          ? html`<span class="good">up to date</span>`
-          : html`<span class="bad">${lag} behind</span>`,
+        : lag !== undefined && lag > 0
+          ? html`<span class="bad">${lag} behind</span>`
+          : applied === undefined
+            ? html`<span class="warn">told, not confirmed</span>`
+            : html`<span class="good">up to date</span>`,
       time(lastSeenAt),
       version,
       certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),

@@ -1,6 +1,7 @@
-/** The event log, the newest first, and which edges were told. */
+/** The event log, the newest first, and how many edges have applied each. */
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
+import type { EdgeState } from "../presence.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import { scopeName } from "./forms.ts";
 import { pageResponse, stateMark, table, time } from "./layout.ts";
@@ -15,25 +16,32 @@ export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Prom
   }
   const after = Math.max(0, until - PAGE);
   const [events, edges] = await Promise.all([admin.eventsAfter(after, until - after || 1), admin.edges()]);
-  const places = edges.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
+  const following = edges.filter(({ streams }) => streams > 0);
   const shown = events.filter(({ seq }) => seq <= until).toReversed();
   return pageResponse({
     title: "Events",
     path: "/events",
     body: html`
-<p class="soft">${places.length} of ${edges.length} known edges follow the events now.</p>
+<p class="soft">${following.length} of ${edges.length} known edges follow the events now. Those that have applied one have confirmed it: what it revokes is refused there.</p>
 ${table(
   "Events, the newest first",
-  ["number", "at", "what", "key", "told to", "reason"],
+  ["number", "at", "what", "key", "applied by", "reason"],
   shown.map((event) => [
     event.seq,
     time(event.at),
     event.type === "revoke" ? html`revoke: ${stateMark(event.state)}` : event.type,
     scopeName(event),
-    `${places.filter((place) => place >= event.seq).length} of ${places.length} edges`,
+    appliedBy(event.seq, following),
     event.type === "revoke" ? event.reason : "",
   ]),
 )}
 ${after > 0 && html`<p><a href="/events?until=${after}">Older events</a></p>`}`,
   });
+}
+
+function appliedBy(event: number, following: readonly EdgeState[]): string {
+  const has = (place: number | undefined): boolean => place !== undefined && place >= event;
+  const applied = following.filter((edge) => has(edge.applied)).length;
+  const told = following.filter((edge) => has(edge.seq)).length - applied;
+  return `${applied} of ${following.length} edges${told > 0 ? `, ${told} told and not confirmed` : ""}`;
 }

@@ -39,7 +39,7 @@ export async function endingPage(
     path: "/services",
     body: html`
 <p class="bad">${effect}</p>
-<p>${following} of ${edges.length} known edges follow this Core's events now and are told at once. The others learn of it when they renew a lease.</p>
+<p>${following} of ${edges.length} known edges follow the events now and are told at once; the events' page shows which of them have applied it. The others learn of it when they renew a lease.</p>
 ${usageTable(hit)}
 <form method="post" action="/${ending}">
 ${forms.token}${scopeFields(scope)}

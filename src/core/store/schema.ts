@@ -56,6 +56,25 @@ export const KEY_MIGRATIONS: readonly Migration[] = [
       `ALTER TABLE services ADD COLUMN lost_to ${number(d)}`,
     ],
   },
+  {
+    version: 3,
+    about: "orders of other systems that were carried out, in a table of their own, so that old ones can go",
+    statements: (d) => {
+      const told = d === "sqlite" ? "CAST(value AS TEXT)" : "convert_from(value, 'UTF8')::json";
+      const part = (name: string): string =>
+        d === "sqlite" ? `json_extract(${told}, '$.${name}')` : `${told} ->> '${name}'`;
+      return [
+        `CREATE TABLE orders_done (
+          id TEXT PRIMARY KEY, at TEXT NOT NULL, seqs TEXT NOT NULL, kept ${number(d)} NOT NULL
+        ) ${strict(d)}`,
+        "CREATE INDEX orders_done_by_time ON orders_done (kept, at)",
+        // Which of them are restorations is not known: all are kept.
+        `INSERT INTO orders_done (id, at, seqs, kept)
+         SELECT substr(name, 6), ${part("at")}, ${part("seqs")}, 1 FROM settings WHERE name LIKE 'once %'`,
+        "DELETE FROM settings WHERE name LIKE 'once %'",
+      ];
+    },
+  },
 ];
 
 /** Usage, audit and presence: in SQLite a file of their own. */

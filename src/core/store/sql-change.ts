@@ -1,7 +1,7 @@
 /** A change of the `Store` in SQL that SQLite and PostgreSQL both speak. */
 import type { LoggedEvent } from "../protocol/events.ts";
 import { SqlReader } from "./sql-reader.ts";
-import type { SigningKeyRow, StoreChange } from "./store.ts";
+import type { DoneOrder, SigningKeyRow, StoreChange } from "./store.ts";
 
 export class SqlChange extends SqlReader implements StoreChange {
   async insertTenant(tenant: string, wrappedKey: Uint8Array, at: string): Promise<void> {
@@ -154,6 +154,28 @@ export class SqlChange extends SqlReader implements StoreChange {
       name,
       value,
     );
+  }
+
+  async doneOrder(id: string): Promise<DoneOrder | undefined> {
+    const [row] = await this.sql.all<{ at: string; seqs: string }>(
+      "SELECT at, seqs FROM orders_done WHERE id = $1",
+      id,
+    );
+    return row && { at: row.at, seqs: JSON.parse(row.seqs) as number[] };
+  }
+
+  async insertDoneOrder(id: string, { at, seqs }: DoneOrder, kept: boolean): Promise<void> {
+    await this.sql.run(
+      "INSERT INTO orders_done (id, at, seqs, kept) VALUES ($1, $2, $3, $4)",
+      id,
+      at,
+      JSON.stringify(seqs),
+      kept ? 1 : 0,
+    );
+  }
+
+  async forgetDoneOrders(before: string): Promise<void> {
+    await this.sql.run("DELETE FROM orders_done WHERE kept = 0 AND at < $1", before);
   }
 
   async beginHistory(log: string, versionMargin: number): Promise<void> {

@@ -1,6 +1,7 @@
 /** One SQLite file as a `SqlDatabase`: statements and transactions one after another, each in the turn that asks for it. */
 import { Database, type SQLQueryBindings } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
+import { closeSync, existsSync, openSync } from "node:fs";
 import type { Sql, SqlDatabase, SqlValue } from "./sql.ts";
 import { StoreFull } from "./store.ts";
 
@@ -9,6 +10,11 @@ export interface SqliteDatabaseOptions {
   readonly path: string;
   /** Called when the disk is full, once a statement: makes room, and says whether trying again can help. */
   readonly makeRoom?: () => boolean;
+}
+
+/** SQLite would make it as the umask says: for everybody to read. Its journals take the file's mode. */
+export function makePrivate(path: string): void {
+  if (path !== ":memory:" && !existsSync(path)) closeSync(openSync(path, "a", 0o600));
 }
 
 export class SqliteDatabase implements SqlDatabase {
@@ -20,6 +26,7 @@ export class SqliteDatabase implements SqlDatabase {
 
   constructor(options: SqliteDatabaseOptions) {
     this.#makeRoom = options.makeRoom ?? (() => false);
+    makePrivate(options.path);
     this.db = new Database(options.path, { create: true, strict: true });
     this.db.run("PRAGMA journal_mode = WAL");
     this.db.run("PRAGMA synchronous = FULL");

@@ -9,7 +9,7 @@ import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATION
 import type { Sql } from "./sql.ts";
 import { SqlChange } from "./sql-change.ts";
 import { SqlReader } from "./sql-reader.ts";
-import { isFull, newLogId, SqliteDatabase } from "./sqlite-database.ts";
+import { isFull, makePrivate, newLogId, SqliteDatabase } from "./sqlite-database.ts";
 import type { Store, StoreChange, StoreHealth } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 
@@ -187,6 +187,7 @@ async function takeOverUsage(keys: SqliteDatabase, path: string): Promise<void> 
 
 /** One Core a database: held for as long as the process lives, however it ends. Readers (a backup) are let in. */
 function lock(path: string): () => void {
+  makePrivate(`${path}-lock`);
   const db = new Database(`${path}-lock`, { create: true });
   try {
     db.run("PRAGMA locking_mode = EXCLUSIVE");

@@ -66,9 +66,15 @@ export interface CorePresence {
   readonly version: string;
   /** Ids of the master keys that it holds. */
   readonly masterKeys: readonly string[];
-  /** The newest event that it had heard of when it told this; undefined of a Core of an older version. */
+  /**
+   * The newest event that it had heard of when it told all that it knew; `TOLD_ALL` of one that has stopped, undefined of one of
+   * an older version.
+   */
   readonly seq?: number | undefined;
 }
+
+/** Says of a Core that it was stopped, and will know no more than it has told. */
+export const TOLD_ALL = Number.MAX_SAFE_INTEGER;
 
 /** One process of an edge. It holds leases of its own. */
 export interface EdgeInstance {
@@ -77,6 +83,8 @@ export interface EdgeInstance {
   readonly seenAt: string;
   /** How far it has applied the events; absent while it has confirmed nothing. */
   readonly applied?: { readonly log: string; readonly seq: number };
+  /** What it may hold leases of (`LeaseScopes`); absent where that is anything. */
+  readonly scopes?: string;
 }
 
 export interface EdgePresence {
@@ -94,6 +102,14 @@ export interface EdgePresence {
   readonly certificateEndsAt: string | undefined;
   /** Those that were seen lately; undefined where a Core of an older version has told of the edge. */
   readonly instances: readonly EdgeInstance[] | undefined;
+}
+
+/** An order of another system that was carried out. */
+export interface DoneOrder {
+  /** When it was given first, ISO 8601. */
+  readonly at: string;
+  /** The numbers of its events. */
+  readonly seqs: readonly number[];
 }
 
 export interface StoreReader {
@@ -143,6 +159,12 @@ export interface StoreChange extends StoreReader {
   insertSigningKey(key: Omit<SigningKeyRow, "retiredAt">, at: string, forgetBefore: string): Promise<void>;
   setSigningKey(kid: string, wrappedPrivateKey: Uint8Array): Promise<void>;
   setSetting(name: string, value: Uint8Array): Promise<void>;
+  /** What an order came to; undefined where it was not carried out, or is forgotten. */
+  doneOrder(id: string): Promise<DoneOrder | undefined>;
+  /** Remembers an order; with `kept` for ever. */
+  insertDoneOrder(id: string, done: DoneOrder, kept: boolean): Promise<void>;
+  /** Forgets the orders given before this ISO time that are not kept. */
+  forgetDoneOrders(before: string): Promise<void>;
   /** A new history: another log, its numbers going on, its events gone; every service's versions go on `margin` higher. */
   beginHistory(log: string, versionMargin: number): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   errors,
   type JSONWebKeySet,
   type JWTVerifyGetKey,
@@ -14,6 +15,7 @@ import {
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
 import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { fetchKeySet } from "./fetch-key-set.ts";
 import type { Principal } from "./principal.ts";
 
 /** One issuer whose tokens are taken. */
@@ -136,7 +138,12 @@ function loadKeySet(place: string): JWTVerifyGetKey {
     const url = new URL(place);
     const loopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d+){3}$/.test(url.hostname);
     if (url.protocol !== "https:" && !loopback) throw new Error(`${place}: keys come over https only`);
-    return createRemoteJWKSet(url, { timeoutDuration: 5_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 });
+    return createRemoteJWKSet(url, {
+      timeoutDuration: 5_000,
+      cooldownDuration: 10_000,
+      cacheMaxAge: 300_000,
+      [customFetch]: fetchKeySet,
+    });
   }
   try {
     const set = JSON.parse(readFileText(place)) as JSONWebKeySet;

@@ -48,7 +48,7 @@ export class DueHeap<Item extends Due> {
     for (;;) {
       const index = item.heapIndex;
       const parent = this.#items[(index - 1) >> 1];
-      if (index === 0 || parent === undefined || parent.dueMs <= item.dueMs) return;
+      if (parent === undefined || parent.dueMs <= item.dueMs) return;
       this.#place(parent, index);
       this.#place(item, (index - 1) >> 1);
     }

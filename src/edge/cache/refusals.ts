@@ -24,7 +24,6 @@ export class Refusals {
   }
 
   find(tenant: string, service: string, version: number, nowMs: number): CryptoEdgeError | undefined {
-    if (this.#byName.size === 0) return undefined;
     const name = nameOf(tenant, service, version);
     const refusal = this.#byName.get(name);
     if (refusal === undefined) return undefined;

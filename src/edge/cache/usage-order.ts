@@ -13,7 +13,6 @@ export class UsageOrder {
   /** Adds a lease that is not in. */
   add(lease: Lease): void {
     lease.older = this.#newest;
-    lease.newer = undefined;
     if (this.#newest !== undefined) this.#newest.newer = lease;
     this.#newest = lease;
     this.#oldest ??= lease;

@@ -8,6 +8,7 @@
 import type { RevocationScope } from "../cache/lease-cache.ts";
 import { LogFence, type LogFenceOptions } from "./log-fence.ts";
 import type { RestoreEvent } from "./revocation-transport.ts";
+import { scopeOf } from "./scope.ts";
 
 /** What an authority orders. Whoever delivers it has verified that the issuer said so, and may say so of this scope. */
 export interface AuthorityOrder {
@@ -58,7 +59,7 @@ export interface AuthorityBlocksOptions extends LogFenceOptions {
 
 export class AuthorityBlocks {
   readonly #options: AuthorityBlocksOptions;
-  readonly #byTenant = new Map<string, Block[]>();
+  readonly #byTenant = new Map<string, readonly Block[]>();
   readonly #fence: LogFence;
   #size = 0;
 
@@ -73,15 +74,11 @@ export class AuthorityBlocks {
 
   /** False where no more can be remembered. Made again, a block is as new. */
   revoke({ issuer, scope, id }: AuthorityOrder): boolean {
-    const again = this.#byTenant
-      .get(scope.tenant)
-      ?.find((block) => block.issuer === issuer && isSame(block.scope, scope));
+    const again = this.#of(scope).find((block) => block.issuer === issuer && isSame(block.scope, scope));
     if (again !== undefined) this.#remove(again);
     else if (this.#size >= this.#options.max) return false;
     const block: Block = { issuer, id, scope: scopeOf(scope), exceptions: [], fence: undefined, early: [] };
-    const kept = this.#byTenant.get(scope.tenant);
-    if (kept === undefined) this.#byTenant.set(scope.tenant, [block]);
-    else kept.push(block);
+    this.#byTenant.set(scope.tenant, [...this.#of(scope), block]);
     this.#size++;
     this.#fence.ask((fence) => this.#fenced(block, fence));
     return true;
@@ -90,7 +87,7 @@ export class AuthorityBlocks {
   /** Lifts what the issuer has blocked in the scope. Gives how many blocks it touched. */
   restore({ issuer, scope, lifts }: AuthorityOrder): number {
     let touched = 0;
-    for (const block of [...(this.#byTenant.get(scope.tenant) ?? [])]) {
+    for (const block of this.#of(scope)) {
       if (block.issuer !== issuer) continue;
       if (lifts !== undefined && (block.id === undefined || !lifts.includes(block.id))) continue;
       if (this.#lift(block, scope)) touched++;
@@ -100,7 +97,7 @@ export class AuthorityBlocks {
 
   /** The Core's own log lifts a scope. */
   coreRestored(event: RestoreEvent): void {
-    for (const block of [...(this.#byTenant.get(event.tenant) ?? [])]) {
+    for (const block of this.#of(event)) {
       if (block.fence === undefined) {
         if (block.early.length < EARLY_MAX) block.early.push(event);
       } else if (this.#isAfter(event, block.fence)) this.#lift(block, event);
@@ -109,9 +106,8 @@ export class AuthorityBlocks {
 
   /** Whether the version, or without it every version of the service, is refused. */
   isBlocked(tenant: string, service: string, version?: number): boolean {
-    if (this.#size === 0) return false;
     const asked = version === undefined ? { tenant, service } : { tenant, service, version };
-    for (const { scope, exceptions } of this.#byTenant.get(tenant) ?? []) {
+    for (const { scope, exceptions } of this.#of(asked)) {
       if (!covers(scope, asked)) continue;
       // A service of which one version was lifted is not refused as a whole.
       if (!exceptions.some((lifted) => covers(lifted, asked) || (version === undefined && covers(asked, lifted)))) {
@@ -163,20 +159,26 @@ export class AuthorityBlocks {
   }
 
   #remove(block: Block): void {
-    const { tenant } = block.scope;
-    const blocks = this.#byTenant.get(tenant);
-    const index = blocks?.indexOf(block) ?? -1;
+    const blocks = this.#of(block.scope);
     // It may have gone while its fence was being asked for.
-    if (blocks === undefined || index < 0) return;
-    blocks.splice(index, 1);
-    if (blocks.length === 0) this.#byTenant.delete(tenant);
+    if (!blocks.includes(block)) return;
+    const { tenant } = block.scope;
+    const left = blocks.filter((other) => other !== block);
+    if (left.length === 0) this.#byTenant.delete(tenant);
+    else this.#byTenant.set(tenant, left);
     this.#size--;
+  }
+
+  /** The blocks of the scope's tenant. */
+  #of({ tenant }: RevocationScope): readonly Block[] {
+    return this.#byTenant.get(tenant) ?? NONE;
   }
 }
 
-/** Whether `inner` lies in `outer`, or is it. */
+const NONE: readonly Block[] = [];
+
+/** Whether `inner` lies in `outer`, or is it; both of one tenant. */
 function covers(outer: RevocationScope, inner: RevocationScope): boolean {
-  if (outer.tenant !== inner.tenant) return false;
   if (outer.service === undefined) return true;
   if (outer.service !== inner.service) return false;
   return outer.version === undefined || outer.version === inner.version;
@@ -184,10 +186,4 @@ function covers(outer: RevocationScope, inner: RevocationScope): boolean {
 
 function isSame(one: RevocationScope, other: RevocationScope): boolean {
   return covers(one, other) && covers(other, one);
-}
-
-/** The scope alone, without the event around it. */
-function scopeOf({ tenant, service, version }: RevocationScope): RevocationScope {
-  if (service === undefined) return { tenant };
-  return version === undefined ? { tenant, service } : { tenant, service, version };
 }

@@ -6,6 +6,7 @@
  * since a `restore` of something wider speaks of what the Core still has.
  */
 import type { RevocationScope } from "../cache/lease-cache.ts";
+import { scopeOf } from "./scope.ts";
 
 export interface BlocksOptions {
   /** How many scopes are remembered. */
@@ -78,9 +79,7 @@ export class Blocks {
     }
     this.#put({ scope: scopeOf(scope), seq, blocks: true, destroyed, stale: false });
     this.#raiseBarrier(scope, seq);
-    for (const inside of this.#inside(scope)) {
-      if (inside.seq < seq && !(inside.blocks && inside.destroyed)) this.#remove(inside);
-    }
+    for (const inside of this.#overruled(scope, seq)) this.#remove(inside);
     this.#bound();
   }
 
@@ -88,10 +87,8 @@ export class Blocks {
   restore(scope: RevocationScope, seq: number): void {
     const known = this.#find(scope);
     if (known !== undefined && known.seq >= seq) return;
-    for (const inside of this.#inside(scope)) {
-      if (inside.seq < seq && !(inside.blocks && inside.destroyed)) this.#lift(inside);
-    }
-    if (known !== undefined) this.#lift(known);
+    for (const inside of this.#overruled(scope, seq)) this.#remove(inside);
+    if (known !== undefined) this.#remove(known);
     const wider = this.#verdict(scope.tenant, scope.service, scope.version);
     if (wider?.blocks === true && wider.seq < seq) {
       this.#put({ scope: scopeOf(scope), seq, blocks: false, destroyed: false, stale: false });
@@ -101,7 +98,6 @@ export class Blocks {
 
   /** Whether the version, or without it every version of the service, is refused. */
   isBlocked(tenant: string, service: string, version?: number): boolean {
-    if (this.#marks.size === 0) return false;
     const verdict = this.#verdict(tenant, service, version);
     if (verdict === undefined || !verdict.blocks || verdict.stale) return false;
     return version !== undefined || !this.#hasRestoredVersion(tenant, service, verdict.seq);
@@ -109,7 +105,6 @@ export class Blocks {
 
   /** As `isBlocked` for a whole service, but a stale block counts too. */
   mayBeBlocked(tenant: string, service: string): boolean {
-    if (this.#marks.size === 0) return false;
     if (this.#verdict(tenant, service, undefined)?.blocks === true) return true;
     const versions = this.#tenants.get(tenant)?.services.get(service)?.versions;
     if (versions === undefined) return false;
@@ -147,11 +142,9 @@ export class Blocks {
   #verdict(tenant: string, service: string | undefined, version: number | undefined): Mark | undefined {
     const tenantMarks = this.#tenants.get(tenant);
     if (tenantMarks === undefined) return undefined;
-    let verdict = tenantMarks.mark;
-    if (service === undefined) return verdict;
-    const serviceMarks = tenantMarks.services.get(service);
-    if (serviceMarks === undefined) return verdict;
-    verdict = stronger(verdict, serviceMarks.mark);
+    const serviceMarks = service === undefined ? undefined : tenantMarks.services.get(service);
+    if (serviceMarks === undefined) return tenantMarks.mark;
+    const verdict = stronger(tenantMarks.mark, serviceMarks.mark);
     return version === undefined ? verdict : stronger(verdict, serviceMarks.versions?.get(version));
   }
 
@@ -174,6 +167,11 @@ export class Blocks {
       if (serviceMarks.mark !== undefined) inside.push(serviceMarks.mark);
     }
     return inside;
+  }
+
+  /** Those of them that an event of the number `seq` about the scope overrules. */
+  #overruled(scope: RevocationScope, seq: number): readonly Mark[] {
+    return this.#inside(scope).filter((mark) => mark.seq < seq && !(mark.blocks && mark.destroyed));
   }
 
   #put(mark: Mark): void {
@@ -199,21 +197,14 @@ export class Blocks {
     holder.barrier = Math.max(holder.barrier, seq);
   }
 
-  /** A block that ends: what was answered before it stays refused. */
-  #lift(mark: Mark): void {
-    this.#options.onForget(this.barrier(mark.scope.tenant, mark.scope.service ?? ""));
-    this.#remove(mark);
-  }
-
+  /** Forgets a mark that is remembered. What was answered before a revocation stays refused: by a barrier, or by `onForget`. */
   #remove(mark: Mark): void {
     this.#marks.delete(mark);
     const { tenant, service, version } = mark.scope;
-    const tenantMarks = this.#tenants.get(tenant);
-    if (tenantMarks === undefined) return;
+    const tenantMarks = this.#tenants.get(tenant)!;
     if (service === undefined) tenantMarks.mark = undefined;
     else {
-      const serviceMarks = tenantMarks.services.get(service);
-      if (serviceMarks === undefined) return;
+      const serviceMarks = tenantMarks.services.get(service)!;
       if (version === undefined) serviceMarks.mark = undefined;
       else serviceMarks.versions?.delete(version);
       if (serviceMarks.mark === undefined && (serviceMarks.versions?.size ?? 0) === 0) {
@@ -267,10 +258,4 @@ function stronger(wider: Mark | undefined, narrower: Mark | undefined): Mark | u
   if (narrower === undefined) return wider;
   if (wider === undefined || narrower.seq > wider.seq) return narrower;
   return narrower.blocks && narrower.destroyed ? narrower : wider;
-}
-
-/** The scope alone, without the event around it. */
-function scopeOf({ tenant, service, version }: RevocationScope): RevocationScope {
-  if (service === undefined) return { tenant };
-  return version === undefined ? { tenant, service } : { tenant, service, version };
 }

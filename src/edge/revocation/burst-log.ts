@@ -5,7 +5,6 @@ import type { Clock } from "../../base/time/clock.ts";
 const QUIET_MS = 10_000;
 /** A burst that does not end is told of again after this long. */
 const REPEAT_MS = 300_000;
-const TOPICS_MAX = 256;
 
 interface Burst {
   lastMs: number;
@@ -24,7 +23,7 @@ export class BurstLog {
     this.#clock = clock;
   }
 
-  /** `topic` tells bursts apart: one of a few words of our own, nothing that a peer chooses. */
+  /** `topic` tells bursts apart: one of a few words of our own, nothing that a peer chooses, for each is remembered. */
   warn(topic: string, fields: Readonly<Record<string, unknown>>, message: string): void {
     const nowMs = this.#clock.monotonicMs();
     const burst = this.#bursts.get(topic);
@@ -33,7 +32,6 @@ export class BurstLog {
       burst.suppressed++;
       return;
     }
-    if (burst === undefined && this.#bursts.size >= TOPICS_MAX) this.#bursts.clear();
     this.#bursts.set(topic, { lastMs: nowMs, writtenMs: nowMs, suppressed: 0 });
     this.#log.warn({ ...fields, suppressed: burst?.suppressed ?? 0 }, message);
   }

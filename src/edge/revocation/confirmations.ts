@@ -39,7 +39,8 @@ export class Confirmations {
   readonly #closing = new AbortController();
   #confirmed: AppliedPlace | undefined;
   #timer: Timer | undefined;
-  #dueMs = 0;
+  /** When the timer fires; infinite while there is none. */
+  #dueMs = Number.POSITIVE_INFINITY;
   #inFlight = false;
   #failures = 0;
   /** Nothing is told before. */
@@ -68,19 +69,19 @@ export class Confirmations {
     if (this.#closing.signal.aborted) return;
     const { clock } = this.#options;
     const dueMs = Math.max(clock.monotonicMs() + delayMs, this.#quietUntilMs);
-    if (this.#timer !== undefined && this.#dueMs <= dueMs) return;
+    if (this.#dueMs <= dueMs) return;
     this.#timer?.cancel();
     this.#dueMs = dueMs;
     this.#timer = clock.schedule(dueMs - clock.monotonicMs(), () => {
-      this.#timer = undefined;
+      this.#dueMs = Number.POSITIVE_INFINITY;
       void this.#send();
     });
   }
 
   async #send(): Promise<void> {
     const { clock, confirm, log, random } = this.#options;
-    const place = this.#options.place();
-    if (place === undefined || !this.#isNews()) return;
+    // There was one when this was scheduled, and an edge does not lose its place.
+    const place = this.#options.place()!;
     this.#inFlight = true;
     let retryMs: number | undefined;
     try {
@@ -88,7 +89,7 @@ export class Confirmations {
       this.#confirmed = place;
       this.#failures = 0;
     } catch (error) {
-      const { status, retryAfterMs = 0 } = error as { status?: number; retryAfterMs?: number };
+      const { status, retryAfterMs = FAILED_MS } = error as { status?: number; retryAfterMs?: number };
       const quietMs = status === 404 ? UNKNOWN_MS : Math.max(FAILED_MS, retryAfterMs);
       this.#quietUntilMs = clock.monotonicMs() + quietMs;
       retryMs = quietMs + backoffMs(BACKOFF, this.#failures++, random);

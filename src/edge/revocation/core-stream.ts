@@ -38,14 +38,11 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
       let isLate = false;
       let timer: Timer | undefined;
       const end = (reason: unknown): void => {
-        if (ended) return;
         ended = true;
         timer?.cancel();
-        signal.removeEventListener("abort", closed);
         reject(reason);
         stream.abort();
       };
-      const closed = (): void => end(new Error("closed"));
       const watch = (delayMs: number): void => {
         timer = clock.schedule(delayMs, () => {
           const allowedMs = heard ? deadAfterMs : openTimeoutMs;
@@ -59,7 +56,7 @@ export function createCoreStream(options: CoreStreamOptions): RevocationTranspor
           }
         });
       };
-      signal.addEventListener("abort", closed, { once: true });
+      signal.addEventListener("abort", () => end(new Error("closed")), { signal: stream.signal });
       watch(openTimeoutMs);
       core
         .follow(

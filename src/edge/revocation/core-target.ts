@@ -48,6 +48,15 @@ export interface CoreCommands {
    */
   commit(command: CoreCommand): Promise<CommittedCommand>;
 
-  /** How many edges may still hold a lease from before, and have not been told the newest of these events. */
-  edgesLeft(committed: CommittedCommand): Promise<number>;
+  /** Which edges may still hold a lease of the scope from before the newest of these events, and how many have confirmed it. */
+  edgesLeft(committed: CommittedCommand, scope: RevocationScope): Promise<EdgesLeft>;
+}
+
+export interface EdgesLeft {
+  /** Edges that may hold such a lease, or held one and have confirmed. */
+  readonly edges: number;
+  /** Those that have not confirmed: 0 once an event is in force everywhere. At least 1 while not all of them are known. */
+  readonly left: number;
+  /** What is waited for, at most ten: edges by name, and Cores that have not told which edges they know. */
+  readonly waitingFor: readonly string[];
 }

@@ -1,5 +1,6 @@
 /** Reads audit files and says what is missing, altered, moved or cut off: `crypto-edge audit verify`. */
 import { createReadStream } from "node:fs";
+import { requireRegularFile } from "../../base/read-file.ts";
 import { CHAIN_START, type ChainedLine, type ChainHead, readChainedLine } from "./audit-chain.ts";
 
 export interface AuditVerdict {
@@ -28,6 +29,7 @@ export async function verifyAudit(paths: readonly string[], known?: ChainHead): 
   const problem = (text: string): void => {
     if (problems.length < MOST_PROBLEMS) problems.push(text);
   };
+  for (const path of paths) requireRegularFile(path);
   const files = await Promise.all(paths.map(async (path) => ({ path, firstSeq: await firstSeqOf(path) })));
   files.sort((a, b) => a.firstSeq - b.firstSeq);
 

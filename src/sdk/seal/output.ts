@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
+import { openUnnamedFile, type UnnamedFile } from "../../base/system/unnamed-file.ts";
 import { STANDARD_STREAM } from "./input.ts";
 
 const AGAIN_MS = 5;
@@ -30,7 +31,8 @@ export interface Output {
 }
 
 /** @throws Error for what exists where `force` was not given, and for what can be neither replaced nor written to */
-export function openOutput(path: string, force: boolean): Output {
+export async function openOutput(path: string, force: boolean): Promise<Output> {
+  if (path === "") throw new Error("the output has no name: give one with -o");
   if (path === STANDARD_STREAM) return written(1, () => {});
   const there = statOf(path);
   if (there?.isCharacterDevice()) {
@@ -42,7 +44,9 @@ export function openOutput(path: string, force: boolean): Output {
   }
   if (there !== undefined && !force) throw alreadyThere(path);
   // A link goes on leading to the file that is replaced.
-  return replaced(there === undefined ? path : realpathSync(path), force);
+  const target = there === undefined ? path : realpathSync(path);
+  const file = await openUnnamedFile(dirname(target));
+  return file === undefined ? replaced(target, force) : unnamed(file, target, force);
 }
 
 /** What is written goes out at once, and can't be taken back. */
@@ -50,9 +54,40 @@ function written(file: number, close: () => void): Output {
   return { write: (bytes) => writeAll(file, bytes), commit() {}, close };
 }
 
-/** A file beside the output, of a short name, that takes the output's name at the end. */
+/** Nothing is seen of it, and nothing is left of it, until it gets the output's name at the end. */
+function unnamed(file: UnnamedFile, path: string, force: boolean): Output {
+  let isOpen = true;
+  return {
+    write: (bytes) => writeAll(file.descriptor, bytes),
+    commit() {
+      fsyncSync(file.descriptor);
+      if (force) {
+        const partial = partialName(path);
+        file.link(partial);
+        renameSync(partial, path);
+        return;
+      }
+      try {
+        file.link(path);
+      } catch (error) {
+        throw (error as { code?: string }).code === "EEXIST" ? alreadyThere(path) : error;
+      }
+    },
+    close() {
+      if (isOpen) closeSync(file.descriptor);
+      isOpen = false;
+    },
+  };
+}
+
+/** Short, whatever the length of the output's. */
+function partialName(path: string): string {
+  return join(dirname(path), `.${randomBytes(6).toString("hex")}.partial`);
+}
+
+/** Where there are no unnamed files: a file beside the output, of a short name, that takes the output's name at the end. */
 function replaced(path: string, force: boolean): Output {
-  const partial = join(dirname(path), `.${randomBytes(6).toString("hex")}.partial`);
+  const partial = partialName(path);
   const remove = (): void => rmSync(partial, { force: true });
   const forget = onSignals(remove);
   let file: number | undefined;

@@ -122,7 +122,7 @@ async function withFiles<Result>(
   const input = openInput(job.input);
   let output: Output | undefined;
   try {
-    output = openOutput(job.output, job.force);
+    output = await openOutput(job.output, job.force);
     const result = await work(input, output);
     output.commit();
     return result;

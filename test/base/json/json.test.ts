@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { JsonError, parseJson } from "../../../src/base/json/parse.ts";
-import { readJsonList } from "../../../src/base/json/read-list.ts";
+import { readJsonList, readJsonObject } from "../../../src/base/json/read-list.ts";
 import { writeJsonList } from "../../../src/base/json/write-list.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -198,5 +198,72 @@ describe("a list is written", () => {
       expect(written.toString()).toBe(JSON.stringify({ items }));
       expect(turns).toBe(Math.max(0, Math.ceil(length / 500) - 1));
     }
+  });
+});
+
+describe("an object of megabytes is read as JSON.parse reads it, in turns", () => {
+  const LIST = {
+    list: { name: "items", itemsMax: 10_000, itemBytesMax: 65_536 },
+    membersMax: 64,
+    stringBytesMax: 65_536,
+    valueBytesMax: 16_384,
+  };
+  let turns = 0;
+  const read = (text: string | Uint8Array) =>
+    readJsonObject(typeof text === "string" ? bytes(text) : text, LIST, async () => void turns++);
+
+  test("whatever members it has", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("items", "__proto__", "constructor")), fc.jsonValue(), {
+          maxKeys: 8,
+        }),
+        fc.constantFrom("", " ", "\n\t"),
+        async (object, space) => {
+          const text = JSON.stringify(object, undefined, space);
+          expect(await read(text)).toEqual(JSON.parse(text));
+        },
+      ),
+      { numRuns: 500 },
+    );
+    turns = 0;
+    const long = JSON.stringify({ a: 1, items: Array.from({ length: 10_000 }, (_, index) => ({ index })), b: "x" });
+    expect(await read(long)).toEqual(JSON.parse(long));
+    expect(turns).toBeGreaterThan(30);
+  });
+
+  test("and refuses what is none, a member twice, and what is longer than its kind may be", async () => {
+    for (const text of [
+      "",
+      "[]",
+      "{",
+      "{]",
+      '{"a":1',
+      '{"a":1]',
+      '{"a":1,}',
+      '{"a":1,"a":2}',
+      '{"a":1,"\\u0061":2}',
+      '{"items":[{"b":1,"b":2}]}',
+      '{"items":[1],"items":[2]}',
+      '{"items":[1,]}',
+      '{"items":[1}}',
+      '{"items":[1}',
+      '{"items":[1]]',
+      '{"a":1}x',
+      '{"a":1}{}',
+      "{a:1}",
+      `{"a":"${"x".repeat(70_000)}"}`,
+      `{"a":[${"[],".repeat(7_000)}[]]}`,
+      `{"items":[${"1,".repeat(10_000)}1]}`,
+      `{${Array.from({ length: 65 }, (_, index) => `"m${index}":1`).join()}}`,
+    ]) {
+      expect([text.slice(0, 60), await read(text).catch((error: unknown) => error)]).toEqual([
+        text.slice(0, 60),
+        expect.any(JsonError),
+      ]);
+    }
+    expect(await read(Buffer.concat([bytes('{"a":"'), Buffer.from([0xff]), bytes('"}')])).catch(String)).toContain(
+      "UTF-8",
+    );
   });
 });

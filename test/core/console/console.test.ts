@@ -267,7 +267,7 @@ describe("a page", () => {
     expect((await console.get("/audit?since=yesterday")).status).toBe(400);
   });
 
-  test("of the events says how many of the edges that follow were told, and of the edges who follows", async () => {
+  test("of the events says how many of the edges that follow have applied each, and how many were only told", async () => {
     await using console = await startConsoleWorld();
     const { admin } = console.world.core;
     await admin.createService("tenant-a", "billing");
@@ -279,6 +279,9 @@ describe("a page", () => {
     await until(() => console.world.core.counters.streams === 1);
     await admin.revoke({ tenant: "tenant-a", service: "billing" });
     await until(() => told.includes("revoke"));
+    expect((await console.get("/events")).text).toContain("<td>0 of 1 edges, 1 told and not confirmed</td>");
+    expect((await console.get("/edges")).text).toContain("told, not confirmed");
+    await client.applied({ log: console.world.core.log, seq: 1 });
     expect((await console.get("/events")).text).toContain("<td>1 of 1 edges</td>");
     expect((await console.get("/edges")).text).toContain("up to date");
     expect((await console.get("/destroy?tenant=tenant-a")).text).toContain("1 of 1 known edges");

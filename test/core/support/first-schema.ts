@@ -15,6 +15,7 @@ export function backToFirstSchema(path: string): { readonly log: string; readonl
   for (const sql of [
     "DROP TABLE event_log",
     "DROP TABLE settings",
+    "DROP TABLE orders_done",
     "ALTER TABLE services DROP COLUMN lost_from",
     "ALTER TABLE services DROP COLUMN lost_to",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
@@ -38,4 +39,11 @@ export function backToFirstSchema(path: string): { readonly log: string; readonl
   db.close();
   rmSync(`${path}-usage`);
   return { log, lastSeq };
+}
+
+/** Makes the newest tables those of step 2, with an order that was carried out (docs/orbital.md) as it lay then. */
+export function orderOfSchema2(dialect: "sqlite" | "postgresql"): readonly string[] {
+  const text = '{"seqs":[3,4],"at":"2026-01-01T00:00:00.000Z"}';
+  const value = dialect === "sqlite" ? `CAST('${text}' AS BLOB)` : `convert_to('${text}', 'UTF8')`;
+  return ["DROP TABLE orders_done", `INSERT INTO settings (name, value) VALUES ('once governance 1', ${value})`];
 }

@@ -164,6 +164,46 @@ describe("a JWK set by URL", () => {
     }
   });
 
+  test("is asked for at its own address, whatever proxy the environment names; what is too long or a redirect is none", async () => {
+    const served: string[] = [];
+    const proxied: string[] = [];
+    const server = createServer((request, response) => {
+      served.push(request.url!);
+      if (request.url === "/long") return void response.end(Buffer.alloc(2_000_000, " "));
+      if (request.url === "/moved") return void response.writeHead(302, { location: "/keys" }).end();
+      response.end(JSON.stringify(keySet));
+    });
+    const proxy = createServer((request, response) => {
+      proxied.push(request.url!);
+      response.end(JSON.stringify(keySet));
+    });
+    for (const each of [server, proxy]) await new Promise<void>((resolve) => each.listen(0, "127.0.0.1", resolve));
+    const portOf = (each: typeof server): number => (each.address() as AddressInfo).port;
+    const names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    const before = names.map((name) => [name, process.env[name]] as const);
+    for (const name of names) process.env[name] = `http://127.0.0.1:${portOf(proxy)}`;
+    try {
+      const outcome = async (path: string) => {
+        const verifier = createTokenVerifier([{ ...issuer, jwks: `http://127.0.0.1:${portOf(server)}${path}` }], clock);
+        return Promise.resolve(verifier.principalOf(`Bearer ${await sign({ jti: path })}`, "")).then(
+          () => "accepted",
+          () => "refused",
+        );
+      };
+      expect(await outcome("/keys")).toBe("accepted");
+      expect(await outcome("/long")).toBe("refused");
+      expect(await outcome("/moved")).toBe("refused");
+      expect([served, proxied]).toEqual([["/keys", "/long", "/moved"], []]);
+    } finally {
+      for (const [name, value] of before) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+      server.close();
+      proxy.close();
+    }
+  });
+
   test("must come over https unless it is on loopback", () => {
     expect(() => createTokenVerifier([{ ...issuer, jwks: "http://example.org/keys" }], clock)).toThrow("https only");
   });

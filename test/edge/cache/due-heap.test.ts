@@ -16,6 +16,7 @@ test("gives what is due first, whatever was put in, moved and taken out before",
       for (const { name, dueMs, remove } of steps) {
         if (remove) {
           heap.delete(items[name]!);
+          expect(items[name]!.heapIndex).toBe(-1);
           model.delete(name);
         } else {
           heap.set(items[name]!, dueMs);

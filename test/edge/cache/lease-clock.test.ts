@@ -66,3 +66,26 @@ test("takes up to fifty milliseconds back and forth for no jump, and more for on
     expect(jumps).toEqual([...told]);
   }
 });
+
+test("counts every moment that the wall clock gains, however short", () => {
+  const { clock, jumps, elapsedMs } = start();
+  for (let turn = 0; turn < 4; turn++) {
+    clock.jumpWall(0.5);
+    elapsedMs();
+  }
+  expect(elapsedMs()).toBe(2);
+  clock.jumpWall(50);
+  expect(elapsedMs()).toBe(52);
+  expect(jumps).toEqual([]);
+});
+
+test("tells the wall clock as of the last look at it", async () => {
+  const clock = new VirtualClock();
+  const time = new LeaseClock(clock, () => {});
+  const before = clock.wallMs();
+  await clock.advance(1_000);
+  clock.jumpWall(-20);
+  expect(time.wallMs).toBe(before);
+  time.read();
+  expect(time.wallMs).toBe(before + 980);
+});

@@ -262,3 +262,26 @@ test("a caller is told when to ask again: when the source said, and after a seco
     await expect(waiting as Promise<unknown>).rejects.toMatchObject({ code: "lease_unavailable", retryAfterMs });
   }
 });
+
+test("each caller that waits is told of, with what it waits for and until when; a hit and a refusal are not", async () => {
+  const waiters: [string, string, number | undefined][] = [];
+  const waits: Promise<unknown>[] = [];
+  const world = createWorld({
+    onMiss(tenant, service, version, waiting) {
+      waiters.push([tenant, service, version]);
+      waits.push(waiting);
+    },
+  });
+  const answers = [world.cache.active(T, S), world.cache.version(T, S, 1)];
+  await world.source.questions[0]!.grant({ versions: [granted(2), granted(1, "deprecated")] });
+  const served = await Promise.all(answers);
+  expect(await Promise.all(waits)).toEqual(served);
+  world.cache.active(T, S);
+  world.cache.version(T, S, 1);
+  world.gate.open = false;
+  await told(() => world.cache.active(T, S));
+  expect(waiters).toEqual([
+    [T, S, undefined],
+    [T, S, 1],
+  ]);
+});

@@ -34,3 +34,9 @@ test("what remains is nothing, not less, once a lease is over; a wall clock set 
   world.clock.jumpWall(1_000_000);
   expect(world.cache.leases()).toMatchObject([{ remainingMs: 0 }]);
 });
+
+test("nothing is counted before anything happens", () => {
+  const counts = Object.values(createWorld().cache.counters);
+  expect(counts.length).toBeGreaterThan(10);
+  expect(counts.filter((count) => count !== 0)).toEqual([]);
+});

@@ -44,10 +44,12 @@ test("what is said of a scope makes the refusals in it forgotten, and no other",
   }
 });
 
-test("the oldest goes when there is no room; one that is said again is the newest", () => {
+test("the oldest goes when there is no room; one that is said again takes no other's room, and is the newest", () => {
   const refusals = new Refusals(2);
   refusals.add("t", "a", 1, refusal, 1_000);
   refusals.add("t", "a", 2, refusal, 1_000);
+  refusals.add("t", "a", 2, refusal, 1_000);
+  expect(left(refusals)).toEqual(["t/a/1", "t/a/2"]);
   refusals.add("t", "a", 1, refusal, 2_000);
   expect(refusals.size).toBe(2);
   refusals.add("t", "b", 1, refusal, 1_000);

@@ -160,6 +160,66 @@ describe("an authority's revocation", () => {
     expect(guard.status().authorities).toMatchObject([{ blocks: 1 }]);
   });
 
+  test("of which 256 parts were lifted by themselves is lifted in no further part", () => {
+    const { sink, isBlocked } = createAuthorityWorld();
+    sink.applyAuthority(order({ scope: { tenant: "t" } }));
+    for (let version = 1; version <= 257; version++) {
+      const scope = { ...SERVICE, version };
+      expect(sink.applyAuthority(order({ type: "restore", scope }))).toEqual({ outcome: "lifted", blocks: 1 });
+    }
+    expect([isBlocked(1), isBlocked(256), isBlocked(257)]).toEqual([false, false, true]);
+  });
+
+  test("is lifted by the first 256 restores that came before the fence was known, by no later one", async () => {
+    for (const [before, blocked] of [
+      [255, false],
+      [256, true],
+    ] as const) {
+      const { sink, isBlocked, fenced } = createAuthorityWorld();
+      sink.applyAuthority(order());
+      for (let index = 0; index < before; index++) sink.deliver(restore(2 + index, { tenant: "t", service: "other" }));
+      sink.deliver(restore(2 + before, SERVICE));
+      await fenced();
+      expect(isBlocked()).toBe(blocked);
+    }
+  });
+
+  test("of a part stands beside that of the whole: two blocks", () => {
+    const { sink, guard, isBlocked } = createAuthorityWorld();
+    sink.applyAuthority(order());
+    sink.applyAuthority(order({ scope: { ...SERVICE, version: 3 }, id: "version 3" }));
+    expect(guard.status().authorities).toMatchObject([{ blocks: 2 }]);
+    sink.applyAuthority(order({ type: "restore", lifts: ["version 3"] }));
+    expect([isBlocked(3), isBlocked(4)]).toEqual([true, true]);
+  });
+
+  test("is told of by its scope and nothing else", () => {
+    const { sink, guard } = createAuthorityWorld();
+    const scopes = [{ tenant: "t" }, SERVICE, { ...SERVICE, version: 3 }];
+    for (const scope of scopes) sink.applyAuthority(order({ scope }));
+    expect(guard.blocked()).toStrictEqual(scopes);
+  });
+
+  test("that was lifted while its fence was asked for takes no other block with it, and frees one place", async () => {
+    const { sink, guard, isBlocked, fenced } = createAuthorityWorld({ limits: { maxScopes: 2 } });
+    sink.applyAuthority(order());
+    sink.applyAuthority(order({ scope: { tenant: "t", service: "other" } }));
+    sink.deliver(restore(2, SERVICE));
+    sink.applyAuthority(order({ type: "restore" }));
+    await fenced();
+    expect([isBlocked(), guard.isBlocked("t", "other")]).toEqual([false, true]);
+    expect(sink.applyAuthority(order()).outcome).toBe("applied");
+    expect(sink.applyAuthority(order({ scope: { tenant: "x" } })).outcome).toBe("full");
+  });
+
+  test("is lifted by itself, whichever place it has among those of its tenant", () => {
+    const { sink, guard } = createAuthorityWorld();
+    const scopes = ["a", "b", "c"].map((service) => ({ tenant: "t", service }));
+    for (const scope of scopes) sink.applyAuthority(order({ scope }));
+    sink.applyAuthority(order({ type: "restore", scope: scopes[1]! }));
+    expect(guard.blocked()).toEqual([scopes[0]!, scopes[2]!]);
+  });
+
   test("by name lifts no other order", () => {
     const { sink, isBlocked } = createAuthorityWorld();
     sink.applyAuthority(order({ id: "task-2" }));

@@ -201,6 +201,35 @@ describe("the blocks", () => {
     expect(blocks.scopes()).toEqual(scopesOfAllKinds.slice(1));
   });
 
+  test("take in what lies in them, but for what was destroyed", () => {
+    const blocks = new Blocks({ maxScopes: 10, onForget: () => {} });
+    blocks.revoke({ tenant: "t", service: "a", version: 1 }, 1, false);
+    blocks.revoke({ tenant: "t", service: "a", version: 2 }, 2, true);
+    blocks.revoke({ tenant: "t", service: "a" }, 3, false);
+    expect(blocks.scopes()).toStrictEqual([
+      { tenant: "t", service: "a", version: 2 },
+      { tenant: "t", service: "a" },
+    ]);
+    blocks.revoke({ tenant: "t" }, 4, false);
+    expect(blocks.scopes()).toStrictEqual([{ tenant: "t", service: "a", version: 2 }, { tenant: "t" }]);
+  });
+
+  test("know a revocation that comes after the newer restore of its scope: answers from before it stay refused", () => {
+    const blocks = new Blocks({ maxScopes: 10, onForget: () => {} });
+    const scope = { tenant: "t", service: "a", version: 1 };
+    blocks.revoke({ tenant: "t", service: "a" }, 5, false);
+    blocks.restore(scope, 7);
+    blocks.revoke(scope, 6, false);
+    expect([blocks.isBlocked("t", "a", 1), blocks.barrier("t", "a")]).toEqual([false, 6]);
+  });
+
+  test("are bounded also where restores inside a block are remembered", () => {
+    const blocks = new Blocks({ maxScopes: 3, onForget: () => {} });
+    blocks.revoke({ tenant: "t" }, 1, false);
+    for (let seq = 2; seq <= 9; seq++) blocks.restore({ tenant: "t", service: `s${seq}` }, seq);
+    expect([blocks.size, blocks.overflowed]).toEqual([3, true]);
+  });
+
   test("refuse an answer from before any revocation that touches it, whatever came after", () => {
     fc.assert(
       fc.property(

@@ -1,6 +1,7 @@
 /** What the Core is told of what is applied: after it, never in its way. */
 import { expect, test } from "bun:test";
-import type { AppliedPlace } from "../../../src/edge/revocation/confirmations.ts";
+import { type AppliedPlace, Confirmations } from "../../../src/edge/revocation/confirmations.ts";
+import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 import { createWorld, heartbeat, LOG, NotingControl, restore, revoke, V3 } from "./world.ts";
 
 function confirming() {
@@ -161,4 +162,92 @@ test("another log is confirmed as such, and a guard that is closed confirms noth
   guard.close();
   await clock.advance(10_000);
   expect(calls).toHaveLength(2);
+});
+
+/** The confirmations alone, whose place the test moves and whose calls it answers. */
+function alone() {
+  const clock = new VirtualClock();
+  const lines: unknown[] = [];
+  const sentAtMs: number[] = [];
+  const state = { seq: 1, fails: false, retryAfterMs: undefined as number | undefined };
+  const startMs = clock.monotonicMs();
+  const confirmations = new Confirmations({
+    clock,
+    random: () => 0.5,
+    place: () => ({ log: LOG, seq: state.seq }),
+    log: { debug: (...said: unknown[]) => void lines.push(said[0]) },
+    async confirm() {
+      sentAtMs.push(clock.monotonicMs() - startMs);
+      const { fails, retryAfterMs } = state;
+      if (fails) throw Object.assign(new Error("no"), retryAfterMs === undefined ? {} : { retryAfterMs });
+    },
+  });
+  const move = (): void => {
+    state.seq++;
+    confirmations.moved();
+  };
+  return { clock, lines, sentAtMs, state, confirmations, move };
+}
+
+test("a place is told after 20 to 50 ms, and one that comes meanwhile does not put that off", async () => {
+  const { clock, sentAtMs, move } = alone();
+  for (let turn = 0; turn < 5; turn++) {
+    move();
+    await clock.advance(10);
+  }
+  // The last came in the turn at 40 ms, after the first call.
+  await clock.advance(1_000);
+  expect(sentAtMs).toEqual([35, 75]);
+});
+
+test("a failed call is made again after one second and half of one, then of two, four, … and anew after a success", async () => {
+  const { clock, sentAtMs, state, lines, move } = alone();
+  state.fails = true;
+  move();
+  await clock.advance(35 + 1_500 + 2_000 + 3_000);
+  expect(sentAtMs).toEqual([35, 1_535, 3_535, 6_535]);
+  expect(lines).toHaveLength(4);
+  expect(lines[0]).toEqual({ log: LOG, seq: 2, reason: "no" });
+  state.fails = false;
+  await clock.advance(5_000);
+  expect(sentAtMs.slice(4)).toEqual([11_535]);
+  state.fails = true;
+  move();
+  await clock.advance(2_000);
+  expect(sentAtMs.slice(5)).toEqual([11_570, 13_070]);
+});
+
+test("a Core that says when to come again is not asked before, also for a new place", async () => {
+  const { clock, sentAtMs, state, move } = alone();
+  state.fails = true;
+  state.retryAfterMs = 5_000;
+  move();
+  await clock.advance(1_035);
+  move();
+  await clock.advance(3_999);
+  expect(sentAtMs).toEqual([35]);
+  await clock.advance(1);
+  expect(sentAtMs).toEqual([35, 5_035]);
+});
+
+test("closing aborts the call that is under way, and leaves nothing to be told later", async () => {
+  const clock = new VirtualClock();
+  const signals: AbortSignal[] = [];
+  const confirmations = new Confirmations({
+    clock,
+    random: () => 0.5,
+    place: () => ({ log: LOG, seq: 1 }),
+    log: { debug() {} },
+    confirm: (_, signal) =>
+      new Promise((_resolve, reject) => {
+        signals.push(signal);
+        signal.addEventListener("abort", () => reject(signal.reason));
+      }),
+  });
+  confirmations.moved();
+  await clock.advance(35);
+  confirmations.close();
+  await settle();
+  confirmations.moved();
+  expect([signals.length, signals[0]!.aborted, clock.pending]).toEqual([1, true, 0]);
 });

@@ -95,3 +95,29 @@ test("of a set only keys of the kind that the Core signs with count, and no more
   expect(await find("ec")).toStartWith("no_key");
   expect([await find("k30"), (await find("k31")).slice(0, 6)]).toEqual(["public", "no_key"]);
 });
+
+test("a key that is half of another kind, or has no id, does not spoil the set", async () => {
+  const { state, find } = createWorld();
+  const { kid: _, ...nameless } = jwk("none") as { kid: string };
+  const x25519 = generateKeyPairSync("x25519").publicKey.export({ format: "jwk" });
+  state.set = {
+    keys: [{ kty: "EC", crv: "Ed25519", kid: "ec" }, { ...x25519, kid: "x" }, nameless, jwk("one")] as never,
+  };
+  expect(await find("one")).toBe("public");
+  expect(await find("x")).toStartWith("no_key");
+  expect(await find("ec")).toStartWith("no_key");
+});
+
+test("once the Core has answered again, an event waits for the next answer", async () => {
+  const { clock, state, find } = createWorld();
+  state.away = true;
+  await find("one");
+  state.away = false;
+  await clock.advance(5_000);
+  await find("one");
+  await settle();
+  expect(await find("one")).toBe("public");
+  state.set = { keys: [jwk("two")] };
+  await clock.advance(5_000);
+  expect(await find("two")).toBe("public");
+});

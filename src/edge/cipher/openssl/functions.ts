@@ -26,6 +26,7 @@ const FUNCTIONS = {
   ERR_clear_error: { parameters: [], result: "void" },
   EVP_CIPHER_CTX_new: { parameters: [], result: "u64" },
   EVP_CIPHER_CTX_free: { parameters: ["address"], result: "void" },
+  EVP_CIPHER_CTX_set_params: { parameters: ["address", "address"], result: "i32" },
   EVP_CIPHER_CTX_get_params: { parameters: ["address", "address"], result: "i32" },
   EVP_EncryptInit_ex2: { parameters: ["address", "address", "address", "address", "address"], result: "i32" },
   EVP_EncryptUpdate: { parameters: ["address", "address", "address", "address", "i32"], result: "i32" },
@@ -33,6 +34,22 @@ const FUNCTIONS = {
   EVP_DecryptInit_ex2: { parameters: ["address", "address", "address", "address", "address"], result: "i32" },
   EVP_DecryptUpdate: { parameters: ["address", "address", "address", "address", "i32"], result: "i32" },
   EVP_DecryptFinal_ex: { parameters: ["address", "address", "address"], result: "i32" },
+  // Of and into buffers of the runtime's: what is authenticated or encrypted, and what was decrypted.
+  encryptBytes: {
+    symbol: "EVP_EncryptUpdate",
+    parameters: ["address", "address", "address", "bytes", "i32"],
+    result: "i32",
+  },
+  decryptBytes: {
+    symbol: "EVP_DecryptUpdate",
+    parameters: ["address", "address", "address", "bytes", "i32"],
+    result: "i32",
+  },
+  decryptToBytes: {
+    symbol: "EVP_DecryptUpdate",
+    parameters: ["address", "bytes", "address", "address", "i32"],
+    result: "i32",
+  },
 } as const;
 
 /** @throws when the library can't be loaded, or lacks a function. */

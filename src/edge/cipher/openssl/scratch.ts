@@ -2,52 +2,55 @@
  * The memory that libcrypto reads and writes, outside the runtime's heap: one region, whose addresses are taken once. Its fields
  * are at fixed places, so a message costs no look-up and no conversion of a buffer.
  */
-import { TAG_LENGTH, VALUE_BLOB_LENGTH_MAX, VALUE_LENGTH_MAX } from "../blob.ts";
+import { NONCE_LENGTH, TAG_LENGTH, VALUE_BLOB_LENGTH_MAX } from "../blob.ts";
 import type { TakeMemory } from "../cipher.ts";
-import { CONTEXT_BYTES_MAX } from "../context.ts";
 
 const PARAMETER_LENGTH = 40;
 const [UTF8_STRING, OCTET_STRING] = [4, 5];
 
-/** Places in the region. Those that hold secrets at times: what was derived, the pool, the plaintext. */
+/** Places in the region. Those that hold secrets at times: what was derived, and the pool. */
 export const POOL_LENGTH = 4096;
 export const DERIVED = 0;
 export const POOL = 64;
 const TEXTS = POOL + POOL_LENGTH;
 /** Where EVP writes how many bytes it gave; nobody reads that, since it is known. */
-export const LENGTH_OUT = TEXTS + 64;
+export const LENGTH_OUT = TEXTS + 128;
 /** The bytes that EVP's "final" may write: none, for GCM. */
 export const FINAL_OUT = LENGTH_OUT + 8;
-const TAG_PARAMETERS = FINAL_OUT + 24;
-const DERIVATION_PARAMETERS = TAG_PARAMETERS + 2 * PARAMETER_LENGTH;
-export const SALT = DERIVATION_PARAMETERS + 5 * PARAMETER_LENGTH;
+const SEALING_PARAMETERS = FINAL_OUT + 24;
+const OPENING_PARAMETERS = SEALING_PARAMETERS + 2 * PARAMETER_LENGTH;
+const READY_PARAMETERS = OPENING_PARAMETERS + 3 * PARAMETER_LENGTH;
+const DERIVATION_PARAMETERS = READY_PARAMETERS + 2 * PARAMETER_LENGTH;
+const SALT = DERIVATION_PARAMETERS + 5 * PARAMETER_LENGTH;
 const SALT_LENGTH_MAX = 64;
-export const INFO = SALT + SALT_LENGTH_MAX;
+const INFO = SALT + SALT_LENGTH_MAX;
 const INFO_LENGTH_MAX = 512;
 /** A whole blob: what is sealed is made here, what is opened is put here. */
 export const BLOB = INFO + INFO_LENGTH_MAX;
 const BLOB_LENGTH = VALUE_BLOB_LENGTH_MAX + TAG_LENGTH;
-export const CONTEXT = wholeWords(BLOB + BLOB_LENGTH);
-/** A plaintext: what the caller gave, or is to get. */
-export const PLAINTEXT = CONTEXT + CONTEXT_BYTES_MAX;
-const REGION_LENGTH = PLAINTEXT + VALUE_LENGTH_MAX;
+const REGION_LENGTH = BLOB + BLOB_LENGTH;
 const PAGE_LENGTH = 4096;
 const VIEWS_MAX = 512;
 
+/** What the library calls the parameters, and where their names are. */
 const NAMES = {
   digest: TEXTS,
-  sha256: TEXTS + 8,
-  key: TEXTS + 16,
-  salt: TEXTS + 24,
-  info: TEXTS + 32,
-  tag: TEXTS + 40,
+  sha256: TEXTS + 16,
+  key: TEXTS + 32,
+  salt: TEXTS + 48,
+  info: TEXTS + 64,
+  tag: TEXTS + 80,
+  tlsivinv: TEXTS + 96,
+  tlsivfixed: TEXTS + 112,
 };
+/** The shortest that the library takes for what the nonces of one connection of TLS have in common. */
+const FIXED_LENGTH = 4;
 
 export class Scratch {
   readonly bytes: Uint8Array;
   readonly address: number;
-  /** Parameters of a context: the tag. */
-  readonly tagParameters: number;
+  /** Parameters that make a context ready for opening: from then on it takes `openingParameters`. */
+  readonly readyParameters: number;
   /** Parameters of HKDF: the digest, the key, the salt, the info. */
   readonly derivationParameters: number;
   readonly #view: DataView;
@@ -55,9 +58,11 @@ export class Scratch {
   readonly #close: () => void;
   /** Views by their length: blobs of data keys have few lengths, and are made all the time. */
   readonly #blobs: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
-  readonly #plaintexts: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
   #header: Uint8Array | undefined;
-  #tag = 0;
+  /** Where the parameters of the last message had the tag, and the nonce. */
+  #sealedTag = 0;
+  #openedTag = 0;
+  #openedNonce = 0;
 
   constructor(take: TakeMemory, addressOf: (bytes: Uint8Array) => number) {
     const region = take(Math.ceil(REGION_LENGTH / PAGE_LENGTH) * PAGE_LENGTH);
@@ -66,10 +71,15 @@ export class Scratch {
     this.address = addressOf(region.bytes);
     this.#view = new DataView(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length);
     this.#words = new Uint32Array(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length / 4);
-    this.tagParameters = this.address + TAG_PARAMETERS;
+    this.readyParameters = this.address + READY_PARAMETERS;
     this.derivationParameters = this.address + DERIVATION_PARAMETERS;
     for (const [name, place] of Object.entries(NAMES)) this.bytes.set(new TextEncoder().encode(name), place);
-    this.#setParameter(TAG_PARAMETERS, NAMES.tag, OCTET_STRING, 0, TAG_LENGTH);
+    const second = OPENING_PARAMETERS + PARAMETER_LENGTH;
+    this.#setParameter(SEALING_PARAMETERS, NAMES.tag, OCTET_STRING, 0, TAG_LENGTH);
+    this.#setParameter(OPENING_PARAMETERS, NAMES.tag, OCTET_STRING, 0, TAG_LENGTH);
+    this.#setParameter(second, NAMES.tlsivinv, OCTET_STRING, 0, NONCE_LENGTH);
+    // Of whatever bytes: each message brings the whole nonce.
+    this.#setParameter(READY_PARAMETERS, NAMES.tlsivfixed, OCTET_STRING, this.address + FINAL_OUT, FIXED_LENGTH);
     this.#setParameter(DERIVATION_PARAMETERS, NAMES.digest, UTF8_STRING, this.address + NAMES.sha256, 6);
   }
 
@@ -89,36 +99,12 @@ export class Scratch {
     this.bytes.set(blob, BLOB);
   }
 
-  /** Puts a context where the library can read it: to hand it a small buffer of the runtime's would take longer. */
-  putContext(context: Uint8Array): void {
-    if (context.length > CONTEXT_BYTES_MAX) throw new RangeError("No context is so long.");
-    this.bytes.set(context, CONTEXT);
-  }
-
-  putPlaintext(plaintext: Uint8Array): void {
-    if (plaintext.length > VALUE_LENGTH_MAX) throw new RangeError("No value is so long.");
-    this.bytes.set(plaintext, PLAINTEXT);
-  }
-
-  wipePlaintext(length: number): void {
-    if (length > VIEWS_MAX) this.bytes.fill(0, PLAINTEXT, PLAINTEXT + length);
-    else this.wipeWords(PLAINTEXT, length);
-  }
-
-  takePlaintext(length: number): Uint8Array {
-    return this.#take(this.#plaintexts, PLAINTEXT, length);
-  }
-
   /** A copy of the first `length` bytes of the blob. */
   takeBlob(length: number): Uint8Array {
-    return this.#take(this.#blobs, BLOB, length);
-  }
-
-  #take(views: (Uint8Array | undefined)[], place: number, length: number): Uint8Array {
-    let view = views[length];
+    let view = this.#blobs[length];
     if (view === undefined) {
-      view = this.bytes.subarray(place, place + length);
-      if (length < VIEWS_MAX) views[length] = view;
+      view = this.bytes.subarray(BLOB, BLOB + length);
+      if (length < VIEWS_MAX) this.#blobs[length] = view;
     }
     const taken = new Uint8Array(length);
     taken.set(view);
@@ -132,11 +118,24 @@ export class Scratch {
     for (let index = place >>> 2; index < end; index++) words[index] = 0;
   }
 
-  /** Where the tag is that `tagParameters` gets or sets: in the region, from this place on. */
-  setTag(place: number): void {
-    if (this.#tag === place) return;
-    this.#tag = place;
-    this.#setData(TAG_PARAMETERS, this.address + place, TAG_LENGTH);
+  /** Parameters of a context that is to give the tag, at this place in the region. */
+  sealingParameters(tag: number): number {
+    if (this.#sealedTag !== tag) {
+      this.#sealedTag = tag;
+      this.#setData(SEALING_PARAMETERS, this.address + tag, TAG_LENGTH);
+    }
+    return this.address + SEALING_PARAMETERS;
+  }
+
+  /** Parameters of a context that is to open what has its tag and its nonce at these places in the region. */
+  openingParameters(tag: number, nonce: number): number {
+    if (this.#openedTag !== tag || this.#openedNonce !== nonce) {
+      this.#openedTag = tag;
+      this.#openedNonce = nonce;
+      this.#setData(OPENING_PARAMETERS, this.address + tag, TAG_LENGTH);
+      this.#setData(OPENING_PARAMETERS + PARAMETER_LENGTH, this.address + nonce, NONCE_LENGTH);
+    }
+    return this.address + OPENING_PARAMETERS;
   }
 
   /** What HKDF is to take: the key at an address, the others copied here. */

@@ -51,7 +51,11 @@ export function createKesDoor(section: KesConfiguration, context: DoorContext): 
 
   const generate: Handle = async (request, caller, name) => {
     const { key } = keys.find(name);
-    const made = await operations.createKey(caller, { ...key, plaintext: true, context: contextOf(readBody(request)) });
+    const made = await operations.createKey(caller, {
+      ...key,
+      plaintext: true,
+      context: contextOf(await readBody(request)),
+    });
     const plaintext = made.plaintext!;
     const answer = { plaintext: base64(plaintext), ciphertext: base64(made.wrapped) };
     wipe(plaintext);
@@ -60,7 +64,7 @@ export function createKesDoor(section: KesConfiguration, context: DoorContext): 
 
   const encrypt: Handle = async (request, caller, name) => {
     const { key } = keys.find(name);
-    const body = readBody(request);
+    const body = await readBody(request);
     const value = bytesOf(body, "plaintext");
     if (value.length < 1 || value.length > PLAINTEXT_LENGTH_MAX) {
       throw badRequest(`the plaintext must have 1 to ${PLAINTEXT_LENGTH_MAX} bytes`);
@@ -72,7 +76,7 @@ export function createKesDoor(section: KesConfiguration, context: DoorContext): 
 
   const decrypt: Handle = async (request, caller, name) => {
     const { key } = keys.find(name);
-    const body = readBody(request);
+    const body = await readBody(request);
     const wrapped = bytesOf(body, "ciphertext");
     if (!isUnder(key, wrapped)) throw notAuthentic();
     const { plaintext } = await operations.open(caller, { wrapped, context: contextOf(body) });

@@ -1,7 +1,12 @@
 /** The bodies of KES requests: JSON of byte strings in standard base64, with padding. */
 import { createHash } from "node:crypto";
+import { JsonError } from "../../../base/json/parse.ts";
+import { readJsonObject } from "../../../base/json/read-list.ts";
+import { othersTurn } from "../../../base/time/turns.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
+import type { MaybePromise } from "../../operations/operations.ts";
 import type { DoorRequest } from "../door.ts";
+import { type JsonObject, parseJsonObject } from "../json-body.ts";
 import { badRequest } from "./answers.ts";
 
 /** As KES has it. */
@@ -9,18 +14,29 @@ export const BODY_LENGTH_MAX = 1024 * 1024;
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-/** The members of a JSON object; others than those that are asked for are passed over, as KES does. @throws {KesError} 400 */
-export function readBody({ body }: DoorRequest): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    throw badRequest("the request body is not JSON");
+/** A member that is no byte string is none of KES's, and is passed over. */
+const LIMITS = { membersMax: 64, stringBytesMax: BODY_LENGTH_MAX, valueBytesMax: 16_384 };
+/** One up to this is read at once. */
+const SHORT_BYTES = 65_536;
+
+/**
+ * The members of a JSON object; others than those that are asked for are passed over, as KES does.
+ *
+ * @throws (or rejects with) {KesError} 400
+ */
+export function readBody({ body }: DoorRequest): MaybePromise<JsonObject> {
+  if (body.length > SHORT_BYTES) {
+    return readJsonObject(body, LIMITS, othersTurn).catch((error: unknown) => {
+      throw error instanceof JsonError ? notObject() : error;
+    });
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw badRequest("the request body is not a JSON object");
-  }
-  return value as Record<string, unknown>;
+  const object = parseJsonObject(body);
+  if (object === undefined) throw notObject();
+  return object;
+}
+
+function notObject(): Error {
+  return badRequest("the request body is not a JSON object");
 }
 
 /** Go writes no bytes as "" or null. @throws {KesError} 400 */

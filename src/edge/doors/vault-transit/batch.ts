@@ -1,6 +1,7 @@
 /** `batch_input`: each item judged by itself, in order, its `reference` given back. */
 import { toBase64 } from "../../../base/base64.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import { mapInTurns } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { suiteOf } from "../../cipher/blob-header.ts";
 import type { EncryptValueRequest, MaybePromise, Opened, OpenRequest } from "../../operations/operations.ts";
@@ -17,7 +18,8 @@ import {
 } from "./ciphertext.ts";
 import { demandActive, isOfKey, otherKey, type TransitCall } from "./transit.ts";
 
-const BATCH_MAX = 10_000;
+/** Items of a batch. */
+export const BATCH_MAX = 10_000;
 
 export interface BatchAnswer {
   readonly data: string;
@@ -38,21 +40,22 @@ export function batchOf(body: JsonObject): readonly unknown[] | undefined {
 
 export function encryptBatch(call: TransitCall, items: readonly unknown[]): MaybePromise<BatchAnswer> {
   const { operations, caller, key } = call;
-  const requests = items.map((item): EncryptValueRequest | CryptoEdgeError =>
+  const read = (item: unknown): EncryptValueRequest | CryptoEdgeError =>
     attempt(() => {
       const body = itemOf(item);
       return { tenant: key.tenant, service: key.service, value: readPlaintext(body), context: readContext(body) };
-    }),
-  );
-  const values = requests.flatMap((request) => (request instanceof CryptoEdgeError ? [] : [request.value]));
-  return usingSecrets(values, () =>
-    after(demandVersions(call, items), () =>
-      after(
-        runValid(requests, (valid) => operations.encryptValues(caller, valid)),
-        (results) => writeBatch(call, items, results, writeWrapped),
+    });
+  return after(mapInTurns(items, read, lengthOf), (requests) => {
+    const values = requests.flatMap((request) => (request instanceof CryptoEdgeError ? [] : [request.value]));
+    return usingSecrets(values, () =>
+      after(demandVersions(call, items), () =>
+        after(
+          runValid(requests, (valid) => operations.encryptValues(caller, valid)),
+          (results) => writeBatch(call, items, results, writeWrapped, ({ wrapped }) => wrapped.length),
+        ),
       ),
-    ),
-  );
+    );
+  });
 }
 
 export function rewrapBatch(call: TransitCall, items: readonly unknown[]): MaybePromise<BatchAnswer> {
@@ -61,7 +64,7 @@ export function rewrapBatch(call: TransitCall, items: readonly unknown[]): Maybe
     (requests) =>
       after(
         runValid(requests, (valid) => call.operations.rewrapMany(call.caller, valid)),
-        (results) => writeBatch(call, items, results, writeWrapped),
+        (results) => writeBatch(call, items, results, writeWrapped, ({ wrapped }) => wrapped.length),
       ),
   );
 }
@@ -71,11 +74,17 @@ export function decryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
     after(
       runValid(requests, (valid) => openMany(call, valid)),
       (results) =>
-        writeBatch(call, items, results, ({ plaintext }) => {
-          const text = `"plaintext":"${toBase64(plaintext)}"`;
-          wipe(plaintext);
-          return text;
-        }),
+        writeBatch(
+          call,
+          items,
+          results,
+          ({ plaintext }) => {
+            const text = `"plaintext":"${toBase64(plaintext)}"`;
+            wipe(plaintext);
+            return text;
+          },
+          ({ plaintext }) => plaintext.length,
+        ),
     ),
   );
 }
@@ -101,7 +110,7 @@ function openMany(
 /** The blobs of the items. Where one is of another key, the caller must be someone who may use the path's key at all. */
 function readBlobs(call: TransitCall, items: readonly unknown[]): MaybePromise<(OpenRequest | CryptoEdgeError)[]> {
   let others = false;
-  const requests = items.map((item): OpenRequest | CryptoEdgeError =>
+  const read = (item: unknown): OpenRequest | CryptoEdgeError =>
     attempt(() => {
       const body = itemOf(item);
       const wrapped = readCiphertext(body.ciphertext);
@@ -110,9 +119,19 @@ function readBlobs(call: TransitCall, items: readonly unknown[]): MaybePromise<(
         throw otherKey();
       }
       return { wrapped, context: readContext(body) };
-    }),
+    });
+  return after(mapInTurns(items, read, lengthOf), (requests) =>
+    others ? after(call.operations.describeKey(call.caller, call.key), () => requests) : requests,
   );
-  return others ? after(call.operations.describeKey(call.caller, call.key), () => requests) : requests;
+}
+
+/** Of what has to be decoded of an item. */
+function lengthOf(item: unknown): number {
+  if (!isJsonObject(item)) return 0;
+  const { plaintext, ciphertext, context, associated_data: associated } = item;
+  let length = 0;
+  for (const text of [plaintext, ciphertext, context, associated]) if (typeof text === "string") length += text.length;
+  return length;
 }
 
 function itemOf(item: unknown): JsonObject {
@@ -165,22 +184,27 @@ function writeBatch<Result extends object>(
   items: readonly unknown[],
   results: readonly (Result | CryptoEdgeError)[],
   write: (result: Result) => string,
-): BatchAnswer {
+  bytesOf: (result: Result) => number,
+): MaybePromise<BatchAnswer> {
   const partial = partialStatusOf(body);
   const failures = results.filter((result) => result instanceof CryptoEdgeError);
   const isPartial = partial !== undefined && failures.length < results.length;
   // Asking again can help: then it is no verdict about the items.
   const temporary = failures.find(isTemporary);
   if (temporary !== undefined && !isPartial) throw temporary;
-  const written = results.map((result, index) => {
+  const writeOne = (result: Result | CryptoEdgeError, index: number): string => {
     const text = result instanceof CryptoEdgeError ? `"error":${JSON.stringify(errorText(result))}` : write(result);
     const reference = (items[index] as JsonObject | null)?.reference;
     return typeof reference === "string" && reference !== ""
       ? `{${text},"reference":${JSON.stringify(reference)}}`
       : `{${text}}`;
-  });
+  };
+  const weigh = (result: Result | CryptoEdgeError): number => (result instanceof CryptoEdgeError ? 0 : bytesOf(result));
   const status = failures.length === 0 ? 200 : isPartial ? partial : 400;
-  return { data: `{"batch_results":[${written.join(",")}]}`, status };
+  return after(mapInTurns(results, writeOne, weigh), (written) => ({
+    data: `{"batch_results":[${written.join(",")}]}`,
+    status,
+  }));
 }
 
 /** What a batch that succeeded in part is answered with, where its caller says so. */

@@ -5,12 +5,15 @@
  * VAULT_ADDR=http://127.0.0.1:7402 VAULT_NAMESPACE=tenant-a vault write transit/datakey/plaintext/billing bits=256
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
+import { JsonError } from "../../../base/json/parse.ts";
+import { readJsonObject } from "../../../base/json/read-list.ts";
+import { othersTurn } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { type JsonObject, parseJsonObject } from "../json-body.ts";
 import { envelope, invalid, json, VaultError, writeVaultError } from "./answers.ts";
-import { type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
+import { BATCH_MAX, type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
 import type { VaultTransitConfiguration } from "./configuration.ts";
 import { denied, health, leader, loggedIn, lookupSelf, sealStatus } from "./system.ts";
 import { readTarget, type Target, TransitKeys } from "./target.ts";
@@ -23,6 +26,14 @@ const SMALL_BODY_BYTES_MAX = 65_536;
 const WRITES = ["POST", "PUT"];
 const ALL_METHODS = ["GET", "LIST", "POST", "PUT", "PATCH", "DELETE"];
 const EMPTY: JsonObject = {};
+/** The longest value, in base64, and room for what is bound to it. */
+const ITEM_BYTES_MAX = 262_144;
+const LONG_BODY = {
+  list: { name: "batch_input", itemsMax: BATCH_MAX, itemBytesMax: ITEM_BYTES_MAX },
+  membersMax: 64,
+  stringBytesMax: ITEM_BYTES_MAX,
+  valueBytesMax: 16_384,
+};
 /** What a certificate is answered with: it means nothing without the certificate. */
 const CERTIFICATE_TOKEN = "crypto-edge.by-certificate";
 
@@ -64,9 +75,10 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
     } else if (!isWrite) {
       throw new VaultError(405, "unsupported operation");
     }
-    const body = isWrite ? bodyOf(request) : EMPTY;
-    const call: TransitCall = { operations, caller, key: keys.resolve(target), body };
-    return run(target, call, request.method);
+    const key = keys.resolve(target);
+    return after(isWrite ? bodyOf(request) : EMPTY, (body) =>
+      run(target, { operations, caller, key, body }, request.method),
+    );
   };
 
   const listKeys = (request: DoorRequest, caller: Caller, target: Target): MaybePromise<DoorAnswer> => {
@@ -86,7 +98,7 @@ export function createVaultTransitDoor(section: VaultTransitConfiguration, conte
   /** Verified as each later request will be; `role` gives nothing. The token stays the caller's proof: none is made here. */
   const login: Handle = (request, caller) => {
     const { connection } = request;
-    const { jwt } = bodyOf(request);
+    const { jwt } = parsedBody(request.body);
     if (typeof jwt !== "string" || jwt === "") return denied();
     const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
     // The listener's own principal, or the certificate's, whatever the token says.
@@ -174,13 +186,25 @@ function run({ operation, variant, name }: Target, call: TransitCall, method: st
   return made instanceof Promise ? made.then(finishBatch) : finishBatch(made);
 }
 
+/** A long one is read in turns with other callers' requests. */
+function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
+  if (body.length <= SMALL_BODY_BYTES_MAX) return parsedBody(body);
+  return readJsonObject(body, LONG_BODY, othersTurn).catch((error: unknown) => {
+    throw error instanceof JsonError ? notObject(error.message) : error;
+  });
+}
+
 /** Empty and `null` are what clients send who have nothing to say. */
-function bodyOf({ body }: DoorRequest): JsonObject {
+function parsedBody(body: Uint8Array): JsonObject {
   if (body.length === 0) return EMPTY;
   const object = parseJsonObject(body);
   if (object !== undefined) return object;
   if (body.length < 16 && Buffer.from(body).toString("latin1").trim() === "null") return EMPTY;
-  throw invalid("failed to parse JSON input: the body is not a JSON object");
+  throw notObject("it is not a JSON object, in UTF-8 and without a member twice");
+}
+
+function notObject(reason: string): Error {
+  return invalid(`failed to parse JSON input: ${reason}`);
 }
 
 function refuseStrangers(request: DoorRequest): void {

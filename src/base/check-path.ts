@@ -1,0 +1,52 @@
+/** Whether a path that a configuration names can be what it has to be, without making it: a check leaves no file behind. */
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** `sun_path` of Linux, with its zero byte. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** @throws Error with a sentence */
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    throw new Error(
+      `${path} has more than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket's path may: choose a shorter one`,
+    );
+  }
+  const folder = dirname(path);
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);
+  if (!found.isDirectory()) throw new Error(`${folder} is not a folder: choose another path`);
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isSocket())
+    throw new Error(`${path} is there and is no socket: choose another path`);
+  checkAccess(folder);
+}
+
+/** A file that is there, or can be made; folders that are missing are made with it. @throws Error with a sentence */
+export function checkWritableFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file: give the path of a regular file`);
+  let at = found === undefined ? dirname(path) : path;
+  while (statSync(at, { throwIfNoEntry: false }) === undefined && at !== dirname(at)) at = dirname(at);
+  checkAccess(at);
+}
+
+/** As `checkWritableFile`, for who makes no folders. @throws Error with a sentence */
+export function checkFileInFolder(path: string): void {
+  const folder = dirname(path);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);
+  }
+  checkWritableFile(path);
+  checkAccess(folder);
+}
+
+function checkAccess(path: string): void {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch {
+    throw new Error(
+      `${path} can't be written by this user: give it to the user that will run this, or choose another path`,
+    );
+  }
+}
