@@ -23,6 +23,7 @@ import { createCommands } from "./commands.ts";
 import type { CoreCertificateTexts, CoreOptions } from "./core-options.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
+import { GrantedLeases } from "./granted-leases.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
 import { KeyRegistry } from "./keys/registry.ts";
@@ -123,6 +124,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
     });
     opened.push(() => presence.close());
+    const granted = new GrantedLeases({ usage: store.usage, clock, leaseMs: terms.ttlSeconds * 1_000 });
+    opened.push(() => granted.close());
     const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
     opened.push(() => housekeeping.close());
     const calls: CallCounters = {
@@ -138,6 +141,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       registry,
       hierarchy,
       presence,
+      granted,
+      clock,
       signingKeys,
       status: () => ({
         version: VERSION,
@@ -162,7 +167,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       log,
       trustDomain,
       limits,
-      leases: createLeaseService(registry, { allows, terms, createOnFirstUse: options.createOnFirstUse ?? false }),
+      leases: createLeaseService(registry, {
+        allows,
+        terms,
+        createOnFirstUse: options.createOnFirstUse ?? false,
+        granted,
+      }),
       stream,
       eventLog,
       signingKeys,
@@ -242,6 +252,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       get certificateEndsAtMs() {
         return certificateEndsAtMs(certificates.cert);
       },
+      sharedSecret: (purpose) => hierarchy.sharedSecret(purpose),
       async reloadCertificates(next) {
         useCertificates(next, await readRevocationLists(next.clientCrls ?? [], next.clientCa, clock));
       },

@@ -31,6 +31,8 @@ export interface RunningCore {
   readonly health: StoreHealth;
   /** When the Core's own certificate ends. */
   readonly certificateEndsAtMs: number;
+  /** `KeyHierarchy.sharedSecret`: the caller wipes it. */
+  sharedSecret(purpose: string): Uint8Array;
   /**
    * New connections use the new certificates, open ones go on, but for those whose certificate is on a revocation list now.
    * Rejects, changing nothing, where they are bad.
