@@ -6,7 +6,7 @@ import type { Http1Answer } from "./write.ts";
 export interface Http1Request {
   /** The same object for each request of a connection whose head is the same, byte for byte. */
   readonly head: Http1Head;
-  /** Whole; a view of what was received, good until the answer is made. */
+  /** Whole; its reader's to change, and good until the answer is made. */
   readonly body: Buffer;
 }
 

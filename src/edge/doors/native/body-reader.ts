@@ -19,7 +19,7 @@ import {
   CLOSE_BRACKET,
   COLON,
   COMMA,
-  decodeInPlace,
+  decode,
   endOfBase64url,
   endReading,
   expect,
@@ -69,12 +69,12 @@ export function readCreateBatch(body: Buffer): { request: CreateKeyRequest; coun
   });
 }
 
-/** Of the operations that open a blob. The blob is a view of `body`, which it is decoded into. */
+/** Of the operations that open a blob. A long blob is a view of `body`, which it is decoded into. */
 export function readOpen(body: Buffer): OpenRequest | undefined {
   return read(body, OPEN, openRequest);
 }
 
-/** Of `/v1/values/encrypt`. The value is a view of `body`, which it is decoded into. */
+/** Of `/v1/values/encrypt`. A long value is a view of `body`, which it is decoded into. */
 export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
 }
@@ -82,7 +82,7 @@ export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
 /** Of the batches of operations that open blobs. */
 export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
   return readItems(body, OPEN, () => [dataStart, dataEnd, context] as const)?.map(([start, end, itsContext]) => ({
-    wrapped: decodeInPlace(body, start, end),
+    wrapped: decode(body, start, end),
     context: itsContext,
   }));
 }
@@ -90,7 +90,7 @@ export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
 /** Of `/v1/values/encrypt-batch`. */
 export function readEncryptBatch(body: Buffer): EncryptValueRequest[] | undefined {
   return readItems(body, ENCRYPT, () => [dataStart, dataEnd, keyName(), context] as const)?.map(
-    ([start, end, name, itsContext]) => ({ ...name, value: decodeInPlace(body, start, end), context: itsContext }),
+    ([start, end, name, itsContext]) => ({ ...name, value: decode(body, start, end), context: itsContext }),
   );
 }
 
@@ -101,12 +101,12 @@ function createRequest(): CreateKeyRequest {
 
 function openRequest(body: Buffer): OpenRequest {
   if (dataStart < 0) throw OTHER_FORM;
-  return { wrapped: decodeInPlace(body, dataStart, dataEnd), context };
+  return { wrapped: decode(body, dataStart, dataEnd), context };
 }
 
 function encryptRequest(body: Buffer): EncryptValueRequest {
   if (dataStart < 0 || tenant === undefined) throw OTHER_FORM;
-  const value = decodeInPlace(body, dataStart, dataEnd);
+  const value = decode(body, dataStart, dataEnd);
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 

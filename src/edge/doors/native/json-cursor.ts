@@ -1,6 +1,6 @@
 /**
  * Reads JSON from its bytes, in the forms that clients' JSON writers give it, and nothing else: no escapes, no letters beyond ASCII, no
- * fractions. Base64url is decoded where it stands. What has another form throws `OTHER_FORM`, and is left to `JSON.parse`.
+ * fractions. What has another form throws `OTHER_FORM`, and is left to `JSON.parse`.
  *
  * Nothing here waits, so one cursor serves every body: `beginReading`, the rest, and `endReading` in one turn of the event loop.
  */
@@ -38,6 +38,7 @@ for (const letter of "._:-") KIND[letter.charCodeAt(0)]! |= IN_NAME;
 export const OTHER_FORM = new Error("another form");
 
 const NOTHING = Buffer.alloc(0);
+const OWN_BYTES_MAX = 1_000;
 let bytes: Buffer = NOTHING;
 let at = 0;
 
@@ -170,9 +171,15 @@ function skipSpace(): void {
   for (let byte = bytes[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = bytes[at]) at++;
 }
 
-/** Decodes base64url that was found to be well-formed, over itself: what it stands for is shorter. */
-export function decodeInPlace(buffer: Buffer, start: number, end: number): Buffer {
-  let to = start;
+/**
+ * Decodes base64url that was found to be well-formed: into bytes of its own where they are few, else over itself, since what it stands for
+ * is shorter. A view of few bytes would cost more than they do (COPIED_MAX of base/network/http1/connection.ts).
+ */
+export function decode(buffer: Buffer, start: number, end: number): Buffer {
+  const length = Math.floor(((end - start) * 3) / 4);
+  const isShort = length <= OWN_BYTES_MAX;
+  const decoded = isShort ? Buffer.allocUnsafeSlow(length) : buffer;
+  let to = isShort ? 0 : start;
   let from = start;
   for (; from + 4 <= end; from += 4) {
     const bits =
@@ -180,17 +187,17 @@ export function decodeInPlace(buffer: Buffer, start: number, end: number): Buffe
       (SIX_BITS[buffer[from + 1]!]! << 12) |
       (SIX_BITS[buffer[from + 2]!]! << 6) |
       SIX_BITS[buffer[from + 3]!]!;
-    buffer[to++] = bits >> 16;
-    buffer[to++] = bits >> 8;
-    buffer[to++] = bits;
+    decoded[to++] = bits >> 16;
+    decoded[to++] = bits >> 8;
+    decoded[to++] = bits;
   }
   if (end - from >= 2) {
     const bits =
       (SIX_BITS[buffer[from]!]! << 18) |
       (SIX_BITS[buffer[from + 1]!]! << 12) |
       (end - from === 3 ? SIX_BITS[buffer[from + 2]!]! << 6 : 0);
-    buffer[to++] = bits >> 16;
-    if (end - from === 3) buffer[to++] = bits >> 8;
+    decoded[to++] = bits >> 16;
+    if (end - from === 3) decoded[to++] = bits >> 8;
   }
-  return buffer.subarray(start, to);
+  return isShort ? decoded : buffer.subarray(start, to);
 }
