@@ -181,3 +181,11 @@ test("a name that is refused, or asked for in vain, leaves nothing in memory", a
     expect(table.tenants.size).toBe(0);
   }
 });
+
+test("what is to be warm is asked for again after what the source wishes, and half of 0.5, 1, 2, … seconds", async () => {
+  const world = createWorld({ calls: { failuresToOpen: 1_000 } });
+  world.source.answer = (question) => question.fail("unavailable");
+  const asking = askedWithin(world, 8_000);
+  void world.cache.prewarm([{ tenant: T, service: S }]);
+  expect(await asking).toEqual([0, 1_250, 2_750, 4_750, 7_750]);
+});
