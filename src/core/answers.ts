@@ -21,7 +21,9 @@ export function sendJson(response: TlsResponse, status: number, json: string): v
 /** A `Response`, as the administration's app makes them. */
 export async function sendResponse(response: TlsResponse, answer: Response): Promise<void> {
   response.statusCode = answer.status;
-  for (const [name, value] of answer.headers) response.setHeader(name, value);
+  for (const [name, value] of answer.headers) if (name !== "set-cookie") response.setHeader(name, value);
+  const cookies = answer.headers.getSetCookie();
+  if (cookies.length > 0) response.setHeader("set-cookie", cookies);
   response.setHeader("cache-control", "no-store");
   response.end(Buffer.from(await answer.arrayBuffer()));
 }

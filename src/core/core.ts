@@ -26,6 +26,7 @@ import { callerName } from "./caller.ts";
 import { createCommands } from "./commands.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
+import { GrantedLeases } from "./granted-leases.ts";
 import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
 import { KeyRegistry } from "./keys/registry.ts";
@@ -109,6 +110,8 @@ export interface RunningCore {
   readonly health: StoreHealth;
   /** When the Core's own certificate ends. */
   readonly certificateEndsAtMs: number;
+  /** `KeyHierarchy.sharedSecret`: the caller wipes it. */
+  sharedSecret(purpose: string): Uint8Array;
   /**
    * New connections use the new certificates, open ones go on, but for those whose certificate is on a revocation list now.
    * Rejects, changing nothing, where they are bad.
@@ -205,6 +208,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
     });
     opened.push(() => presence.close());
+    const granted = new GrantedLeases({ usage: store.usage, clock, leaseMs: terms.ttlSeconds * 1_000 });
+    opened.push(() => granted.close());
     const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
     opened.push(() => housekeeping.close());
     const calls: CallCounters = {
@@ -220,6 +225,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       registry,
       hierarchy,
       presence,
+      granted,
+      clock,
       signingKeys,
       status: () => ({
         version: VERSION,
@@ -244,7 +251,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       log,
       trustDomain,
       limits,
-      leases: createLeaseService(registry, { allows, terms, createOnFirstUse: options.createOnFirstUse ?? false }),
+      leases: createLeaseService(registry, {
+        allows,
+        terms,
+        createOnFirstUse: options.createOnFirstUse ?? false,
+        granted,
+      }),
       stream,
       eventLog,
       signingKeys,
@@ -335,6 +347,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       get certificateEndsAtMs() {
         return certificateEndsAtMs(certificates.cert);
       },
+      sharedSecret: (purpose) => hierarchy.sharedSecret(purpose),
       async reloadCertificates(next) {
         useCertificates(next, await readRevocationLists(next.clientCrls ?? [], next.clientCa, clock));
       },

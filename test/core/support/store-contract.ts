@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { rotateMasterKey } from "../../../src/core/keys/rotate-master-key.ts";
 import type { KeyState } from "../../../src/core/protocol/key-state.ts";
 import type { StoreOptions } from "../../../src/core/store/open-store.ts";
+import { CHANGES, contentsOf, MASTER_KEY_ROTATION, prepare } from "./changes.ts";
 import { type OpenedRegistry, openRegistry } from "./registry.ts";
 
 export interface StoreUnderTest {
@@ -272,7 +273,14 @@ export function testStore(store: StoreUnderTest): void {
         expect((await usage.auditEvents({ limit: 10 })).map((event) => event.edge)).toEqual(["edge-1"]);
         const many = Array.from({ length: 300 }, (_, index) => JSON.stringify({ index, text: "x".repeat(1_000) }));
         await usage.take({ ...batch, idempotencyKey: "c", at: "2026-02-01T00:00:00.000Z", auditEvents: many });
-        const keep = { batchesSince: "", countsSince: "", auditSince: "", edgesSince: "", auditBytes: 100_000 };
+        const keep = {
+          batchesSince: "",
+          countsSince: "",
+          auditSince: "",
+          edgesSince: "",
+          auditBytes: 100_000,
+          nowMs: 0,
+        };
         await usage.prune(keep);
         const left = await usage.auditEvents({ limit: 1_000 });
         expect(left.length).toBeWithin(80, 110);
@@ -281,6 +289,68 @@ export function testStore(store: StoreUnderTest): void {
         expect(await usage.auditEvents({ limit: 10 })).toEqual([]);
         await usage.prune({ ...keep, countsSince: "2026-03-01" });
         expect(await usage.totals(10)).toEqual([]);
+      });
+    });
+
+    test("leases that were granted and what was used of late are told by scope, until they end", async () => {
+      await within("impact", async ({ store: { usage } }) => {
+        const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString();
+        const lease = { edge: "edge-1", tenant: "t", service: "s", version: 1, endsAt: at(5) };
+        await usage.leasesGranted([lease, { ...lease, version: 2 }, { ...lease, edge: "edge-2", service: "other" }]);
+        // Renewed; and a late word of an earlier grant, which takes nothing back.
+        await usage.leasesGranted([{ ...lease, endsAt: at(9) }]);
+        await usage.leasesGranted([lease]);
+        const held = async (scope: object, minute: number) =>
+          (await usage.leasesWithin({ tenant: "t", ...scope } as never, at(minute))).map(
+            ({ edge, service, version }) => `${edge} ${service} ${version}`,
+          );
+        expect((await held({}, 0)).toSorted()).toEqual(["edge-1 s 1", "edge-1 s 2", "edge-2 other 1"]);
+        expect((await held({ service: "s" }, 0)).toSorted()).toEqual(["edge-1 s 1", "edge-1 s 2"]);
+        expect(await held({ service: "s", version: 1 }, 8)).toEqual(["edge-1 s 1"]);
+        expect(await held({ service: "s", version: 1 }, 9)).toEqual([]);
+        expect(await usage.leasesWithin({ tenant: "u" }, at(0))).toEqual([]);
+
+        const names = {
+          tenant: "t",
+          service: "s",
+          operation: "create",
+          outcome: "ok",
+          principal: "p",
+          from: at(0),
+          to: at(0),
+        };
+        const report = (key: string, minute: number, counts: object[]) =>
+          usage.take({
+            edge: "edge-1",
+            idempotencyKey: key,
+            digest: randomBytes(32),
+            records: counts.length,
+            at: at(minute),
+            counts: counts.map((one) => ({ ...names, ...one })) as never,
+            auditEvents: [],
+          });
+        await report("a", 1, [{ version: 1, count: 2 }]);
+        await report("b", 4, [
+          { version: 1, count: 3 },
+          { version: 2, count: 7 },
+          { version: 2, count: 1, outcome: "access_denied" },
+        ]);
+        await report("c", 31, [{ version: 1, count: 10, operation: "decrypt" }]);
+        const used = async (scope: object, minute: number) =>
+          (await usage.usedWithin({ tenant: "t", ...scope } as never, at(minute))).toSorted(
+            (one, other) => one.version - other.version,
+          );
+        expect(await used({}, 0)).toEqual([
+          { edge: "edge-1", version: 1, count: 15 },
+          { edge: "edge-1", version: 2, count: 7 },
+        ]);
+        expect(await used({ service: "s", version: 1 }, 5)).toEqual([{ edge: "edge-1", version: 1, count: 10 }]);
+        expect(await used({ service: "other" }, 0)).toEqual([]);
+        const keep = { batchesSince: "", countsSince: "", auditSince: "", edgesSince: "", auditBytes: 1_000 };
+        await usage.prune({ ...keep, nowMs: Date.parse(at(6)) });
+        expect((await held({}, 0)).toSorted()).toEqual(["edge-1 s 1"]);
+        await usage.prune({ ...keep, nowMs: Date.parse(at(31)) + 3 * 3_600_000 });
+        expect(await used({}, 0)).toEqual([]);
       });
     });
 
@@ -350,44 +420,77 @@ export function testStore(store: StoreUnderTest): void {
       expect(changes).toBeGreaterThan(10);
     }, 120_000);
 
-    test("kill -9 at each step of a change leaves all of it or nothing", async () => {
-      const database = await store.database("steps");
-      await within("steps", ({ registry }) => registry.createService("tenant-a", "billing"));
-      const text = typeof database === "string" ? database : JSON.stringify(database);
-      let committed = 0;
-      let steps = 0;
-      for (let step = 1; ; step++) {
-        const child = Bun.spawn(
-          [process.execPath, join(import.meta.dir, "kill-at-step.ts"), text, masterKey.toString("hex"), String(step)],
-          { stdout: "pipe", stderr: "pipe" },
-        );
-        const exitCode = await child.exited;
-        expect(await new Response(child.stderr).text()).toBe("");
-        const isKilled = child.signalCode === "SIGKILL";
-        if (!isKilled) {
-          expect(exitCode).toBe(0);
-          committed += 2;
+    describe("kill -9 after each call of the store within", () => {
+      const newMasterKey = randomBytes(32);
+      const openBoth = (database: StoreOptions["database"]) =>
+        openRegistry({ database, masterKey: newMasterKey, formerMasterKey: masterKey });
+      const prepared = async (name: string) => {
+        const database = await store.database(name);
+        const opened = await openRegistry({ database, masterKey });
+        await prepare(opened);
+        await opened.close();
+        return database;
+      };
+      const contents = async (database: StoreOptions["database"]): Promise<unknown> => {
+        const opened = await openBoth(database);
+        try {
+          return await contentsOf(opened);
+        } finally {
+          await opened.close();
         }
-        await within("steps", async ({ registry, store: opened }) => {
-          expect(await opened.position()).toMatchObject({ lastSeq: committed });
-          const { versions } = (await registry.services("tenant-a"))[0]!;
-          expect(versions.map(({ state }) => state)).toEqual(committed === 0 ? ["active"] : ["compromised", "active"]);
-        });
-        if (!isKilled) break;
-        steps++;
-      }
-      expect(steps).toBeGreaterThan(6);
-      // After the commit, before anybody was told: it is there.
-      const child = Bun.spawn(
-        [process.execPath, join(import.meta.dir, "kill-at-step.ts"), text, masterKey.toString("hex"), "0"],
-        { stdout: "ignore", stderr: "ignore" },
+      };
+      /** Returns whether it was killed there; else it has made the change. */
+      const killedAt = async (database: StoreOptions["database"], change: string, step: number): Promise<boolean> => {
+        const keys = { masterKey: newMasterKey.toString("hex"), formerMasterKey: masterKey.toString("hex") };
+        const child = Bun.spawn(
+          [
+            process.execPath,
+            join(import.meta.dir, "kill-at-step.ts"),
+            JSON.stringify({ database, change, step, ...keys }),
+          ],
+          { stdout: "ignore", stderr: "pipe" },
+        );
+        expect(await new Response(child.stderr).text()).toBe("");
+        const exitCode = await child.exited;
+        if (child.signalCode === "SIGKILL") return true;
+        expect(exitCode).toBe(0);
+        return false;
+      };
+
+      test.each(Object.keys(CHANGES))(
+        "%s leaves all of it or nothing",
+        async (change) => {
+          const database = await prepared(`steps of ${change}`.replaceAll(/\W+/g, "-").slice(0, 60));
+          const before = await contents(database);
+          let step = 1;
+          for (; await killedAt(database, change, step); step++) expect(await contents(database)).toEqual(before);
+          expect(step).toBeGreaterThan(1);
+          const after = await contents(database);
+          expect(after).not.toEqual(before);
+          const other = await prepared(`end of ${change}`.replaceAll(/\W+/g, "-").slice(0, 60));
+          const untouched = await contents(other);
+          // After the commit, before anybody was told: it is there.
+          expect(await killedAt(other, change, 0)).toBe(true);
+          expect(await contents(other)).not.toEqual(untouched);
+        },
+        300_000,
       );
-      await child.exited;
-      expect(child.signalCode).toBe("SIGKILL");
-      await within("steps", async ({ store: opened }) => {
-        expect(await opened.position()).toMatchObject({ lastSeq: committed + 2 });
-      });
-    }, 180_000);
+
+      test("a rotation of the master key leaves every key to be opened, and it goes on", async () => {
+        const database = await prepared("steps-of-master-key");
+        const before = await contents(database);
+        let step = 1;
+        for (; await killedAt(database, MASTER_KEY_ROTATION, step); step++) {
+          expect(await contents(database)).toEqual(before);
+          if (step > 20) throw new Error("it never comes to its end");
+        }
+        expect(step).toBeGreaterThan(3);
+        // Nothing is under the former key any more.
+        const alone = await openRegistry({ database, masterKey: newMasterKey });
+        expect(await contentsOf(alone)).toEqual(before);
+        await alone.close();
+      }, 300_000);
+    });
 
     if (store.shared) {
       test("two processes that are killed in turn, over one database, leave one log without a hole", async () => {

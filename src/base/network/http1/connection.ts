@@ -13,7 +13,7 @@ import { type Http1Answer, writeAnswer } from "./write.ts";
 export interface Http1Request {
   /** The same object for each request of a connection whose head is the same, byte for byte. */
   readonly head: Http1Head;
-  /** Whole; a view of what was received, good until the answer is made. */
+  /** Whole; its reader's to change, and good until the answer is made. */
   readonly body: Buffer;
 }
 
@@ -59,6 +59,18 @@ export interface Http1Handler {
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
+/** Up to here the runtimes keep bytes in the collector's heap, so that a copy costs less than a view. */
+const COPIED_MAX = 1_000;
+
+function partOf(bytes: Buffer, start: number, end: number): Buffer {
+  const length = end - start;
+  if (length === 0) return EMPTY;
+  if (length === bytes.length) return bytes;
+  if (length > COPIED_MAX) return bytes.subarray(start, end);
+  const part = Buffer.allocUnsafeSlow(length);
+  bytes.copy(part, 0, start, end);
+  return part;
+}
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
@@ -74,6 +86,11 @@ class Http1Connection {
   readonly #handler: Http1Handler;
   #phase: Phase = "head";
   #received: Buffer = EMPTY;
+  /**
+   * How much of it has been taken already. A place, not a view: `subarray` of bytes just received moves them out of the collector's heap,
+   * and what is there is freed one by one while the collector stops everything.
+   */
+  #taken = 0;
   /** Of the request that was admitted and is not answered yet. */
   #head: Http1Head | undefined;
   #body: BodyReader | undefined;
@@ -92,7 +109,8 @@ class Http1Connection {
 
   onData(bytes: Buffer): void {
     if (this.#phase === "ended") return;
-    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
+    const received = this.#takeReceived();
+    this.#received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
     if (this.#phase === "head" || this.#phase === "body") return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
@@ -117,6 +135,7 @@ class Http1Connection {
     if (phase === "ended") return;
     this.#phase = "ended";
     this.#received = EMPTY;
+    this.#taken = 0;
     if (phase === "body") this.#abandon();
     if (phase === "draining" || phase === "streaming") this.#handler.answered();
     void this.#stream?.cancel().catch(() => undefined);
@@ -128,6 +147,15 @@ class Http1Connection {
     if (this.#phase !== "head" && this.#phase !== "body") return;
     this.#socket.resume();
     this.#advance();
+  }
+
+  /** What was received and is not taken yet. */
+  #takeReceived(): Buffer {
+    if (this.#taken > 0) {
+      this.#received = this.#taken === this.#received.length ? EMPTY : this.#received.subarray(this.#taken);
+      this.#taken = 0;
+    }
+    return this.#received;
   }
 
   /** Takes as many requests as are there in whole, while their answers are made at once. */
@@ -182,7 +210,7 @@ class Http1Connection {
     this.#head = head;
     this.#phase = "body";
     const { contentLength = 0, chunked } = head;
-    if (!chunked && contentLength <= this.#received.length) return true;
+    if (!chunked && contentLength <= this.#received.length - this.#taken) return true;
     this.#body = chunked ? new ChunkedBody(this.#handler.maxBodyBytes) : new MeasuredBody(contentLength);
     this.#handler.bodyAwaited();
     if (head.expectsContinue) this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
@@ -192,14 +220,12 @@ class Http1Connection {
   /** Undefined: not there yet. @throws {Refusal} */
   #parseReceived(): Http1Head | undefined {
     // A line break before a request is let pass (RFC 9112, 2.2).
-    while (this.#received.length >= 2 && this.#received[0] === 13 && this.#received[1] === 10) {
-      this.#received = this.#received.subarray(2);
-    }
+    while (this.#takeReceived().length >= 2 && this.#received[0] === 13 && this.#received[1] === 10) this.#taken = 2;
     const received = this.#received;
     if (received.length === 0) return undefined;
     const known = this.#knownHeads.find(received);
     if (known !== undefined) {
-      this.#received = received.subarray(known.bytes.length);
+      this.#taken = known.bytes.length;
       return known.head;
     }
     const length = received.indexOf("\r\n\r\n", 0, "latin1");
@@ -212,20 +238,23 @@ class Http1Connection {
     }
     const head = parseHead(received.toString("latin1", 0, length));
     this.#knownHeads.add(received.subarray(0, length + 4), head);
-    this.#received = received.subarray(length + 4);
+    this.#taken = length + 4;
     return head;
   }
 
   /** Undefined: not there yet, or refused. @throws {Refusal} */
   #takeBody(): Buffer | undefined {
-    const received = this.#received;
     const reader = this.#body;
     if (reader === undefined) {
       const { contentLength = 0 } = this.#head!;
-      this.#received = received.length === contentLength ? EMPTY : received.subarray(contentLength);
-      return received.length === contentLength ? received : received.subarray(0, contentLength);
+      const start = this.#taken;
+      this.#taken += contentLength;
+      const body = partOf(this.#received, start, this.#taken);
+      // What a caller chose is not kept until its next request.
+      if (this.#taken === this.#received.length) this.#takeReceived();
+      return body;
     }
-    this.#received = reader.take(received);
+    this.#received = reader.take(this.#takeReceived());
     if (this.#head!.chunked) {
       const refused = this.#handler.bodyGrew(reader.length);
       if (refused !== undefined) {
@@ -328,6 +357,7 @@ class Http1Connection {
   #close(): void {
     this.#phase = "ended";
     this.#received = EMPTY;
+    this.#taken = 0;
     this.#handler.ended();
     // What still comes is thrown away, so that the answer gets through.
     this.#socket.resume();

@@ -4,10 +4,12 @@
  * back by ALPN. Works alike on Bun, Deno and Node.
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 import { requireListenPermission } from "../listen-permission.ts";
+import type { HandshakeLimit } from "./handshake-limit.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {
@@ -34,6 +36,8 @@ export interface TlsServerOptions {
   readonly clientCertificate?: "required" | "optional" | "any";
   readonly minVersion?: "TLSv1.3" | "TLSv1.2";
   readonly limits?: Partial<TlsServerLimits>;
+  /** Told of failures here; what succeeded is for the application to say. Without it handshakes may fail as often as they will. */
+  readonly handshakes?: HandshakeLimit;
   /** Answers a request. Never rejects: what it throws ends the connection and goes to `onError`. */
   readonly onRequest?: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
   /** Takes the connection in the place of `onRequest`. */
@@ -93,6 +97,7 @@ const CONNECTION = Symbol("crypto-edge connection");
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   requireListenPermission(options.hostname, options.port);
+  const { handshakes } = options;
   const limits: TlsServerLimits = { ...DEFAULT_TLS_LIMITS, ...options.limits };
   // A certificate may end while its connection lives on: a stream ends with it.
   const hasExpired = ({ certificate }: Peer): boolean =>
@@ -155,6 +160,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     socket.on("error", () => socket.destroy());
     const remoteAddress = socket.remoteAddress ?? "";
     const refuse = (code: string, reason: string): void => {
+      handshakes?.failed(remoteAddress);
       options.onRefused?.({ remoteAddress, code, reason });
       socket.destroy();
     };
@@ -184,13 +190,23 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     if (options.onConnection !== undefined) options.onConnection(socket, peer, connections.activityOf(connection));
     else http1.emit("connection", socket);
   });
-  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket) => {
-    options.onRefused?.({
-      remoteAddress: socket?.remoteAddress ?? "",
-      code: error.code ?? "handshake_failed",
-      reason: error.message,
-    });
+  /** Of those that may try their handshake. */
+  const addresses = new WeakMap<object, string>();
+  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket & { readonly _parent?: object }) => {
+    // Which of the two sockets was announced differs between runtimes.
+    const remoteAddress = addresses.get(socket ?? {}) ?? addresses.get(socket?._parent ?? {});
     socket?.destroy();
+    if (remoteAddress === undefined) return;
+    handshakes?.failed(remoteAddress);
+    options.onRefused?.({ remoteAddress, code: error.code ?? "handshake_failed", reason: error.message });
+  });
+  server.prependListener("connection", (socket: Socket) => {
+    const remoteAddress = socket.remoteAddress ?? "";
+    if (handshakes?.admits(remoteAddress) !== false) return void addresses.set(socket, remoteAddress);
+    if (handshakes.isToBeTold(remoteAddress)) {
+      options.onRefused?.({ remoteAddress, code: "too_many_failures", reason: "too many handshakes failed" });
+    }
+    socket.destroy();
   });
   // A flood of connections that never finish their handshake is bounded too.
   server.maxConnections = limits.maxConnections * 2;

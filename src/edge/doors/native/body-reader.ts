@@ -49,6 +49,7 @@ for (const letter of "._:-") KIND[letter.charCodeAt(0)]! |= IN_NAME;
 const OTHER_FORM = new Error("another form");
 
 const NOTHING = Buffer.alloc(0);
+const OWN_BYTES_MAX = 1_000;
 let bytes: Buffer = NOTHING;
 let at = 0;
 
@@ -83,12 +84,12 @@ export function readCreateBatch(body: Buffer): { request: CreateKeyRequest; coun
   });
 }
 
-/** Of the operations that open a blob. The blob is a view of `body`, which it is decoded into. */
+/** Of the operations that open a blob. A long blob is a view of `body`, which it is decoded into. */
 export function readOpen(body: Buffer): OpenRequest | undefined {
   return read(body, OPEN, openRequest);
 }
 
-/** Of `/v1/values/encrypt`. The value is a view of `body`, which it is decoded into. */
+/** Of `/v1/values/encrypt`. A long value is a view of `body`, which it is decoded into. */
 export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
 }
@@ -96,7 +97,7 @@ export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
 /** Of the batches of operations that open blobs. */
 export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
   return readItems(body, OPEN, () => [dataStart, dataEnd, context] as const)?.map(([start, end, itsContext]) => ({
-    wrapped: decodeInPlace(body, start, end),
+    wrapped: decode(body, start, end),
     context: itsContext,
   }));
 }
@@ -104,7 +105,7 @@ export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
 /** Of `/v1/values/encrypt-batch`. */
 export function readEncryptBatch(body: Buffer): EncryptValueRequest[] | undefined {
   return readItems(body, ENCRYPT, () => [dataStart, dataEnd, keyName(), context] as const)?.map(
-    ([start, end, name, itsContext]) => ({ ...name, value: decodeInPlace(body, start, end), context: itsContext }),
+    ([start, end, name, itsContext]) => ({ ...name, value: decode(body, start, end), context: itsContext }),
   );
 }
 
@@ -115,12 +116,12 @@ function createRequest(): CreateKeyRequest {
 
 function openRequest(): OpenRequest {
   if (dataStart < 0) throw OTHER_FORM;
-  return { wrapped: decodeInPlace(bytes, dataStart, dataEnd), context };
+  return { wrapped: decode(bytes, dataStart, dataEnd), context };
 }
 
 function encryptRequest(): EncryptValueRequest {
   if (dataStart < 0 || tenant === undefined) throw OTHER_FORM;
-  const value = decodeInPlace(bytes, dataStart, dataEnd);
+  const value = decode(bytes, dataStart, dataEnd);
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 
@@ -337,9 +338,15 @@ function skipSpace(): void {
   for (let byte = bytes[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = bytes[at]) at++;
 }
 
-/** Decodes base64url that was found to be well-formed, over itself: what it stands for is shorter. */
-function decodeInPlace(buffer: Buffer, start: number, end: number): Buffer {
-  let to = start;
+/**
+ * Decodes base64url that was found to be well-formed: into bytes of its own where they are few, else over itself, since what it stands for
+ * is shorter. A view of few bytes would cost more than they do (COPIED_MAX of base/network/http1/connection.ts).
+ */
+function decode(buffer: Buffer, start: number, end: number): Buffer {
+  const length = Math.floor(((end - start) * 3) / 4);
+  const isShort = length <= OWN_BYTES_MAX;
+  const decoded = isShort ? Buffer.allocUnsafeSlow(length) : buffer;
+  let to = isShort ? 0 : start;
   let from = start;
   for (; from + 4 <= end; from += 4) {
     const bits =
@@ -347,17 +354,17 @@ function decodeInPlace(buffer: Buffer, start: number, end: number): Buffer {
       (SIX_BITS[buffer[from + 1]!]! << 12) |
       (SIX_BITS[buffer[from + 2]!]! << 6) |
       SIX_BITS[buffer[from + 3]!]!;
-    buffer[to++] = bits >> 16;
-    buffer[to++] = bits >> 8;
-    buffer[to++] = bits;
+    decoded[to++] = bits >> 16;
+    decoded[to++] = bits >> 8;
+    decoded[to++] = bits;
   }
   if (end - from >= 2) {
     const bits =
       (SIX_BITS[buffer[from]!]! << 18) |
       (SIX_BITS[buffer[from + 1]!]! << 12) |
       (end - from === 3 ? SIX_BITS[buffer[from + 2]!]! << 6 : 0);
-    buffer[to++] = bits >> 16;
-    if (end - from === 3) buffer[to++] = bits >> 8;
+    decoded[to++] = bits >> 16;
+    if (end - from === 3) decoded[to++] = bits >> 8;
   }
-  return buffer.subarray(start, to);
+  return isShort ? decoded : buffer.subarray(start, to);
 }
