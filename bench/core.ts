@@ -43,6 +43,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     allows: () => true,
     terms: DEFAULT_LEASE_TERMS,
     createOnFirstUse: false,
+    granted: { note() {} },
   });
   let turn = 0;
 

@@ -1,5 +1,6 @@
 /** `crypto-edge core …` on tenants, services and their keys, at a running Core. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Impact } from "../core/impact.ts";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../core/protocol/key-state.ts";
 import { type AdminOptions, administer, administering, table } from "./core-call.ts";
@@ -9,6 +10,7 @@ interface RevokeOptions extends AdminOptions {
   readonly keyVersion?: number;
   readonly reason?: string;
   readonly rotate?: boolean;
+  readonly dryRun?: boolean;
   readonly yes?: boolean;
 }
 
@@ -65,12 +67,15 @@ export function registerCoreKeys(core: Command): void {
     core.command("revoke"),
     "cut off a version, a service or a tenant at every edge, at once; `restore` undoes it",
   )
+    .option("--dry-run", "tell which edges it would hit, and change nothing")
     .addHelpText(
       "after",
       '\nExample:\n  crypto-edge core revoke tenant-a billing --key-version 3 --reason "lost backup"',
     )
     .action((name: string, serviceName: string | undefined, options: RevokeOptions) =>
-      administer(options, "POST", "revoke", revocation(name, serviceName, options), eventLines),
+      options.dryRun === true
+        ? administer(options, "POST", "impact", scope(name, serviceName, options), impactLines)
+        : administer(options, "POST", "revoke", revocation(name, serviceName, options), eventLines),
     );
 
   revoking(
@@ -189,6 +194,23 @@ function revocation(tenant: string, service: string | undefined, options: Revoke
     ...(options.reason === undefined ? {} : { reason: options.reason }),
     ...(options.rotate === undefined ? {} : { rotate: options.rotate }),
   };
+}
+
+function impactLines(answer: unknown): string[] {
+  const { since, operations, edges } = answer as Impact;
+  return [
+    `nothing was changed; ${operations} operations were reported since ${since}`,
+    ...table([
+      ["edge", "operations", "lease of versions", "until", "told"],
+      ...edges.map(({ edge, operations: count, versions, leaseEndsAt, follows }) => [
+        edge,
+        String(count),
+        versions.join(" ") || "-",
+        leaseEndsAt ?? "-",
+        follows ? "at once" : "when it renews",
+      ]),
+    ]),
+  ];
 }
 
 function eventLines(answer: unknown): string[] {

@@ -83,6 +83,7 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
     });
   }
   post("/restore", ScopeBody, 200, async (body) => ({ events: [await admin.restore(body as RevocationScope)] }));
+  post("/impact", ScopeBody, 200, (body) => admin.impact(body as RevocationScope));
   get("/edges", async () => ({ edges: await admin.edges() }));
   get("/usage", async (query) => ({ usage: await admin.usage(limitOf(query)) }));
   get("/audit", async (query) => {

@@ -2,7 +2,9 @@
  * What an administrator can do: the service layer behind `/core/v1/admin/…`, the console, `dev` and tests. Who may call it is
  * decided before it.
  */
-
+import type { Clock } from "../base/time/clock.ts";
+import type { GrantedLeases } from "./granted-leases.ts";
+import { type Impact, impactOf } from "./impact.ts";
 import type { KeyHierarchy } from "./keys/hierarchy.ts";
 import type { KeyRegistry } from "./keys/registry.ts";
 import { type MasterKeyRotation, rotateMasterKey } from "./keys/rotate-master-key.ts";
@@ -49,6 +51,8 @@ export interface CoreAdmin {
   destroy(scope: RevocationScope, options?: RevocationOptions): Promise<LoggedEvent[]>;
   restore(scope: RevocationScope): Promise<LoggedEvent>;
   edges(): Promise<EdgeState[]>;
+  /** What revoking or destroying this would hit. Changes nothing. */
+  impact(scope: RevocationScope): Promise<Impact>;
   usage(limit?: number): Promise<UsageTotal[]>;
   /** The newest first. */
   auditEvents(filter?: Partial<AuditFilter>): Promise<Record<string, unknown>[]>;
@@ -68,11 +72,14 @@ export interface AdminParts {
   readonly registry: KeyRegistry;
   readonly hierarchy: KeyHierarchy;
   readonly presence: Presence;
+  readonly granted: GrantedLeases;
+  readonly clock: Clock;
   readonly signingKeys: SigningKeys;
   readonly status: () => Omit<CoreStatus, "cores">;
 }
 
-export function createAdmin({ store, registry, hierarchy, presence, signingKeys, status }: AdminParts): CoreAdmin {
+export function createAdmin(parts: AdminParts): CoreAdmin {
+  const { store, registry, hierarchy, presence, signingKeys, status } = parts;
   return {
     createTenant: (tenant) => registry.createTenant(tenant),
     createService: (tenant, service) => registry.createService(tenant, service),
@@ -85,6 +92,7 @@ export function createAdmin({ store, registry, hierarchy, presence, signingKeys,
       registry.revoke(scope, "destroyed", reason, { rotate }),
     restore: (scope) => registry.restore(scope),
     edges: () => presence.edges(),
+    impact: (scope) => impactOf({ ...parts, usage: store.usage }, scope),
     usage: (limit = DEFAULT_LIMIT) => store.usage.totals(limit),
     auditEvents: (filter = {}) => store.usage.auditEvents({ limit: DEFAULT_LIMIT, ...filter }),
     eventsAfter: (seq, limit = DEFAULT_LIMIT) => store.eventsAfter(seq, limit),

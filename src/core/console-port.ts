@@ -16,8 +16,36 @@ export interface ConsoleOptions {
   readonly certificates: ServerCertificates;
   readonly revocationLists: RevocationLists;
   readonly trustDomain: string;
+  /** 32 bytes that all Cores of one master key have, and nobody else (`RunningCore.sharedSecret`). Copied: the caller wipes its own. */
+  readonly secret: Uint8Array;
+  /** How people sign in who show no certificate; undefined where none can. */
+  readonly signIn?: ConsoleSignIn | undefined;
   readonly clock: Clock;
   readonly log: CoreLog;
+}
+
+/** An OpenID Connect issuer, and what the claims of its tokens allow (docs/console.md). */
+export interface ConsoleSignIn {
+  /** `https://…`, exactly as its tokens name it. */
+  readonly issuer: string;
+  /** PEM: the authorities of its certificate, where they are not the machine's. */
+  readonly ca?: string | undefined;
+  readonly clientId: string;
+  /** Undefined for a public client. */
+  readonly clientSecret?: string | undefined;
+  /** What a presented token's `aud` must name. */
+  readonly audience: string;
+  /** Where browsers reach the console, without a path; undefined: where it listens. */
+  readonly url?: string | undefined;
+  /** Beside `openid`. */
+  readonly scopes: readonly string[];
+  /** The claim with a person's groups; dots lead into objects. */
+  readonly rolesClaim: string;
+  /** Groups whose people may do everything. */
+  readonly administrators: readonly string[];
+  /** Groups whose people may look. */
+  readonly viewers: readonly string[];
+  readonly sessionMs: number;
 }
 
 export interface ConsoleListener {

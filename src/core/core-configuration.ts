@@ -7,6 +7,7 @@ import { Address, Duration, Name, oneOf, optional, Path, Secret, Section, Size }
 import { messageOf } from "../base/errors.ts";
 import { isTrustDomain } from "../base/pki/identity.ts";
 import { PluginEntries } from "../edge/plugin-host/plugin-entries.ts";
+import { ConsoleSection, consoleProblems } from "./console-configuration.ts";
 import { DEFAULT_EDGE_LIMITS } from "./routes.ts";
 import { DEFAULT_RETAINED_EVENTS, parsePostgresqlUrl } from "./store/open-store.ts";
 
@@ -180,21 +181,7 @@ const CORE_PROPERTIES = {
       { description: "A listener for those who watch." },
     ),
   ),
-  console: Type.Optional(
-    Section(
-      {
-        listen: Address({
-          default: "127.0.0.1:8445",
-          description: "Where administrators' browsers connect, with the certificates and authorities of `tls`.",
-        }),
-        viewers: Type.Array(Type.String({ minLength: 1 }), {
-          default: [],
-          description: "SPIFFE IDs that may look and change nothing; `*` stands for any characters.",
-        }),
-      },
-      { description: "A web console for administrators (console.md)." },
-    ),
-  ),
+  console: Type.Optional(ConsoleSection),
   retained_events: Type.Integer({
     default: DEFAULT_RETAINED_EVENTS,
     minimum: 1,
@@ -256,6 +243,7 @@ function crossChecks(configuration: CoreConfiguration): ConfigurationProblem[] {
   if (lease.refresh_after > lease.ttl) {
     problems.push({ path: ["lease", "refresh_after"], message: "must be at most lease.ttl" });
   }
+  problems.push(...consoleProblems(configuration.console));
   const url = typeof database === "string" ? database : database.url;
   if (isPostgresql(url)) {
     try {

@@ -58,6 +58,7 @@ export class Housekeeping {
       countsSince: since(countsMs),
       auditSince: since(auditMs),
       edgesSince: since(EDGES_MS),
+      nowMs: clock.wallMs(),
       auditBytes,
     });
     if (gone > 0) log("info", "audit events beyond usage.keep_audit or usage.max_audit were deleted", { events: gone });

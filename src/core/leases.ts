@@ -4,6 +4,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { NAME_PATTERN } from "../base/names.ts";
 import { wipe } from "../base/wipe.ts";
 import type { AllowsLease } from "./allowance.ts";
+import type { GrantedLeases } from "./granted-leases.ts";
 import { createSealer, X25519_KEY_BYTES } from "./hpke.ts";
 import type { KeyRegistry, OpenedLease, OpenedVersion } from "./keys/registry.ts";
 import { CoreError } from "./protocol/core-error.ts";
@@ -52,9 +53,15 @@ export interface LeaseService {
 
 export function createLeaseService(
   registry: KeyRegistry,
-  options: { readonly allows: AllowsLease; readonly terms: LeaseTerms; readonly createOnFirstUse: boolean },
+  options: {
+    readonly allows: AllowsLease;
+    readonly terms: LeaseTerms;
+    readonly createOnFirstUse: boolean;
+    /** Told of each lease, for those who want to know what a revocation would hit. */
+    readonly granted: Pick<GrantedLeases, "note">;
+  },
 ): LeaseService {
-  const { allows, terms, createOnFirstUse } = options;
+  const { allows, terms, createOnFirstUse, granted } = options;
   const open = async (tenant: string, service: string, version: number | undefined): Promise<OpenedLease> => {
     try {
       return await registry.openVersions(tenant, service, version, terms.deprecatedVersions);
@@ -85,6 +92,7 @@ export function createLeaseService(
       asking?.(tenant, service);
       const opened = await open(tenant, service, version);
       try {
+        granted.note(edge, tenant, service, opened.versions);
         return JSON.stringify({
           tenant,
           service,

@@ -12,6 +12,8 @@ import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
 import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
+import type { ConsoleConfiguration } from "./console-configuration.ts";
+import type { ConsoleSignIn } from "./console-port.ts";
 import {
   type CoreConfiguration,
   type CoreConfigurationSource,
@@ -134,6 +136,25 @@ export function trustFilesOf({ tls }: CoreConfiguration): ServerTrustFiles & { r
   return { cert: tls.cert, key: tls.key, clientCa: tls.client_ca, clientCrl: tls.client_crl };
 }
 
+/** How people sign in at the console, with the CA read. */
+export function signInOf(console: ConsoleConfiguration): ConsoleSignIn | undefined {
+  const { oidc } = console;
+  if (oidc === undefined) return undefined;
+  return {
+    issuer: oidc.issuer,
+    ca: oidc.ca === undefined ? undefined : readFileText(oidc.ca, "the CA certificate of the console's issuer"),
+    clientId: oidc.client_id,
+    clientSecret: oidc.client_secret,
+    audience: oidc.audience ?? oidc.client_id,
+    url: oidc.url,
+    scopes: oidc.scopes,
+    rolesClaim: oidc.roles_claim,
+    administrators: oidc.administrators,
+    viewers: oidc.viewers,
+    sessionMs: oidc.session,
+  };
+}
+
 /** Where the store is, with the password and the CA read. */
 export function databaseOf({ database }: CoreConfiguration): string | PostgresqlOptions {
   if (typeof database === "string") return isPostgresql(database) ? parsePostgresqlUrl(database) : database;
@@ -182,6 +203,11 @@ export async function checkCore(file: string): Promise<void> {
       throw source.errorAt(["database"], messageOf(error));
     }
     checkListeners(configuration, source);
+    try {
+      if (configuration.console !== undefined) signInOf(configuration.console);
+    } catch (error) {
+      throw source.errorAt(["console", "oidc", "ca"], messageOf(error));
+    }
     for (const publisher of await createPublishers(loaded)) await publisher.close?.();
     for (const target of await createTargets(loaded)) await target.close();
   } finally {

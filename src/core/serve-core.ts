@@ -8,9 +8,18 @@ import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import type { ConsoleListener, StartConsole } from "./console-port.ts";
-import { type RunningCore, startCore } from "./core.ts";
-import { createPublishers, createTargets, databaseOf, loadCore, readMasterKeys, trustFilesOf } from "./load-core.ts";
+import { startCore } from "./core.ts";
+import {
+  createPublishers,
+  createTargets,
+  databaseOf,
+  loadCore,
+  readMasterKeys,
+  signInOf,
+  trustFilesOf,
+} from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
+import type { RunningCore } from "./running-core.ts";
 import { startWatchListener } from "./watch-listener.ts";
 
 /** In the log and in metrics. */
@@ -74,15 +83,18 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
     let console: ConsoleListener | undefined;
     if (configuration.console !== undefined) {
       const startConsole = await loadConsole();
+      const secret = core.sharedSecret("console");
       console = await startConsole({
         ...configuration.console,
+        signIn: signInOf(configuration.console),
+        secret,
         admin: core.admin,
         certificates: trust.certificates,
         revocationLists: trust.revocationLists,
         trustDomain: core.trustDomain,
         clock: systemClock,
         log: (level, message, fields) => log[level](fields ?? {}, message),
-      });
+      }).finally(() => wipe(secret));
       const { url, close } = console;
       begun.push(() => close());
       log.info({ address: url }, "the console is ready");

@@ -126,6 +126,9 @@ describe("crypto-edge core", () => {
     expect((await admin("rotate", "tenant-a", "billing")).out).toBe(
       "tenant-a/billing version 2 is active now (event 1)\n",
     );
+    const dry = await admin("revoke", "tenant-a", "billing", "--key-version", "2", "--dry-run");
+    expect(dry.out).toMatch(/^nothing was changed; 0 operations were reported since 20/);
+    expect(dry.out).toContain("lease of versions");
     expect(
       (await admin("revoke", "tenant-a", "billing", "--key-version", "2", "--reason", "lost", "--rotate")).out,
     ).toBe("tenant-a/billing version 2 is compromised (event 2)\ntenant-a/billing version 3 is active now (event 3)\n");

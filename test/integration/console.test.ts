@@ -1,74 +1,34 @@
 /** docs/console.md in Chromium, with the certificate file of that page: a person's journey, and what keeps people out of a page. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { type CoreClient, createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
-import { freePort } from "../support/free-port.ts";
-import { ROOT, readBlocks } from "../support/pages.ts";
+import { CHROMIUM, type ConsoleCore, pictured, startConsoleCore } from "../support/console-core.ts";
+import { ROOT } from "../support/pages.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(180_000);
 
-const PASSWORD = "of the test";
-const folder = mkdtempSync(join(tmpdir(), "console-"));
-const inFolder = { cwd: folder, env: { PATH: process.env.PATH ?? "", PASSWORD } };
-const program = [process.execPath, join(ROOT, "src/main.ts")];
-const file = (name: string): string => readFileSync(join(folder, name), "utf8");
-let core: Bun.Subprocess<"ignore", "pipe", "pipe">;
+let core: ConsoleCore;
 let browser: Browser;
 let url: string;
 let edge: CoreClient;
-let log = "";
 
 beforeAll(async () => {
-  for (const what of ["init --trust-domain example.org", "core --ip 127.0.0.1", "core --admin", "edge edge-1"]) {
-    run([...program, "pki", ...what.split(" ")]);
-  }
-  const [command] = readBlocks("docs/console.md").filter(({ language }) => language === "sh");
-  run(["sh", "-c", command!.text]);
-  writeFileSync(join(folder, "master.key"), randomBytes(32), { mode: 0o600 });
-  const [port, consolePort] = [await freePort(), await freePort()];
-  const [section] = readBlocks("docs/console.md").filter(({ language }) => language === "yaml");
-  writeFileSync(
-    join(folder, "core.yaml"),
-    `listen: "127.0.0.1:${port}"
-database: core.db
-master_key: { file: master.key }
-tls: { cert: pki/core.pem, key: pki/core.key, client_ca: pki/ca.pem }
-allow:
-  - { edges: ["*"], tenants: ["*"], services: ["*"] }
-${section!.text.replace("8445", String(consolePort))}`,
-  );
-  core = Bun.spawn([...program, "core", "serve", "--config", "core.yaml"], {
-    ...inFolder,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  for (const stream of [core.stdout, core.stderr]) {
-    void (async () => {
-      for await (const chunk of stream) log += Buffer.from(chunk).toString();
-    })();
-  }
-  url = `https://127.0.0.1:${consolePort}`;
+  core = await startConsoleCore([process.execPath, join(ROOT, "src/main.ts")]);
+  url = core.url;
   edge = createCoreClient({
-    url: `https://127.0.0.1:${port}`,
-    certificates: { ca: file("pki/ca.pem"), cert: file("pki/edge-1.pem"), key: file("pki/edge-1.key") },
+    url: core.coreUrl,
+    certificates: { ca: core.file("pki/ca.pem"), cert: core.file("pki/edge-1.pem"), key: core.file("pki/edge-1.key") },
   });
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-  await until(() => log.includes("core: ready"));
+  browser = await chromium.launch(CHROMIUM);
 });
 
 afterAll(async () => {
   await browser?.close();
   edge?.close();
-  core?.kill("SIGTERM");
-  await core?.exited;
-  rmSync(folder, { recursive: true, force: true });
+  await core?.[Symbol.asyncDispose]();
 });
 
 test("a person makes a service, rotates it, revokes a version and sees it refused, restores it: without JavaScript", async () => {
@@ -86,7 +46,20 @@ test("a person makes a service, rotates it, revokes a version and sees it refuse
   expect(await page.getByRole("status").innerText()).toContain("It is event 1");
   expect(await states(page)).toEqual(["2 active", "1 deprecated"]);
 
+  await edge.usage({
+    idempotencyKey: "used",
+    gzip: false,
+    body: Buffer.from(
+      `${JSON.stringify({ tenant: "tenant-a", service: "billing", version: 1, operation: "create", outcome: "ok", principal: "payroll", count: 1_204, from: new Date().toISOString(), to: new Date().toISOString() })}\n`,
+    ),
+  });
+  await pictured(page, "console-services");
   await page.getByRole("link", { name: "Revoke… tenant-a/billing/1" }).click();
+  const hit = await page
+    .getByRole("table", { name: "Edges that it hits" })
+    .getByRole("row", { name: /^edge-1/ })
+    .innerText();
+  expect(hit).toMatch(/when it renews\t1\t.*Z\t1204/);
   expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe("Revoke tenant-a/billing/1");
   await page.getByLabel("Reason").fill("lost backup");
   await page.getByLabel("To confirm").fill("tenant-a/billing");
@@ -96,8 +69,7 @@ test("a person makes a service, rotates it, revokes a version and sees it refuse
   await page.goBack();
   await page.getByLabel("Reason").fill("lost backup");
   await page.getByLabel("To confirm").fill("tenant-a/billing/1");
-  // `SCREENSHOTS=1` makes the picture of docs/console.md anew.
-  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(ROOT, "docs/console.png") });
+  await pictured(page, "console");
   await page.getByRole("button", { name: "Revoke" }).click();
   expect(await page.getByRole("status").innerText()).toContain("It is event 2");
   expect(await states(page)).toEqual(["2 active", "1 compromised"]);
@@ -113,7 +85,7 @@ test("a person makes a service, rotates it, revokes a version and sees it refuse
   await page.getByRole("link", { name: "Edges" }).click();
   expect(await page.getByRole("row", { name: /^edge-1/ }).innerText()).toContain("no stream");
   // The number is no key, and is not masked as one.
-  expect(log).toMatch(/"serial":"[0-9a-f]{8,}".*"an administrator acted"/);
+  expect(core.log()).toMatch(/"serial":"[0-9a-f]{8,}".*"an administrator acted"/);
 });
 
 test("a form of another page changes nothing", async () => {
@@ -192,14 +164,8 @@ describe("every page", () => {
   }
 });
 
-async function open(options: BrowserContextOptions = {}): Promise<{ page: Page } & AsyncDisposable> {
-  const certificate = { origin: url, pfxPath: join(folder, "core-admin.p12"), passphrase: PASSWORD };
-  const context = await browser.newContext({
-    ignoreHTTPSErrors: true,
-    clientCertificates: [certificate],
-    ...options,
-  });
-  return { page: await context.newPage(), [Symbol.asyncDispose]: () => context.close() };
+function open(options: BrowserContextOptions = {}) {
+  return core.open(browser, options);
 }
 
 /** `2 active`, for each row of versions. */
@@ -221,17 +187,4 @@ async function tabTo(page: Page, what: string): Promise<void> {
     if (focused === what) return;
   }
   throw new Error(`the keyboard does not reach ${what}`);
-}
-
-function run(command: readonly string[]): void {
-  const { exitCode, stderr } = Bun.spawnSync([...command], { ...inFolder, stderr: "pipe" });
-  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const endMs = performance.now() + 90_000;
-  while (!holds()) {
-    if (performance.now() > endMs) throw new Error(`did not come true: ${holds}\n${log}`);
-    await Bun.sleep(50);
-  }
 }

@@ -9,59 +9,70 @@ import { auditFile, auditPage } from "./audit-page.ts";
 import { edgesPage } from "./edges-page.ts";
 import { eventsPage } from "./events-page.ts";
 import { Forms, scopeName, scopeOf, scopeQuery, serviceOf } from "./forms.ts";
-import { pageResponse, seeOther, styleResponse } from "./layout.ts";
+import { type PageParts, pageResponse, seeOther, styleResponse } from "./layout.ts";
 import { overviewPage } from "./overview-page.ts";
 import { ENDINGS, endingPage } from "./revocation-page.ts";
 import { servicesPage } from "./services-page.ts";
+import type { Visitor, VisitorRequest } from "./visitor.ts";
 
 export interface ConsoleApp {
-  handle(request: Request): Promise<Response>;
+  handle(request: VisitorRequest): Promise<Response>;
 }
 
 export interface ConsoleParts {
   readonly admin: CoreAdmin;
   readonly clock: Clock;
   readonly log: CoreLog;
+  /** `ConsoleOptions.secret` */
+  readonly secret: Uint8Array;
 }
 
 interface Routes {
-  get(path: string, show: (query: URLSearchParams) => Response | Promise<Response>): void;
+  get(path: string, show: (query: URLSearchParams, forms: Forms) => Promise<PageParts>): void;
   /** `act` does what the form asks, and says which page shows what came of it. */
   post(path: string, act: (fields: URLSearchParams) => Promise<string>): void;
 }
 
 /** A viewer's app has no forms, and does nothing that is sent. */
-export function createConsoleApp({ admin, clock, log }: ConsoleParts, role: "administrator" | "viewer"): ConsoleApp {
-  const forms = role === "administrator" ? new Forms() : undefined;
-  const app = new Elysia({ normalize: false }).onError(({ code, error }) =>
-    errorPage(code === "NOT_FOUND" ? new CoreError("not_found", "there is no such page") : coreErrorOf(error, log)),
+export function createConsoleApp({ admin, clock, log, secret }: ConsoleParts, role: Visitor["role"]): ConsoleApp {
+  const visitorOf = (request: Request): Visitor => (request as VisitorRequest).visitor;
+  const formsOf = (request: Request): Forms => new Forms(secret, visitorOf(request).subject);
+  const app = new Elysia({ normalize: false }).onError(({ code, error, request }) =>
+    errorPage(
+      code === "NOT_FOUND" ? new CoreError("not_found", "there is no such page") : coreErrorOf(error, log),
+      visitorOf(request),
+    ),
   );
   const get: Routes["get"] = (path, show) => {
-    app.get(path, ({ request }) => show(new URL(request.url).searchParams));
+    app.get(path, async ({ request }) =>
+      pageResponse(await show(new URL(request.url).searchParams, formsOf(request)), visitorOf(request)),
+    );
   };
 
-  get("/console.css", styleResponse);
+  app.get("/console.css", styleResponse);
+  app.get("/audit.jsonl", ({ request }) => auditFile(admin, new URL(request.url).searchParams));
   get("/", () => overviewPage(admin, clock));
-  get("/services", (query) => servicesPage(admin, forms, query));
+  get("/services", (query, forms) => servicesPage(admin, role === "administrator" ? forms : undefined, query));
   get("/edges", () => edgesPage(admin));
   get("/events", (query) => eventsPage(admin, query));
   get("/audit", (query) => auditPage(admin, query));
-  get("/audit.jsonl", (query) => auditFile(admin, query));
-  if (forms === undefined) app.post("/*", refuseViewer, { parse: "none" });
+  if (role === "viewer") app.post("/*", refuseViewer, { parse: "none" });
   else {
     const post: Routes["post"] = (path, act) => {
-      app.post(path, async ({ request, body }) => seeOther(await act(forms.read(request, body))), { parse: "text" });
+      app.post(path, async ({ request, body }) => seeOther(await act(formsOf(request).read(request, body))), {
+        parse: "text",
+      });
     };
-    addChanges({ get, post }, admin, forms);
+    addChanges({ get, post }, admin);
   }
   return { handle: async (request) => app.handle(request) };
 }
 
 function refuseViewer(): never {
-  throw new CoreError("not_allowed", "this certificate may look, and change nothing: an administrator's may");
+  throw new CoreError("not_allowed", "you may look, and change nothing: an administrator may");
 }
 
-function addChanges({ get, post }: Routes, admin: CoreAdmin, forms: Forms): void {
+function addChanges({ get, post }: Routes, admin: CoreAdmin): void {
   post("/services", async (fields) => {
     const scope = serviceOf(fields);
     await admin.createService(scope.tenant, scope.service);
@@ -78,7 +89,7 @@ function addChanges({ get, post }: Routes, admin: CoreAdmin, forms: Forms): void
     return `/services?${scopeQuery(scope)}&done=restore&seq=${seq}`;
   });
   for (const ending of ENDINGS) {
-    get(`/${ending}`, (query) => endingPage(admin, forms, ending, scopeOf(query)));
+    get(`/${ending}`, (query, forms) => endingPage({ admin, forms }, ending, scopeOf(query)));
     post(`/${ending}`, async (fields) => {
       const scope = scopeOf(fields);
       const name = scopeName(scope);
@@ -95,11 +106,11 @@ function addChanges({ get, post }: Routes, admin: CoreAdmin, forms: Forms): void
   }
 }
 
-function errorPage(error: CoreError): Response {
-  return pageResponse({
-    title: "This was not done",
-    path: undefined,
-    status: CORE_STATUS[error.code],
-    body: html`<p role="alert" class="bad">${error.message}</p><p class="soft">${error.code}</p><p>Go back, or to the <a href="/">overview</a>.</p>`,
-  });
+/** `visitor` undefined: somebody who was not let in. */
+export function errorPage(error: CoreError, visitor: Visitor | undefined): Response {
+  const { code, message } = error;
+  const way =
+    visitor === undefined ? html`<a href="/sign-in">Sign in</a>` : html`Go back, or to the <a href="/">overview</a>`;
+  const body = html`<p role="alert" class="bad">${message}</p><p class="soft">${code}</p><p>${way}.</p>`;
+  return pageResponse({ title: "This was not done", path: undefined, status: CORE_STATUS[code], body }, visitor);
 }

@@ -2,7 +2,7 @@
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
 import { CoreError } from "../protocol/core-error.ts";
-import { fileResponse, pageResponse, table, time } from "./layout.ts";
+import { fileResponse, type PageParts, table, time } from "./layout.ts";
 
 /** The newest that are searched. */
 const SEARCHED = 10_000;
@@ -10,9 +10,9 @@ const SHOWN = 200;
 
 type AuditEvent = Record<string, unknown>;
 
-export async function auditPage(admin: CoreAdmin, query: URLSearchParams): Promise<Response> {
+export async function auditPage(admin: CoreAdmin, query: URLSearchParams): Promise<PageParts> {
   const found = await search(admin, query);
-  return pageResponse({
+  return {
     title: "Audit",
     path: "/audit",
     body: html`
@@ -41,7 +41,7 @@ ${table(
       textOf(event.request_id),
     ]),
 )}`,
-  });
+  };
 }
 
 export async function auditFile(admin: CoreAdmin, query: URLSearchParams): Promise<Response> {

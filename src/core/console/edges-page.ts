@@ -2,7 +2,7 @@
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
 import type { EdgeState } from "../presence.ts";
-import { pageResponse, table, time } from "./layout.ts";
+import { type PageParts, table, time } from "./layout.ts";
 
 /** Those that may not know of a revocation come first. */
 function worstFirst(one: EdgeState, other: EdgeState): number {
@@ -10,9 +10,9 @@ function worstFirst(one: EdgeState, other: EdgeState): number {
   return badness(other) - badness(one);
 }
 
-export async function edgesPage(admin: CoreAdmin): Promise<Response> {
+export async function edgesPage(admin: CoreAdmin): Promise<PageParts> {
   const edges = await admin.edges();
-  return pageResponse({
+  return {
     title: "Edges",
     path: "/edges",
     body: html`
@@ -39,5 +39,5 @@ ${table(
       cores.join(", "),
     ]),
 )}`,
-  });
+  };
 }

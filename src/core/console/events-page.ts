@@ -4,11 +4,11 @@ import type { CoreAdmin } from "../admin.ts";
 import type { EdgeState } from "../presence.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import { scopeName } from "./forms.ts";
-import { pageResponse, stateMark, table, time } from "./layout.ts";
+import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 const PAGE = 100;
 
-export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Promise<Response> {
+export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Promise<PageParts> {
   const { lastSeq } = await admin.status();
   const until = Number(query.get("until") ?? lastSeq);
   if (!Number.isSafeInteger(until) || until < 0) {
@@ -18,7 +18,7 @@ export async function eventsPage(admin: CoreAdmin, query: URLSearchParams): Prom
   const [events, edges] = await Promise.all([admin.eventsAfter(after, until - after || 1), admin.edges()]);
   const following = edges.filter(({ streams }) => streams > 0);
   const shown = events.filter(({ seq }) => seq <= until).toReversed();
-  return pageResponse({
+  return {
     title: "Events",
     path: "/events",
     body: html`
@@ -36,7 +36,7 @@ ${table(
   ]),
 )}
 ${after > 0 && html`<p><a href="/events?until=${after}">Older events</a></p>`}`,
-  });
+  };
 }
 
 function appliedBy(event: number, following: readonly EdgeState[]): string {

@@ -1,5 +1,5 @@
 /** Forms that change something: sent by the console's own pages alone, and read into what `CoreAdmin` takes. */
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { type Html, html, isOwnRequest } from "../../base/web/html.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import type { RevocationScope } from "../protocol/events.ts";
@@ -8,9 +8,17 @@ const FORM_TYPE = "application/x-www-form-urlencoded";
 const VERSION = /^[1-9][0-9]{0,9}$/;
 const MAX_VERSION = 2 ** 32 - 1;
 
-/** A browser sends the administrator's certificate with whatever any page asks: so a form must hold what only this process's pages hold. */
+/**
+ * A browser sends a person's certificate or session with whatever any page asks: so a form must hold what only this console's pages hold.
+ * It is of this person, and the same at every Core of one master key: behind one address, a page of one sends its form to another.
+ */
 export class Forms {
-  readonly #token = randomBytes(32).toString("base64url");
+  readonly #token: string;
+
+  /** @param secret shared by those Cores */
+  constructor(secret: Uint8Array, subject: string) {
+    this.#token = createHmac("sha256", secret).update(`form ${subject}`).digest("base64url");
+  }
 
   /** To be put into every form. */
   get token(): Html {
@@ -27,7 +35,10 @@ export class Forms {
     }
     const fields = new URLSearchParams(typeof body === "string" ? body : "");
     if (!isSame(fields.get("token") ?? "", this.#token)) {
-      throw new CoreError("not_allowed", "the Core has started again since this page was loaded: load it again");
+      throw new CoreError(
+        "not_allowed",
+        "this page was made for somebody else, or before the master key was changed: load it again",
+      );
     }
     return fields;
   }

@@ -1,6 +1,7 @@
 /** What every page of the console has: its frame, its headers, its tables. */
 import { type Html, html, PAGE_HEADERS, page } from "../../base/web/html.ts";
 import { STYLE } from "../../base/web/style.ts";
+import type { Visitor } from "./visitor.ts";
 
 const PAGES = [
   ["/", "Overview"],
@@ -28,7 +29,8 @@ export interface PageParts {
   readonly status?: number;
 }
 
-export function pageResponse({ title, path, body, status = 200 }: PageParts): Response {
+/** Without a visitor it is a page for somebody who is not let in yet, and leads nowhere. */
+export function pageResponse({ title, path, body, status = 200 }: PageParts, visitor: Visitor | undefined): Response {
   const links = PAGES.map(
     ([to, name]) => html`<a href="${to}"${to === path && html` aria-current="page"`}>${name}</a>`,
   );
@@ -36,7 +38,7 @@ export function pageResponse({ title, path, body, status = 200 }: PageParts): Re
     title: `${title} - crypto-edge Core`,
     style: STYLE_PATH,
     body: html`
-<header><nav aria-label="Console">${links}</nav></header>
+${visitor && html`<header><nav aria-label="Console">${links}</nav>${whoIs(visitor)}</header>`}
 <main>
 <h1>${title}</h1>
 ${body}
@@ -45,12 +47,19 @@ ${body}
   return new Response(text, { status, headers: { ...HEADERS, "Content-Type": "text/html; charset=utf-8" } });
 }
 
+function whoIs({ name, role, by }: Visitor): Html {
+  const signOut = html`<form method="post" action="/sign-out"><button>Sign out</button></form>`;
+  return html`<div class="actions soft"><span>${name}, ${role}, by ${by}</span>${by === "session" && signOut}</div>`;
+}
+
 export function styleResponse(): Response {
   return new Response(STYLE, { headers: { ...HEADERS, "Content-Type": "text/css; charset=utf-8" } });
 }
 
-export function seeOther(location: string): Response {
-  return new Response(null, { status: 303, headers: { ...HEADERS, Location: location } });
+export function seeOther(location: string, cookies: readonly string[] = []): Response {
+  const headers = new Headers({ ...HEADERS, Location: location });
+  for (const cookie of cookies) headers.append("Set-Cookie", cookie);
+  return new Response(null, { status: 303, headers });
 }
 
 /** JSON lines, to be kept as a file. */

@@ -3,7 +3,7 @@ import type { Clock } from "../../base/time/clock.ts";
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin, CoreStatus } from "../admin.ts";
 import type { EdgeState } from "../presence.ts";
-import { pageResponse, stateMark, table, time } from "./layout.ts";
+import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 const DAY_MS = 86_400_000;
 const CERTIFICATE_WARNING_MS = 14 * DAY_MS;
@@ -11,7 +11,7 @@ const CERTIFICATE_WARNING_MS = 14 * DAY_MS;
 const SILENT_MS = 5 * 60_000;
 const MAX_TOLD = 20;
 
-export async function overviewPage(admin: CoreAdmin, clock: Clock): Promise<Response> {
+export async function overviewPage(admin: CoreAdmin, clock: Clock): Promise<PageParts> {
   const status = await admin.status();
   // Without its database a Core still says how it is.
   const [edges, tenants] = await Promise.all([
@@ -19,7 +19,7 @@ export async function overviewPage(admin: CoreAdmin, clock: Clock): Promise<Resp
     admin.tenants().catch(() => undefined),
   ]);
   const problems = problemsOf(status, edges ?? [], clock.wallMs());
-  return pageResponse({
+  return {
     title: "Overview",
     path: "/",
     body: html`
@@ -59,7 +59,7 @@ ${table(
   ["Core", "version", "last seen", "master keys"],
   status.cores.map(({ core, version, seenAt, masterKeys }) => [core, version, time(seenAt), masterKeys.join(", ")]),
 )}`,
-  });
+  };
 }
 
 /** Sentences for a person, the worst first. */

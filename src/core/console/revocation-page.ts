@@ -1,10 +1,11 @@
 /** Before a key is cut off: what it would hit, why it is done, and a confirmation that is typed. */
 import { type Html, html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
+import type { Impact } from "../impact.ts";
 import type { RevocationScope } from "../protocol/events.ts";
 import type { UsageTotal } from "../store/usage-tables.ts";
 import { type Forms, scopeFields, scopeName, scopeQuery } from "./forms.ts";
-import { pageResponse, table, time } from "./layout.ts";
+import { type PageParts, table, time } from "./layout.ts";
 
 export const ENDINGS = ["revoke", "destroy"] as const;
 export type Ending = (typeof ENDINGS)[number];
@@ -23,23 +24,26 @@ const TEXTS: Readonly<Record<Ending, { readonly title: string; readonly effect: 
 const USAGE_LIMIT = 10_000;
 const MAX_ROWS = 50;
 
+export interface EndingParts {
+  readonly admin: CoreAdmin;
+  readonly forms: Forms;
+}
+
 export async function endingPage(
-  admin: CoreAdmin,
-  forms: Forms,
+  { admin, forms }: EndingParts,
   ending: Ending,
   scope: RevocationScope,
-): Promise<Response> {
-  const [usage, edges] = await Promise.all([admin.usage(USAGE_LIMIT), admin.edges()]);
+): Promise<PageParts> {
+  const [usage, impact] = await Promise.all([admin.usage(USAGE_LIMIT), admin.impact(scope)]);
   const hit = usage.filter((each) => isWithin(scope, each));
   const { title, effect } = TEXTS[ending];
   const name = scopeName(scope);
-  const following = edges.filter(({ streams }) => streams > 0).length;
-  return pageResponse({
+  return {
     title: `${title} ${name}`,
     path: "/services",
     body: html`
 <p class="bad">${effect}</p>
-<p>${following} of ${edges.length} known edges follow the events now and are told at once; the events' page shows which of them have applied it. The others learn of it when they renew a lease.</p>
+${impactSection(impact)}
 ${usageTable(hit)}
 <form method="post" action="/${ending}">
 ${forms.token}${scopeFields(scope)}
@@ -53,7 +57,33 @@ ${
 <input id="confirmation" name="confirmation" required size="50" autocomplete="off" autocapitalize="off" spellcheck="false"></p>
 <p><button class="danger">${title}</button> <a href="/services?${scopeQuery({ tenant: scope.tenant })}">Cancel</a></p>
 </form>`,
-  });
+  };
+}
+
+function impactSection({ since, operations, known, following, edges }: Impact): Html {
+  const holding = edges.filter(({ leaseEndsAt }) => leaseEndsAt !== undefined);
+  const told = holding.filter(({ follows }) => follows).length;
+  return html`<h2>What it hits now</h2>
+<p><b>${holding.length}</b> ${holding.length === 1 ? "edge holds" : "edges hold"} a lease of it: ${told} of them follow the events and are told at once, the others learn of it when
+they renew. <b>${operations}</b> operations were reported in the last hour, since ${time(since)}. ${following} of ${known} known edges follow the events now and are told; the events' page shows which of them have applied it.</p>
+${table(
+  "Edges that it hits",
+  ["edge", "told", "lease of versions", "lease ends", "operations in the last hour"],
+  edges
+    .slice(0, MAX_ROWS)
+    .map(({ edge, follows, versions, leaseEndsAt, operations: count }) => [
+      edge,
+      leaseEndsAt === undefined
+        ? "it holds no lease"
+        : follows
+          ? html`<span class="good">at once</span>`
+          : html`<span class="warn">when it renews</span>`,
+      versions.join(", "),
+      leaseEndsAt === undefined ? "" : time(leaseEndsAt),
+      count,
+    ]),
+)}
+${edges.length > MAX_ROWS && html`<p>and ${edges.length - MAX_ROWS} more edges.</p>`}`;
 }
 
 function isWithin(scope: RevocationScope, { tenant, service, version }: UsageTotal): boolean {
@@ -66,7 +96,7 @@ function isWithin(scope: RevocationScope, { tenant, service, version }: UsageTot
 
 function usageTable(hit: readonly UsageTotal[]): Html {
   const total = hit.reduce((sum, { count }) => sum + count, 0);
-  return html`<h2>Who used it</h2>
+  return html`<h2>Who has used it</h2>
 <p>${total} operations were reported by ${new Set(hit.map(({ edge }) => edge)).size} edges so far. Edges report with a delay.</p>
 ${table(
   "Use, the last first",

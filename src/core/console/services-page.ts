@@ -4,7 +4,7 @@ import type { CoreAdmin } from "../admin.ts";
 import type { RevocationScope } from "../protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
 import { type Forms, scopeFields, scopeName, scopeQuery } from "./forms.ts";
-import { pageResponse, stateMark, table, time } from "./layout.ts";
+import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 /** What was done, by the word in the address: nothing that a link says becomes a message. */
 const DONE: Readonly<Record<string, string>> = {
@@ -21,12 +21,12 @@ export async function servicesPage(
   admin: CoreAdmin,
   forms: Forms | undefined,
   query: URLSearchParams,
-): Promise<Response> {
+): Promise<PageParts> {
   const tenants = await admin.tenants();
   const tenant = tenants.find((each) => each.tenant === query.get("tenant"));
   const services = tenant === undefined ? [] : await admin.services(tenant.tenant);
   const service = services.find((each) => each.service === query.get("service"));
-  return pageResponse({
+  return {
     title: service !== undefined ? scopeName(nameOf(service)) : tenant !== undefined ? tenant.tenant : "Services",
     path: "/services",
     body: html`
@@ -39,7 +39,7 @@ ${
       : tenantsSection(tenants)
 }
 ${forms !== undefined && service === undefined && creation(forms, tenant?.tenant ?? "")}`,
-  });
+  };
 }
 
 function creation(forms: Forms, tenant: string): Html {

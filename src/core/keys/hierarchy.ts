@@ -91,6 +91,14 @@ export class KeyHierarchy {
     }
   }
 
+  /**
+   * 32 bytes that every Core with this master key has, and nobody else: for what they must recognise of one another. The result is the
+   * caller's, who wipes it.
+   */
+  sharedSecret(purpose: string): Uint8Array {
+    return createHmac("sha256", this.#masterKeys[0]!).update(`crypto-edge core shared secret: ${purpose}`).digest();
+  }
+
   /** A new L2 for a tenant, wrapped. */
   newTenantKey(store: StoreReader, tenant: string): Promise<Uint8Array> {
     const key = randomBytes(KEY_BYTES);

@@ -119,6 +119,22 @@ export const USAGE_MIGRATIONS: readonly Migration[] = [
       "what the processes of edges have confirmed, and how much of the event log each Core had heard when it told of them",
     statements: (d) => ["ALTER TABLE edges ADD COLUMN instances TEXT", `ALTER TABLE cores ADD COLUMN seq ${number(d)}`],
   },
+  {
+    version: 3,
+    about: "which edges hold leases, and what was reported of late: what a revocation would hit",
+    statements: (d) => [
+      `CREATE TABLE granted_leases (
+        tenant TEXT NOT NULL, service TEXT NOT NULL, version ${number(d)} NOT NULL, edge TEXT NOT NULL, ends_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, service, version, edge)
+      ) ${strict(d)}`,
+      "CREATE INDEX granted_leases_by_time ON granted_leases (ends_at)",
+      `CREATE TABLE recent_use (
+        tenant TEXT NOT NULL, service TEXT NOT NULL, version ${number(d)} NOT NULL, slot TEXT NOT NULL, edge TEXT NOT NULL,
+        count ${number(d)} NOT NULL, PRIMARY KEY (tenant, service, version, slot, edge)
+      ) ${strict(d)}`,
+      "CREATE INDEX recent_use_by_time ON recent_use (slot)",
+    ],
+  },
 ];
 
 /** The newest version that this program knows. */

@@ -1,4 +1,14 @@
 /** What edges report and what Cores tell one another, in tables whose writers never hold up a change of keys. */
+import type { RevocationScope } from "../protocol/events.ts";
+import {
+  addGrantedLease,
+  addRecentUse,
+  type GrantedLease,
+  grantedLeases,
+  pruneImpact,
+  type RecentUse,
+  recentUse,
+} from "./impact-tables.ts";
 import type { Sql, SqlDatabase } from "./sql.ts";
 import type { CorePresence, EdgeInstance, EdgePresence } from "./store.ts";
 
@@ -43,6 +53,8 @@ export interface UsageLimits {
   readonly countsSince: string;
   readonly auditSince: string;
   readonly edgesSince: string;
+  /** Leases that have ended go, and old counts of what was used of late. */
+  readonly nowMs: number;
   /** Of audit events, the oldest go first. */
   readonly auditBytes: number;
 }
@@ -81,6 +93,10 @@ export class UsageTables {
           batch.at,
         );
         await inSlices(batch.counts, (one) => addCount(sql, batch.edge, one));
+        await inSlices(
+          batch.counts.filter(({ outcome }) => outcome === "ok"),
+          (one) => addRecentUse(sql, batch.edge, batch.at, one),
+        );
         await inSlices(batch.auditEvents, (event) =>
           sql.run(
             "INSERT INTO audit_events (edge, received_at, event) VALUES ($1, $2, $3)",
@@ -103,6 +119,18 @@ export class UsageTables {
       limit,
     );
     return rows.map((row) => ({ ...row, version: Number(row.version), count: Number(row.count) }));
+  }
+
+  leasesGranted(leases: readonly GrantedLease[]): Promise<void> {
+    return this.#track(this.#sql.transaction((sql) => inSlices(leases, (one) => addGrantedLease(sql, one))));
+  }
+
+  leasesWithin(scope: RevocationScope, at: string): Promise<GrantedLease[]> {
+    return grantedLeases(this.#sql, scope, at);
+  }
+
+  usedWithin(scope: RevocationScope, since: string): Promise<RecentUse[]> {
+    return recentUse(this.#sql, scope, since);
   }
 
   /** The newest first, each with the name of the edge that sent it. */
@@ -131,6 +159,7 @@ export class UsageTables {
     await this.#track(this.#sql.run("DELETE FROM usage_counts WHERE last_at < $1", limits.countsSince));
     await this.#track(this.#sql.run("DELETE FROM edges WHERE last_seen_at < $1", limits.edgesSince));
     await this.#track(this.#sql.run("DELETE FROM cores WHERE seen_at < $1", limits.edgesSince));
+    await this.#track(pruneImpact(this.#sql, limits.nowMs));
     let gone = 0;
     for (;;) {
       const count = await this.#track(this.#pruneAudit(limits));

@@ -13,6 +13,7 @@ import {
   jwtVerify,
 } from "jose";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { fetchKeySet } from "./fetch-key-set.ts";
@@ -46,7 +47,7 @@ export interface TokenVerifier {
 }
 
 /** Signatures only: a shared secret would let every verifier make tokens. */
-const ALGORITHMS = [
+export const TOKEN_ALGORITHMS = [
   "ES256",
   "ES384",
   "ES512",
@@ -86,7 +87,7 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       const { payload } = await jwtVerify(token, keys, {
         issuer: issuer.issuer,
         audience: issuer.audience,
-        algorithms: ALGORITHMS,
+        algorithms: TOKEN_ALGORITHMS,
         requiredClaims: ["exp"],
         clockTolerance: CLOCK_TOLERANCE_MS / 1000,
         currentDate: new Date(now),
@@ -102,7 +103,7 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       return { kind: "token", name, peer };
     } catch (error) {
       if (error instanceof CryptoEdgeError) throw error;
-      throw refused(reasonOf(error));
+      throw refused(reasonOfRefusal(error));
     }
   }
 
@@ -136,8 +137,7 @@ function loadKeySets(issuers: readonly TokenIssuer[]): Map<TokenIssuer, JWTVerif
 function loadKeySet(place: string): JWTVerifyGetKey {
   if (/^https?:\/\//.test(place)) {
     const url = new URL(place);
-    const loopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d+){3}$/.test(url.hostname);
-    if (url.protocol !== "https:" && !loopback) throw new Error(`${place}: keys come over https only`);
+    if (!isProtectedUrl(place)) throw new Error(`${place}: keys come over https only`);
     return createRemoteJWKSet(url, {
       timeoutDuration: 5_000,
       cooldownDuration: 10_000,
@@ -168,7 +168,7 @@ function refused(reason: string): CryptoEdgeError {
 }
 
 /** Says what is wrong with a token, never what is in it. */
-function reasonOf(error: unknown): string {
+export function reasonOfRefusal(error: unknown): string {
   if (error instanceof errors.JWTExpired) return "it has expired";
   if (error instanceof errors.JWTClaimValidationFailed) return `its claim "${error.claim}" does not hold`;
   if (error instanceof errors.JWKSNoMatchingKey) return "no key of the issuer's JWK set fits it";

@@ -7,15 +7,19 @@ import { request as httpsRequest } from "node:https";
 
 const ANSWER_BYTES_MAX = 1_048_576;
 
-/** As jose calls it for a JWK set. */
-export function fetchKeySet(
-  url: string,
-  { headers, signal }: { readonly headers: Headers; readonly signal: AbortSignal },
-): Promise<Response> {
+export interface DirectRequest {
+  readonly headers: Headers;
+  readonly signal: AbortSignal;
+  readonly method?: string;
+  readonly body?: string;
+}
+
+/** As jose calls it for a JWK set; an issuer's other answers are fetched so too. Of a failure only the status 502 is told. */
+export function fetchKeySet(url: string, { headers, signal, method = "GET", body }: DirectRequest): Promise<Response> {
   return new Promise((resolve, reject) => {
     const send = url.startsWith("https:") ? httpsRequest : httpRequest;
     const request = send(url, {
-      method: "GET",
+      method,
       headers: Object.fromEntries(headers),
       agent: false,
       signal,
@@ -40,6 +44,6 @@ export function fetchKeySet(
         );
       });
     });
-    request.end();
+    request.end(body);
   });
 }

@@ -25,6 +25,13 @@ export interface ConsoleWorld {
   readonly console: ConsoleListener;
   readonly logged: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> | undefined }[];
   get(path: string, as?: ClientFiles): Promise<Answer>;
+  /** Likewise without a certificate, with these headers. */
+  getWith(path: string, headers: Readonly<Record<string, string>>): Promise<Answer>;
+  postWith(
+    path: string,
+    fields: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Answer>;
   /** As a form of the console's own page would be sent; `headers` say otherwise. */
   post(
     path: string,
@@ -45,6 +52,7 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
   const console = await startConsole({
     listen: { host: "127.0.0.1", port: 0 },
     viewers: [],
+    secret: world.core.sharedSecret("console"),
     admin: world.core.admin,
     certificates: world.pki.core,
     revocationLists: NO_REVOCATION_LISTS,
@@ -56,26 +64,35 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
   const administrator = await world.pki.admin();
   const get = (path: string, as = administrator) => send(console.url, as, "GET", path, {});
   const token = async () => /name="token" value="([^"]+)"/.exec((await get("/services")).text)![1]!;
+  const nobody: ClientOf = { ca: administrator.ca };
+  const post = (
+    path: string,
+    fields: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>> = {},
+    as: ClientOf = administrator,
+  ): Promise<Answer> =>
+    send(
+      console.url,
+      as,
+      "POST",
+      path,
+      {
+        "content-type": "application/x-www-form-urlencoded",
+        "sec-fetch-site": "same-origin",
+        origin: console.url,
+        ...headers,
+      },
+      new URLSearchParams({ ...fields }).toString(),
+    );
   return {
     world,
     console,
     logged,
     get,
     token,
-    post: (path, fields, headers = {}, as = administrator) =>
-      send(
-        console.url,
-        as,
-        "POST",
-        path,
-        {
-          "content-type": "application/x-www-form-urlencoded",
-          "sec-fetch-site": "same-origin",
-          origin: console.url,
-          ...headers,
-        },
-        new URLSearchParams({ ...fields }).toString(),
-      ),
+    getWith: (path, headers) => send(console.url, nobody, "GET", path, headers),
+    postWith: (path, fields, headers) => post(path, fields, headers, nobody),
+    post,
     async keptConnection() {
       const { ca, cert, key } = administrator;
       const socket = connect({ host: "127.0.0.1", port: Number(new URL(console.url).port), ca, cert, key });
@@ -103,9 +120,11 @@ export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): 
   };
 }
 
+type ClientOf = Pick<ClientFiles, "ca"> & Partial<ClientFiles>;
+
 function send(
   origin: string,
-  { ca, cert, key }: ClientFiles,
+  { ca, cert, key }: ClientOf,
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,

@@ -204,6 +204,10 @@ describe("a page", () => {
     await client.usage({ idempotencyKey: "a", gzip: false, body: Buffer.from(`${counted}\n`) });
     const { text } = await console.get("/revoke?tenant=tenant-a&service=billing&version=1");
     expect(text).toContain("0 of 1 known edges");
+    expect(text).toContain("<b>1</b> edge holds a lease of it: 0 of them follow");
+    expect(text).toContain("<b>7</b> operations were reported in the last hour");
+    expect(text).toContain('<span class="warn">when it renews</span></td><td>1</td>');
+    expect((await console.get("/revoke?tenant=tenant-b")).text).toContain("<b>0</b> edges hold a lease");
     expect(text).toContain("7 operations were reported by 1 edges");
     expect(text).toContain("payroll");
     expect(console.world.core.lastSeq).toBe(0);

@@ -273,7 +273,14 @@ export function testStore(store: StoreUnderTest): void {
         expect((await usage.auditEvents({ limit: 10 })).map((event) => event.edge)).toEqual(["edge-1"]);
         const many = Array.from({ length: 300 }, (_, index) => JSON.stringify({ index, text: "x".repeat(1_000) }));
         await usage.take({ ...batch, idempotencyKey: "c", at: "2026-02-01T00:00:00.000Z", auditEvents: many });
-        const keep = { batchesSince: "", countsSince: "", auditSince: "", edgesSince: "", auditBytes: 100_000 };
+        const keep = {
+          batchesSince: "",
+          countsSince: "",
+          auditSince: "",
+          edgesSince: "",
+          auditBytes: 100_000,
+          nowMs: 0,
+        };
         await usage.prune(keep);
         const left = await usage.auditEvents({ limit: 1_000 });
         expect(left.length).toBeWithin(80, 110);
@@ -282,6 +289,68 @@ export function testStore(store: StoreUnderTest): void {
         expect(await usage.auditEvents({ limit: 10 })).toEqual([]);
         await usage.prune({ ...keep, countsSince: "2026-03-01" });
         expect(await usage.totals(10)).toEqual([]);
+      });
+    });
+
+    test("leases that were granted and what was used of late are told by scope, until they end", async () => {
+      await within("impact", async ({ store: { usage } }) => {
+        const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString();
+        const lease = { edge: "edge-1", tenant: "t", service: "s", version: 1, endsAt: at(5) };
+        await usage.leasesGranted([lease, { ...lease, version: 2 }, { ...lease, edge: "edge-2", service: "other" }]);
+        // Renewed; and a late word of an earlier grant, which takes nothing back.
+        await usage.leasesGranted([{ ...lease, endsAt: at(9) }]);
+        await usage.leasesGranted([lease]);
+        const held = async (scope: object, minute: number) =>
+          (await usage.leasesWithin({ tenant: "t", ...scope } as never, at(minute))).map(
+            ({ edge, service, version }) => `${edge} ${service} ${version}`,
+          );
+        expect((await held({}, 0)).toSorted()).toEqual(["edge-1 s 1", "edge-1 s 2", "edge-2 other 1"]);
+        expect((await held({ service: "s" }, 0)).toSorted()).toEqual(["edge-1 s 1", "edge-1 s 2"]);
+        expect(await held({ service: "s", version: 1 }, 8)).toEqual(["edge-1 s 1"]);
+        expect(await held({ service: "s", version: 1 }, 9)).toEqual([]);
+        expect(await usage.leasesWithin({ tenant: "u" }, at(0))).toEqual([]);
+
+        const names = {
+          tenant: "t",
+          service: "s",
+          operation: "create",
+          outcome: "ok",
+          principal: "p",
+          from: at(0),
+          to: at(0),
+        };
+        const report = (key: string, minute: number, counts: object[]) =>
+          usage.take({
+            edge: "edge-1",
+            idempotencyKey: key,
+            digest: randomBytes(32),
+            records: counts.length,
+            at: at(minute),
+            counts: counts.map((one) => ({ ...names, ...one })) as never,
+            auditEvents: [],
+          });
+        await report("a", 1, [{ version: 1, count: 2 }]);
+        await report("b", 4, [
+          { version: 1, count: 3 },
+          { version: 2, count: 7 },
+          { version: 2, count: 1, outcome: "access_denied" },
+        ]);
+        await report("c", 31, [{ version: 1, count: 10, operation: "decrypt" }]);
+        const used = async (scope: object, minute: number) =>
+          (await usage.usedWithin({ tenant: "t", ...scope } as never, at(minute))).toSorted(
+            (one, other) => one.version - other.version,
+          );
+        expect(await used({}, 0)).toEqual([
+          { edge: "edge-1", version: 1, count: 15 },
+          { edge: "edge-1", version: 2, count: 7 },
+        ]);
+        expect(await used({ service: "s", version: 1 }, 5)).toEqual([{ edge: "edge-1", version: 1, count: 10 }]);
+        expect(await used({ service: "other" }, 0)).toEqual([]);
+        const keep = { batchesSince: "", countsSince: "", auditSince: "", edgesSince: "", auditBytes: 1_000 };
+        await usage.prune({ ...keep, nowMs: Date.parse(at(6)) });
+        expect((await held({}, 0)).toSorted()).toEqual(["edge-1 s 1"]);
+        await usage.prune({ ...keep, nowMs: Date.parse(at(31)) + 3 * 3_600_000 });
+        expect(await used({}, 0)).toEqual([]);
       });
     });
 

@@ -1,7 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
-import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 
@@ -130,10 +131,10 @@ describe("a request", () => {
   });
 
   test("is the same however its bytes are cut", () => {
-    const stream = `${withLength("x".repeat(300)) + chunked("a", "bb".repeat(100))}GET /z HTTP/1.1\r\n${HOST}\r\n${withLength("")}`;
+    const stream = `${withLength("x".repeat(300)) + chunked("a", "bb".repeat(100))}GET /z HTTP/1.1\r\n${HOST}\r\n${withLength("")}${withLength("y".repeat(1_200))}`;
     const whole = serve();
     whole.socket.feed(stream);
-    expect(whole.requests.length).toBe(4);
+    expect(whole.requests.map(({ body }) => body.length)).toEqual([300, 201, 0, 0, 1_200]);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 80 }), (sizes) => {
         const cut = serve();
@@ -144,9 +145,22 @@ describe("a request", () => {
           at += size;
         }
         expect(cut.requests).toEqual(whole.requests);
-        expect(cut.counts).toEqual({ answered: 4, abandoned: 0, admitted: 4 });
+        expect(cut.counts).toEqual({ answered: 5, abandoned: 0, admitted: 5 });
       }),
     );
+  });
+
+  test("whose head came before makes no view of what was received: each would be freed for itself, while the collector stops everything", () => {
+    const { socket, requests } = serve();
+    socket.feed(withLength("first"));
+    const views = spyOn(Buffer.prototype, "subarray");
+    try {
+      for (let turn = 0; turn < 100; turn++) socket.feed(withLength("again"));
+      expect(views).toHaveBeenCalledTimes(0);
+    } finally {
+      views.mockRestore();
+    }
+    expect(requests.map(({ body }) => body)).toEqual(["first", ...new Array(100).fill("again")]);
   });
 
   test("is answered in its turn, also when answers take their time", async () => {

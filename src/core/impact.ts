@@ -1,0 +1,76 @@
+/** What a revocation would hit, before it is made. */
+import type { Clock } from "../base/time/clock.ts";
+import type { GrantedLeases } from "./granted-leases.ts";
+import type { Presence } from "./presence.ts";
+import type { RevocationScope } from "./protocol/events.ts";
+import { slotOf } from "./store/impact-tables.ts";
+import type { UsageTables } from "./store/usage-tables.ts";
+
+export interface Impact {
+  /** Reported since then: an hour ago, or up to five minutes before. */
+  readonly since: string;
+  readonly operations: number;
+  /** Of the edges that the Cores have seen, and of them those that follow the events now. */
+  readonly known: number;
+  readonly following: number;
+  /** Those with a lease or with operations: the busiest first. */
+  readonly edges: readonly EdgeImpact[];
+}
+
+export interface EdgeImpact {
+  readonly edge: string;
+  /** Successful ones that it reported since `since`. */
+  readonly operations: number;
+  /** Versions within the scope that it holds a lease of. */
+  readonly versions: readonly number[];
+  /** When its last lease ends; absent where it holds none. */
+  readonly leaseEndsAt?: string;
+  /** Whether it follows the events of a Core, and so is told at once. */
+  readonly follows: boolean;
+}
+
+const HOUR_MS = 3_600_000;
+
+export interface ImpactParts {
+  readonly usage: UsageTables;
+  readonly presence: Presence;
+  readonly granted: GrantedLeases;
+  readonly clock: Clock;
+}
+
+export async function impactOf(
+  { usage, presence, granted, clock }: ImpactParts,
+  scope: RevocationScope,
+): Promise<Impact> {
+  const nowMs = clock.wallMs();
+  const since = slotOf(nowMs - HOUR_MS);
+  await granted.flush();
+  const [leases, uses, edges] = await Promise.all([
+    usage.leasesWithin(scope, new Date(nowMs).toISOString()),
+    usage.usedWithin(scope, since),
+    presence.edges(),
+  ]);
+  const following = new Set(edges.filter(({ streams }) => streams > 0).map(({ edge }) => edge));
+  const names = new Set([...leases, ...uses].map(({ edge }) => edge));
+  const each = [...names].map((edge): EdgeImpact => {
+    const held = leases.filter((one) => one.edge === edge);
+    const leaseEndsAt = held
+      .map(({ endsAt }) => endsAt)
+      .toSorted()
+      .at(-1);
+    return {
+      edge,
+      operations: uses.filter((one) => one.edge === edge).reduce((sum, { count }) => sum + count, 0),
+      versions: [...new Set(held.map(({ version }) => version))].toSorted((one, other) => other - one),
+      ...(leaseEndsAt === undefined ? {} : { leaseEndsAt }),
+      follows: following.has(edge),
+    };
+  });
+  return {
+    since,
+    known: edges.length,
+    following: following.size,
+    operations: each.reduce((sum, { operations }) => sum + operations, 0),
+    edges: each.toSorted((one, other) => other.operations - one.operations || (one.edge < other.edge ? -1 : 1)),
+  };
+}

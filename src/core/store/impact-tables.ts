@@ -1,0 +1,107 @@
+/** What a revocation would hit: which edges hold leases, and what was reported of late. Told by `UsageTables`, whose transactions these join. */
+import type { RevocationScope } from "../protocol/events.ts";
+import type { Sql } from "./sql.ts";
+
+/** One version of a key at one edge. */
+export interface GrantedLease {
+  readonly edge: string;
+  readonly tenant: string;
+  readonly service: string;
+  readonly version: number;
+  /** By the clock of the Core that granted it. */
+  readonly endsAt: string;
+}
+
+/** Operations of one edge under one version. */
+export interface RecentUse {
+  readonly edge: string;
+  readonly version: number;
+  readonly count: number;
+}
+
+/** Counts are kept by slots of so long, of the time at which they were reported. */
+const SLOT_MS = 5 * 60_000;
+/** Slots older than this go. */
+const KEPT_MS = 2 * 3_600_000;
+
+export function slotOf(ms: number): string {
+  return new Date(Math.floor(ms / SLOT_MS) * SLOT_MS).toISOString();
+}
+
+export async function addRecentUse(
+  sql: Sql,
+  edge: string,
+  at: string,
+  one: { readonly tenant: string; readonly service: string; readonly version: number; readonly count: number },
+): Promise<void> {
+  await sql.run(
+    `INSERT INTO recent_use (tenant, service, version, slot, edge, count) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (tenant, service, version, slot, edge) DO UPDATE SET
+       count = CASE WHEN recent_use.count + excluded.count > ${Number.MAX_SAFE_INTEGER} THEN ${Number.MAX_SAFE_INTEGER}
+         ELSE recent_use.count + excluded.count END`,
+    one.tenant,
+    one.service,
+    one.version,
+    slotOf(Date.parse(at)),
+    edge,
+    one.count,
+  );
+}
+
+export async function addGrantedLease(sql: Sql, one: GrantedLease): Promise<void> {
+  await sql.run(
+    `INSERT INTO granted_leases (tenant, service, version, edge, ends_at) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (tenant, service, version, edge) DO UPDATE SET ends_at =
+       CASE WHEN granted_leases.ends_at > excluded.ends_at THEN granted_leases.ends_at ELSE excluded.ends_at END`,
+    one.tenant,
+    one.service,
+    one.version,
+    one.edge,
+    one.endsAt,
+  );
+}
+
+/** Leases within the scope that have not ended at `at`. */
+export async function grantedLeases(sql: Sql, scope: RevocationScope, at: string): Promise<GrantedLease[]> {
+  const { where, values } = within(scope, at);
+  const rows = await sql.all<{ edge: string; service: string; version: number | string; ends_at: string }>(
+    `SELECT edge, service, version, ends_at FROM granted_leases WHERE ends_at > $1 AND ${where}`,
+    ...values,
+  );
+  return rows.map((row) => ({
+    edge: row.edge,
+    tenant: scope.tenant,
+    service: row.service,
+    version: Number(row.version),
+    endsAt: row.ends_at,
+  }));
+}
+
+/** Within the scope, in the slots from `since` on. */
+export async function recentUse(sql: Sql, scope: RevocationScope, since: string): Promise<RecentUse[]> {
+  const { where, values } = within(scope, since);
+  const rows = await sql.all<{ edge: string; version: number | string; count: number | string }>(
+    `SELECT edge, version, sum(count) AS count FROM recent_use WHERE slot >= $1 AND ${where} GROUP BY edge, version`,
+    ...values,
+  );
+  return rows.map((row) => ({ edge: row.edge, version: Number(row.version), count: Number(row.count) }));
+}
+
+export async function pruneImpact(sql: Sql, nowMs: number): Promise<void> {
+  await sql.run("DELETE FROM granted_leases WHERE ends_at <= $1", new Date(nowMs).toISOString());
+  await sql.run("DELETE FROM recent_use WHERE slot < $1", slotOf(nowMs - KEPT_MS));
+}
+
+function within({ tenant, service, version }: RevocationScope, first: string) {
+  const values: (string | number)[] = [first, tenant];
+  let where = "tenant = $2";
+  if (service !== undefined) {
+    values.push(service);
+    where += " AND service = $3";
+  }
+  if (version !== undefined) {
+    values.push(version);
+    where += ` AND version = $${values.length}`;
+  }
+  return { where, values };
+}
