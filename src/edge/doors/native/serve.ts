@@ -18,7 +18,7 @@ import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { itemOf, writeCreated } from "./answers.ts";
 import { checkBody, readItem } from "./check-body.ts";
 import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
-import type { ItemsRoute, ManyRoute, OperationRoute } from "./routes.ts";
+import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
 import type { CreateBatchBody } from "./schemas.ts";
 import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
