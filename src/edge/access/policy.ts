@@ -9,7 +9,7 @@
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
-import { othersTurn } from "../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import { type AccessPolicy, OPERATIONS, type Operation } from "./access-policy.ts";
 import { decidingRule, matchersOf, type PolicyRule, type RuleMatchers } from "./policy-rule.ts";
 import type { Principal } from "./principal.ts";
@@ -78,7 +78,7 @@ export class Policy implements AccessPolicy {
     const compiled: CompiledRule[] = [];
     for (const rule of rules) {
       compiled.push(this.#compile(rule, compiled.length));
-      if (compiled.length % RULES_PER_SLICE === 0) await othersTurn();
+      if (compiled.length % RULES_PER_SLICE === 0) await yieldToEventLoop();
     }
     this.#take(compiled);
   }
