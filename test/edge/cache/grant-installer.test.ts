@@ -88,6 +88,7 @@ test("a version in use that the renewed lease lacks is kept under the name of it
     { versions: [{ version: 1, state: "deprecated" }], remainingMs: 120_000, source: "test" },
     { versions: [{ version: 2, state: "active" }], remainingMs: 300_000, source: "second" },
   ]);
+  expect(world.cache.summary().failing).toBe(0);
 });
 
 test("a version in use that the renewed lease lacks goes at once where it is blocked", async () => {

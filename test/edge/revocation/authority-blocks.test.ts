@@ -314,6 +314,29 @@ describe("an event whose sender wants to know", () => {
   });
 });
 
+test("a Core that is down is asked how far its log goes with growing waits, up to half a minute, and anew for the next order", async () => {
+  const { clock, core, sink } = createAuthorityWorld();
+  const startMs = clock.monotonicMs();
+  const atMs: number[] = [];
+  const { follow } = core;
+  core.follow = (...parameters) => {
+    atMs.push(clock.monotonicMs() - startMs);
+    return follow.apply(core, parameters);
+  };
+  core.down = true;
+  sink.applyAuthority(order());
+  await clock.advance(62_000);
+  // Half of a second at most, then half of 1, 2, 4, 8, 16, 30, 30 s.
+  expect(atMs).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 31_000, 46_000, 61_000]);
+  core.down = false;
+  await clock.advance(15_000);
+  core.down = true;
+  atMs.length = 0;
+  sink.applyAuthority(order({ issuer: "another" }));
+  await clock.advance(2_000);
+  expect(atMs.map((ms) => ms - 77_000)).toEqual([500, 1_000, 2_000]);
+});
+
 test("a Core that lets wait for its place in the log is asked again within seconds", async () => {
   let asked = 0;
   const world = createWorld({

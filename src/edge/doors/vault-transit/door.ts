@@ -7,7 +7,7 @@
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { JsonError } from "../../../base/json/parse.ts";
 import { readJsonObject } from "../../../base/json/read-list.ts";
-import { othersTurn } from "../../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
@@ -189,7 +189,7 @@ function run({ operation, variant, name }: Target, call: TransitCall, method: st
 /** A long one is read in turns with other callers' requests. */
 function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
   if (body.length <= SMALL_BODY_BYTES_MAX) return parsedBody(body);
-  return readJsonObject(body, LONG_BODY, othersTurn).catch((error: unknown) => {
+  return readJsonObject(body, LONG_BODY, yieldToEventLoop).catch((error: unknown) => {
     throw error instanceof JsonError ? notObject(error.message) : error;
   });
 }

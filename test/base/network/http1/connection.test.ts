@@ -1,7 +1,8 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
-import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 
