@@ -2,7 +2,7 @@
 import { toBase64 } from "../../../base/base64.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
-import { mapInTurns, othersTurn } from "../../../base/time/turns.ts";
+import { mapInTurns, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { suiteOf } from "../../cipher/blob-header.ts";
 import type { EncryptValueRequest, MaybePromise, Opened, OpenRequest } from "../../operations/operations.ts";
@@ -195,7 +195,7 @@ function writeBatch<Result extends object>(
       : `{${text}}`;
   };
   const status = failures.length === 0 ? 200 : isPartial ? partial : 400;
-  const written = writeJsonList("batch_results", results, writeOne, othersTurn, around(requestIdOf(caller)));
+  const written = writeJsonList("batch_results", results, writeOne, yieldToEventLoop, around(requestIdOf(caller)));
   return after(written, (text) => ({ body: text, status }));
 }
 
