@@ -80,6 +80,13 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       reason: "It spares each of those who wait the search in the queue, where the call is no more.",
     },
   ],
+  "src/edge/cache/ttl-lease-cache.ts": [
+    {
+      from: "<",
+      to: "<= in: if (lease.fetch === undefined && dueMs <= lease.dueMs) this.#lifecycle.setDue(lease, dueMs);",
+      reason: "It is due at that moment already.",
+    },
+  ],
   "src/edge/revocation/blocks.ts": [
     { from: ">=", to: "> in: if (known !== undefined && known.seq > seq) return;", reason: ONE_EVENT },
     { from: "<", to: "<= in: if (wider?.blocks === true && wider.seq <= seq) {", reason: ONE_EVENT },

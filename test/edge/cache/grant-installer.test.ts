@@ -48,6 +48,7 @@ test("a grant that is over before it arrives, on either clock and to the millise
     await world.clock.advance(elapsedMs);
     await world.source.questions[0]!.grant({ ttlMs: 20_000, refreshAfterMs: 10_000 });
     expect(await waiting).toBe(code);
+    expect(world.cache.counters.installed).toBe(code === "no error" ? 1 : 0);
   }
 });
 

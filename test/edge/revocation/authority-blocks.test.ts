@@ -337,6 +337,35 @@ test("a Core that is down is asked how far its log goes with growing waits, up t
   expect(atMs.map((ms) => ms - 77_000)).toEqual([500, 1_000, 2_000]);
 });
 
+test("a Core that is asked how far its log goes is asked nothing more meanwhile", async () => {
+  let asked = 0;
+  const answers: (() => void)[] = [];
+  const world = createWorld({
+    random: () => 0.5,
+    core: {
+      follow(_lastEventId, onEvent) {
+        asked++;
+        answers.push(() => onEvent(heartbeat(7)));
+        return new Promise(() => {});
+      },
+    },
+  });
+  const sink = world.guard.sink("orbital");
+  sink.applyAuthority(order());
+  await world.clock.advance(500);
+  sink.applyAuthority(order({ issuer: "another" }));
+  await world.clock.advance(4_000);
+  expect(asked).toBe(1);
+  // What was ordered after the question was put needs another.
+  answers[0]!();
+  await settle();
+  expect(asked).toBe(2);
+  expect(world.guard.status().authorities.map(({ unfenced }) => unfenced)).toEqual([0, 1]);
+  answers[1]!();
+  await settle();
+  expect(world.guard.status().authorities.map(({ unfenced }) => unfenced)).toEqual([0, 0]);
+});
+
 test("a Core that lets wait for its place in the log is asked again within seconds", async () => {
   let asked = 0;
   const world = createWorld({
