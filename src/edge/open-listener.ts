@@ -87,6 +87,7 @@ export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean)
   return {
     connectionsMax: limits.max_connections,
     connectionsPerPrincipalMax: limits.max_connections_per_principal,
+    failedHandshakesPerSecond: limits.failed_handshakes_per_second,
     requestsMax: limits.max_requests,
     requestsPerCallerMax: limits.max_requests_per_principal,
     headerBytesMax: limits.max_header,

@@ -40,6 +40,7 @@ const listener: Listener = await listenOnPort("127.0.0.1", 0, {
   limits: {
     connectionsMax: 10,
     connectionsPerPrincipalMax: 10,
+    failedHandshakesPerSecond: 10_000,
     requestsMax: 10,
     requestsPerCallerMax: 10,
     headerBytesMax: 16_384,

@@ -28,13 +28,19 @@ export interface PeerCertificate {
   readonly notAfterMs: number;
   /** CA:TRUE. Such a certificate makes others; it is no caller's (X509-SVID, 4.1). */
   readonly isAuthority: boolean;
-  /** Those between it and the authority that is trusted, as the peer showed them; its own issuer first. Empty where none are known. */
+  /**
+   * What the peer showed behind its own certificate, in its order: those between it and the authority that is trusted, and whatever else it
+   * sent. Of these it need not have the keys. Empty where there are none.
+   */
   readonly issuers: readonly IssuerCertificate[];
 }
 
 export interface IssuerCertificate {
+  readonly der: Uint8Array;
   readonly serial: string;
   readonly issuer: string;
+  /** CA:TRUE. */
+  readonly isAuthority: boolean;
 }
 
 /** A certificate as `node:tls` shows it. */
@@ -47,29 +53,24 @@ interface ShownCertificate {
 const ISSUERS_MAX = 8;
 
 /**
- * The certificate of a connection's other end, with those that vouch for it. `shown` is what `getPeerCertificate(true)` gives. Undefined
+ * The certificate of a connection's other end, with what it sent behind it. `shown` is what `getPeerCertificate(true)` gives. Undefined
  * where there is none.
+ *
+ * @throws for a certificate that can't be read, and for more than eight behind the first: none is passed over
  */
 export function readShownCertificate(shown: object | null | undefined): PeerCertificate | undefined {
   const { raw, issuerCertificate } = (shown ?? {}) as ShownCertificate;
   if (raw === undefined || raw.length === 0) return undefined;
   const own = readPeerCertificate(raw);
   const issuers: IssuerCertificate[] = [];
-  // The last one is its own issuer.
-  for (
-    let at = issuerCertificate, below = raw;
-    at?.raw !== undefined && !same(at.raw, below);
-    at = at.issuerCertificate
-  ) {
-    if (issuers.length === ISSUERS_MAX) break;
-    below = at.raw;
+  let last = shown as ShownCertificate;
+  // On some runtimes the last one is its own issuer.
+  for (let at = issuerCertificate; at?.raw !== undefined && at !== last; at = at.issuerCertificate) {
+    if (issuers.length === ISSUERS_MAX) throw new RangeError("The chain of the peer's certificate is too long.");
     issuers.push(readPeerCertificate(at.raw));
+    last = at;
   }
   return issuers.length === 0 ? own : { ...own, issuers };
-}
-
-function same(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0;
 }
 
 /**

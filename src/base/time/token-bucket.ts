@@ -39,6 +39,12 @@ export class TokenBucket {
     this.#tokens = Math.min(this.#burst, this.#tokens + count);
   }
 
+  /** `take` would refuse now. */
+  get isEmpty(): boolean {
+    this.#refill();
+    return this.#tokens < 1;
+  }
+
   /** Full: as good as new, so it need not be remembered. */
   get full(): boolean {
     this.#refill();
@@ -73,6 +79,11 @@ export class TokenBuckets {
       this.#buckets.set(name, bucket);
     }
     return bucket;
+  }
+
+  /** Makes none. */
+  peek(name: string): TokenBucket | undefined {
+    return this.#buckets.get(name);
   }
 
   get size(): number {

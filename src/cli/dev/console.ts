@@ -8,8 +8,8 @@ import { sendProblem, sendResponse } from "../../core/answers.ts";
 import { createConsoleApp } from "../../core/console/app.ts";
 import { readRequest } from "../../core/console/read-request.ts";
 import { type Visitor, VisitorRequest } from "../../core/console/visitor.ts";
-import type { RunningCore } from "../../core/core.ts";
 import { CoreError } from "../../core/protocol/core-error.ts";
+import type { RunningCore } from "../../core/running-core.ts";
 
 const VISITOR: Visitor = { name: "you", subject: "dev", role: "administrator", by: "this machine" };
 const MAX_CONNECTIONS = 64;

@@ -1,6 +1,5 @@
 /** A request of `node:http` as the app takes it: whole, with no header that the console has no use for. */
-import { readBody } from "../../base/network/tls/body.ts";
-import type { TlsRequest } from "../../base/network/tls/server.ts";
+import { type HttpRequest, readBody } from "../node-http.ts";
 
 const MAX_BODY_BYTES = 16_384;
 /** What the app may see of a request. */
@@ -8,7 +7,7 @@ const HEADERS = ["host", "origin", "sec-fetch-site", "content-type", "accept", "
 const HERE = "https://console.invalid";
 
 /** @throws BodyTooLarge, RequestBrokenOff */
-export async function readRequest(request: TlsRequest): Promise<Request> {
+export async function readRequest(request: HttpRequest): Promise<Request> {
   const method = request.method ?? "GET";
   const target = request.url ?? "/";
   const body = method === "POST" ? await readBody(request, MAX_BODY_BYTES) : undefined;

@@ -348,6 +348,13 @@ const LimitsSection = Section(
       minimum: 1,
       description: "Connections of one principal to one listener; all callers of a unix or http listener are one.",
     }),
+    failed_handshakes_per_second: Type.Integer({
+      default: 200,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        "TLS handshakes that may fail from one address (of IPv6: one /64) in a second, and as many at once after a rest; beyond, its connections are closed before their handshake. One that succeeds makes up for one that failed.",
+    }),
     max_requests: Type.Integer({
       default: 2_048,
       minimum: 1,

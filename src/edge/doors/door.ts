@@ -51,11 +51,19 @@ export interface DoorConnection {
   readonly peer: string | undefined;
   /** DER of the certificate that the peer has shown and whose key it has proven; undefined without one. */
   readonly peerCertificate: Uint8Array | undefined;
+  /** What the peer sent behind that certificate, in its order: whose keys they are is not proven. Empty where it sent no more. */
+  readonly otherCertificates: readonly ShownCertificate[];
   /**
    * Verifies a bearer token that came elsewhere than in the head, as at a login: by the listener's issuers, who are the same that count for
    * requests. Undefined where the listener takes no tokens. @throws {CryptoEdgeError} `unauthenticated`, or rejects with it
    */
   readonly verifyToken?: ((token: string) => MaybePromise<Principal>) | undefined;
+}
+
+export interface ShownCertificate {
+  readonly der: Uint8Array;
+  /** CA:TRUE: it makes others, and is no caller's. */
+  readonly isAuthority: boolean;
 }
 
 export interface DoorRequest extends DoorRequestHead {
@@ -129,7 +137,9 @@ export type DoorIdentity =
   | { readonly kind: "proven"; readonly principal: Principal }
   /** `load`: what its requests are counted under until then: a name that the door knows, never one that any stranger can make up. */
   | { readonly kind: "unproven"; readonly load: string }
-  | { readonly kind: "none" };
+  | { readonly kind: "none" }
+  /** What is proven can't count: the request is answered with this error, by `refuse`. */
+  | { readonly kind: "refused"; readonly error: CryptoEdgeError };
 
 /** A door with a protocol of its own on a stream of bytes. */
 export interface SocketDoor {
@@ -154,6 +164,11 @@ export interface SocketLimits {
    */
   enter(bytes: number): boolean;
   leave(bytes: number): void;
+  /**
+   * Counts this connection against its address as one whose handshake was for nothing: of an address with too many of these, connections are
+   * closed before their handshake. For connections beyond a door's own limits.
+   */
+  countAgainstAddress(): void;
 }
 
 /** A `node:stream` duplex, as node:net, node:tls and the listeners give it. */

@@ -9,7 +9,7 @@ import type { RouteMatch } from "./door-routes.ts";
 /** Known, or known by this name until the body has proven more. */
 export type Sender = { readonly principal: Principal } | { readonly unproven: string };
 
-/** @throws {CryptoEdgeError} `unauthenticated`, or rejects with it */
+/** @throws {CryptoEdgeError} `unauthenticated` or the door's own, or rejects with it */
 export function identifySender(
   { door, route }: RouteMatch,
   head: DoorRequestHead,
@@ -28,6 +28,8 @@ export function identifySender(
       const principal = tokens.principalOf(`Bearer ${identity.token}`, connection.peer ?? "");
       return principal instanceof Promise ? principal.then((known) => ({ principal: known })) : { principal };
     }
+    case "refused":
+      throw identity.error;
     case "none":
       throw unknownSender();
   }

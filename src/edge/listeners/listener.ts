@@ -27,6 +27,8 @@ export type ListenerDoors = { readonly http: DoorRoutes } | { readonly socket: S
 export interface ListenerLimits {
   readonly connectionsMax: number;
   readonly connectionsPerPrincipalMax: number;
+  /** TLS handshakes of one address. */
+  readonly failedHandshakesPerSecond: number;
   readonly requestsMax: number;
   readonly requestsPerCallerMax: number;
   /** The longest head of a request. */

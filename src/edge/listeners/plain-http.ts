@@ -91,6 +91,7 @@ async function serve(
       principal,
       peer: socket.remoteAddress,
       peerCertificate: undefined,
+      otherCertificates: [],
     };
     speakHttp(socket, {
       connection,

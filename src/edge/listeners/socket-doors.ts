@@ -16,13 +16,15 @@ export interface SocketCaller {
   readonly activity: ConnectionActivity;
   /** Whether the caller may not go on: its certificate has been revoked since, or has expired. By default never. */
   readonly isRefused?: () => boolean;
+  /** The door has no use for the connection: its address made one too many. */
+  readonly countAgainstAddress?: () => void;
   readonly onError: (error: unknown) => void;
 }
 
 export function serveSocketDoor(
   door: SocketDoor,
   socket: Duplex,
-  { connection, load, gate, limits, activity, isRefused = () => false, onError }: SocketCaller,
+  { connection, load, gate, limits, activity, isRefused = () => false, countAgainstAddress, onError }: SocketCaller,
 ): void {
   const entered: number[] = [];
   let finish: (() => void) | undefined;
@@ -41,6 +43,7 @@ export function serveSocketDoor(
       entered.push(bytes);
       return true;
     },
+    countAgainstAddress: () => countAgainstAddress?.(),
     leave(bytes) {
       const index = entered.indexOf(bytes);
       if (index < 0) return;
@@ -88,7 +91,13 @@ async function accept(
   const connectionsMax = Math.min(limits.connectionsMax, limits.connectionsPerPrincipalMax);
   const gate = new RequestGate(limits);
   const load = { requests: 0, bytes: 0, part: 1 };
-  const connection: DoorConnection = { kind: "unix", principal, peer: undefined, peerCertificate: undefined };
+  const connection: DoorConnection = {
+    kind: "unix",
+    principal,
+    peer: undefined,
+    peerCertificate: undefined,
+    otherCertificates: [],
+  };
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());

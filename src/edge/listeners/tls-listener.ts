@@ -7,6 +7,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
 import { RequestGate } from "../../base/network/request-gate.ts";
+import { HandshakeLimit } from "../../base/network/tls/handshake-limit.ts";
 import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import { followFiles } from "../../base/pki/follow-files.ts";
@@ -66,6 +67,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
 
   const takesOtherProofs = tokens !== undefined || ("http" in doors && doors.http.takesProofs);
   const gate = new RequestGate(limits);
+  const handshakes = new HandshakeLimit(limits.failedHandshakesPerSecond, clock);
   const callers = new TlsCallers({
     namesBy: options.clientCertificates === "any" ? "doors" : "certificate",
     nameSources: options.nameSources,
@@ -85,21 +87,34 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       principal: caller.principal,
       peer: peer.remoteAddress,
       peerCertificate: peer.certificate?.der,
+      otherCertificates: peer.certificate?.issuers ?? [],
       verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
     };
     if ("socket" in doors) {
       const isRefused = (): boolean => callers.refusalOf(caller, peer) !== undefined;
-      if (isRefused()) return void socket.destroy();
-      return void serveSocketDoor(doors.socket, socket, {
+      if (isRefused()) {
+        handshakes.failed(peer.remoteAddress);
+        return void socket.destroy();
+      }
+      let isCounted = false;
+      serveSocketDoor(doors.socket, socket, {
         connection,
         load: caller.share,
         gate,
         limits,
         activity,
         isRefused,
+        countAgainstAddress() {
+          if (!isCounted) handshakes.failed(peer.remoteAddress);
+          isCounted = true;
+        },
         onError,
       });
+      if (!isCounted) handshakes.succeeded(peer.remoteAddress);
+      return;
     }
+    if (caller.refused === undefined) handshakes.succeeded(peer.remoteAddress);
+    else handshakes.failed(peer.remoteAddress);
     speakHttp(socket as unknown as Http1Socket, {
       connection,
       doors: doors.http,
@@ -127,8 +142,8 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       handshakeTimeoutMs: limits.requestTimeoutMs,
       idleTimeoutMs: limits.idleTimeoutMs,
       bodyTimeoutMs: limits.requestTimeoutMs,
-      maxHeaderBytes: limits.headerBytesMax,
     },
+    handshakes,
     admit: (peer) => callers.admit(peer),
     onClosed: (peer) => callers.closed(peer),
     onConnection,

@@ -33,6 +33,7 @@ const CONNECTION: DoorConnection = {
   principal: PRINCIPAL,
   peer: "192.0.2.1",
   peerCertificate: undefined,
+  otherCertificates: [],
 };
 /** What a listener refuses by itself. */
 const GATE: readonly (ErrorCode | RequestErrorCode)[] = [
@@ -197,7 +198,7 @@ function httpRules(door: HttpDoor, refusing: RefusingOperations): Rule[] {
           } catch (error) {
             throw broken(`identify throws: ${messageOf(error)}`);
           }
-          if (!["token", "proven", "unproven", "none"].includes(kind))
+          if (!["token", "proven", "unproven", "none", "refused"].includes(kind))
             throw broken(`identify gives the kind "${kind}"`);
           if (kind === "proven") throw broken("identify takes a head that proves nothing for a proof");
           if (kind === "unproven" && door.prove === undefined) throw broken("it has no prove for what is unproven");
@@ -224,6 +225,7 @@ function socketRules(door: SocketDoor): Rule[] {
         leave() {
           entered--;
         },
+        countAgainstAddress() {},
       });
     } catch (error) {
       throw broken(`serve throws: ${messageOf(error)}`);

@@ -31,6 +31,7 @@ path("ca.pem", authority.certificate);
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
   connectionsPerPrincipalMax: 50,
+  failedHandshakesPerSecond: 10_000,
   requestsMax: 50,
   requestsPerCallerMax: 20,
   headerBytesMax: 16_384,

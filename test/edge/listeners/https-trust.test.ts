@@ -49,6 +49,7 @@ async function start(changes: Partial<TlsListenerOptions> = {}): Promise<Listene
       limits: {
         connectionsMax: 100,
         connectionsPerPrincipalMax: 50,
+        failedHandshakesPerSecond: 10_000,
         requestsMax: 50,
         requestsPerCallerMax: 20,
         headerBytesMax: 16_384,

@@ -12,6 +12,7 @@ import { type Handler, routesOf } from "./handler-door.ts";
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
   connectionsPerPrincipalMax: 50,
+  failedHandshakesPerSecond: 10_000,
   requestsMax: 4,
   requestsPerCallerMax: 4,
   headerBytesMax: 16_384,

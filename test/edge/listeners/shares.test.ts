@@ -21,6 +21,7 @@ import { until } from "../../support/until.ts";
 const LIMITS: ListenerLimits = {
   connectionsMax: 100,
   connectionsPerPrincipalMax: 20,
+  failedHandshakesPerSecond: 10_000,
   requestsMax: 64,
   requestsPerCallerMax: 32,
   headerBytesMax: 16_384,

@@ -57,6 +57,7 @@ async function start(clock = new VirtualClock()): Promise<{ port: number; crl: s
       limits: {
         connectionsMax: 100,
         connectionsPerPrincipalMax: 50,
+        failedHandshakesPerSecond: 10_000,
         requestsMax: 50,
         requestsPerCallerMax: 20,
         headerBytesMax: 16_384,

@@ -5,7 +5,7 @@ import type { Caller, MaybePromise, ServiceKeyName } from "../../operations/oper
 import type { DoorAnswer, DoorContext, DoorFactory, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { answerError, answerJson, answerNothing, badRequest, KesError, notAllowed, notAuthentic } from "./answers.ts";
 import type { KesConfiguration } from "./configuration.ts";
-import { principalOf } from "./identity.ts";
+import { identify } from "./identity.ts";
 import { describeKey, describeSelf, describeServer, listKeys } from "./information.ts";
 import { KeyTable } from "./key-table.ts";
 import { BODY_LENGTH_MAX, bytesOf, contextOf, readBody } from "./request-body.ts";
@@ -116,10 +116,7 @@ export function createKesDoor(section: KesConfiguration, context: DoorContext): 
         withBody,
       ),
     ],
-    identify({ connection }) {
-      const principal = principalOf(connection);
-      return principal === undefined ? { kind: "none" } : { kind: "proven", principal };
-    },
+    identify: ({ connection }) => identify(connection),
     refuse: answerError,
   };
 }

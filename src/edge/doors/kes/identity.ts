@@ -1,7 +1,8 @@
 /** Who a KES client is: the hash of its public key, however its certificate was signed (KES makes a new one at every start). */
 import { createHash, X509Certificate } from "node:crypto";
-import type { Principal } from "../../access/principal.ts";
-import type { DoorConnection } from "../door.ts";
+import { CryptoEdgeError } from "../../../base/errors.ts";
+import { readPeerCertificate } from "../../../base/pki/peer-certificate.ts";
+import type { DoorConnection, DoorIdentity } from "../door.ts";
 
 const known = new WeakMap<DoorConnection, string | undefined>();
 
@@ -22,17 +23,31 @@ function hashOfKey(certificate: Uint8Array): string | undefined {
   }
 }
 
-const principals = new WeakMap<DoorConnection, Principal>();
-
 /** One object for all requests of a connection, so that what the policy decided is remembered by it. */
-export function principalOf(connection: DoorConnection): Principal | undefined {
-  let principal = principals.get(connection);
-  if (principal === undefined) {
-    const name = identityOf(connection);
-    if (name === undefined) return undefined;
-    const { peer } = connection;
-    principal = { kind: "public_key", name, ...(peer === undefined ? {} : { peer }) };
-    principals.set(connection, principal);
+const identities = new WeakMap<DoorConnection, DoorIdentity>();
+
+export function identify(connection: DoorConnection): DoorIdentity {
+  let identity = identities.get(connection);
+  if (identity === undefined) {
+    identity = makeIdentity(connection);
+    identities.set(connection, identity);
   }
-  return principal;
+  return identity;
+}
+
+/** As KES: of what the client sent one certificate alone may be no authority's. Here it is also the one whose key is proven. */
+function makeIdentity(connection: DoorConnection): DoorIdentity {
+  const { peer, peerCertificate, otherCertificates } = connection;
+  if (otherCertificates.some(({ isAuthority }) => !isAuthority)) {
+    return refused("tls: received more than one client certificate");
+  }
+  const isAuthority = peerCertificate !== undefined && readPeerCertificate(peerCertificate).isAuthority;
+  const name = isAuthority ? undefined : identityOf(connection);
+  if (name === undefined) return refused("tls: client certificate is required");
+  return { kind: "proven", principal: { kind: "public_key", name, ...(peer === undefined ? {} : { peer }) } };
+}
+
+/** 400, in KES's words. */
+function refused(message: string): DoorIdentity {
+  return { kind: "refused", error: new CryptoEdgeError("invalid_request", message) };
 }

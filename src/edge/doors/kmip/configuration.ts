@@ -25,7 +25,7 @@ export const KmipSection = Section(
       minimum: 1,
       maximum: 100_000,
       description:
-        "Connections that one principal may make a second, and as many at once after a rest; the request of one beyond waits a second and is a General Failure. A handshake costs about a millisecond of processor time.",
+        "Connections that one principal may make a second, and as many at once after a rest; the request of one beyond waits a second and is a General Failure, and its handshake counts as a failed one of its address (`limits.failed_handshakes_per_second`). A handshake costs about a millisecond of processor time.",
     }),
     forward: Type.Optional(
       Type.Literal("core", {

@@ -41,6 +41,7 @@ export function createKmipDoor(section: KmipConfiguration, context: DoorContext)
     serve(socket, { principal }, limits) {
       if (principal === undefined) return void socket.destroy();
       const tooMany = handshakes.get(principalId(principal)).take(1) > 0;
+      if (tooMany) limits.countAgainstAddress();
       const caller: Caller = { principal, door: "kmip", requestId: undefined };
       new KmipConnection(socket, caller, limits, parts, tooMany ? TOO_MANY_CONNECTIONS : undefined);
     },

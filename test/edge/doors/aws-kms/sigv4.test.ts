@@ -58,7 +58,13 @@ async function signed(options: Signing = {}): Promise<DoorRequest> {
 }
 
 function requestOf(headers: ReadonlyMap<string, string>, body: Uint8Array): DoorRequest {
-  const connection = { kind: "https", principal: undefined, peer: "192.0.2.1", peerCertificate: undefined } as const;
+  const connection = {
+    kind: "https",
+    principal: undefined,
+    peer: "192.0.2.1",
+    peerCertificate: undefined,
+    otherCertificates: [],
+  } as const;
   return { method: "POST", path: "/", query: "", headers, body, connection, reserve: () => undefined };
 }
 

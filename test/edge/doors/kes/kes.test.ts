@@ -2,15 +2,10 @@
 import "reflect-metadata";
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createHash, X509Certificate } from "node:crypto";
-import { writeFileSync } from "node:fs";
-import { request } from "node:https";
-import { join } from "node:path";
-import * as x509 from "@peculiar/x509";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import type { DoorContext } from "../../../../src/edge/doors/door.ts";
 import { createKesDoor } from "../../../../src/edge/doors/kes/door.ts";
-import { makeAuthority } from "../../../support/certificates.ts";
 import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
 
 const KEYS = `{
@@ -274,89 +269,4 @@ test("a name in the table that no client can give is a mistake of the configurat
       "no name of a KES key",
     );
   }
-});
-
-describe("with client_certificates: any", () => {
-  /** As KES makes one of an API key: Ed25519, self-signed, new at each start. */
-  async function selfSigned(algorithm: "Ed25519" | "ECDSA", keys?: CryptoKeyPair) {
-    const parameters =
-      algorithm === "Ed25519" ? { name: "Ed25519" } : { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-    const pair = keys ?? ((await crypto.subtle.generateKey(parameters, true, ["sign", "verify"])) as CryptoKeyPair);
-    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-      serialNumber: Buffer.from(crypto.getRandomValues(new Uint8Array(8)))
-        .fill(1, 0, 1)
-        .toString("hex"),
-      name: "",
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 86_400_000),
-      signingAlgorithm: parameters,
-      keys: pair,
-    });
-    const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", pair.privateKey), "PRIVATE KEY");
-    const pem = certificate.toString("pem");
-    const spki = new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" });
-    return { pem, key, pair, identity: createHash("sha256").update(spki).digest("hex") };
-  }
-
-  function callWith(
-    address: string,
-    ca: string,
-    path: string,
-    client?: { pem: string; key: string },
-  ): Promise<{ status: number; body: string }> {
-    return new Promise((resolve, reject) => {
-      const url = new URL(path, address);
-      const options = {
-        ca,
-        agent: false as const,
-        ...(client === undefined ? {} : { cert: client.pem, key: client.key }),
-      };
-      const sent = request(url, options, (response) => {
-        let body = "";
-        response.on("data", (chunk) => (body += chunk));
-        response.on("end", () => resolve({ status: response.statusCode!, body }));
-      });
-      sent.on("error", reject);
-      sent.end();
-    });
-  }
-
-  test("the hash of the client's public key is who it is, whatever certificate it has made of it; others are not", async () => {
-    const ca = await makeAuthority();
-    const server = await ca.issue({ ip: ["127.0.0.1"], dns: ["localhost"] });
-    const own = await selfSigned("Ed25519");
-    const other = await selfSigned("ECDSA");
-    const renewed = await selfSigned("Ed25519", own.pair);
-    expect(renewed.identity).toBe(own.identity);
-    const folder = edge.folder;
-    writeFileSync(join(folder, "server.pem"), server.certificate);
-    writeFileSync(join(folder, "server.key"), server.key);
-    const tls = await startDoorEdge({
-      listeners: `  - { https: "127.0.0.1:0", cert: ${folder}/server.pem, key: ${folder}/server.key, client_certificates: any, min_tls: "1.2", doors: [kes] }`,
-      doors: "{ kes: { keys: { my-key: { tenant: tenant-a, service: billing } } } }",
-      principals: `"spki:${own.identity}"`,
-    });
-    try {
-      const at = (path: string, client?: { pem: string; key: string }) =>
-        callWith(tls.url, ca.certificate, path, client);
-      for (const client of [own, renewed]) {
-        expect(await at("/v1/key/describe/my-key", client)).toMatchObject({ status: 200 });
-        expect(JSON.parse((await at("/v1/identity/self/describe", client)).body)).toMatchObject({
-          identity: own.identity,
-        });
-      }
-      expect(await at("/v1/key/describe/my-key", other)).toEqual({
-        status: 403,
-        body: '{"message":"not authorized: insufficient permissions"}',
-      });
-      expect(JSON.parse((await at("/v1/identity/self/describe", other)).body)).toMatchObject({
-        identity: other.identity,
-      });
-      expect(await at("/v1/key/describe/my-key")).toMatchObject({ status: 403 });
-      expect(await at("/v1/identity/self/describe")).toMatchObject({ status: 403 });
-      expect(await at("/version")).toMatchObject({ status: 200 });
-    } finally {
-      await tls.close();
-    }
-  });
 });

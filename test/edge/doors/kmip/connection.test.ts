@@ -174,6 +174,8 @@ test("connections beyond a principal's rate are General Failures, after a second
   const outcomes: boolean[] = [];
   for (let count = 0; count < 5; count++) outcomes.push(await outcome());
   expect(outcomes).toEqual([true, true, true, false, false]);
+  // The listener turns an address away that goes on so: its next handshakes are not paid for.
+  expect(door.countedAgainstAddress).toBe(2);
   await door.clock.advance(1_000);
   expect(await outcome()).toBe(true);
 });

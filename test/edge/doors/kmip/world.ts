@@ -279,6 +279,7 @@ export interface Door {
   /** What the gate was asked for and given back. */
   readonly inFlight: number[];
   overloaded: boolean;
+  countedAgainstAddress: number;
   /** A stream of the test's own in the place of a connection. */
   serve(stream: Duplex): void;
   connect(): Promise<Connection>;
@@ -325,10 +326,15 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
       return true;
     },
     leave: (bytes) => void inFlight.splice(inFlight.indexOf(bytes), 1),
+    countAgainstAddress: () => void door.countedAgainstAddress++,
   };
   const sockets: Socket[] = [];
   const serve = (stream: Duplex): void =>
-    void made.serve(stream, { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined }, limits);
+    void made.serve(
+      stream,
+      { kind: "tls", principal: PRINCIPAL, peer: undefined, peerCertificate: undefined, otherCertificates: [] },
+      limits,
+    );
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
     serve(socket);
@@ -340,6 +346,7 @@ export async function openDoor(section: Partial<KmipConfiguration> = {}): Promis
     world,
     inFlight,
     overloaded: false,
+    countedAgainstAddress: 0,
     serve,
     connect: () => connectionTo(port),
     close() {

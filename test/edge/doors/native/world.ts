@@ -44,7 +44,13 @@ export async function ask(routes: DoorRoutes, path: string, body: string | Uint8
   const found = routes.find(method, path);
   if (found.route === undefined) throw new Error(`there is no ${method} ${path}`);
   const fields = new Map(Object.entries({ "content-type": "application/json", "x-request-id": "r-1", ...headers }));
-  const connection = { kind: "http", principal: PRINCIPAL, peer: "127.0.0.1", peerCertificate: undefined } as const;
+  const connection = {
+    kind: "http",
+    principal: PRINCIPAL,
+    peer: "127.0.0.1",
+    peerCertificate: undefined,
+    otherCertificates: [],
+  } as const;
   const head = { method, path, query: "", headers: fields, connection };
   // A copy: the short way may decode a body where it stands.
   const request = new RequestAtDoor("native", PRINCIPAL, head, Buffer.from(body as string), reserve);
