@@ -53,7 +53,11 @@ export async function run(context: BenchContext): Promise<Row[]> {
   const noHooks = new HookRunner([], systemClock, { info() {}, warn() {}, error() {} });
   const bare = { access: allowAll, leases, recorder: ignoreAll };
   const latency = new OperationLatency();
-  const counting: Recorder = { ...ignoreAll, record: (...call) => usage.record(...call) };
+  const counting: Recorder = {
+    ...ignoreAll,
+    record: (kind, caller, key, version, count, outcome, reason) =>
+      usage.record(kind, caller, key, version, count, outcome, reason),
+  };
   const measuring = createRecorder({ record: () => undefined }, latency);
   const hooks = createOperationHooks(noHooks);
   const candidates = {

@@ -1,6 +1,6 @@
 /** The operator of Orbital: judges a request, hands it to the handler of its type, and makes the answer. */
 import { createHash } from "node:crypto";
-import { messageOf } from "crypto-edge/plugin";
+import { type Clock, messageOf } from "crypto-edge/plugin";
 import {
   type AnswerSigner,
   type ClaimedSignature,
@@ -28,10 +28,14 @@ export interface OperatorOptions<Issuer extends TrustedIssuer> {
   /** Whether a request without a signature is refused, whatever its type. */
   readonly requireSignature: boolean;
   readonly signer: AnswerSigner | undefined;
+  readonly clock: Clock;
 }
 
 /** Tasks that have ended and are remembered: the same request comes again, also after others have changed what it did. */
 const ENDED_MAX = 10_000;
+/** A task that takes longer goes on, and is asked for again: a manager's transaction, over gRPC with all of its calls, ends after 5 s. */
+const ANSWER_WITHIN_MS = 3_000;
+const GOES_ON: TaskResult = { status: "PROCESSING", reconcileAfterSec: 1 };
 
 export class Operator<Issuer extends TrustedIssuer> {
   readonly #options: OperatorOptions<Issuer>;
@@ -49,7 +53,7 @@ export class Operator<Issuer extends TrustedIssuer> {
     const signature = await claimedSignature(request, issuers);
     if (signature === undefined && requireSignature) throw new SignatureRefused("it is not signed");
     const { result: running } = await this.#inTurn(request, signature);
-    const result = await running;
+    const result = await this.#within(running);
     const { taskId, type, externalId, eTag } = request;
     const response: TaskResponse = {
       taskId,
@@ -63,6 +67,17 @@ export class Operator<Issuer extends TrustedIssuer> {
       metaData: {},
     };
     return signer === undefined ? response : signer.sign(response);
+  }
+
+  async #within(running: TaskResult | Promise<TaskResult>): Promise<TaskResult> {
+    if (!(running instanceof Promise)) return running;
+    const late = Promise.withResolvers<TaskResult>();
+    const timer = this.#options.clock.schedule(ANSWER_WITHIN_MS, () => late.resolve(GOES_ON));
+    try {
+      return await Promise.race([running, late.promise]);
+    } finally {
+      timer.cancel();
+    }
   }
 
   /** Verifies, and begins the task, in the order in which requests came: a restore must not overtake its revoke. */

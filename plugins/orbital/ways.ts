@@ -22,7 +22,8 @@ export async function openWays(
 ): Promise<{ close(): Promise<void> }> {
   const { amqp, grpc, require_signature: requireSignature } = configuration;
   const issuers = authoritiesOf(configuration, context);
-  const operator = new Operator({ handlers, issuers, requireSignature, signer: signerOf(configuration.sign) });
+  const { clock } = context;
+  const operator = new Operator({ handlers, issuers, requireSignature, signer: signerOf(configuration.sign), clock });
   const answer = (request: TaskRequest) => operator.answer(request);
   const ways: Record<string, Session> = {};
   // What is not configured is not loaded.
@@ -38,7 +39,7 @@ export async function openWays(
   const live = new Set<string>();
   const running = Object.entries(ways).map(([way, session]) =>
     keepConnected({
-      clock: context.clock,
+      clock,
       session: (signal, up) =>
         session(signal, () => {
           up();

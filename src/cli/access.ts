@@ -25,14 +25,13 @@ export function registerAccess(program: Command): void {
         if (!isName(name))
           program.error(`error: "${name}" is not a name: letters, digits and . _ : -, a letter or digit first`);
       }
-      const { Policy } = await import("../edge/access/policy.ts");
+      const { explainDecision } = await import("../edge/access/explain-decision.ts");
       const { parsePrincipalId } = await import("../edge/access/principal-id.ts");
-      const { systemClock } = await import("../base/time/system-clock.ts");
       const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       const { policyRules } = await import("../edge/config/policy-rules.ts");
       const { configuration } = await loadConfiguration(options.config);
-      const policy = new Policy(policyRules(configuration.policies), systemClock);
-      const { allowed, ruleIndex, reasons } = policy.explain(parsePrincipalId(id), operation, tenant, service);
+      const rules = policyRules(configuration.policies);
+      const { allowed, ruleIndex, reasons } = explainDecision(rules, parsePrincipalId(id), operation, tenant, service);
       if (options.json) {
         const rule = ruleIndex === undefined ? null : `policies[${ruleIndex}]`;
         console.log(JSON.stringify({ allowed, rule, reasons }));

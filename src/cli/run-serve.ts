@@ -1,6 +1,7 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { join, parse } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { dropStartCode } from "../base/system/start-code.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { refuseHostileEnvironment } from "./hostile-environment.ts";
 import { thisProgram } from "./this-program.ts";
@@ -41,6 +42,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   });
   const { edge, manager } = await starting;
   for (const note of loaded.notes ?? []) edge.log.info(note);
+  dropStartCode();
   manager.ready();
   await stopped;
   endReloads();
@@ -99,6 +101,7 @@ async function serveAsWorker(config: string, index: number): Promise<void> {
   const loaded = await loadConfiguration(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));
+  dropStartCode();
   channel.ready(edge.addresses, edge.answer);
   await stopped;
   await edge.close();

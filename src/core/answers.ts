@@ -1,7 +1,6 @@
 /** How the Core answers over HTTP: JSON, and RFC 9457 problem documents with a stable code. */
 import { messageOf } from "../base/errors.ts";
-import { BodyTooLarge } from "../base/network/tls/body.ts";
-import type { TlsRequest, TlsResponse } from "../base/network/tls/server.ts";
+import { BodyTooLarge, type HttpRequest, type HttpResponse } from "./node-http.ts";
 import { CORE_STATUS, CoreError } from "./protocol/core-error.ts";
 import { StoreFull, StoreUnavailable } from "./store/store.ts";
 
@@ -11,7 +10,7 @@ export type CoreLog = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
-export function sendJson(response: TlsResponse, status: number, json: string): void {
+export function sendJson(response: HttpResponse, status: number, json: string): void {
   response.statusCode = status;
   response.setHeader("content-type", "application/json");
   response.setHeader("cache-control", "no-store");
@@ -19,7 +18,7 @@ export function sendJson(response: TlsResponse, status: number, json: string): v
 }
 
 /** A `Response`, as the administration's app makes them. */
-export async function sendResponse(response: TlsResponse, answer: Response): Promise<void> {
+export async function sendResponse(response: HttpResponse, answer: Response): Promise<void> {
   response.statusCode = answer.status;
   for (const [name, value] of answer.headers) if (name !== "set-cookie") response.setHeader(name, value);
   const cookies = answer.headers.getSetCookie();
@@ -28,7 +27,17 @@ export async function sendResponse(response: TlsResponse, answer: Response): Pro
   response.end(Buffer.from(await answer.arrayBuffer()));
 }
 
-export function sendProblem(request: TlsRequest, response: TlsResponse, thrown: unknown, log: CoreLog): void {
+/** The head of a stream of server-sent events; its frames are written to the response then. */
+export function beginEventStream(response: HttpResponse): void {
+  response.statusCode = 200;
+  response.setHeader("content-type", "text/event-stream");
+  response.setHeader("cache-control", "no-store");
+  // It ends with its connection (RFC 9112, 6.3): an event is one write then, where chunks are three.
+  response.setHeader("connection", "close");
+  response.removeHeader("transfer-encoding");
+}
+
+export function sendProblem(request: HttpRequest, response: HttpResponse, thrown: unknown, log: CoreLog): void {
   // The caller has gone, or a stream has begun: there is nobody to tell.
   if (response.headersSent || response.destroyed) return void response.destroy();
   // What is left of a body is thrown away, so that the answer gets through.

@@ -1,7 +1,7 @@
 /** `POST /core/v1/applied` (core-protocol.md, "Confirmations"). */
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { EventLog } from "./event-stream.ts";
+import type { EventLogReader } from "./event-stream.ts";
 import { CoreError } from "./protocol/core-error.ts";
 
 const INSTANCE = /^[A-Za-z0-9_-]{1,64}$/;
@@ -28,7 +28,7 @@ export function instanceOf(header: string | readonly string[] | undefined): stri
 export async function checkConfirmation(
   body: unknown,
   instance: string,
-  log: Pick<EventLog, "log" | "lastSeq" | "refresh">,
+  log: Pick<EventLogReader, "log" | "lastSeq" | "refresh">,
 ): Promise<Static<typeof AppliedBody>> {
   if (!isAppliedBody.Check(body)) {
     const path = isAppliedBody.Errors(body).First()?.path.slice(1);

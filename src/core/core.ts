@@ -11,117 +11,33 @@ import { messageOf } from "../base/errors.ts";
 import { type ServerCertificates, startTlsServer, type TlsServer } from "../base/network/tls/server.ts";
 import { describeCertificate } from "../base/pki/authority.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
-import type { Peer } from "../base/pki/peer-certificate.ts";
 import { type RevocationLists, readRevocationLists } from "../base/pki/revocation-list.ts";
-import type { Clock } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { VERSION } from "../base/version.ts";
-import type { CoreTarget } from "../edge/revocation/core-target.ts";
-import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
-import { type CoreAdmin, createAdmin } from "./admin.ts";
+import { createAdmin } from "./admin.ts";
 import { createAdminApp } from "./admin-api.ts";
-import { compileAllowances, type EdgeAllowance } from "./allowance.ts";
-import { type CoreLog, problemResponse, sendProblem } from "./answers.ts";
-import { callerName } from "./caller.ts";
+import { compileAllowances } from "./allowance.ts";
+import { problemResponse, sendProblem } from "./answers.ts";
+import { CallerConnections } from "./caller-connections.ts";
 import { createCommands } from "./commands.ts";
+import type { CoreCertificateTexts, CoreOptions } from "./core-options.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
 import { GrantedLeases } from "./granted-leases.ts";
-import { Housekeeping, type UsageRetention } from "./housekeeping.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
 import { KeyRegistry } from "./keys/registry.ts";
 import { checkLeaseTerms, createLeaseService, DEFAULT_LEASE_TERMS, type LeaseTerms } from "./leases.ts";
+import { speakNodeHttp } from "./node-http.ts";
 import { openKeyStore } from "./open-key-store.ts";
 import { Presence } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import { createPublishing } from "./publishing.ts";
 import { type CallCounters, createRoutes, DEFAULT_EDGE_LIMITS, type EdgeLimits } from "./routes.ts";
+import type { CoreCounters, RunningCore } from "./running-core.ts";
 import { SigningKeys } from "./signing-keys.ts";
-import { DEFAULT_RETAINED_EVENTS, type PostgresqlOptions } from "./store/open-store.ts";
-import type { StoreHealth } from "./store/store.ts";
+import { DEFAULT_RETAINED_EVENTS } from "./store/open-store.ts";
 import { UsageIntake } from "./usage-intake.ts";
-
-export interface CoreOptions {
-  /** Port 0 takes a free one. */
-  readonly listen: { readonly hostname: string; readonly port: number };
-  readonly tls: CoreCertificateTexts;
-  /** Read already, in the place of `tls.clientCrls`. */
-  readonly revocationLists?: RevocationLists;
-  /** Default: that of the Core's own certificate. */
-  readonly trustDomain?: string;
-  /** SQLite's path, or `:memory:`; or PostgreSQL's connection. */
-  readonly database: string | PostgresqlOptions;
-  /** 32 bytes. Copied: the caller wipes its own. */
-  readonly masterKey: Uint8Array;
-  /** The one before it, while `core rotate-master-key` is under way. */
-  readonly formerMasterKey?: Uint8Array;
-  /** This Core among those of its store. Default: the host's name and the port. */
-  readonly name?: string;
-  /** Which edges may lease what; nothing by default. */
-  readonly allow?: readonly EdgeAllowance[];
-  /** A lease for an unknown tenant or service makes it: for `dev` and tests. */
-  readonly createOnFirstUse?: boolean;
-  readonly lease?: Partial<LeaseTerms>;
-  /** Every second, by the protocol; tests may want it sooner. */
-  readonly heartbeatMs?: number;
-  readonly retainedEvents?: number;
-  readonly limits?: Partial<EdgeLimits>;
-  /** How many lease calls one edge may make in a second, on average; bursts of ten seconds' worth pass. */
-  readonly leasesPerSecondPerEdge?: number;
-  /** How many revocation streams one edge may hold. */
-  readonly streamsPerEdge?: number;
-  readonly usage?: Partial<UsageRetention>;
-  readonly publishers?: readonly EventPublisher[];
-  /** Who orders things of this Core; started once it listens, closed with it. */
-  readonly targets?: readonly CoreTarget[];
-  readonly clock?: Clock;
-  /** One line for each thing an operator may want to know. Names no secret. */
-  readonly log?: CoreLog;
-}
-
-/** PEM texts. */
-export interface CoreCertificateTexts extends ServerCertificates {
-  /** Lists of revoked client certificates: who is on one is let in no more. */
-  readonly clientCrls?: readonly { readonly name: string; readonly bytes: Uint8Array }[];
-}
-
-/** Counted since the start. */
-export interface CoreCounters extends CallCounters {
-  readonly publishFailures: number;
-  readonly streams: number;
-  /** Of all streams: what they were given and have not taken yet. */
-  readonly unsentBytes: number;
-  readonly connections: number;
-}
-
-export interface RunningCore {
-  /** `https://<hostname>:<port>` */
-  readonly url: string;
-  readonly port: number;
-  /** The id of this Core's event log. */
-  readonly log: string;
-  /** The newest event's number. */
-  readonly lastSeq: number;
-  /** Of the certificates that are let in. */
-  readonly trustDomain: string;
-  readonly admin: CoreAdmin;
-  readonly counters: CoreCounters;
-  /** Whether the store answers and has room. */
-  readonly health: StoreHealth;
-  /** When the Core's own certificate ends. */
-  readonly certificateEndsAtMs: number;
-  /** `KeyHierarchy.sharedSecret`: the caller wipes it. */
-  sharedSecret(purpose: string): Uint8Array;
-  /**
-   * New connections use the new certificates, open ones go on, but for those whose certificate is on a revocation list now.
-   * Rejects, changing nothing, where they are bad.
-   */
-  reloadCertificates(certificates: CoreCertificateTexts): Promise<void>;
-  /** Likewise, with lists that were read already. Throws, changing nothing, where they are bad. */
-  useCertificates(certificates: ServerCertificates, lists: RevocationLists): void;
-  /** Ends streams, finishes calls in flight (at most a few seconds), closes the database, wipes keys. May be called twice. */
-  close(): Promise<void>;
-}
 
 const CLOSE_GRACE_MS = 3_000;
 
@@ -141,7 +57,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   };
   const retainedEvents = Math.max(1, options.retainedEvents ?? DEFAULT_RETAINED_EVENTS);
   let certificates: CoreCertificateTexts = options.tls;
-  let revoked =
+  const revoked =
     options.revocationLists ?? (await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock));
   const trustDomain = options.trustDomain ?? trustDomainOf(certificates.cert);
   const startedAt = new Date(now()).toISOString();
@@ -267,41 +183,30 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     });
 
     let closing = false;
-    const connectionsOf = new Map<string, number>();
-    const admitted = new WeakSet<Peer>();
+    const callers = new CallerConnections(limits.connections, revoked);
+    const onError = (error: unknown): void => log("error", "a connection failed", { reason: messageOf(error) });
     const server: TlsServer = await startTlsServer({
       hostname: options.listen.hostname,
       port: options.listen.port,
       certificates,
-      admit: (peer) => {
-        const refusal = peer.certificate && revoked.refusalOf(peer.certificate);
-        if (refusal !== undefined || admitted.has(peer)) return refusal;
-        const name = callerName(peer);
-        const connections = connectionsOf.get(name) ?? 0;
-        if (connections >= limits.connections) return `${name} has ${connections} connections already`;
-        admitted.add(peer);
-        connectionsOf.set(name, connections + 1);
-        return undefined;
-      },
-      onClosed: (peer) => {
-        const name = callerName(peer);
-        const left = (connectionsOf.get(name) ?? 1) - 1;
-        if (left === 0) connectionsOf.delete(name);
-        else connectionsOf.set(name, left);
-      },
-      onRequest: async (request, response, peer) => {
-        try {
-          if (closing) {
-            throw new CoreError("unavailable", "this Core is stopping: ask again soon", { retryAfterSeconds: 1 });
+      admit: (peer) => callers.admit(peer),
+      onClosed: (peer) => callers.closed(peer),
+      onConnection: speakNodeHttp({
+        onRequest: async (request, response, peer) => {
+          try {
+            if (closing) {
+              throw new CoreError("unavailable", "this Core is stopping: ask again soon", { retryAfterSeconds: 1 });
+            }
+            await routes.handle(request, response, peer);
+          } catch (error) {
+            sendProblem(request, response, error, log);
           }
-          await routes.handle(request, response, peer);
-        } catch (error) {
-          sendProblem(request, response, error, log);
-        }
-      },
+        },
+        onError,
+      }),
       onRefused: ({ remoteAddress, code, reason }) =>
         log("warn", "a connection was refused", { remoteAddress, code, reason }),
-      onError: (error) => log("error", "a connection failed", { reason: messageOf(error) }),
+      onError,
     }).catch((error: unknown) => {
       throw listenError(error, options.listen);
     });
@@ -318,7 +223,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     const useCertificates = (next: ServerCertificates, lists: RevocationLists): void => {
       server.reload(next);
       certificates = next;
-      revoked = lists;
+      callers.use(lists);
       server.recheck();
     };
     let closed: Promise<void> | undefined;

@@ -5,12 +5,15 @@
  * A stream that reads too slowly is not buffered for: it falls back to reading the log, in pages, at its own pace. A heartbeat
  * vouches for the log's newest number, so none is sent while the store can't be asked: edges then look for another Core.
  */
-import { ServerResponse } from "node:http";
-import type { TlsResponse } from "../base/network/tls/server.ts";
-import type { Clock, Timer } from "../base/time/clock.ts";
-import { type CoreEvent, eventFrame, type LoggedEvent, parseEventId } from "./protocol/events.ts";
 
-export interface EventLog {
+import type { Clock, Timer } from "../base/time/clock.ts";
+import { beginEventStream } from "./answers.ts";
+import type { HttpResponse } from "./node-http.ts";
+import { type CoreEvent, eventFrame, type LoggedEvent, parseEventId } from "./protocol/events.ts";
+import { type Frame, RecentFrames } from "./recent-frames.ts";
+
+/** What a stream reads of the event log. */
+export interface EventLogReader {
   readonly log: string;
   readonly lastSeq: number;
   readonly oldestSeq: number;
@@ -20,7 +23,7 @@ export interface EventLog {
 }
 
 export interface EventStreamOptions {
-  readonly log: EventLog;
+  readonly log: EventLogReader;
   readonly clock: Clock;
   readonly heartbeatMs: number;
   /** Called with each heartbeat, for the publishers. */
@@ -33,13 +36,11 @@ const SLOW_BYTES = 256 * 1024;
 const STUCK_MS = 30_000;
 const PAGE = 500;
 /** Heartbeats written at one go, in about a millisecond: a revocation never waits behind those of the whole fleet. */
-const BEATS_AT_ONCE = 64;
-/** Frames kept in memory, so that many edges resuming at once read them from there. */
-const RECENT_FRAMES = 4_096;
+const HEARTBEATS_AT_ONCE = 64;
 
 interface Stream {
   readonly edge: string;
-  readonly response: TlsResponse;
+  readonly response: HttpResponse;
   /** The newest event written to it. */
   seq: number;
   /** Whether it has all events and gets new ones as they are made. */
@@ -54,12 +55,12 @@ export class EventStream {
   readonly #options: EventStreamOptions;
   readonly #streams = new Set<Stream>();
   readonly #streamsByEdge = new Map<string, number>();
-  readonly #recent = new Map<number, Buffer>();
+  readonly #recent = new RecentFrames();
   #heartbeat: Timer | undefined;
   #slice: Timer | undefined;
   #closed = false;
   /** Those that this heartbeat is still to be written to. */
-  #unbeaten: readonly Stream[] = [];
+  #awaitingHeartbeat: readonly Stream[] = [];
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
@@ -93,7 +94,7 @@ export class EventStream {
    *
    * @throws StoreUnavailable where the log's newest number can't be vouched for; nothing was sent then
    */
-  async open(edge: string, response: TlsResponse, lastEventId: string | undefined): Promise<void> {
+  async open(edge: string, response: HttpResponse, lastEventId: string | undefined): Promise<void> {
     // Counted from here: many that come at once must not pass the limit together.
     this.#count(edge, 1);
     try {
@@ -104,14 +105,7 @@ export class EventStream {
       throw error;
     }
     if (response.destroyed || this.#closed) return this.#count(edge, -1);
-    response.statusCode = 200;
-    response.setHeader("content-type", "text/event-stream");
-    response.setHeader("cache-control", "no-store");
-    if (response instanceof ServerResponse) {
-      // It ends with its connection (RFC 9112, 6.3): an event is one write then, where chunks are three.
-      response.setHeader("connection", "close");
-      response.removeHeader("transfer-encoding");
-    }
+    beginEventStream(response);
     const { log } = this.#options;
     const stream: Stream = { edge, response, seq: log.lastSeq, live: false, feeding: false, stuckSinceMs: undefined };
     const place = lastEventId === undefined ? undefined : parseEventId(lastEventId);
@@ -148,7 +142,7 @@ export class EventStream {
 
   /** Tells a committed event to every stream. */
   tell(event: LoggedEvent): void {
-    const frame = this.#frame(event);
+    const frame = this.#recent.frameOf(event);
     for (const stream of this.#streams) {
       if (!stream.live || stream.seq >= event.seq) continue;
       if (stream.seq !== event.seq - 1) {
@@ -198,7 +192,7 @@ export class EventStream {
           return;
         }
         const from = stream.seq;
-        const frames = this.#recentAfter(from) ?? (await this.#readAfter(from));
+        const frames = this.#recent.after(from, log.lastSeq, PAGE) ?? (await this.#readAfter(from));
         // A new history has moved the stream meanwhile.
         if (stream.seq !== from) continue;
         // The store has less than it said: another history, which the next heartbeat finds.
@@ -217,62 +211,36 @@ export class EventStream {
     }
   }
 
-  /** From memory, where all of the next page is there. */
-  #recentAfter(seq: number): { seq: number; frame: Buffer }[] | undefined {
-    const last = Math.min(this.#options.log.lastSeq, seq + PAGE);
-    const kept: { seq: number; frame: Buffer }[] = [];
-    for (let next = seq + 1; next <= last; next++) {
-      const frame = this.#recent.get(next);
-      if (frame === undefined) return undefined;
-      kept.push({ seq: next, frame });
-    }
-    return kept;
-  }
-
-  async #readAfter(seq: number): Promise<{ seq: number; frame: Buffer }[]> {
+  async #readAfter(seq: number): Promise<Frame[]> {
     const { log } = this.#options;
     const events = await log.eventsAfter(seq, PAGE);
     // What was committed and is not told yet comes by `tell`, in order.
     return events
       .filter((event) => event.seq <= log.lastSeq)
-      .map((event) => ({ seq: event.seq, frame: this.#frame(event) }));
-  }
-
-  #frame(event: LoggedEvent): Buffer {
-    const known = this.#recent.get(event.seq);
-    if (known !== undefined) return known;
-    const frame = eventFrame(event);
-    this.#recent.set(event.seq, frame);
-    if (this.#recent.size > RECENT_FRAMES) {
-      for (const oldest of this.#recent.keys()) {
-        this.#recent.delete(oldest);
-        break;
-      }
-    }
-    return frame;
+      .map((event) => ({ seq: event.seq, frame: this.#recent.frameOf(event) }));
   }
 
   #write({ response }: Stream, frame: Buffer): boolean {
     return (response as { write(frame: Buffer): boolean }).write(frame);
   }
 
-  #beat(): void {
+  #sendHeartbeats(): void {
     // What a busy second has held up comes first.
     this.#slice?.cancel();
-    this.#beatTo(this.#unbeaten);
+    this.#sendHeartbeatTo(this.#awaitingHeartbeat);
     const streams = [...this.#streams];
-    const pauseMs = this.#options.heartbeatMs / (Math.ceil(streams.length / BEATS_AT_ONCE) + 1);
-    const beatFrom = (first: number): void => {
-      const next = first + BEATS_AT_ONCE;
-      this.#unbeaten = streams.slice(next);
-      if (next < streams.length) this.#slice = this.#options.clock.schedule(pauseMs, () => beatFrom(next));
-      this.#beatTo(streams.slice(first, next));
+    const pauseMs = this.#options.heartbeatMs / (Math.ceil(streams.length / HEARTBEATS_AT_ONCE) + 1);
+    const sendFrom = (first: number): void => {
+      const next = first + HEARTBEATS_AT_ONCE;
+      this.#awaitingHeartbeat = streams.slice(next);
+      if (next < streams.length) this.#slice = this.#options.clock.schedule(pauseMs, () => sendFrom(next));
+      this.#sendHeartbeatTo(streams.slice(first, next));
     };
-    beatFrom(0);
+    sendFrom(0);
     this.#options.onHeartbeat?.(this.#heartbeatEvent());
   }
 
-  #beatTo(streams: readonly Stream[]): void {
+  #sendHeartbeatTo(streams: readonly Stream[]): void {
     const frame = eventFrame(this.#heartbeatEvent());
     const nowMs = this.#options.clock.monotonicMs();
     for (const stream of streams) {
@@ -293,7 +261,7 @@ export class EventStream {
     this.#heartbeat = this.#options.clock.schedule(this.#options.heartbeatMs, () => {
       this.#scheduleHeartbeat();
       void this.#options.log.refresh().then(
-        () => this.#closed || this.#beat(),
+        () => this.#closed || this.#sendHeartbeats(),
         // Nobody can vouch for the log: no heartbeat.
         () => undefined,
       );
@@ -315,6 +283,6 @@ export class EventStream {
   }
 }
 
-function unsent(response: TlsResponse): number {
+function unsent(response: HttpResponse): number {
   return response.writableLength ?? 0;
 }

@@ -1,8 +1,6 @@
 /** The protocol's calls (core-protocol.md): who may make them, how often, and what answers. */
 import { messageOf } from "../base/errors.ts";
 import { parseJson } from "../base/json/parse.ts";
-import { readBody } from "../base/network/tls/body.ts";
-import type { TlsRequest, TlsResponse } from "../base/network/tls/server.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { TokenBuckets } from "../base/time/token-bucket.ts";
@@ -11,8 +9,9 @@ import type { AdminApp } from "./admin-api.ts";
 import { type CoreLog, sendJson, sendResponse } from "./answers.ts";
 import { callerName, identifyCaller, requireAdmin, requireEdge } from "./caller.ts";
 import { checkConfirmation, instanceOf } from "./confirmations.ts";
-import type { EventLog, EventStream } from "./event-stream.ts";
+import type { EventLogReader, EventStream } from "./event-stream.ts";
 import type { LeaseService } from "./leases.ts";
+import { type HttpRequest, type HttpResponse, readBody } from "./node-http.ts";
 import type { Presence } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { SigningKeys } from "./signing-keys.ts";
@@ -59,7 +58,7 @@ export interface RouteParts {
   readonly limits: EdgeLimits;
   readonly leases: LeaseService;
   readonly stream: EventStream;
-  readonly eventLog: EventLog;
+  readonly eventLog: EventLogReader;
   readonly signingKeys: SigningKeys;
   readonly intake: UsageIntake;
   readonly presence: Presence;
@@ -69,7 +68,7 @@ export interface RouteParts {
 
 export interface Routes {
   /** @throws CoreError, StoreUnavailable, StoreFull, BodyTooLarge */
-  handle(request: TlsRequest, response: TlsResponse, peer: Peer): Promise<void>;
+  handle(request: HttpRequest, response: HttpResponse, peer: Peer): Promise<void>;
   /** Lease calls of an edge that other Cores answered. */
   countElsewhere(edge: string, calls: number): void;
 }
@@ -82,12 +81,12 @@ export function createRoutes(parts: RouteParts): Routes {
   const appliedRates = rate(limits.leasesPerSecond);
   const usageRates = rate(limits.usageBatchesPerSecond);
 
-  const sighting = (request: TlsRequest, peer: Peer) => ({
+  const sighting = (request: HttpRequest, peer: Peer) => ({
     version: AGENT.exec(String(request.headers["user-agent"] ?? ""))?.[1],
     instance: instanceOf(request.headers["crypto-edge-instance"]),
     ...(peer.certificate === undefined ? {} : { certificateEndsAtMs: peer.certificate.notAfterMs }),
   });
-  const see = (edge: string, request: TlsRequest, peer: Peer) => presence.see(edge, sighting(request, peer));
+  const see = (edge: string, request: HttpRequest, peer: Peer) => presence.see(edge, sighting(request, peer));
   const limit = (rates: TokenBuckets, edge: string, what: string): void => {
     const waitMs = rates.get(edge).take(1);
     if (waitMs === 0) return;
@@ -96,7 +95,7 @@ export function createRoutes(parts: RouteParts): Routes {
     });
   };
 
-  async function lease(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
+  async function lease(request: HttpRequest, response: HttpResponse, peer: Peer, edge: string): Promise<void> {
     counters.leaseCalls++;
     const of = sighting(request, peer);
     const seen = presence.see(edge, of);
@@ -113,7 +112,7 @@ export function createRoutes(parts: RouteParts): Routes {
     }
   }
 
-  async function applied(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
+  async function applied(request: HttpRequest, response: HttpResponse, peer: Peer, edge: string): Promise<void> {
     limit(appliedRates, edge, "confirms");
     const body = parseBody(await readBody(request, MAX_APPLIED_BODY_BYTES));
     const of = sighting(request, peer);
@@ -122,7 +121,7 @@ export function createRoutes(parts: RouteParts): Routes {
     sendJson(response, 200, "{}");
   }
 
-  async function usage(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
+  async function usage(request: HttpRequest, response: HttpResponse, peer: Peer, edge: string): Promise<void> {
     limit(usageRates, edge, "sends usage");
     const body = await readBody(request, MAX_USAGE_BODY_BYTES);
     const key = request.headers["idempotency-key"];
@@ -138,7 +137,7 @@ export function createRoutes(parts: RouteParts): Routes {
     sendJson(response, 200, JSON.stringify(answer));
   }
 
-  async function follow(request: TlsRequest, response: TlsResponse, peer: Peer, edge: string): Promise<void> {
+  async function follow(request: HttpRequest, response: HttpResponse, peer: Peer, edge: string): Promise<void> {
     see(edge, request, peer);
     if (stream.streamsOf(edge) >= limits.streams) {
       throw new CoreError("rate_limited", `the edge ${edge} holds ${limits.streams} streams already`, {
@@ -150,8 +149,8 @@ export function createRoutes(parts: RouteParts): Routes {
   }
 
   async function administer(
-    request: TlsRequest,
-    response: TlsResponse,
+    request: HttpRequest,
+    response: HttpResponse,
     peer: Peer,
     method: string,
     target: string,
@@ -222,7 +221,7 @@ function requireMethod(method: string, wanted: "GET" | "POST"): void {
  * A browser that holds an administrator's certificate, for the console, sends it with whatever any page asks of the Core's address; what
  * a page sends is told by these headers, which it can't forge.
  */
-function refusePages(request: TlsRequest): void {
+function refusePages(request: HttpRequest): void {
   const header = (name: string): string | undefined => {
     const value = request.headers[name];
     return Array.isArray(value) ? value[0] : value;
@@ -233,7 +232,7 @@ function refusePages(request: TlsRequest): void {
 }
 
 /** Which a page can't send unasked either; and nothing that has to be decoded first. */
-function requireJson({ headers }: TlsRequest): void {
+function requireJson({ headers }: HttpRequest): void {
   const type = headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/json") throw new CoreError("invalid_request", "send content-type: application/json");
   const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";

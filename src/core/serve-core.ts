@@ -8,7 +8,7 @@ import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import type { ConsoleListener, StartConsole } from "./console-port.ts";
-import { type RunningCore, startCore } from "./core.ts";
+import { startCore } from "./core.ts";
 import {
   createPublishers,
   createTargets,
@@ -19,6 +19,7 @@ import {
   trustFilesOf,
 } from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
+import type { RunningCore } from "./running-core.ts";
 import { startWatchListener } from "./watch-listener.ts";
 
 /** In the log and in metrics. */

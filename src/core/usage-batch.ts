@@ -1,7 +1,7 @@
 /** Reads a batch of usage: NDJSON, a slice at a time, so that nothing else waits for a large one. */
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { othersTurn } from "../base/time/turns.ts";
+import { yieldToEventLoop } from "../base/time/turns.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { UsageTotal } from "./store/usage-tables.ts";
 
@@ -54,7 +54,7 @@ export async function readBatch(ndjson: string, rules: BatchRules): Promise<Read
   let number = 0;
   for (const line of linesOf(ndjson)) {
     number++;
-    if (number % LINES_AT_ONCE === 0) await othersTurn();
+    if (number % LINES_AT_ONCE === 0) await yieldToEventLoop();
     // Empty lines are no records, but a batch of nothing else is bounded all the same.
     if (number > MAX_RECORDS * 2) throw tooMany();
     if (line.trim() === "") continue;

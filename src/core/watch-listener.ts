@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import type { HostAndPort } from "../base/config/schema-types.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Clock } from "../base/time/clock.ts";
-import type { RunningCore } from "./core.ts";
 import { coreMetrics } from "./core-metrics.ts";
+import type { RunningCore } from "./running-core.ts";
 
 export interface WatchedCore {
   readonly core: RunningCore;

@@ -4,7 +4,7 @@
  * thousand policies takes a second, which no request should wait for.
  */
 import { createHmac } from "node:crypto";
-import type { PolicyRule } from "./access/policy.ts";
+import type { PolicyRule } from "./access/policy-rule.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
 

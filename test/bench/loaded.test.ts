@@ -7,9 +7,9 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
  * raises them here and says why.
  */
-const FUNCTIONS_MAX = 2_950;
+const FUNCTIONS_MAX = 2_800;
 const MODULES_MAX = 500;
-const GARBAGE_BYTES_MAX = 2_000;
+const GARBAGE_BYTES_MAX = 1_300;
 
 describe("the heap that answers requests", () => {
   test("holds no more functions and modules than it did, and no package that a usual request does not need", async () => {

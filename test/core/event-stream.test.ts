@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { EventEmitter } from "node:events";
-import type { TlsResponse } from "../../src/base/network/tls/server.ts";
 import { EventStream } from "../../src/core/event-stream.ts";
+import type { HttpResponse } from "../../src/core/node-http.ts";
 import type { LoggedEvent } from "../../src/core/protocol/events.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -21,6 +21,8 @@ class Reader extends EventEmitter {
   }
 
   setHeader(): void {}
+
+  removeHeader(): void {}
 
   write(frame: Buffer): boolean {
     this.frames.push({ text: frame.toString(), atMs: this.#clock.monotonicMs() });
@@ -51,7 +53,7 @@ async function openStreams() {
   const readers: Reader[] = [];
   for (let index = 0; index < STREAMS; index++) {
     const reader = new Reader(clock);
-    await stream.open(`edge-${index}`, reader as unknown as TlsResponse, undefined);
+    await stream.open(`edge-${index}`, reader as unknown as HttpResponse, undefined);
     reader.frames.length = 0;
     readers.push(reader);
   }

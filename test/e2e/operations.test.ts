@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { rotatedFiles } from "../../src/edge/usage/audit-file.ts";
-import type { ClientCreatedKey } from "../../src/sdk/client/client.ts";
+import type { ClientCreatedKey } from "../../src/sdk/client/operations.ts";
 import { DatagramSocket } from "../support/datagram-socket.ts";
 import { until } from "../support/until.ts";
 import { run } from "./support/binary.ts";

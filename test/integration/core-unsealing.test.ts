@@ -1,4 +1,4 @@
-/** The Core's master key at rest under an HSM (SoftHSM2) or a KMS, opened at start by the key sources' own plugins. */
+/** The Core's master key at rest under an HSM (SoftHSM2), a KMS or Vault's Transit, opened at start by the key sources' own plugins. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,12 +9,15 @@ import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts"
 import { freePort } from "../support/free-port.ts";
 import { eventually } from "./support/broker.ts";
 import { CREDENTIALS, KEY_ARN, type LocalKms, REGION, startLocalKms } from "./support/local-kms.ts";
+import { startTransitWithKv } from "./support/transit-with-kv.ts";
 
 setDefaultTimeout(120_000);
 
 const MAIN = resolve(import.meta.dir, "../../src/main.ts");
 const PLUGINS = resolve(import.meta.dir, "../../plugins");
 const PIN = "493817";
+/** On loopback the door looks at none, but one must be there. */
+const TOKEN = "any";
 
 let folder: string;
 let pki: ThrowAwayPki;
@@ -37,12 +40,14 @@ beforeAll(async () => {
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
     AWS_SESSION_TOKEN: CREDENTIALS.sessionToken,
     AWS_EC2_METADATA_DISABLED: "true",
+    BAO_TOKEN: TOKEN,
   };
   for (const [name, text] of Object.entries({
     "core.pem": pki.core.cert,
     "core.key": pki.core.key,
     "ca.pem": pki.core.clientCa,
     pin: `${PIN}\n`,
+    token: TOKEN,
     "softhsm2.conf": `directories.tokendir = ${file("tokens")}\nobjectstore.backend = file\n`,
   })) {
     writeFileSync(file(name), text, { mode: 0o600 });
@@ -173,5 +178,26 @@ describe("the master key", () => {
       (error: Error) => error,
     );
     expect((failure as Error).message).toContain("the master key can't be opened by aws-kms");
+  });
+
+  test("is unwrapped by Vault's Transit, another edge's door, and rotated there; one that refuses is told as the reason", async () => {
+    const transit = await startTransitWithKv();
+    const { address, namespace, transitKey } = transit;
+    const tool = [join(PLUGINS, "openbao/keys.ts"), "create", "core", "master-key"];
+    const where = ["--address", address, "--transit-key", transitKey, "--namespace", namespace];
+    const masterKey = `{ use: openbao, openbao: { address: "${address}", namespace: ${namespace}, token: "file:token", transit: { key: ${transitKey} } } }`;
+    try {
+      await unsealAndRotate(masterKey, "openbao", () => run(process.execPath, ...tool, ...where));
+      expect(transit.calls.filter((path) => path === "/v1/transit/decrypt/core").length).toBeGreaterThanOrEqual(3);
+      const refused = await startCore(masterKey.replace("key: core", "key: other"), "openbao").catch(
+        (error: Error) => error,
+      );
+      expect((refused as Error).message).toContain("the master key can't be opened by openbao");
+      expect((refused as Error).message).toContain("permission denied");
+    } finally {
+      await transit[Symbol.asyncDispose]();
+    }
+    const away = await startCore(masterKey, "openbao").catch((error: Error) => error);
+    expect((away as Error).message).toContain("can't be reached");
   });
 });

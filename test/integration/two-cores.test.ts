@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { createCoreClients } from "../../src/edge/key-source/core/core-clients.ts";
 import { KeySourceError } from "../../src/edge/key-source/key-source.ts";
-import { type Client, createClient } from "../../src/sdk/client/client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
+import type { Client } from "../../src/sdk/client/operations.ts";
 import { eventually } from "./support/broker.ts";
 import { type CoreCluster, type EdgeProcess, startCluster } from "./support/core-cluster.ts";
 

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ACCEPTED_MUTANTS, reasonOf } from "../../scripts/accepted-mutants.ts";
 import { mutationsOf } from "../../scripts/mutations.ts";
+import { ROOT } from "../support/pages.ts";
 
 const SOURCE = `import { a } from "./a.ts";
 
@@ -59,4 +63,18 @@ test("each mutation changes one line, and nothing else", () => {
     const kept = after.filter((line) => before.includes(line)).length;
     expect(kept).toBeGreaterThanOrEqual(before.length - 1);
   }
+});
+
+test("each mutant that may survive is one that is made, in one place, and has its reason", () => {
+  const outgrown = Object.entries(ACCEPTED_MUTANTS).flatMap(([file, accepted]) => {
+    const mutations = mutationsOf(readFileSync(join(ROOT, file), "utf8"));
+    return accepted
+      .filter(({ from, to }) => mutations.filter((made) => made.from === from && made.to === to).length !== 1)
+      .map(({ from, to }) => `${file}: ${from} → ${to}`);
+  });
+  expect(outgrown).toEqual([]);
+  for (const [file, accepted] of Object.entries(ACCEPTED_MUTANTS)) {
+    for (const mutant of accepted) expect(reasonOf(file, mutant)).toMatch(/^[A-Z].{10,}\.$/);
+  }
+  expect(reasonOf("src/edge/cache/lease.ts", { from: "0", to: "1 in: somethingElse = 1;" })).toBeUndefined();
 });

@@ -1,10 +1,10 @@
 /** The Cores of two-cores.ts: their own registry, event log and event stream, and the ways to and from them, in virtual time. */
 import { EventEmitter } from "node:events";
-import type { TlsResponse } from "../../src/base/network/tls/server.ts";
 import { EventLog } from "../../src/core/event-log.ts";
 import { EventStream } from "../../src/core/event-stream.ts";
 import type { KeyHierarchy } from "../../src/core/keys/hierarchy.ts";
 import { KeyRegistry } from "../../src/core/keys/registry.ts";
+import type { HttpResponse } from "../../src/core/node-http.ts";
 import type { CoreError } from "../../src/core/protocol/core-error.ts";
 import { type Store, StoreUnavailable } from "../../src/core/store/store.ts";
 import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
@@ -85,6 +85,8 @@ class StreamEnd extends EventEmitter {
   }
 
   setHeader(): void {}
+
+  removeHeader(): void {}
 
   write(frame: Buffer): boolean {
     if (!this.destroyed) this.#read(frame.toString());
@@ -176,7 +178,7 @@ export class SimulatedCore {
 
   async follow(edge: string, end: StreamEnd, lastEventId: string | undefined): Promise<void> {
     this.#ends.add(end);
-    await this.#stream!.open(edge, end as unknown as TlsResponse, lastEventId);
+    await this.#stream!.open(edge, end as unknown as HttpResponse, lastEventId);
   }
 }
 

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { createThrowAwayPki, type ThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { ALLOW_EVERY_EDGE } from "../../src/core/allowance.ts";
-import { type CoreOptions, type RunningCore, startCore } from "../../src/core/core.ts";
+import { startCore } from "../../src/core/core.ts";
+import type { CoreOptions } from "../../src/core/core-options.ts";
+import type { RunningCore } from "../../src/core/running-core.ts";
 import { type CoreClient, createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 
 /** A real Core on a free loopback port, with a throw-away PKI, for as long as one test needs it. */

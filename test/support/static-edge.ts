@@ -4,7 +4,8 @@ import { parseConfiguration } from "../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../src/edge/config/schema.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { loadPlugins } from "../../src/edge/plugin-host/loader.ts";
-import { type Client, createClient } from "../../src/sdk/client/client.ts";
+import { createClient } from "../../src/sdk/client/client.ts";
+import type { Client } from "../../src/sdk/client/operations.ts";
 
 /** The L3 of the vectors is version 1 of tenant-a/billing; version 2 is the active one. */
 const VECTOR_L3 = "9aa45e5ecded611b8564db83a039576399ade51fdc9d13c73f93e93872a0d52e";

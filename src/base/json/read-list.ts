@@ -127,6 +127,8 @@ export async function readJsonObject(
   return Object.fromEntries(members);
 }
 
+/** In a row: nobody writes so much, and none of it is read in turns. */
+const SPACE_BYTES_MAX = 65_536;
 const NAME_BYTES_MAX = 1_024;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
@@ -181,6 +183,8 @@ function expect(bytes: Uint8Array, from: number, character: "{" | "[" | ":" | "}
 
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;
-  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++;
+  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) {
+    if (++at - from > SPACE_BYTES_MAX) throw new JsonError("it has too much space");
+  }
   return at;
 }

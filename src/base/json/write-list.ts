@@ -3,42 +3,48 @@
 const TURN_ITEMS = 500;
 const TURN_CHARACTERS = 524_288;
 
+type WriteItem<Item> = (item: Item, index: number) => string;
+
 /**
  * `{"NAME":[…]}`, each item as `write` gives it: text of ASCII, or UTF-8. A short list at once, a long one later.
  *
- * `write` is called once for each item, in their order.
+ * `write` is called once for each item, in their order. `around`: text of the same answer, before and after it.
  */
 export function writeJsonList<Item>(
   name: string,
   items: readonly Item[],
-  write: (item: Item) => string,
+  write: WriteItem<Item>,
   yieldToOthers: () => Promise<void>,
+  around: readonly [before: string, after: string] = ["", ""],
 ): Buffer | Promise<Buffer> {
   const pieces: Buffer[] = [];
-  const first = writeTurn(items, 0, write, `{"${name}":[`, pieces);
-  if (first === items.length) return Buffer.concat([...pieces, Buffer.from("]}")]);
-  return writeRest(items, first, write, pieces, yieldToOthers);
+  const first = writeTurn(items, 0, write, `${around[0]}{"${name}":[`, pieces);
+  const end = Buffer.from(`]}${around[1]}`);
+  if (first === items.length) return Buffer.concat([...pieces, end]);
+  return writeRest(items, first, write, pieces, end, yieldToOthers);
 }
 
 async function writeRest<Item>(
   items: readonly Item[],
   from: number,
-  write: (item: Item) => string,
+  write: WriteItem<Item>,
   pieces: Buffer[],
+  end: Buffer,
   yieldToOthers: () => Promise<void>,
 ): Promise<Buffer> {
   for (let next = from; next < items.length; ) {
     await yieldToOthers();
     next = writeTurn(items, next, write, ",", pieces);
   }
-  return Buffer.concat([...pieces, Buffer.from("]}")]);
+  await yieldToOthers();
+  return Buffer.concat([...pieces, end]);
 }
 
 /** Writes items from `start` until the turn is over; returns where the next one begins. */
 function writeTurn<Item>(
   items: readonly Item[],
   start: number,
-  write: (item: Item) => string,
+  write: WriteItem<Item>,
   before: string,
   pieces: Buffer[],
 ): number {
@@ -46,7 +52,7 @@ function writeTurn<Item>(
   let text = before;
   let index = start;
   while (index < end && text.length < TURN_CHARACTERS) {
-    text += (index === start ? "" : ",") + write(items[index]!);
+    text += (index === start ? "" : ",") + write(items[index]!, index);
     index++;
   }
   pieces.push(Buffer.from(text));

@@ -1,12 +1,16 @@
 /** The open connections of a server: which of them idle or dawdle, and how they end when the server stops. */
 
+export interface PendingBody {
+  readonly complete: boolean;
+}
+
 /** What whoever speaks HTTP on a connection tells of it, so that the server's time limits hold. */
 export interface ConnectionActivity {
   requestBegan(): void;
-  /** The body has not come with the head. */
-  bodyAwaited(): void;
+  /** The body has not come with the head. `body`: which one, where requests overlap; it need not be told of once it is complete. */
+  bodyAwaited(body?: PendingBody): void;
   /** It has come whole. */
-  bodyTaken(): void;
+  bodyTaken(body?: PendingBody): void;
   /** The answer is there, and the peer does not read it. */
   answerWaits(): void;
   /** The answer has no end of its own: a server that stops does not wait for it. */
@@ -53,7 +57,7 @@ export interface Connection<Peer> {
   /** When this side ended it. */
   endedAtMs: number | undefined;
   /** Requests whose body has not ended: when each began. */
-  readonly bodies: Map<{ readonly complete: boolean }, number>;
+  readonly bodies: Map<PendingBody, number>;
 }
 
 const SWEEP_MS = 500;
@@ -111,13 +115,13 @@ export class Connections<Peer> {
     this.#open.delete(connection);
   }
 
-  /** For one who answers requests one after another. */
-  activityOf(connection: Connection<Peer>, body = { complete: false }): ConnectionActivity {
+  activityOf(connection: Connection<Peer>): ConnectionActivity {
+    const only: PendingBody = { complete: false };
     const isClosing = (): boolean => this.#closing || this.#draining;
     return {
       requestBegan: () => void connection.inFlight++,
-      bodyAwaited: () => void connection.bodies.set(body, performance.now()),
-      bodyTaken: () => void connection.bodies.delete(body),
+      bodyAwaited: (body = only) => void connection.bodies.set(body, performance.now()),
+      bodyTaken: (body = only) => void connection.bodies.delete(body),
       answerWaits() {
         connection.waitsSinceMs = performance.now();
       },
@@ -130,7 +134,7 @@ export class Connections<Peer> {
       requestEnded() {
         connection.streams = false;
         connection.waitsSinceMs = undefined;
-        if (connection.bodies.size > 0) connection.bodies.delete(body);
+        if (connection.bodies.size > 0) connection.bodies.delete(only);
         connection.inFlight--;
         connection.idleSinceMs = performance.now();
       },

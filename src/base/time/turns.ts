@@ -3,8 +3,8 @@
 /** About a millisecond's work. A batch up to this runs in one go. */
 export const TURN_KEYS = 1_000;
 
-/** Resolves when what waited has had its turn. */
-export function othersTurn(): Promise<void> {
+/** Resolves after what waits in the event loop has run. */
+export function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -29,7 +29,7 @@ async function mapRest<From, To>(
   mapped: To[],
 ): Promise<To[]> {
   while (mapped.length < items.length) {
-    await othersTurn();
+    await yieldToEventLoop();
     mapTurn(items, map, bytesOf, mapped);
   }
   return mapped;

@@ -1,13 +1,13 @@
 /** The console's listener: who is let in, by a client certificate, a token or a session, and one log line for every action (docs/console.md). */
 import { messageOf } from "../../base/errors.ts";
-import { readBody } from "../../base/network/tls/body.ts";
-import { startTlsServer, type TlsRequest } from "../../base/network/tls/server.ts";
+import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import { wipe } from "../../base/wipe.ts";
 import { compileGlobs } from "../../edge/access/glob.ts";
 import { coreErrorOf, sendProblem, sendResponse } from "../answers.ts";
 import { callerName, identifyCaller, requireAdmin } from "../caller.ts";
 import type { ConsoleListener, ConsoleOptions } from "../console-port.ts";
+import { type HttpRequest, readBody, speakNodeHttp } from "../node-http.ts";
 import { createConsoleApp, errorPage } from "./app.ts";
 import { styleResponse } from "./layout.ts";
 import { OidcIssuer } from "./oidc-issuer.ts";
@@ -66,6 +66,8 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
     }
   }
 
+  const onError = (error: unknown): void =>
+    log("error", "a connection to the console failed", { reason: messageOf(error) });
   const server = await startTlsServer({
     hostname: listen.host,
     port: listen.port,
@@ -73,26 +75,29 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
     clientCertificate: options.signIn === undefined ? "required" : "optional",
     limits: { maxConnections: MAX_CONNECTIONS },
     admit: ({ certificate }) => certificate && revoked.refusalOf(certificate),
-    async onRequest(request, response, peer) {
-      try {
-        const asked = await readRequest(request);
-        const { made, visitor } = await answer(asked, peer);
-        if (asked.method === "POST" && visitor !== undefined) {
-          log("info", made.status === 303 ? "an administrator acted" : "an action at the console was refused", {
-            call: `console ${new URL(asked.url).pathname}`,
-            ...whoOf(visitor, peer),
-            status: made.status,
-            answer: made.headers.get("location") ?? undefined,
-          });
+    onConnection: speakNodeHttp({
+      async onRequest(request, response, peer) {
+        try {
+          const asked = await readRequest(request);
+          const { made, visitor } = await answer(asked, peer);
+          if (asked.method === "POST" && visitor !== undefined) {
+            log("info", made.status === 303 ? "an administrator acted" : "an action at the console was refused", {
+              call: `console ${new URL(asked.url).pathname}`,
+              ...whoOf(visitor, peer),
+              status: made.status,
+              answer: made.headers.get("location") ?? undefined,
+            });
+          }
+          await sendResponse(response, made);
+        } catch (error) {
+          sendProblem(request, response, error, log);
         }
-        await sendResponse(response, made);
-      } catch (error) {
-        sendProblem(request, response, error, log);
-      }
-    },
+      },
+      onError,
+    }),
     onRefused: ({ remoteAddress, code, reason }) =>
       log("warn", "a connection to the console was refused", { remoteAddress, code, reason }),
-    onError: (error) => log("error", "a connection to the console failed", { reason: messageOf(error) }),
+    onError,
   }).catch((error: NodeJS.ErrnoException) => {
     const where = `${listen.host}:${listen.port}`;
     throw new Error(`the console can't listen on ${where} (${error.code}): choose another address`, { cause: error });
@@ -125,7 +130,7 @@ function whoOf({ name, subject, by }: Visitor, peer: Peer): Readonly<Record<stri
 }
 
 /** @throws BodyTooLarge, RequestBrokenOff */
-async function readRequest(request: TlsRequest): Promise<Request> {
+async function readRequest(request: HttpRequest): Promise<Request> {
   const method = request.method ?? "GET";
   const target = request.url ?? "/";
   const body = method === "POST" ? await readBody(request, MAX_BODY_BYTES) : undefined;

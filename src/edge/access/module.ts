@@ -1,6 +1,7 @@
 import { type Module, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
-import { Policy, type PolicyRule } from "./policy.ts";
+import { Policy } from "./policy.ts";
+import type { PolicyRule } from "./policy-rule.ts";
 
 export const ACCESS_POLICY = token<Policy>("AccessPolicy");
 export const ACCESS_RULES = token<readonly PolicyRule[]>("AccessRules");

@@ -6,44 +6,14 @@
  * tenant from another. It is made once for each principal, tenant and service and remembered; a caller that makes names up
  * makes only its own memory forgetful.
  */
-
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
-import { othersTurn } from "../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import { type AccessPolicy, OPERATIONS, type Operation } from "./access-policy.ts";
-import { compileGlobs, type Matcher } from "./glob.ts";
+import { decidingRule, matchersOf, type PolicyRule, type RuleMatchers } from "./policy-rule.ts";
 import type { Principal } from "./principal.ts";
-import { hasKindPrefix, principalId } from "./principal-id.ts";
-
-/** One entry of `policies:`. All lists hold patterns in which `*` stands for any characters. */
-export interface PolicyRule {
-  /** For people: shown by `access explain`. */
-  readonly name?: string | undefined;
-  /** By default `allow`. */
-  readonly effect?: "allow" | "deny" | undefined;
-  /** As `principalId` writes them. */
-  readonly principals: readonly string[];
-  readonly tenants: readonly string[];
-  readonly services: readonly string[];
-  readonly operations: readonly Operation[];
-  /** How long callers may keep plaintexts that they get by this rule; undefined: as long as the edge may. */
-  readonly cacheSeconds?: number | undefined;
-  /** How many keys each principal may have made or opened under this rule. */
-  readonly principalRate?: Rate | undefined;
-  /** How many keys all principals together may have made or opened for each tenant under this rule. */
-  readonly tenantRate?: Rate | undefined;
-}
-
-/** Which rule decides, and why. */
-export interface Explanation {
-  readonly allowed: boolean;
-  /** The deciding rule's place in the list; undefined where no rule speaks for the call. */
-  readonly ruleIndex: number | undefined;
-  readonly rule: PolicyRule | undefined;
-  /** Sentences for a person. */
-  readonly reasons: readonly string[];
-}
+import { principalId } from "./principal-id.ts";
 
 /** Decisions that one principal's memory holds before it starts anew. */
 const DECISIONS_PER_PRINCIPAL_MAX = 2_048;
@@ -51,17 +21,13 @@ const DECISIONS_PER_PRINCIPAL_MAX = 2_048;
 const DECISIONS_MAX = 100_000;
 /** Principals with a memory. */
 const PRINCIPALS_MAX = 10_000;
-const BUCKETS_MAX = 100_000;
 /** Compiled in about a millisecond. */
 const RULES_PER_SLICE = 200;
 
-interface CompiledRule {
-  readonly index: number;
-  readonly rule: PolicyRule;
-  readonly deny: boolean;
-  readonly principal: Matcher;
-  readonly tenant: Matcher;
-  readonly service: Matcher;
+/** Principals, and tenants, whose rates one rule counts apart. */
+const BUCKETS_MAX = 100_000;
+
+interface CompiledRule extends RuleMatchers {
   readonly principalBuckets: TokenBuckets | undefined;
   readonly tenantBuckets: TokenBuckets | undefined;
 }
@@ -112,7 +78,7 @@ export class Policy implements AccessPolicy {
     const compiled: CompiledRule[] = [];
     for (const rule of rules) {
       compiled.push(this.#compile(rule, compiled.length));
-      if (compiled.length % RULES_PER_SLICE === 0) await othersTurn();
+      if (compiled.length % RULES_PER_SLICE === 0) await yieldToEventLoop();
     }
     this.#take(compiled);
   }
@@ -123,16 +89,11 @@ export class Policy implements AccessPolicy {
   }
 
   #compile(rule: PolicyRule, index: number): CompiledRule {
-    const clock = this.#clock;
+    const buckets = (rate: Rate | undefined) => rate && new TokenBuckets(rate, this.#clock, BUCKETS_MAX);
     return {
-      index,
-      rule,
-      deny: rule.effect === "deny",
-      principal: compileGlobs(rule.principals),
-      tenant: compileGlobs(rule.tenants),
-      service: compileGlobs(rule.services),
-      principalBuckets: rule.principalRate && new TokenBuckets(rule.principalRate, clock, BUCKETS_MAX),
-      tenantBuckets: rule.tenantRate && new TokenBuckets(rule.tenantRate, clock, BUCKETS_MAX),
+      ...matchersOf(rule, index),
+      principalBuckets: buckets(rule.principalRate),
+      tenantBuckets: buckets(rule.tenantRate),
     };
   }
 
@@ -172,32 +133,6 @@ export class Policy implements AccessPolicy {
   #decisions(principal: Principal, tenant: string, service: string): Decisions {
     const view = this.#viewOf.get(principal) ?? this.#viewFor(principal);
     return view.byTenant.get(tenant)?.get(service) ?? this.#decide(view, tenant, service);
-  }
-
-  /** Which rule decides. Takes nothing from any rate limit. */
-  explain(principal: Principal, operation: Operation, tenant: string, service: string): Explanation {
-    const id = principalId(principal);
-    const rules = this.#rules.filter((rule) => rule.principal(id));
-    const deciding = decidingRule(rules, operation, tenant, service);
-    const common = { ruleIndex: deciding?.index, rule: deciding?.rule };
-    if (deciding !== undefined) {
-      const reason = deciding.deny
-        ? `${nameOf(deciding)} denies it; a rule that denies wins over every rule that allows`
-        : `${nameOf(deciding)} is the first rule that allows it, and none denies it`;
-      return { ...common, allowed: !deciding.deny, reasons: [reason, ...limitsOf(deciding)] };
-    }
-    if (rules.length === 0) return { ...common, allowed: false, reasons: [`no rule names the principal "${id}"`] };
-    const reasons = rules
-      .filter((rule) => !rule.deny)
-      .map((rule) => {
-        const missing = [
-          ...(rule.tenant(tenant) ? [] : [`the tenant "${tenant}"`]),
-          ...(rule.service(service) ? [] : [`the service "${service}"`]),
-          ...(rule.rule.operations.includes(operation) ? [] : [`the operation "${operation}"`]),
-        ];
-        return `${nameOf(rule)} names the principal, but not ${missing.join(" nor ")}`;
-      });
-    return { ...common, allowed: false, reasons: ["no rule allows it", ...reasons] };
   }
 
   /** How many decisions are remembered: for a test that it is bounded. */
@@ -259,22 +194,6 @@ export class Policy implements AccessPolicy {
   }
 }
 
-/** The rule that decides: the first that denies, else the first that allows. */
-function decidingRule(
-  rules: readonly CompiledRule[],
-  operation: Operation,
-  tenant: string,
-  service: string,
-): CompiledRule | undefined {
-  let allowing: CompiledRule | undefined;
-  for (const rule of rules) {
-    if (!rule.rule.operations.includes(operation) || !rule.tenant(tenant) || !rule.service(service)) continue;
-    if (rule.deny) return rule;
-    allowing ??= rule;
-  }
-  return allowing;
-}
-
 function takeFrom({ principalBucket, tenantBucket }: Grant, count: number): void {
   const principalWaitMs = principalBucket?.take(count) ?? 0;
   if (principalWaitMs > 0) throw rateLimited("This principal", principalWaitMs);
@@ -290,65 +209,5 @@ function rateLimited(who: string, retryAfterMs: number): CryptoEdgeError {
     "rate_limited",
     `${who} has used up its rate. Ask again after the time in Retry-After, or ask whoever runs the edge for a higher rate.`,
     { retryAfterMs },
-  );
-}
-
-function nameOf({ index, rule }: CompiledRule): string {
-  return rule.name === undefined ? `policies[${index}]` : `policies[${index}] ("${rule.name}")`;
-}
-
-function limitsOf({ rule }: CompiledRule): string[] {
-  return [
-    ...(rule.principalRate ? [`each principal may have ${rule.principalRate.perSecond} keys a second by it`] : []),
-    ...(rule.tenantRate ? [`each tenant may have ${rule.tenantRate.perSecond} keys a second by it`] : []),
-  ];
-}
-
-/** A mistake in a rule that the schema can't see, by the key it is in. */
-export interface PolicyProblem {
-  readonly ruleIndex: number;
-  readonly key: "principals" | "tenants" | "services" | "rate_limit";
-  readonly message: string;
-}
-
-/** Characters of tenants and services (`src/base/names.ts`), and the star. */
-const NAME_GLOB = /^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,255}$/;
-
-/** What can't be meant: patterns that match nothing, and principals that no listener gives. */
-export function checkPolicies(rules: readonly PolicyRule[], listenerPrincipals: readonly string[]): PolicyProblem[] {
-  const problems: PolicyProblem[] = [];
-  rules.forEach((rule, ruleIndex) => {
-    for (const key of ["tenants", "services"] as const) {
-      for (const pattern of rule[key]) {
-        if (NAME_GLOB.test(pattern)) continue;
-        problems.push({
-          ruleIndex,
-          key,
-          message: `"${pattern}" matches no name: names have letters, digits and . _ : - (a letter or digit first), patterns also *`,
-        });
-      }
-    }
-    for (const pattern of rule.principals) {
-      const message = principalProblem(pattern, listenerPrincipals);
-      if (message !== undefined) problems.push({ ruleIndex, key: "principals", message });
-    }
-    if (rule.effect === "deny" && (rule.principalRate ?? rule.tenantRate) !== undefined) {
-      problems.push({ ruleIndex, key: "rate_limit", message: "a rule that denies has no rate: remove it here" });
-    }
-  });
-  return problems;
-}
-
-function principalProblem(pattern: string, listenerPrincipals: readonly string[]): string | undefined {
-  if (pattern === "") return "an empty principal matches no one: remove it";
-  if (/[^\x21-\x7e]/.test(pattern) && !pattern.startsWith("cn:")) {
-    return `"${pattern}" matches no one: a principal has no spaces or control characters`;
-  }
-  if (pattern.includes("*") || hasKindPrefix(pattern)) return undefined;
-  if (listenerPrincipals.includes(pattern)) return undefined;
-  const known = listenerPrincipals.length === 0 ? "none is named" : `named are ${listenerPrincipals.join(", ")}`;
-  return (
-    `no listener names its callers "${pattern}" (${known}); a certificate's or token's name is written ` +
-    "spiffe://…, dns:…, cn:… or token:…"
   );
 }

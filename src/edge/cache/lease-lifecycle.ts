@@ -12,6 +12,7 @@ export interface LeaseLifecycleOptions {
   readonly time: LeaseClock;
   readonly table: LeaseTable;
   readonly tuning: LeaseTuning;
+  /** At least one. */
   readonly maxLeases: number;
   readonly counters: LeaseCounters;
   readonly onEvent: (event: LeaseEvent) => void;
@@ -23,6 +24,7 @@ export class LeaseLifecycle {
   readonly #options: LeaseLifecycleOptions;
   readonly #due = new DueHeap<Lease>();
   #timer: Timer | undefined;
+  /** When it fires; infinite while there is none. */
   #timerAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: LeaseLifecycleOptions) {
@@ -52,11 +54,10 @@ export class LeaseLifecycle {
     // Whole milliseconds: a timer that fires a rounding error too early would be set again for the same moment.
     const delayMs = Math.max(0, Math.ceil(Math.min(first.dueMs - nowMs, tuning.tickMs)));
     const atMs = nowMs + delayMs;
-    if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
+    if (this.#timerAtMs <= atMs) return;
     this.#timer?.cancel();
     this.#timerAtMs = atMs;
     this.#timer = clock.schedule(delayMs, () => {
-      this.#timer = undefined;
       this.#timerAtMs = Number.POSITIVE_INFINITY;
       this.tick();
     });
@@ -94,7 +95,6 @@ export class LeaseLifecycle {
     table.order.add(lease);
     while (table.order.size > maxLeases) {
       const oldest = table.order.oldest!;
-      if (oldest === lease) return;
       counters.evicted++;
       onEvent({ type: "evicted", ...leaseName(oldest) });
       this.end(oldest);

@@ -30,7 +30,7 @@ export function summarize(
   let failing = 0;
   for (const lease of table.order) {
     const remainingMs = lifecycle.remainingMs(lease, nowMs);
-    if (shortestRemainingMs === undefined || remainingMs < shortestRemainingMs) shortestRemainingMs = remainingMs;
+    shortestRemainingMs = Math.min(shortestRemainingMs ?? remainingMs, remainingMs);
     if (lease.failures > 0) failing++;
   }
   return {

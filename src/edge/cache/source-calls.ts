@@ -146,9 +146,10 @@ export class SourceCalls {
     const queued = call as QueuedCall;
     if (queued.demanded) return;
     queued.demanded = true;
-    if (queued.begun) return;
     const index = this.#background.indexOf(queued);
-    if (index >= 0) this.#background.splice(index, 1);
+    // It has begun, or was refused.
+    if (index < 0) return;
+    this.#background.splice(index, 1);
     queued.queuedMs = this.#time.read();
     this.#demanded.push(queued);
     this.#begin();

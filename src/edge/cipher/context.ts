@@ -20,55 +20,55 @@ export function encodeContext(context: EncryptionContext | undefined): Uint8Arra
   if (context === undefined) return NO_CONTEXT;
   const keys = Object.keys(context);
   if (keys.length === 0) return NO_CONTEXT;
+  if (keys.length > CONTEXT_ENTRIES_MAX) throw invalid(`has more than ${CONTEXT_ENTRIES_MAX} entries`);
   return encodeAscii(context, keys) ?? encodeAny(context, keys);
 }
 
-/** More entries than these are not sorted by insertion. */
-const FEW_ENTRIES = 8;
 /** The values in the keys' order, while one context is encoded: to look each up twice takes a third of the time. */
-const VALUES: string[] = new Array(FEW_ENTRIES).fill("");
+const VALUES: string[] = new Array(CONTEXT_ENTRIES_MAX).fill("");
 
-/**
- * The encoding of a few entries of ASCII text, which almost every context is: one allocation. Undefined for any other, and
- * for what is refused.
- */
+/** The encoding of ASCII text, which almost every context is: one allocation. Undefined for any other, and for what is refused. */
 function encodeAscii(context: EncryptionContext, keys: string[]): Uint8Array | undefined {
   const count = keys.length;
-  if (count > FEW_ENTRIES) return undefined;
   let length = 2;
   for (let index = 0; index < count; index++) {
     const key = keys[index]!;
     const value = context[key];
     if (typeof value !== "string" || key.length === 0) return undefined;
     length += 4 + key.length + value.length;
+    // Sorted by insertion: most have two or three.
     let place = index;
     for (; place > 0 && isAfter(keys[place - 1]!, key); place--) {
       keys[place] = keys[place - 1]!;
       VALUES[place] = VALUES[place - 1]!;
     }
-    if (place !== index) keys[place] = key;
+    keys[place] = key;
     VALUES[place] = value;
   }
   if (length > CONTEXT_BYTES_MAX) return undefined;
   const bytes = new Uint8Array(length);
   bytes[1] = count;
   let offset = 2;
+  let units = 0;
   for (let index = 0; index < count; index++) {
-    offset = putAscii(bytes, offset, keys[index]!);
-    if (offset > 0) offset = putAscii(bytes, offset, VALUES[index]!);
-    if (offset < 0) return undefined;
+    const key = keys[index]!;
+    units |= putText(bytes, offset, key);
+    offset += 2 + key.length;
+    const value = VALUES[index]!;
+    units |= putText(bytes, offset, value);
+    offset += 2 + value.length;
   }
-  return bytes;
+  return units < 0x80 ? bytes : undefined;
 }
 
 /** Of ASCII text the order of its units is the order of its bytes. The first ones mostly tell. */
 function isAfter(one: string, other: string): boolean {
   const difference = one.charCodeAt(0) - other.charCodeAt(0);
-  return difference === 0 ? one > other : difference > 0;
+  return difference > 0 || (difference === 0 && one > other);
 }
 
-/** Puts length and text; answers where the next goes, or -1 when the text is not ASCII. */
-function putAscii(bytes: Uint8Array, offset: number, text: string): number {
+/** Puts length and text; answers all of its units, one over the other: under 0x80 where the text is ASCII. */
+function putText(bytes: Uint8Array, offset: number, text: string): number {
   const { length } = text;
   bytes[offset] = length >> 8;
   bytes[offset + 1] = length;
@@ -78,12 +78,10 @@ function putAscii(bytes: Uint8Array, offset: number, text: string): number {
     units |= unit;
     bytes[place] = unit;
   }
-  return units < 0x80 ? offset + 2 + length : -1;
+  return units;
 }
 
 function encodeAny(context: EncryptionContext, keys: readonly string[]): Uint8Array {
-  if (keys.length > CONTEXT_ENTRIES_MAX) throw invalid(`has more than ${CONTEXT_ENTRIES_MAX} entries`);
-
   let length = 2;
   const entries: [key: Uint8Array, value: Uint8Array][] = [];
   for (const key of keys) {
@@ -91,15 +89,14 @@ function encodeAny(context: EncryptionContext, keys: readonly string[]): Uint8Ar
     if (key === "") throw invalid("has an empty key");
     if (typeof value !== "string") throw invalid("has a value that is not a string");
     if (!key.isWellFormed() || !value.isWellFormed()) throw invalid("has text with a lone surrogate");
-    // No encoding is shorter than its string: this bounds the work before any is done.
-    length += 4 + key.length + value.length;
+    const entry: [Uint8Array, Uint8Array] = [encoder.encode(key), encoder.encode(value)];
+    length += 4 + entry[0].length + entry[1].length;
+    // At the first entry too many: what comes after it costs nothing.
     if (length > CONTEXT_BYTES_MAX) throw invalid(`is longer than ${CONTEXT_BYTES_MAX} bytes when encoded`);
-    entries.push([encoder.encode(key), encoder.encode(value)]);
+    entries.push(entry);
   }
   entries.sort(([a], [b]) => compareBytes(a, b));
 
-  length = entries.reduce((sum, [key, value]) => sum + 4 + key.length + value.length, 2);
-  if (length > CONTEXT_BYTES_MAX) throw invalid(`is longer than ${CONTEXT_BYTES_MAX} bytes when encoded`);
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, entries.length);
@@ -126,7 +123,6 @@ export function decodeContext(bytes: Uint8Array): EncryptionContext {
   const text = (): string => {
     const start = offset + 2;
     offset = start + view.getUint16(offset);
-    if (offset > bytes.length) throw new RangeError();
     return decoder.decode(bytes.subarray(start, offset));
   };
   // No prototype: a key may be called `__proto__`.
@@ -139,9 +135,8 @@ export function decodeContext(bytes: Uint8Array): EncryptionContext {
   } catch {
     throw invalid("is not encoded as blob-format.md has it");
   }
-  const again = encodeContext(context);
-  if (again.length !== bytes.length || compareBytes(again, bytes) !== 0)
-    throw invalid("is not encoded as blob-format.md has it");
+  // Whatever does not come out as it went in: cut off, not sorted, a key twice, bytes that are no text.
+  if (compareBytes(encodeContext(context), bytes) !== 0) throw invalid("is not encoded as blob-format.md has it");
   return context;
 }
 

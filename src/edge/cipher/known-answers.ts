@@ -3,8 +3,9 @@
  * before an adapter touches a real key: a library that answers wrong, or a plugin's mistake, must not make a blob.
  */
 import { fromBase64url } from "../../base/base64url.ts";
+import { allocateSecret, wipe } from "../../base/wipe.ts";
 import { encodeIdentity, parseBlob } from "./blob.ts";
-import type { CipherAdapter, ServiceKeyReader } from "./cipher.ts";
+import type { CipherAdapter, DerivedKey, ServiceKeyReader } from "./cipher.ts";
 import { type EncryptionContext, encodeContext } from "./context.ts";
 import { copyOf } from "./copy.ts";
 import { infoFor } from "./key-derivation.ts";
@@ -70,9 +71,30 @@ function wrongAnswerTo(adapter: CipherAdapter, known: KnownAnswer): string | und
     const sealed = derived.seal(copyOf(bytes, 0, ciphertextOffset), nonceOffset, context, expected);
     const again = derived.open(sealed, nonceOffset, ciphertextOffset, context);
     if (again === undefined || !isEqual(again, expected)) return "it does not open what it sealed";
-    return isEqual(sealed, bytes) ? "it uses a nonce twice" : undefined;
+    if (isEqual(sealed, bytes)) return "it uses a nonce twice";
+    return wrongDataKey(derived, copyOf(bytes, 0, ciphertextOffset), nonceOffset, context);
   } finally {
     derived.close();
+  }
+}
+
+/** Two data keys that it draws: each opens to what it told, and they differ. */
+function wrongDataKey(
+  derived: DerivedKey,
+  header: Uint8Array,
+  nonceOffset: number,
+  context: Uint8Array,
+): string | undefined {
+  const told = [allocateSecret(32), allocateSecret(32)] as const;
+  try {
+    for (const dataKey of told) {
+      const blob = derived.sealRandom(header, nonceOffset, context, dataKey.length, dataKey);
+      const opened = derived.open(blob, nonceOffset, header.length, context);
+      if (opened === undefined || !isEqual(opened, dataKey)) return "it does not open the data key that it made";
+    }
+    return isEqual(...told) ? "it makes a data key twice" : undefined;
+  } finally {
+    for (const dataKey of told) wipe(dataKey);
   }
 }
 

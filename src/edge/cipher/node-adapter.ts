@@ -4,7 +4,7 @@
  */
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
-import { COMMITMENT_LENGTH, NONCE_LENGTH, TAG_LENGTH, VALUE_LENGTH_MAX } from "./blob.ts";
+import { NONCE_LENGTH, TAG_LENGTH, VALUE_BLOB_LENGTH_MAX, VALUE_LENGTH_MAX } from "./blob.ts";
 import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "./cipher.ts";
 import { CONTEXT_BYTES_MAX } from "./context.ts";
 import { DERIVED_LENGTH, hkdfSha256, WRAPPING_KEY_LENGTH } from "./key-derivation.ts";
@@ -13,8 +13,7 @@ import { RandomPool } from "./random-pool.ts";
 const ALGORITHM = "aes-256-gcm";
 const TAG = { authTagLength: TAG_LENGTH } as const;
 const VIEWS_MAX = 512;
-/** Fixed parts of the identity, the longest names, salt, nonce, commitment. */
-const HEADER_LENGTH_MAX = 10 + 2 * 128 + 16 + NONCE_LENGTH + COMMITMENT_LENGTH;
+const HEADER_LENGTH_MAX = VALUE_BLOB_LENGTH_MAX - VALUE_LENGTH_MAX - TAG_LENGTH;
 
 /** A buffer, and the views of its beginnings: those of a few hundred bytes are kept. */
 class Views {
@@ -89,7 +88,7 @@ export class NodeAdapter implements CipherAdapter {
   ): DerivedKey | undefined {
     const derived = serviceKey.use((key) => hkdfSha256(key, salt, info, DERIVED_LENGTH));
     try {
-      const commitment = derived.slice(WRAPPING_KEY_LENGTH, WRAPPING_KEY_LENGTH + COMMITMENT_LENGTH);
+      const commitment = derived.slice(WRAPPING_KEY_LENGTH);
       if (expected !== undefined && !timingSafeEqual(commitment, expected)) return undefined;
       return this.keyOf(derived, commitment);
     } finally {
@@ -100,7 +99,7 @@ export class NodeAdapter implements CipherAdapter {
   /** The key in the first 32 bytes, which stay the caller's: published vectors give keys that nothing derives. */
   keyOf(bytes: Uint8Array, commitment: Uint8Array): NodeKey {
     const key = allocateSecret(WRAPPING_KEY_LENGTH);
-    for (let index = 0; index < WRAPPING_KEY_LENGTH; index++) key[index] = bytes[index]!;
+    fillFrom(key, bytes, 0);
     return new NodeKey(key, commitment, this.#random);
   }
 
@@ -117,11 +116,8 @@ export class NodeAdapter implements CipherAdapter {
  * What goes into the library, in buffers that are used again and again: a view of a small new buffer would cost more than the
  * encryption. Nothing waits here, so one set serves every key. What is secret of it is wiped at once.
  */
-const DATA_KEYS: Readonly<Record<number, Uint8Array>> = {
-  16: allocateSecret(16),
-  32: allocateSecret(32),
-  64: allocateSecret(64),
-};
+/** By their length. */
+const DATA_KEYS: Record<number, Uint8Array> = {};
 const NONCE = new Uint8Array(NONCE_LENGTH);
 const TAG_BYTES = new Uint8Array(TAG_LENGTH);
 const ADDITIONAL_DATA = new Views(HEADER_LENGTH_MAX + CONTEXT_BYTES_MAX);
@@ -166,7 +162,8 @@ class NodeKey implements DerivedKey {
     length: number,
     plaintext?: Uint8Array,
   ): Uint8Array {
-    const dataKey = plaintext ?? DATA_KEYS[length] ?? allocateSecret(length);
+    DATA_KEYS[length] ??= allocateSecret(length);
+    const dataKey = plaintext ?? DATA_KEYS[length];
     if (dataKey.length !== length) throw new RangeError("The buffer for the data key is not as long as the data key.");
     this.#random.take(dataKey);
     try {
@@ -186,8 +183,8 @@ class NodeKey implements DerivedKey {
     const key = this.#openKey();
     const tagOffset = blob.length - TAG_LENGTH;
     const length = tagOffset - ciphertextOffset;
-    for (let index = 0; index < NONCE_LENGTH; index++) NONCE[index] = blob[nonceOffset + index]!;
-    for (let index = 0; index < TAG_LENGTH; index++) TAG_BYTES[index] = blob[tagOffset + index]!;
+    fillFrom(NONCE, blob, nonceOffset);
+    fillFrom(TAG_BYTES, blob, tagOffset);
     const decipher = createDecipheriv(ALGORITHM, key, NONCE, TAG);
     decipher.setAAD(additionalData(blob, authenticated, context));
     decipher.setAuthTag(TAG_BYTES);
@@ -213,6 +210,11 @@ class NodeKey implements DerivedKey {
     if (this.#key === undefined) throw new Error("This wrapping key was wiped.");
     return this.#key;
   }
+}
+
+/** Fills `target` with what is at `offset`: no view is made of what is secret. */
+function fillFrom(target: Uint8Array, bytes: Uint8Array, offset: number): void {
+  for (let index = 0; index < target.length; index++) target[index] = bytes[offset + index]!;
 }
 
 function additionalData(blob: Uint8Array, authenticated: number, context: Uint8Array): Uint8Array {

@@ -12,6 +12,7 @@ export class RandomPool {
   readonly #memory: ReturnType<TakeMemory>;
   readonly #bytes: Uint8Array;
   #next = POOL_LENGTH;
+  #isClosed = false;
 
   /** The pool holds the next data keys: `takeMemory` gives it a place that others can't read, where there is such. */
   constructor(takeMemory: TakeMemory) {
@@ -41,7 +42,10 @@ export class RandomPool {
     this.#next = POOL_LENGTH;
   }
 
+  /** May be called twice: memory that was given back may be another's by then. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.discard();
     this.#memory.close();
   }

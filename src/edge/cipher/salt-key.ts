@@ -12,16 +12,17 @@ export interface SaltKeyOwner {
 export class SaltKey extends ReadyKey {
   readonly owner: SaltKeyOwner;
   readonly suite: Suite;
+  /** The first four bytes of the salt, for a look-up that makes no string. */
   readonly saltStart: number;
-  /** What blobs of this salt begin with, the nonce's place zeros. */
+  /** What blobs of this salt begin with; in the nonce's place is nothing that counts. */
   readonly header: Uint8Array;
   derived: DerivedKey | undefined;
 
-  constructor(owner: SaltKeyOwner, suite: Suite, saltStart: number, header: Uint8Array, derived: DerivedKey) {
+  constructor(owner: SaltKeyOwner, suite: Suite, saltOffset: number, header: Uint8Array, derived: DerivedKey) {
     super();
     this.owner = owner;
     this.suite = suite;
-    this.saltStart = saltStart;
+    this.saltStart = startOfSalt(header, saltOffset);
     this.header = header;
     this.derived = derived;
   }

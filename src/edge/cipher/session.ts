@@ -90,12 +90,11 @@ export class Session implements WrappingSession, SaltKeyOwner {
     // What this session wrapped itself, under the salt that it still wraps under.
     const own = (suite === DATA_KEY_SUITE ? this.#dataKeys : this.#values)?.key;
     if (own?.derived !== undefined && isSalt(own.header, bytes, saltOffset)) return this.#open(own, blob, context);
-    const saltStart = startOfSalt(bytes, saltOffset);
-    const known = this.#opening?.get(saltStart);
+    const known = this.#opening?.get(startOfSalt(bytes, saltOffset));
     if (known?.derived !== undefined && known.suite === suite && isSalt(known.header, bytes, saltOffset)) {
       return this.#open(known, blob, context);
     }
-    return this.#openUnderNewKey(blob, saltStart, context);
+    return this.#openUnderNewKey(blob, context);
   }
 
   wipe(): void {
@@ -111,6 +110,11 @@ export class Session implements WrappingSession, SaltKeyOwner {
     this.#dataKeys = undefined;
     this.#values = undefined;
     this.#cipher.ended(this);
+  }
+
+  /** For a test that they are bounded. */
+  get keptForOpening(): number {
+    return this.#opening?.size ?? 0;
   }
 
   /** A key of this session gave way to another: one for opening is forgotten, one for wrapping keeps its salt. */
@@ -132,10 +136,10 @@ export class Session implements WrappingSession, SaltKeyOwner {
   }
 
   /** "Cache a derived key only after a blob has opened under it." A made-up salt costs its derivation, and nothing more. */
-  #openUnderNewKey(blob: ParsedBlob, saltStart: number, context: Uint8Array): Uint8Array {
+  #openUnderNewKey(blob: ParsedBlob, context: Uint8Array): Uint8Array {
     const { bytes, suite, saltOffset, nonceOffset, commitmentOffset, ciphertextOffset } = blob;
     const identity = encodeIdentity(this.#identity, suite);
-    if (!startsWith(bytes, identity) || saltOffset !== identity.length) throw decryptionFailed(suite);
+    if (!startsWith(bytes, identity)) throw decryptionFailed(suite);
     const derived = this.#cipher.adapter.deriveKey(
       this.#serviceKey,
       copyOf(bytes, saltOffset, nonceOffset),
@@ -154,9 +158,7 @@ export class Session implements WrappingSession, SaltKeyOwner {
       }
     }
     if (plaintext === undefined) throw decryptionFailed(suite);
-    const header = copyOf(bytes, 0, ciphertextOffset);
-    header.fill(0, nonceOffset, commitmentOffset);
-    this.#keepForOpening(new SaltKey(this, suite, saltStart, header, derived));
+    this.#keepForOpening(new SaltKey(this, suite, saltOffset, copyOf(bytes, 0, ciphertextOffset), derived));
     return plaintext;
   }
 
@@ -196,7 +198,7 @@ export class Session implements WrappingSession, SaltKeyOwner {
     header.set(identity);
     header.set(salt, this.#saltOffset);
     header.set(derived.commitment, this.#nonceOffset + NONCE_LENGTH);
-    const key = new SaltKey(this, suite, startOfSalt(salt, 0), header, derived);
+    const key = new SaltKey(this, suite, this.#saltOffset, header, derived);
     if (before !== undefined) {
       ready.leave(before.key);
       before.key.close();
@@ -224,9 +226,9 @@ export class Session implements WrappingSession, SaltKeyOwner {
   }
 }
 
+/** Not on a hit. */
 function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
-  for (let index = 0; index < start.length; index++) if (bytes[index] !== start[index]) return false;
-  return true;
+  return start.every((byte, index) => byte === bytes[index]);
 }
 
 function decryptionFailed(suite: Suite): CryptoEdgeError {

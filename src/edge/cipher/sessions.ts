@@ -5,7 +5,7 @@ import { READY_KEYS_MAX, ReadyKeys } from "./ready-keys.ts";
 import { Session, type SessionParts } from "./session.ts";
 
 /** "Rules for a writer": a salt serves at most 2^30 blobs. */
-const BLOBS_PER_SALT = 2 ** 30;
+export const BLOBS_PER_SALT_MAX = 2 ** 30;
 
 export interface CipherOptions {
   readonly adapter: CipherAdapter;
@@ -29,7 +29,7 @@ class SessionCipher implements Cipher, SessionParts {
   generation = 0;
   readonly #sessions = new Set<Session>();
 
-  constructor({ adapter, blobsPerSalt = BLOBS_PER_SALT, readyKeysMax = READY_KEYS_MAX, onWiped }: CipherOptions) {
+  constructor({ adapter, blobsPerSalt = BLOBS_PER_SALT_MAX, readyKeysMax = READY_KEYS_MAX, onWiped }: CipherOptions) {
     const { name, library, fips } = adapter;
     this.description = { adapter: name, library, fips };
     this.adapter = adapter;

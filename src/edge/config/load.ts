@@ -7,7 +7,7 @@ import {
   readConfigurationText,
 } from "../../base/config/load.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
-import { checkPolicies } from "../access/policy.ts";
+import { checkPolicies } from "../access/check-policies.ts";
 import { chooseDoorSections } from "./door-sections.ts";
 import { policyRules } from "./policy-rules.ts";
 import { type Configuration, type ContributedSections, configurationSchema, NO_CONTRIBUTIONS } from "./schema.ts";

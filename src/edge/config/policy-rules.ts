@@ -1,4 +1,4 @@
-import type { PolicyRule } from "../access/policy.ts";
+import type { PolicyRule } from "../access/policy-rule.ts";
 import type { PolicyConfiguration } from "./schema.ts";
 
 /** The section `policies:` as the policy's rules, in its order. */

@@ -1,7 +1,8 @@
 /** HTTP/1.1 with one connection of a listener: who calls and what it may use, from the head; then the doors. */
 import { CryptoEdgeError } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
-import { type Http1Handler, type Http1Request, serveHttp1 } from "../../base/network/http1/connection.ts";
+import { serveHttp1 } from "../../base/network/http1/connection.ts";
+import type { Http1Handler, Http1Request } from "../../base/network/http1/handler.ts";
 import type { Http1Head } from "../../base/network/http1/head.ts";
 import type { RefusalStatus } from "../../base/network/http1/refusal.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";

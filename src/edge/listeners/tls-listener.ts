@@ -142,7 +142,6 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
       handshakeTimeoutMs: limits.requestTimeoutMs,
       idleTimeoutMs: limits.idleTimeoutMs,
       bodyTimeoutMs: limits.requestTimeoutMs,
-      maxHeaderBytes: limits.headerBytesMax,
     },
     handshakes,
     admit: (peer) => callers.admit(peer),

@@ -1,5 +1,5 @@
 /** Makes data keys and wraps them under a lease that is held. */
-import { othersTurn } from "../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
@@ -38,7 +38,7 @@ async function makeSlices(
     for (let leased = first; ; leased = await leases.version(request.tenant, request.service, version)) {
       keys.push(...makeKeys(leased, request, context, Math.min(SLICE_ITEMS, count - keys.length)));
       if (keys.length === count) return keys;
-      await othersTurn();
+      await yieldToEventLoop();
     }
   } catch (error) {
     for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);

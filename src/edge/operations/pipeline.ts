@@ -241,10 +241,19 @@ function checkCount(count: number): number {
   throw new CryptoEdgeError("invalid_request", `A batch has 1 to ${BATCH_MAX} items. Ask for fewer at a time.`);
 }
 
-function blobBytes({ wrapped }: OpenRequest): number {
-  return wrapped.length;
+/** About the work of encoding one entry, in bytes that are encrypted. */
+const CONTEXT_ENTRY_BYTES = 256;
+
+function blobBytes({ wrapped, context }: OpenRequest): number {
+  return wrapped.length + contextBytes(context);
 }
 
-function valueBytes({ value }: EncryptValueRequest): number {
-  return value.length;
+function valueBytes({ value, context }: EncryptValueRequest): number {
+  return value.length + contextBytes(context);
+}
+
+function contextBytes(context: EncryptionContext | undefined): number {
+  let entries = 0;
+  if (typeof context === "object") for (const _ in context) entries++;
+  return entries * CONTEXT_ENTRY_BYTES;
 }

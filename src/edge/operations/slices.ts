@@ -1,6 +1,6 @@
 /** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
 import { CryptoEdgeError } from "../../base/errors.ts";
-import { othersTurn } from "../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "./operations.ts";
 
 /** About a millisecond's work each: so many items, or so many bytes of them, run in one go. */
@@ -74,7 +74,7 @@ async function runRest<Item, Result>(
       for (const result of ended) results[settled++] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
       if (defect !== undefined) throw defect.reason;
       if (next === items.length) return results as (Result | CryptoEdgeError)[];
-      await othersTurn();
+      await yieldToEventLoop();
       next = runSlice(items, next, bytesOf, run, results);
     }
   } catch (error) {

@@ -1,11 +1,12 @@
 /**
  * What a plugin's code imports from outside its own folder, found by reading it, before any of it runs: files named by a path, and packages
- * found in a `node_modules` above, with what those depend on. A name that is put together while the code runs can't be known; whoever
- * pins a plugin keeps all that it needs inside its folder.
+ * found in a `node_modules` above or elsewhere, with what those import and depend on. A name that is put together while the code runs can't be
+ * known; whoever pins a plugin keeps all that it needs inside its folder.
  */
 import { readdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, extname, join, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** A file, or a package's whole folder. */
 export interface ImportedPath {
@@ -32,35 +33,106 @@ export function importedFrom(plugin: string): ImportedPath[] {
   const found = new Map<string, ImportedPath>();
   const isOwn = (path: string): boolean => path === plugin || path.startsWith(plugin + sep);
   const queue = codeOf(plugin);
+  const read = new Set(queue);
   const packages = new Set<string>();
 
   function take(path: string, importedBy: string, name: string): void {
-    if (isOwn(path) || found.has(path)) return;
-    found.set(path, { path, importedBy, name });
-    if (isCode(path)) queue.push(path);
+    if (isCode(path) && !read.has(path)) {
+      read.add(path);
+      queue.push(path);
+    }
+    if (isOwn(path)) return;
+    const root = packageRoot(path);
+    if (root !== undefined) takeWhole(root, importedBy, name);
+    else if (!found.has(path)) found.set(path, { path, importedBy, name });
   }
 
-  function takePackage(name: string, folder: string, importedBy: string): void {
-    const root = packageFolder(name, folder);
-    if (root === undefined || packages.has(root)) return;
+  /** Its other files too: a package may read any of them by a name that is put together. */
+  function takeWhole(root: string, importedBy: string, name: string): void {
+    if (packages.has(root)) return;
     packages.add(root);
     if (!isOwn(root)) found.set(root, { path: root, importedBy, name });
     const manifest = readManifest(root);
     for (const field of PACKAGE_FIELDS) {
-      for (const dependency of Object.keys((manifest[field] ?? {}) as object)) takePackage(dependency, root, root);
+      for (const dependency of Object.keys((manifest[field] ?? {}) as object)) {
+        const folder = packageFolder(dependency, root);
+        if (folder !== undefined) takeWhole(folder, root, dependency);
+      }
     }
   }
 
   for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-    for (const [, , name = ""] of readFileSync(file, "utf8").matchAll(SPECIFIER)) {
+    for (const name of specifiersOf(file)) {
       if (OWN_MODULE.test(name) || isBuiltin(name)) continue;
-      if (name.startsWith(".") || name.startsWith("/")) {
-        const target = fileAt(resolve(dirname(file), name));
-        if (target !== undefined) take(target, file, name);
-      } else takePackage(packageName(name), dirname(file), file);
+      const target = resolveImport(name, file);
+      if (target !== undefined) take(target, file, name);
+      if (!/^[./#]|^file:/.test(name)) {
+        const folder = packageFolder(packageName(name), dirname(file));
+        if (folder !== undefined) takeWhole(folder, file, name);
+      }
     }
   }
   return [...found.values()];
+}
+
+/** What is used here of Bun: its parser and its resolver are those that will run the code. */
+interface BunModules {
+  readonly Transpiler: new (options: {
+    loader: string;
+  }) => {
+    scanImports(code: string): readonly { readonly path: string }[];
+  };
+  resolveSync(specifier: string, folder: string): string;
+}
+
+const bun = (globalThis as { Bun?: BunModules }).Bun;
+
+/** Workers, and imports of a path beside the file. */
+const BESIDE = /\bnew\s+URL\(\s*(["'`])([^"'`\n]+)\1\s*,\s*import\.meta\.url\s*\)/g;
+
+function specifiersOf(file: string): string[] {
+  const code = readFileSync(file, "utf8");
+  const names = [...code.matchAll(BESIDE)].map(([, , name = ""]) => (/^[a-z]+:/i.test(name) ? name : `./${name}`));
+  try {
+    if (bun !== undefined) {
+      const loader = /tsx?$/.test(file) || /\.[mc]ts$/.test(file) ? (file.endsWith("x") ? "tsx" : "ts") : "jsx";
+      return [...names, ...new bun.Transpiler({ loader }).scanImports(code).map(({ path }) => path)];
+    }
+  } catch {
+    // What can't be parsed does not run either; it is read as well as may be.
+  }
+  return [...names, ...[...code.matchAll(SPECIFIER)].map(([, , name = ""]) => name)];
+}
+
+/** The file that the runtime would take, a real path: by NODE_PATH and a package.json's `imports` too. */
+function resolveImport(name: string, file: string): string | undefined {
+  const plain = name.startsWith("file:") ? pathOf(name) : name.replace(/\?.*$/, "");
+  if (plain === undefined) return undefined;
+  if (plain.startsWith(".") || plain.startsWith("/")) return fileAt(resolve(dirname(file), plain));
+  try {
+    const resolved = bun?.resolveSync(plain, dirname(file));
+    return resolved?.startsWith("/") === true ? realpathSync(resolved) : undefined;
+  } catch {
+    // Not installed: the import will say so.
+    return undefined;
+  }
+}
+
+function pathOf(url: string): string | undefined {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The folder of the package that a file in a `node_modules` belongs to. */
+function packageRoot(path: string): string | undefined {
+  const parts = path.split(sep);
+  const at = parts.lastIndexOf("node_modules");
+  if (at < 0 || at + 1 >= parts.length) return undefined;
+  const root = parts.slice(0, at + (parts[at + 1]!.startsWith("@") ? 3 : 2)).join(sep);
+  return statOf(root)?.isDirectory() === true ? root : undefined;
 }
 
 /** Code in the plugin's own folder; packages that it has brought along are taken as packages. */

@@ -138,6 +138,13 @@ function entryFile(path: string): string {
   const exported = names.has("package.json") ? exportOf(path) : undefined;
   if (exported !== undefined) {
     const file = resolve(path, exported);
+    if (!file.startsWith(`${path}/`)) {
+      throw new PluginError(
+        "not_trusted",
+        path,
+        `its package.json exports "${exported}", outside its folder. Correct it.`,
+      );
+    }
     if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
     throw new PluginError("not_found", path, `its package.json exports "${exported}", which is not there. Correct it.`);
   }

@@ -111,7 +111,7 @@ export class EventOrder {
       this.startHistory(event.log, event.seq, "the event log has gone back");
     }
     if (direct) transport.highWaterSeq = event.seq;
-    if (event.seq > position.newestSeq) position.newestSeq = event.seq;
+    position.newestSeq = Math.max(position.newestSeq, event.seq);
     if (event.seq > position.appliedSeq) this.#reportGap(transport);
     // Once may be a heartbeat that was overtaken; twice, the Core may have gone back.
     if (event.seq >= position.appliedSeq) transport.heartbeatsBehind = 0;
@@ -121,13 +121,13 @@ export class EventOrder {
   #applyCounted(transport: TransportState, event: CountedEvent, direct: boolean): Delivery {
     const { seq } = event;
     const position = this.#options.position;
-    if (direct && seq > transport.highWaterSeq) transport.highWaterSeq = seq;
+    if (direct) transport.highWaterSeq = Math.max(transport.highWaterSeq, seq);
     if (position.isKnown(seq)) {
       transport.duplicates++;
       return seq > position.appliedSeq && event.type === "restore" ? WAITING : APPLIED;
     }
     transport.events++;
-    if (seq > position.newestSeq) position.newestSeq = seq;
+    position.newestSeq = Math.max(position.newestSeq, seq);
     // Refusing early is always safe; what gives something back waits for its turn.
     const waits = event.type === "restore";
     if (!waits) this.#options.effects.apply(event, transport.name);

@@ -109,7 +109,7 @@ export class GapFiller {
   /** Why it failed, if it did, and the newest event that the Core told of. */
   async #ask(transport: TransportState, probing: boolean): Promise<{ failure: string | undefined; coreSeq: number }> {
     const { core, position, clock, limits, onEvent } = this.#options;
-    let coreSeq = -1;
+    let coreSeq = Number.NEGATIVE_INFINITY;
     if (core === undefined) return { failure: "there is no Core to ask", coreSeq };
     transport.highWaterSeq = position.appliedSeq;
     try {

@@ -11,16 +11,17 @@
  * ```
  */
 import { fromBase64url, toBase64url } from "../../base/base64url.ts";
-import type { EncryptionContext } from "../../edge/cipher/context.ts";
 // Types alone, of the edge's own table of routes: what an edge answers is what is read here.
 import type { Created, Decrypted, DecryptedValue, EncryptedValue, Rewrapped } from "../../edge/doors/native/schemas.ts";
 import { BATCH_MAX, readCreateBatch, readDecryptBatch, writeCreateBatch, writeDecryptBatch } from "./batch-bytes.ts";
-import { Caller, type CallHistogram, type CallOptions } from "./caller.ts";
+import { Caller, type CallHistogram } from "./caller.ts";
 import { CryptoEdgeError, errorFromAnswer } from "./edge-error.ts";
 import { FetchTransport } from "./fetch-transport.ts";
+import { inBatches } from "./in-batches.ts";
 import { hasNodeHttp, NodeTransport } from "./node-transport.ts";
+import type { Client, ClientCreatedKey, ClientOpenedKey, ClientRewrappedKey, WrappedKeyOptions } from "./operations.ts";
 import type { RetryOptions } from "./retry.ts";
-import { type RevocationListener, type RevocationWatch, watchRevocations } from "./revocations.ts";
+import { watchRevocations } from "./revocations.ts";
 import { type ClientTls, readAddress, type Transport } from "./transport.ts";
 import { parseWrapped } from "./wrapped.ts";
 
@@ -42,100 +43,6 @@ export interface ClientOptions {
   /** Used instead of `node:http`; for runtimes that lack it, their own is taken by itself. */
   readonly fetch?: typeof fetch;
 }
-
-export interface CreateKeyOptions {
-  readonly tenant: string;
-  /** `default` unless given. */
-  readonly service?: string;
-  readonly context?: EncryptionContext;
-  /** Bytes of the data key: 16, 32 (unless given) or 64. */
-  readonly length?: 16 | 32 | 64;
-  /** Whether the data key is wanted too, not only its wrapped form. */
-  readonly plaintext?: boolean;
-}
-
-export interface WrappedKeyOptions {
-  /** As it was returned. */
-  readonly wrapped: Uint8Array;
-  /** That of the creation, equal. */
-  readonly context?: EncryptionContext;
-}
-
-export interface EncryptValueOptions {
-  readonly tenant: string;
-  /** `default` unless given. */
-  readonly service?: string;
-  /** 1 to 65,536 bytes. */
-  readonly value: Uint8Array;
-  readonly context?: EncryptionContext;
-}
-
-export interface ClientCreatedKey {
-  /** Store it beside the data. */
-  readonly wrapped: Uint8Array;
-  readonly version: number;
-  /** The data key, if asked for; yours to wipe. */
-  readonly plaintext: Uint8Array | undefined;
-  /** How long the data key may be kept, in seconds: 0 (or undefined, where the edge said nothing) for not at all. */
-  readonly cacheSeconds?: number | undefined;
-}
-
-export interface ClientOpenedKey {
-  /** The data key; yours to wipe. */
-  readonly plaintext: Uint8Array;
-  readonly tenant: string;
-  readonly service: string;
-  readonly version: number;
-  /** As of a created key. */
-  readonly cacheSeconds?: number | undefined;
-}
-
-export interface ClientRewrappedKey {
-  readonly wrapped: Uint8Array;
-  /** The active version, under which it is wrapped now. */
-  readonly version: number;
-  /** Whether it was under that version already: then the old one can stay. */
-  readonly wasActive: boolean;
-}
-
-export interface ClientOpenedValue {
-  readonly value: Uint8Array;
-  readonly tenant: string;
-  readonly service: string;
-  readonly version: number;
-}
-
-/**
- * Calls throw {CryptoEdgeError} with the edge's code, or `lease_unavailable` when no edge answers in time, and the signal's reason when
- * they are aborted. Asking again does no harm, since an edge stores nothing.
- */
-export interface Client {
-  createKey(options: CreateKeyOptions, call?: CallOptions): Promise<ClientCreatedKey>;
-  /** Any number: it is split into requests of 10,000. */
-  createKeys(options: CreateKeyOptions, count: number, call?: CallOptions): Promise<ClientCreatedKey[]>;
-  decryptKey(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientOpenedKey>;
-  /** A key or its own error for each, in the order asked; any number. */
-  decryptKeys(items: readonly WrappedKeyOptions[], call?: CallOptions): Promise<(ClientOpenedKey | CryptoEdgeError)[]>;
-  /** Wraps the same data key (or value) under the active version; it is not shown. */
-  rewrapKey(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientRewrappedKey>;
-  rewrapKeys(
-    items: readonly WrappedKeyOptions[],
-    call?: CallOptions,
-  ): Promise<(ClientRewrappedKey | CryptoEdgeError)[]>;
-  /** Encrypts a small value by the edge itself: for what has no place for a data key. */
-  encryptValue(options: EncryptValueOptions, call?: CallOptions): Promise<{ wrapped: Uint8Array; version: number }>;
-  decryptValue(options: WrappedKeyOptions, call?: CallOptions): Promise<ClientOpenedValue>;
-  /**
-   * Hears of revocations that concern this caller, until closed; for whoever keeps data keys. It begins with what is revoked
-   * already, connects again by itself, and does not keep the process alive.
-   */
-  watchRevocations(listener: RevocationListener): RevocationWatch;
-  /** Ends the connections that are kept. */
-  close(): void;
-}
-
-/** Bytes of one request, well below the edge's `limits.max_body` (16 MiB unless configured). */
-const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
 
 /**
  * A client of one edge. Make one and keep it: it keeps connections.
@@ -265,35 +172,6 @@ function createTransport(options: ClientOptions): Transport {
 
 interface BatchAnswer<Answer extends object> {
   readonly results: readonly (Answer | { readonly error: unknown })[];
-}
-
-/**
- * Sends what fits into one request at a time; a request that the edge finds too large is halved.
- *
- * @throws what `send` does, for the first request that fails as a whole
- */
-async function inBatches<Item, Result>(
-  items: readonly Item[],
-  bytesOf: (item: Item) => number,
-  send: (slice: readonly Item[]) => Promise<Result[]>,
-): Promise<Result[]> {
-  const results: Result[] = [];
-  let most = BATCH_MAX;
-  for (let start = 0; start < items.length; ) {
-    let end = start;
-    for (let bytes = 0; end < items.length && end - start < most; end++) {
-      bytes += bytesOf(items[end]!);
-      if (bytes > REQUEST_BYTES_MAX && end > start) break;
-    }
-    try {
-      for (const result of await send(items.slice(start, end))) results.push(result);
-      start = end;
-    } catch (error) {
-      if (!(error instanceof CryptoEdgeError) || error.code !== "too_large" || end - start < 2) throw error;
-      most = Math.ceil((end - start) / 2);
-    }
-  }
-  return results;
 }
 
 function malformed(wrapped: Uint8Array): CryptoEdgeError | undefined {

@@ -1,6 +1,6 @@
 /** Seals and opens files through an edge: two chunks in memory at a time, and no output file unless all of it is good. */
 import { wipe } from "../../base/wipe.ts";
-import type { Client } from "../client/client.ts";
+import type { Client } from "../client/operations.ts";
 import { ChunkStream } from "./chunk-stream.ts";
 import {
   CHUNK_LENGTH,

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Client, createClient } from "../../../src/sdk/client/client.ts";
+import { createClient } from "../../../src/sdk/client/client.ts";
+import type { Client } from "../../../src/sdk/client/operations.ts";
 import { BINARY, type Running, run, start } from "./binary.ts";
 import { Secrets } from "./secrets.ts";
 

@@ -1,4 +1,4 @@
-import type { Client, ClientCreatedKey } from "../../../src/sdk/client/client.ts";
+import type { Client, ClientCreatedKey } from "../../../src/sdk/client/operations.ts";
 import type { Running } from "./binary.ts";
 
 /** Enough to find a leak, few enough to search for in every output. */

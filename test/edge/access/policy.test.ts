@@ -2,7 +2,10 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { Operation } from "../../../src/edge/access/access-policy.ts";
-import { checkPolicies, Policy, type PolicyRule } from "../../../src/edge/access/policy.ts";
+import { checkPolicies } from "../../../src/edge/access/check-policies.ts";
+import { explainDecision } from "../../../src/edge/access/explain-decision.ts";
+import { Policy } from "../../../src/edge/access/policy.ts";
+import type { PolicyRule } from "../../../src/edge/access/policy-rule.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import { parsePrincipalId, principalId } from "../../../src/edge/access/principal-id.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
@@ -140,7 +143,7 @@ describe("a policy", () => {
           for (let time = 0; time < 2; time++) {
             expect(ask(policy, principal, operation, tenant, service) === "ok").toBe(expected);
           }
-          expect(policy.explain(principal, operation, tenant, service).allowed).toBe(expected);
+          expect(explainDecision(list, principal, operation, tenant, service).allowed).toBe(expected);
         }
       }),
     );
@@ -243,8 +246,8 @@ describe("a rate limit", () => {
   });
 
   test("is told by an explanation, each of both kinds", () => {
-    const policy = policyOf(rule({ principalRate: { perSecond: 4 }, tenantRate: { perSecond: 3 } }));
-    expect(policy.explain(local, "create", "tenant-a", "billing").reasons.slice(1)).toEqual([
+    const rules = [rule({ principalRate: { perSecond: 4 }, tenantRate: { perSecond: 3 } })];
+    expect(explainDecision(rules, local, "create", "tenant-a", "billing").reasons.slice(1)).toEqual([
       "each principal may have 4 keys a second by it",
       "each tenant may have 3 keys a second by it",
     ]);
@@ -295,27 +298,27 @@ test("a few rules count at once, with no turn between", async () => {
 });
 
 describe("an explanation", () => {
-  const policy = policyOf(
+  const rules = [
     rule({ name: "payments" }),
     rule({ effect: "deny", tenants: ["tenant-b"] }),
     rule({ principals: ["cn:batch"] }),
-  );
+  ];
 
   test("names the rule that decides", () => {
-    const allowed = policy.explain(local, "create", "tenant-a", "billing");
+    const allowed = explainDecision(rules, local, "create", "tenant-a", "billing");
     expect(allowed).toMatchObject({ allowed: true, ruleIndex: 0 });
     expect(allowed.reasons[0]).toContain('policies[0] ("payments")');
-    const denied = policy.explain(local, "create", "tenant-b", "billing");
+    const denied = explainDecision(rules, local, "create", "tenant-b", "billing");
     expect(denied).toMatchObject({ allowed: false, ruleIndex: 1 });
     expect(denied.reasons[0]).toContain("policies[1] denies it");
   });
 
   test("says what is missing where no rule decides", () => {
-    expect(policy.explain(local, "rewrap", "other", "billing").reasons).toEqual([
+    expect(explainDecision(rules, local, "rewrap", "other", "billing").reasons).toEqual([
       "no rule allows it",
       'policies[0] ("payments") names the principal, but not the tenant "other" nor the operation "rewrap"',
     ]);
-    expect(policy.explain(parsePrincipalId("nobody"), "create", "a", "b").reasons).toEqual([
+    expect(explainDecision(rules, parsePrincipalId("nobody"), "create", "a", "b").reasons).toEqual([
       'no rule names the principal "nobody"',
     ]);
   });

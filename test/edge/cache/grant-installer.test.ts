@@ -48,6 +48,7 @@ test("a grant that is over before it arrives, on either clock and to the millise
     await world.clock.advance(elapsedMs);
     await world.source.questions[0]!.grant({ ttlMs: 20_000, refreshAfterMs: 10_000 });
     expect(await waiting).toBe(code);
+    expect(world.cache.counters.installed).toBe(code === "no error" ? 1 : 0);
   }
 });
 
@@ -88,6 +89,7 @@ test("a version in use that the renewed lease lacks is kept under the name of it
     { versions: [{ version: 1, state: "deprecated" }], remainingMs: 120_000, source: "test" },
     { versions: [{ version: 2, state: "active" }], remainingMs: 300_000, source: "second" },
   ]);
+  expect(world.cache.summary().failing).toBe(0);
 });
 
 test("a version in use that the renewed lease lacks goes at once where it is blocked", async () => {

@@ -1,6 +1,15 @@
 /** When the source is asked again, and what a failure means for a lease that is held. */
 import { describe, expect, test } from "bun:test";
-import { codeOf, createWorld, granted, type World } from "./world.ts";
+import { LeaseClock } from "../../../src/edge/cache/lease-clock.ts";
+import { createLeaseCounters } from "../../../src/edge/cache/lease-events.ts";
+import { LeaseFetches } from "../../../src/edge/cache/lease-fetches.ts";
+import { LeaseLifecycle } from "../../../src/edge/cache/lease-lifecycle.ts";
+import { LeaseTable } from "../../../src/edge/cache/lease-table.ts";
+import { DEFAULT_TUNING } from "../../../src/edge/cache/lease-tuning.ts";
+import { Refusals } from "../../../src/edge/cache/refusals.ts";
+import { DEFAULT_CALL_LIMITS, SourceCalls } from "../../../src/edge/cache/source-calls.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { AskedSource, codeOf, createWorld, granted, type World } from "./world.ts";
 
 const T = "tenant-a";
 const S = "billing";
@@ -42,6 +51,7 @@ describe("a renewal that fails", () => {
       failures: 1,
       remainingMs: 120_000,
     });
+    expect(world.cache.summary().failing).toBe(1);
     await world.clock.advance(500);
     await world.source.questions[2]!.fail("unavailable");
     expect(world.events.at(-1)).toMatchObject({ failures: 2, remainingMs: 119_500 });
@@ -114,4 +124,68 @@ test("what waits in the background stays there, however often it is asked for in
   expect(world.source.questions).toHaveLength(3);
   await world.source.questions[2]!.grant({ versions: [granted(1)] });
   expect(await waiting).toMatchObject({ service: "c" });
+});
+
+test("a lease that the source withdraws is told of", async () => {
+  const world = await renewing();
+  await world.source.questions[1]!.fail("key_revoked");
+  expect(world.events.at(-1)).toMatchObject({ type: "withdrawn", tenant: T, service: S, reason: "key_revoked" });
+});
+
+test("a caller whose answer came in the turn in which the edge stops is told so", async () => {
+  const world = createWorld();
+  const { source } = world;
+  const lease = source.lease.bind(source);
+  source.lease = (request, signal) => {
+    const grant = lease(request, signal);
+    void grant.then(() => queueMicrotask(() => world.cache.close()));
+    return grant;
+  };
+  const waiting = Promise.resolve(world.cache.active(T, S)).catch((error: Error) => error.message);
+  await source.questions[0]!.grant();
+  expect(await waiting).toBe("This edge is stopping.");
+});
+
+test("a name that is refused, or asked for in vain, leaves nothing in memory", async () => {
+  const table = new LeaseTable();
+  const clock = new VirtualClock();
+  const source = new AskedSource();
+  const counters = createLeaseCounters();
+  const time = new LeaseClock(clock, () => {});
+  const refusals = new Refusals(10);
+  const random = () => 0.5;
+  const onEvent = () => {};
+  const tuning = DEFAULT_TUNING;
+  const shared = { table, clock, time, tuning, counters, onEvent, refusals, random };
+  const fetches = new LeaseFetches({
+    ...shared,
+    calls: new SourceCalls({
+      source,
+      time,
+      random,
+      schedule: (delayMs, callback) => clock.schedule(delayMs, callback),
+      limits: DEFAULT_CALL_LIMITS,
+      onCircuit() {},
+    }),
+    lifecycle: new LeaseLifecycle({ ...shared, maxLeases: 10, onRenewalDue() {} }),
+    installer: undefined as never,
+    closing: new AbortController().signal,
+  });
+  for (const [index, code] of (["key_not_found", "unavailable"] as const).entries()) {
+    const asked = [table.onService(T, "made-up"), table.onVersion(T, "other", 7)].map((lease) =>
+      fetches.fetch(lease, true).promise.catch(() => {}),
+    );
+    expect(table.tenants.size).toBe(1);
+    for (const question of source.questions.slice(2 * index)) await question.fail(code);
+    await Promise.all(asked);
+    expect(table.tenants.size).toBe(0);
+  }
+});
+
+test("what is to be warm is asked for again after what the source wishes, and half of 0.5, 1, 2, … seconds", async () => {
+  const world = createWorld({ calls: { failuresToOpen: 1_000 } });
+  world.source.answer = (question) => question.fail("unavailable");
+  const asking = askedWithin(world, 8_000);
+  void world.cache.prewarm([{ tenant: T, service: S }]);
+  expect(await asking).toEqual([0, 1_250, 2_750, 4_750, 7_750]);
 });

@@ -40,3 +40,30 @@ test("nothing is counted before anything happens", () => {
   expect(counts.length).toBeGreaterThan(10);
   expect(counts.filter((count) => count !== 0)).toEqual([]);
 });
+
+test("a lease is over when the wall clock says so, though the other is up to fifty milliseconds behind it", async () => {
+  const world = createWorld();
+  world.clock.jumpWall(-40);
+  const waiting = world.cache.active("tenant-a", "a");
+  world.clock.jumpWall(40);
+  await world.source.questions[0]!.grant({ ttlMs: 20_000, refreshAfterMs: 20_000 });
+  await waiting;
+  expect(world.cache.remainingMs("tenant-a", "a")).toBe(19_960);
+  // No timer in between: it is who asks that ends it.
+  world.clock.jumpWall(19_959);
+  void world.cache.version("tenant-a", "a", 9);
+  expect(world.cache.counters.expired).toBe(0);
+  world.clock.jumpWall(1);
+  void world.cache.version("tenant-a", "a", 9);
+  expect(world.cache.counters.expired).toBe(1);
+});
+
+test("the first lease to end is told, wherever it is in the order of use", async () => {
+  const world = createWorld();
+  for (const [index, ttlMs] of [90_000, 60_000, 120_000].entries()) {
+    const waiting = world.cache.active("tenant-a", `service-${index}`);
+    await world.source.questions[index]!.grant({ ttlMs, refreshAfterMs: 50_000 });
+    await waiting;
+  }
+  expect(world.cache.summary().shortestRemainingMs).toBe(60_000);
+});

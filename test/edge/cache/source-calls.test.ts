@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { CircuitState } from "../../../src/base/time/circuit-breaker.ts";
 import { LeaseClock } from "../../../src/edge/cache/lease-clock.ts";
-import { SourceNotCalled } from "../../../src/edge/cache/source-call.ts";
+import { type SourceCall, SourceNotCalled } from "../../../src/edge/cache/source-call.ts";
 import { DEFAULT_CALL_LIMITS, type SourceCallLimits, SourceCalls } from "../../../src/edge/cache/source-calls.ts";
 import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 import { AskedSource, codeOf } from "./world.ts";
@@ -262,4 +262,185 @@ test("after close nothing is asked, and what was asked rejects", async () => {
   await settle();
   expect(clock.pending).toBe(0);
   expect(ask().begun).toBe(false);
+});
+
+describe("a call of the background that somebody waits for", () => {
+  test("is made once, however many wait, and at once where there is room for those who wait", async () => {
+    const { source, calls, ask } = start();
+    for (let index = 0; index < 2; index++) ask(false);
+    const waiting = ask(false);
+    for (let times = 0; times < 3; times++) calls.demand(waiting);
+    expect([waiting.begun, source.questions.length, calls.waiting]).toEqual([true, 3, 0]);
+    for (let times = 0; times < 3; times++) calls.demand(waiting);
+    expect([source.questions.length, calls.calls, calls.inFlight]).toEqual([3, 3, 3]);
+  });
+
+  test("goes before the background, behind those who wait already, and is one of them from now on", async () => {
+    const { clock, source, calls, ask } = start({ maxInFlight: 1, maxWaitMs: 1_000 });
+    ask();
+    const background = ask(false);
+    const late = ask(false);
+    const first = ask();
+    await clock.advance(600);
+    calls.demand(late);
+    expect(calls.waiting).toBe(3);
+    await source.questions[0]!.grant();
+    expect([first.begun, late.begun, background.begun]).toEqual([true, false, false]);
+    // Its time to wait counts from when somebody did.
+    await clock.advance(999);
+    const busy = codeOf(() => late.answer);
+    expect(calls.waiting).toBe(2);
+    await clock.advance(1);
+    expect(await busy).toBe("busy");
+    expect(calls.waiting).toBe(1);
+    await source.questions[1]!.grant();
+    expect(background.begun).toBe(true);
+  });
+
+  test("that began before anybody waited is not made again, nor one that was refused", async () => {
+    const { source, calls, ask } = start({ failuresToOpen: 1, maxInFlight: 2 });
+    const begun = ask(false);
+    const waiting = ask(false);
+    const last = ask(false);
+    calls.demand(begun);
+    expect(source.questions).toHaveLength(1);
+    await source.questions[0]!.fail("unavailable");
+    calls.demand(waiting);
+    calls.demand(last);
+    expect([source.questions.length, calls.waiting]).toEqual([1, 0]);
+    expect(await codeOf(() => waiting.answer)).toBe("circuit_open");
+  });
+});
+
+describe("without limits of its own, the cache", () => {
+  test("has no more than 32 calls in flight", async () => {
+    const { source, calls, ask } = start();
+    source.answer = (question) => question.grant();
+    for (let index = 0; index < 1_000; index++) await ask().answer;
+    source.answer = undefined;
+    for (let index = 0; index < 40; index++) ask();
+    expect([calls.inFlight, calls.waiting]).toEqual([32, 8]);
+  });
+
+  test("lets 10,000 wait, and the background beside them", async () => {
+    const { calls, ask, outcome } = start();
+    for (let index = 0; index < 10_004; index++) ask();
+    expect([await outcome(), calls.waiting]).toEqual(["busy", 10_000]);
+    ask(false);
+    expect(calls.waiting).toBe(10_001);
+  });
+
+  test("lets each wait for five seconds", async () => {
+    const { clock, calls, ask, outcome } = start({ maxInFlight: 1, callTimeoutMs: 60_000 });
+    ask();
+    const waiting = outcome();
+    await clock.advance(4_999);
+    expect(calls.waiting).toBe(1);
+    await clock.advance(1);
+    expect(await waiting).toBe("busy");
+  });
+
+  test("makes 64 calls for keys that are not there, and 20 a second after them", async () => {
+    const { clock, source, ask, outcome } = start();
+    source.answer = (question) => question.fail("key_not_found");
+    for (let index = 0; index < 64; index++) expect(await outcome()).toBe("failed");
+    const error = await ask().answer.catch((reason) => reason);
+    expect([(error as SourceNotCalled).code, waitOf(error)]).toEqual(["misses_exhausted", 50]);
+    await clock.advance(50);
+    expect([await outcome(), await outcome()]).toEqual(["failed", "misses_exhausted"]);
+    // The background pays nothing.
+    expect(ask(false).begun).toBe(true);
+    await clock.advance(10_000);
+    for (let index = 0; index < 64; index++) expect(await outcome()).toBe("failed");
+    expect(await outcome()).toBe("misses_exhausted");
+  });
+
+  test("keeps to a Retry-After of five minutes, and to no longer one", async () => {
+    const { clock, source, ask, outcome } = start({}, () => 0);
+    const failing = outcome();
+    await source.questions[0]!.fail("unavailable", 300_001);
+    await failing;
+    await clock.advance(299_999);
+    expect(await outcome()).toBe("circuit_open");
+    await clock.advance(1);
+    expect(ask().begun).toBe(true);
+  });
+
+  test("gives up a call after five seconds, and says so", async () => {
+    const { clock, ask } = start();
+    const waiting = ask().answer.catch((error: Error) => error.message);
+    await clock.advance(4_999);
+    expect(clock.pending).toBe(1);
+    await clock.advance(1);
+    expect(await waiting).toBe("The key source gave no answer within 5000 ms.");
+  });
+});
+
+test("each call that waits too long is refused at its own time, told when to come again, and the others wait on", async () => {
+  const { clock, calls, ask } = start({ maxInFlight: 1, maxWaitMs: 1_000 });
+  ask();
+  const waiting: SourceCall[] = [];
+  for (let index = 0; index < 3; index++) {
+    waiting.push(ask());
+    await clock.advance(300);
+  }
+  await clock.advance(99);
+  expect(calls.waiting).toBe(3);
+  for (const [index, call] of waiting.entries()) {
+    await clock.advance(index === 0 ? 1 : 300);
+    expect(waitOf(await call.answer.catch((error) => error))).toBe(1_000);
+    expect(calls.waiting).toBe(2 - index);
+  }
+});
+
+test("no timer waits for calls that have begun", async () => {
+  const { clock, source, calls, ask } = start({ maxInFlight: 1 });
+  for (let index = 0; index < 3; index++) ask();
+  for (const question of [0, 1, 2]) await source.questions[question]!.grant();
+  expect([calls.inFlight, calls.waiting, clock.pending]).toEqual([0, 0, 0]);
+});
+
+test("a call that is made while the circuit tries begins the next period anew: one at a time", async () => {
+  const { clock, source, calls, ask } = start({ failuresToOpen: 1, callTimeoutMs: 60_000 });
+  const failing = codeOf(() => ask().answer);
+  await source.questions[0]!.fail("unavailable");
+  await failing;
+  await clock.advance(200);
+  const [trying, behind] = [ask(), ask()];
+  expect([trying.begun, behind.begun]).toEqual([true, false]);
+  const refused = codeOf(() => behind.answer);
+  await source.questions[1]!.fail("unavailable");
+  expect([await refused, calls.state, calls.failures]).toEqual(["circuit_open", "open", 2]);
+  await clock.advance(400);
+  const [again, next] = [ask(), ask()];
+  expect([again.begun, next.begun]).toEqual([true, false]);
+  await source.questions[2]!.fail("key_not_found");
+  expect([calls.state, next.begun]).toEqual(["closed", true]);
+});
+
+test("an answer that comes after the edge stopped, or too late, is neither a success nor a failure", async () => {
+  const { clock, source, calls, ask } = start({ failuresToOpen: 1, callTimeoutMs: 1_000 });
+  const closing = start();
+  const stopped = closing.outcome();
+  closing.calls.close();
+  expect([await stopped, closing.calls.failures]).toEqual(["closed", 0]);
+  expect(closing.calls.inFlight).toBe(0);
+  const late = codeOf(() => ask().answer);
+  await clock.advance(1_000);
+  await late;
+  const grant = await source.questions[0]!.grant();
+  expect(grant.versions[0]!.key).toEqual(new Uint8Array(32));
+  expect(calls).toMatchObject({ inFlight: 0, failures: 1, state: "open" });
+});
+
+test("an answer counts from the moment of asking, by both clocks", async () => {
+  const { clock, source, ask } = start({ maxInFlight: 1 });
+  ask();
+  const second = ask();
+  const askedMs = clock.monotonicMs();
+  await clock.advance(1_000);
+  await source.questions[0]!.grant();
+  await clock.advance(2_000);
+  await source.questions[1]!.grant();
+  expect(await second.answer).toMatchObject({ askedMs: askedMs + 1_000, askedWallMs: clock.wallMs() - 2_000 });
 });

@@ -4,7 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CipherAdapter, DerivedKey } from "../../../src/edge/cipher/cipher.ts";
 import { createNodeAdapter } from "../../../src/edge/cipher/node-adapter.ts";
-import { CIPHERS, type CipherFactory, openCipher } from "../../../src/edge/cipher/open-cipher.ts";
+import {
+  CIPHERS,
+  type CipherFactory,
+  CipherUnavailableError,
+  openCipher,
+} from "../../../src/edge/cipher/open-cipher.ts";
 import { findLibrary, OpensslError, whoElseMayWrite } from "../../../src/edge/cipher/openssl/find-library.ts";
 import { regionTaker } from "../../../src/edge/key-memory/region.ts";
 import { opensslAdapter } from "../../support/ciphers.ts";
@@ -64,6 +69,23 @@ test("auto takes node where OpenSSL can't be used, and says why", async () => {
   expect(warnings).toEqual([
     'The cipher "openssl" is not used: There is no libcrypto 3 in the system\'s library folders.',
   ]);
+});
+
+test("an adapter that is not taken is closed, and one whose making is a defect is no reason to take another quietly", async () => {
+  let closed = 0;
+  const wrong = (): CipherAdapter => ({
+    ...otherwise((key) => ({ open: () => key.commitment })),
+    close: () => void closed++,
+  });
+  const failure = await open("openssl", { openssl: wrong }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(CipherUnavailableError);
+  expect((failure as Error).name).toBe("CipherUnavailableError");
+  expect(closed).toBe(1);
+  const defect = new TypeError("a defect");
+  const defective: CipherFactory = () => {
+    throw defect;
+  };
+  expect(await open("openssl", { openssl: defective }).catch((error: unknown) => error)).toBe(defect);
 });
 
 describe("a library that answers wrong is not used", () => {

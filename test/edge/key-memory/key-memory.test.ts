@@ -61,12 +61,13 @@ describe.each(kinds)("key memory of kind %s", (kind) => {
     expect(memory.stats.keys).toBe(2);
   });
 
-  test("keeps 200,000 keys apart, and takes no more memory for the next 200,000", async () => {
+  // 1.6 MB: whoever runs this may lock 8 MB, as Debian has it for those who are not root.
+  test("keeps 50,000 keys apart, and takes no more memory for the next 50,000", async () => {
     const memory = await open(kind, 1000);
     const round = (): number => {
       const bytes = new Uint8Array(SERVICE_KEY_BYTES);
       const number = new DataView(bytes.buffer);
-      const slots = Array.from({ length: 200_000 }, (_, index) => {
+      const slots = Array.from({ length: 50_000 }, (_, index) => {
         number.setUint32(0, index);
         number.setUint32(28, ~index);
         return memory.store(bytes);
@@ -84,7 +85,7 @@ describe.each(kinds)("key memory of kind %s", (kind) => {
     const { mappedBytes } = memory.stats;
     expect(round()).toBe(0);
     expect(memory.stats).toMatchObject({ keys: 0, mappedBytes });
-    expect(mappedBytes).toBeLessThan(2 * 200_000 * SERVICE_KEY_BYTES);
+    expect(mappedBytes).toBeLessThan(2 * 50_000 * SERVICE_KEY_BYTES);
   });
 
   test("closes: slots count as released, views are empty, nothing crashes", async () => {

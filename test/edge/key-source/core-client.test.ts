@@ -1,15 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
-import { readBody } from "../../../src/base/network/tls/body.ts";
-import {
-  startTlsServer,
-  type TlsRequest,
-  type TlsResponse,
-  type TlsServer,
-} from "../../../src/base/network/tls/server.ts";
+import { startTlsServer, type TlsServer } from "../../../src/base/network/tls/server.ts";
 import { createAuthority } from "../../../src/base/pki/authority.ts";
 import { type ClientFiles, createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { createSealer } from "../../../src/core/hpke.ts";
+import { type HttpRequest, type HttpResponse, readBody, speakNodeHttp } from "../../../src/core/node-http.ts";
 import { createCoreClient } from "../../../src/edge/key-source/core/core-client.ts";
 import { createCoreKeySource } from "../../../src/edge/key-source/core/core-key-source.ts";
 import { KeySourceError } from "../../../src/edge/key-source/key-source.ts";
@@ -36,10 +31,11 @@ afterAll(async () => {
 
 /** A peer that answers as a test says. */
 async function fake(
-  onRequest: (request: TlsRequest, response: TlsResponse) => void | Promise<void>,
+  onRequest: (request: HttpRequest, response: HttpResponse) => void | Promise<void>,
   certificates = pki.core,
 ): Promise<string> {
-  const server = await startTlsServer({ hostname: "127.0.0.1", port: 0, certificates, onRequest });
+  const onConnection = speakNodeHttp({ onRequest });
+  const server = await startTlsServer({ hostname: "127.0.0.1", port: 0, certificates, onConnection });
   servers.push(server);
   return `https://127.0.0.1:${server.port}`;
 }

@@ -1,93 +1,245 @@
-/** No body, of whatever shape, keeps the edge from its other callers: an edge of its own process, and how long its longest turn was. */
-import { expect, test } from "bun:test";
-import { resolve } from "node:path";
+/**
+ * No request, of whatever shape, at whatever door, keeps the event loop from its other callers for 20 ms: an edge of its own process, and
+ * how much processor time its longest turn took. Processor time of that one thread, and the best of eight: other work on the machine does not count.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { join, resolve } from "node:path";
+import { create, message } from "../doors/kmip/world.ts";
 
 const root = resolve(import.meta.dir, "../../..");
+const TURN_MS_MAX = 20;
+const TRIES = 8;
 
-/** A native door on a port, which tells on request how much processor time its longest turn has taken, in milliseconds. */
+/** Tells its addresses, and at each line on standard input the longest turn since the last, in milliseconds of processor time. */
 const SERVER = `
-import { nativeParts, operations } from ${JSON.stringify(`${root}/test/edge/doors/native/world.ts`)};
-import { createNativeDoors } from ${JSON.stringify(`${root}/src/edge/doors/native/door.ts`)};
-import { DoorRoutes } from ${JSON.stringify(`${root}/src/edge/listeners/door-routes.ts`)};
-import { listenOnPort } from ${JSON.stringify(`${root}/src/edge/listeners/plain-http.ts`)};
+import { startDoorEdge } from ${JSON.stringify(`${root}/test/support/door-edge.ts`)};
+const edge = await startDoorEdge({
+  listeners: \`  - { http: "127.0.0.1:0", principal: local, doors: [native, aws-kms, vault-transit] }
+  - { http: "127.0.0.1:0", principal: local, doors: [kes] }
+  - { unix: FOLDER/kmip.sock, mode: "0600", principal: local, doors: [kmip] }\`,
+  doors: '{ kes: { keys: { a: { tenant: tenant-a, service: billing } } }, kmip: { tenant: tenant-a, service: billing } }',
+});
 let longest = 0;
-let before = process.cpuUsage();
+const used = () => { const { user, system } = process.threadCpuUsage(); return (user + system) / 1000; };
+let before = used();
 const turn = () => {
-  const now = process.cpuUsage();
-  longest = Math.max(longest, (now.user - before.user) / 1000);
+  const now = used();
+  longest = Math.max(longest, now - before);
   before = now;
   setImmediate(turn);
 };
 turn();
-const looks = {
-  name: "looks", transport: "http", refuse: () => ({ status: 500, headers: {}, body: "" }),
-  routes: [{ methods: ["GET"], path: "/longest", bodyBytesMax: 0, open: true, handle: () => { const body = String(longest); longest = 0; return { status: 200, headers: {}, body }; } }],
-};
-const native = createNativeDoors(nativeParts())({ administration: false });
-const listener = await listenOnPort("127.0.0.1", 0, {
-  principal: { kind: "listener", name: "local" },
-  doors: new DoorRoutes([native, looks]),
-  limits: { connectionsMax: 100, connectionsPerPrincipalMax: 100, requestsMax: 100, requestsPerCallerMax: 100, headerBytesMax: 16384, bodyBytesMax: 16 << 20, bodiesBytesMax: 256 << 20, requestTimeoutMs: 60000, idleTimeoutMs: 60000 },
-  log: { info() {}, warn() {}, error() {} },
-});
-console.log(listener.address);
+process.stdin.on("data", () => { console.log(String(longest)); longest = 0; });
+console.log(JSON.stringify([...edge.urls.slice(0, 2), edge.folder]));
 `;
 
+let child: Bun.Subprocess<"pipe", "pipe", "inherit">;
+let lines: AsyncIterator<string>;
+let main: string;
+let kes: string;
+let folder: string;
+
+beforeAll(async () => {
+  child = Bun.spawn([process.execPath, "-e", SERVER], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+    cwd: root,
+  });
+  lines = linesOf(child.stdout);
+  [main, kes, folder] = JSON.parse(await next()) as [string, string, string];
+}, 60_000);
+afterAll(() => child.kill("SIGKILL"));
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let text = "";
+  for await (const chunk of stream) {
+    text += Buffer.from(chunk).toString();
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      yield text.slice(0, end);
+      text = text.slice(end + 1);
+    }
+  }
+}
+
+const next = async (): Promise<string> => (await lines.next()).value as string;
+
+async function longestTurn(): Promise<number> {
+  child.stdin.write("\n");
+  await child.stdin.flush();
+  return Number(await next());
+}
+
 const M = 1_000_000;
-const OPEN = [
-  "/v1/keys/decrypt-batch",
-  "/v1/keys/rewrap-batch",
-  "/v1/values/decrypt-batch",
-  "/v1/values/encrypt-batch",
-];
-const SHAPES: Readonly<Record<string, () => string>> = {
-  "empty items": () => `{"items":[${"[],".repeat(5 * M)}[]]}`,
-  "objects without members": () => `{"items":[${"{},".repeat(5 * M)}{}]}`,
+const BODY_MAX = 16 << 20;
+const member = (name: string, count: number, value: string): string =>
+  `"${name}":[${`${value},`.repeat(count - 1)}${value}]`;
+
+/** What has to be read of a body before it is known to be good, or bad. `LIST` is the member that a batch has. */
+const SHAPES: Readonly<Record<string, (list: string) => string>> = {
+  "empty items": (list) => `{${member(list, 5 * M, "[]")}}`,
+  "objects without members": (list) => `{${member(list, 5 * M, "{}")}}`,
+  "10,000 items without members": (list) => `{${member(list, 10_000, "{}")}}`,
+  "another member of empty lists": () => `{${member("other", 5 * M, "[]")}}`,
   "many members": () => `{${Array.from({ length: M }, (_, index) => `"${index}":1`).join()}}`,
-  "one item of many members": () => `{"items":[{${Array.from({ length: M }, (_, index) => `"${index}":1`).join()}}]}`,
-  "a deep nest": () => "[".repeat(16 * M),
+  "one item of many members": (list) =>
+    `{"${list}":[{${Array.from({ length: M }, (_, index) => `"${index}":1`).join()}}]}`,
+  "a deep nest": () => "[".repeat(BODY_MAX),
   "a deep nest of objects": () => '{"a":'.repeat(3 * M),
-  "one long text": () => `{"items":[{"wrapped":"${"A".repeat(15 * M)}"}]}`,
-  escapes: () => `{"items":[{"wrapped":"${"\\u0041".repeat(2 * M)}"}]}`,
-  space: () => " ".repeat(16 * M),
-  numbers: () => `{"items":[${"1e1,".repeat(4 * M)}1]}`,
-  "10,000 items with contexts": () =>
-    `{"items":[${Array.from({ length: 10_000 }, (_, index) => `{"wrapped":"TDQB","context":{${Array.from({ length: 40 }, (_each, place) => `"k${place}":"v${index}"`).join()}}}`).join()}]}`,
+  "one long text": (list) => `{"${list}":[{"wrapped":"${"A".repeat(15 * M)}"}]}`,
+  "a long name": () => `{"${"A".repeat(15 * M)}":1}`,
+  escapes: (list) => `{"${list}":[{"wrapped":"${"\\u0041".repeat(2 * M)}"}]}`,
+  quotes: (list) => `{"${list}":["${'\\"'.repeat(7 * M)}"]}`,
+  space: () => " ".repeat(BODY_MAX),
+  numbers: (list) => `{${member(list, 3 * M, "1e1")}}`,
+  "10,000 items with contexts": (list) =>
+    `{"${list}":[${Array.from({ length: 10_000 }, (_, index) => `{"wrapped":"TDQB","context":{${Array.from({ length: 40 }, (_each, place) => `"k${place}":"v${index}"`).join()}}}`).join()}]}`,
 };
 
-test("is bounded by every body that may be sent", async () => {
-  const child = Bun.spawn([process.execPath, "-e", SERVER], { stdout: "pipe", stderr: "inherit", cwd: root });
-  try {
-    const reader = child.stdout.getReader();
-    const url = Buffer.from((await reader.read()).value!)
-      .toString()
-      .trim();
-    const longest = async (): Promise<number> => Number(await (await fetch(`${url}/longest`)).text());
-    const post = (path: string, body: string | Uint8Array, type = "application/json") =>
-      fetch(`${url}${path}`, { method: "POST", body: body as BodyInit, headers: { "content-type": type } });
-    // Compiled and warm first.
-    for (const path of [...OPEN, "/v1/keys/create"]) await post(path, '{"items":[{}]}');
-    await longest();
-    const figures: string[] = [];
-    for (const [name, make] of Object.entries(SHAPES)) {
-      const body = make();
-      for (const path of [...OPEN, "/v1/keys/create", "/v1/keys/create-batch"]) {
-        const { status } = await post(path, body.slice(0, 16 << 20));
-        expect([name, path, status >= 200 && status < 500]).toEqual([name, path, true]);
-      }
-      const turn = await longest();
-      figures.push(`${name}: ${turn.toFixed(0)} ms`);
-      // In processor time, all threads of the process together; a body parsed at once takes one to two seconds of it.
-      expect([name, turn < 500]).toEqual([name, true]);
-    }
-    const item = Buffer.concat([Buffer.from([0, 0, 0, 4, 1, 2, 3, 4]), Buffer.from([0, 0])]);
-    const bytes = Buffer.concat([Buffer.from([0, 0, 0x27, 0x10]), ...Array<Buffer>(10_000).fill(item)]);
-    await post("/v1/keys/rewrap-batch", bytes, "application/octet-stream");
-    figures.push(`10,000 items in bytes: ${(await longest()).toFixed(0)} ms`);
-    await post("/v1/keys/create-batch", '{"tenant":"tenant-a","count":10000,"plaintext":true}');
-    figures.push(`10,000 keys made: ${(await longest()).toFixed(0)} ms`);
-    console.log(`longest turns: ${figures.join(", ")}`);
-  } finally {
-    child.kill("SIGKILL");
+const JSON_TYPE = { "content-type": "application/json" };
+const VAULT = { ...JSON_TYPE, "x-vault-request": "true" };
+const AWS = { "content-type": "application/x-amz-json-1.1", "x-amz-target": "TrentService.Decrypt" };
+
+async function post(url: string, body: string | Uint8Array, headers: Record<string, string>): Promise<number> {
+  const response = await fetch(url, { method: "POST", body: body as BodyInit, headers });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+/** Each request of them, one after another; the longest turn, the best of eight. */
+async function measure(what: string, run: () => Promise<void>): Promise<void> {
+  const turns: number[] = [];
+  // Compiled and warm first.
+  await run();
+  for (let tries = 0; tries < TRIES; tries++) {
+    await longestTurn();
+    await run();
+    turns.push(await longestTurn());
+    if (turns.at(-1)! < TURN_MS_MAX / 2) break;
   }
-}, 300_000);
+  const best = Math.min(...turns);
+  console.log(`${what}: ${best.toFixed(1)} ms`);
+  expect([what, best < TURN_MS_MAX]).toEqual([what, true]);
+}
+
+const NATIVE = [
+  "keys/decrypt-batch",
+  "keys/rewrap-batch",
+  "values/decrypt-batch",
+  "values/encrypt-batch",
+  "keys/create-batch",
+  "keys/create",
+];
+const DOORS: Readonly<Record<string, (body: string) => (() => Promise<number>)[]>> = {
+  native: (body) => NATIVE.map((path) => () => post(`${main}/v1/${path}`, body, JSON_TYPE)),
+  "vault-transit": (body) =>
+    ["encrypt", "decrypt", "rewrap"].map(
+      (operation) => () => post(`${main}/v1/tenant-a/transit/${operation}/billing`, body, VAULT),
+    ),
+  // Whole, at the door's own limits: a longer body is refused by its length.
+  "aws-kms": (body) => [() => post(`${main}/`, body.slice(0, 131_072), AWS)],
+  kes: (body) => [() => post(`${kes}/v1/key/decrypt/a`, body.slice(0, 1_048_576), JSON_TYPE)],
+};
+const LISTS: Readonly<Record<string, string>> = { "vault-transit": "batch_input" };
+
+for (const [door, send] of Object.entries(DOORS)) {
+  test(`is bounded by every JSON body that may be sent to ${door}`, async () => {
+    for (const [shape, make] of Object.entries(SHAPES)) {
+      const body = make(LISTS[door] ?? "items").slice(0, BODY_MAX);
+      await measure(`${door}, ${shape}`, async () => {
+        for (const one of send(body)) expect(await one()).toBeWithin(200, 500);
+      });
+    }
+  }, 600_000);
+}
+
+test("is bounded by batches at their limit, made and opened", async () => {
+  const made = (await (
+    await fetch(`${main}/v1/keys/create-batch`, {
+      method: "POST",
+      headers: JSON_TYPE,
+      body: '{"tenant":"tenant-a","service":"billing","count":10000,"plaintext":true,"context":{"a":"b"}}',
+    })
+  ).json()) as { keys: { wrapped: string }[] };
+  const batch = JSON.stringify({ items: made.keys.map(({ wrapped }) => ({ wrapped, context: { a: "b" } })) });
+  const values = (bytes: number): string => Buffer.alloc(bytes).toString("base64");
+  const item = Buffer.concat([Buffer.from([0, 0, 0, 4, 1, 2, 3, 4]), Buffer.from([0, 0])]);
+  const octets = Buffer.concat([Buffer.from([0, 0, 0x27, 0x10]), ...Array<Buffer>(10_000).fill(item)]);
+  const many = values(100);
+  const large = values(65_535);
+  const vault = (text: string, count: number) =>
+    `{"batch_input":[${Array(count).fill(`{"plaintext":"${text}"}`).join()}]}`;
+  const toVault = (operation: string, body: string) =>
+    fetch(`${main}/v1/tenant-a/transit/${operation}/billing`, { method: "POST", headers: VAULT, body });
+  const sealed = async (body: string) => {
+    const { data } = (await (await toVault("encrypt", body)).json()) as {
+      data: { batch_results: { ciphertext: string }[] };
+    };
+    return JSON.stringify({ batch_input: data.batch_results.map(({ ciphertext }) => ({ ciphertext })) });
+  };
+  const [sealedMany, sealedLarge] = [await sealed(vault(many, 10_000)), await sealed(vault(large, 120))];
+  const base64url = (text: string): string => text.replaceAll("=", "").replaceAll("+", "-").replaceAll("/", "_");
+  const toEncrypt = (text: string, count: number) =>
+    JSON.stringify({ items: Array(count).fill({ tenant: "tenant-a", service: "billing", value: base64url(text) }) });
+  const native = (path: string, body: string | Uint8Array, type = "application/json") =>
+    post(`${main}/v1/${path}`, body, { "content-type": type });
+
+  for (const [what, run] of Object.entries({
+    "10,000 keys made": () =>
+      native("keys/create-batch", '{"tenant":"tenant-a","service":"billing","count":10000,"plaintext":true}'),
+    "10,000 keys opened": () => native("keys/decrypt-batch", batch),
+    "10,000 keys rewrapped": () => native("keys/rewrap-batch", batch),
+    "10,000 items in bytes": () => native("keys/rewrap-batch", octets, "application/octet-stream"),
+    "10,000 values encrypted": () => native("values/encrypt-batch", toEncrypt(many, 10_000)),
+    "120 long values encrypted": () => native("values/encrypt-batch", toEncrypt(large, 120)),
+    "vault: 10,000 encrypted": async () => (await toVault("encrypt", vault(many, 10_000))).arrayBuffer(),
+    "vault: 120 long ones encrypted": async () => (await toVault("encrypt", vault(large, 120))).arrayBuffer(),
+    "vault: 10,000 decrypted": async () => (await toVault("decrypt", sealedMany)).arrayBuffer(),
+    "vault: 120 long ones decrypted": async () => (await toVault("decrypt", sealedLarge)).arrayBuffer(),
+    "vault: 10,000 rewrapped": async () => (await toVault("rewrap", sealedMany)).arrayBuffer(),
+  })) {
+    await measure(what, async () => void (await run()));
+  }
+}, 600_000);
+
+test("is bounded by heads at their limit, and by pipelined requests", async () => {
+  const { hostname, port } = new URL(main);
+  const send = (bytes: string | Uint8Array, path?: string): Promise<void> =>
+    new Promise((done) => {
+      const socket = path === undefined ? connect(Number(port), hostname) : connect(path);
+      socket.on("error", () => undefined).on("close", () => done());
+      socket.on("data", () => undefined);
+      socket.end(bytes);
+    });
+  const head = (fields: string) => `GET /livez HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n`;
+  const fields = (count: number) => Array.from({ length: count }, (_, index) => `x-${index}: ${index}\r\n`).join("");
+  for (const [what, bytes] of Object.entries({
+    "100 fields": head(fields(99)).repeat(50),
+    "1,000 fields": head(fields(1_000)),
+    "a long field": head(`x: ${"a".repeat(15_000)}\r\n`).repeat(50),
+    "a head of line ends": "\r\n".repeat(500_000),
+    "a head of bare line feeds": "\n".repeat(500_000),
+    "5,000 pipelined requests": head("").repeat(5_000),
+    "5,000 pipelined requests with long answers": head("").replace("livez", "metrics").repeat(5_000),
+    "5,000 pipelined requests for the status": head("").replace("livez", "v1/status").repeat(5_000),
+    "chunks of one byte": `POST /v1/keys/create-batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${"1;a=b\r\n{\r\n".repeat(200_000)}0\r\n\r\n`,
+  })) {
+    await measure(what, () => send(bytes));
+  }
+  const socket = join(folder, "kmip.sock");
+  const item = (content: Uint8Array): Buffer => {
+    const header = Buffer.from([0x42, 0, 0x78, 1, 0, 0, 0, 0]);
+    header.writeUInt32BE(content.length, 4);
+    return Buffer.concat([header, content]);
+  };
+  let nest: Buffer = Buffer.alloc(0);
+  for (let depth = 0; depth < 8_000; depth++) nest = item(nest);
+  for (const [what, bytes] of Object.entries({
+    "kmip: 64 keys made": message(14, Array<ReturnType<typeof create>>(64).fill(create(14))),
+    "kmip: a nest of 8,000": nest,
+    "kmip: 8,000 empty items": item(Buffer.concat(Array<Buffer>(8_000).fill(item(Buffer.alloc(0))))),
+  })) {
+    await measure(what, () => send(bytes, socket));
+  }
+}, 600_000);

@@ -5,7 +5,8 @@ import { ConfigurationError } from "../../../src/base/config/load.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { type Edge, startEdge } from "../../../src/edge/edge.ts";
 import { PluginError } from "../../../src/edge/plugin-host/plugin-error.ts";
-import { type Client, createClient } from "../../../src/sdk/client/client.ts";
+import { createClient } from "../../../src/sdk/client/client.ts";
+import type { Client } from "../../../src/sdk/client/operations.ts";
 import { folderOf } from "./support.ts";
 
 const STATIC = resolve(import.meta.dir, "../../../plugins/static");

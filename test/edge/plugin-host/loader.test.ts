@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { chmodSync, chownSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { loadPlugin, loadPlugins } from "../../../src/edge/plugin-host/loader.ts";
 import { PluginError, type PluginErrorCode } from "../../../src/edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../../src/edge/plugin-host/trust.ts";
@@ -182,6 +182,68 @@ describe("what a plugin imports from outside its folder must be trusted like the
     const { code, message } = await refusal(folder.path);
     expect(code).toBe("not_trusted");
     expect(message).toContain(`${join(outside.path, "b.ts")} is writable by its group and others`);
+  });
+
+  test("however it is written", async () => {
+    using outside = folderOf({ "a.ts": "export {};" });
+    const file = join(outside.path, "a.ts");
+    writable(file);
+    for (const code of [
+      `import /* a comment */ "${file}";`,
+      `import "file://${file}";`,
+      `import "${file}?query";`,
+      `await import(new URL("${relative("PLUGIN", file)}", import.meta.url).href);`,
+      `new Worker(new URL("file://${file}", import.meta.url));`,
+      `export * from
+         "${file}";`,
+    ]) {
+      using folder = folderOf({ "plugin.ts": "" });
+      const written = code.replace(relative("PLUGIN", file), relative(realpathSync(folder.path), file));
+      writeFileSync(join(folder.path, "plugin.ts"), `${written}\n${MINIMAL}`);
+      expect([code, (await refusal(folder.path)).message]).toEqual([
+        code,
+        expect.stringContaining(`${file} is writable`),
+      ]);
+    }
+  });
+
+  test("by a package.json's imports, or by a package that does not say that it needs it", async () => {
+    using world = folderOf({
+      "node_modules/hidden/index.js": "",
+      "by-imports/package.json": '{ "imports": { "#hidden": "hidden" }, "exports": "./plugin.ts" }',
+      "by-imports/plugin.ts": `import "#hidden"; ${MINIMAL}`,
+      "by-package/plugin.ts": `import "honest"; ${MINIMAL}`,
+      "by-package/node_modules/honest/package.json": '{ "name": "honest", "main": "index.js" }',
+      "by-package/node_modules/honest/index.js": 'require("hidden");',
+    });
+    writable(join(world.path, "node_modules/hidden/index.js"));
+    for (const name of ["by-imports", "by-package"]) {
+      expect([name, (await refusal(join(world.path, name))).message]).toEqual([
+        name,
+        expect.stringContaining("hidden/index.js is writable"),
+      ]);
+    }
+  });
+
+  test("by NODE_PATH", () => {
+    using world = folderOf({
+      "elsewhere/hidden/index.js": "",
+      "plugin/plugin.ts": `import "hidden"; ${MINIMAL}`,
+    });
+    writable(join(world.path, "elsewhere/hidden/index.js"));
+    const { stderr } = Bun.spawnSync(
+      [process.execPath, join(REPOSITORY, "src/main.ts"), "plugin", "check", join(world.path, "plugin")],
+      { env: { ...process.env, NODE_PATH: join(world.path, "elsewhere") } },
+    );
+    expect(stderr.toString()).toContain("hidden/index.js is writable");
+  });
+
+  test("an entry that its package.json puts outside the folder is refused", async () => {
+    using world = folderOf({
+      "elsewhere.ts": MINIMAL,
+      "plugin/package.json": '{ "exports": "../elsewhere.ts" }',
+    });
+    expect((await refusal(join(world.path, "plugin"))).message).toContain("outside its folder");
   });
 
   test("a package in a node_modules above, and what it depends on", async () => {

@@ -314,6 +314,58 @@ describe("an event whose sender wants to know", () => {
   });
 });
 
+test("a Core that is down is asked how far its log goes with growing waits, up to half a minute, and anew for the next order", async () => {
+  const { clock, core, sink } = createAuthorityWorld();
+  const startMs = clock.monotonicMs();
+  const atMs: number[] = [];
+  const { follow } = core;
+  core.follow = (...parameters) => {
+    atMs.push(clock.monotonicMs() - startMs);
+    return follow.apply(core, parameters);
+  };
+  core.down = true;
+  sink.applyAuthority(order());
+  await clock.advance(62_000);
+  // Half of a second at most, then half of 1, 2, 4, 8, 16, 30, 30 s.
+  expect(atMs).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 31_000, 46_000, 61_000]);
+  core.down = false;
+  await clock.advance(15_000);
+  core.down = true;
+  atMs.length = 0;
+  sink.applyAuthority(order({ issuer: "another" }));
+  await clock.advance(2_000);
+  expect(atMs.map((ms) => ms - 77_000)).toEqual([500, 1_000, 2_000]);
+});
+
+test("a Core that is asked how far its log goes is asked nothing more meanwhile", async () => {
+  let asked = 0;
+  const answers: (() => void)[] = [];
+  const world = createWorld({
+    random: () => 0.5,
+    core: {
+      follow(_lastEventId, onEvent) {
+        asked++;
+        answers.push(() => onEvent(heartbeat(7)));
+        return new Promise(() => {});
+      },
+    },
+  });
+  const sink = world.guard.sink("orbital");
+  sink.applyAuthority(order());
+  await world.clock.advance(500);
+  sink.applyAuthority(order({ issuer: "another" }));
+  await world.clock.advance(4_000);
+  expect(asked).toBe(1);
+  // What was ordered after the question was put needs another.
+  answers[0]!();
+  await settle();
+  expect(asked).toBe(2);
+  expect(world.guard.status().authorities.map(({ unfenced }) => unfenced)).toEqual([0, 1]);
+  answers[1]!();
+  await settle();
+  expect(world.guard.status().authorities.map(({ unfenced }) => unfenced)).toEqual([0, 0]);
+});
+
 test("a Core that lets wait for its place in the log is asked again within seconds", async () => {
   let asked = 0;
   const world = createWorld({

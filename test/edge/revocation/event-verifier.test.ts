@@ -131,14 +131,15 @@ describe("a signed event", () => {
   test("is dropped when it is no JWS, asks for no signature or another kind, or is longer than any event", async () => {
     const { core, verifier } = createCore(first);
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const typ = "crypto-edge-event";
     const malformed = [
       "",
       "a.b.c",
       "....",
-      `${part({ alg: "none" })}.${part(revoke(1, V3))}.`,
-      `${part({ alg: "HS256", kid: "first" })}.${part(revoke(1, V3))}.AAAA`,
-      `${part({ alg: "EdDSA" })}.${part(revoke(1, V3))}.AAAA`,
-      `${part({ alg: "EdDSA", kid: 1 })}.${part(revoke(1, V3))}.AAAA`,
+      `${part({ alg: "none", typ })}.${part(revoke(1, V3))}.`,
+      `${part({ alg: "HS256", kid: "first", typ })}.${part(revoke(1, V3))}.AAAA`,
+      `${part({ alg: "EdDSA", typ })}.${part(revoke(1, V3))}.AAAA`,
+      `${part({ alg: "EdDSA", kid: 1, typ })}.${part(revoke(1, V3))}.AAAA`,
       "x".repeat(20_000),
     ];
     for (const text of malformed) expect(await reasonOf(verifier, text)).toBe("malformed");
@@ -167,6 +168,30 @@ describe("a signed event", () => {
     ];
     for (const event of wrong) expect(await reasonOf(verifier, await sign(event, first))).toBe("malformed");
     expect(await reasonOf(verifier, await sign({ ...base, unknown: 1 }, first))).toBe("believed");
+  });
+
+  test("is read up to 16,384 characters, and no further", async () => {
+    const { verifier } = createCore(first);
+    const found: string[] = [];
+    for (let pad = 0; pad < 4; pad++) {
+      for (let more = 11_900; more < 12_000; more++) {
+        const header = { pad: "x".repeat(pad) };
+        const jws = await sign({ ...revoke(1, V3), more: "x".repeat(more) }, first, header);
+        if (jws.length === 16_384 || jws.length === 16_385)
+          found.push(`${jws.length} ${await reasonOf(verifier, jws)}`);
+      }
+    }
+    expect([...new Set(found)].sort()).toEqual(["16384 believed", "16385 malformed"]);
+  });
+
+  test("is dropped when it is not UTF-8, though the Core's key signed it", async () => {
+    const { verifier } = createCore(first);
+    const [before, after] = JSON.stringify({ ...revoke(1, V3), reason: "|" }).split("|");
+    const bytes = Buffer.concat([Buffer.from(before!), Buffer.from([0xff]), Buffer.from(after!)]);
+    const jws = await new CompactSign(bytes)
+      .setProtectedHeader({ alg: "EdDSA", kid: first.kid, typ: "crypto-edge-event" })
+      .sign(first.privateKey);
+    expect(await reasonOf(verifier, jws)).toBe("malformed");
   });
 
   test("is dropped when it was made longer ago than any lease lives", async () => {

@@ -23,6 +23,7 @@ import {
   protobufWire,
   signTask,
 } from "../../support/orbital-manager.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 let trusted: SigningKey;
 let own: SigningKey;
@@ -65,6 +66,7 @@ function createOperator(more: Partial<OrbitalConfiguration> = {}) {
     issuers: authoritiesOf(chosen, CONTEXT),
     requireSignature: chosen.require_signature,
     signer: signerOf(chosen.sign),
+    clock: systemClock,
   });
   const send = async (task: ManagerTask, key: ManagerKey | undefined = managerKey()) => {
     const request = key === undefined ? task : signTask(task, key);
@@ -273,9 +275,38 @@ describe("an operator", () => {
       issuers: [],
       requireSignature: false,
       signer: undefined,
+      clock: systemClock,
     });
     const request = jsonCodec.decodeRequest(jsonWire.encode(newTask("crypto-edge.event", "a.b.c")));
     expect(await operator.answer(request)).toMatchObject({ status: "PROCESSING" });
+  });
+
+  test("is given before the manager stops waiting: a task that takes longer goes on, and is done once", async () => {
+    const clock = new VirtualClock();
+    const ending = Promise.withResolvers<{ readonly status: "DONE" }>();
+    let begun = 0;
+    const handlers = {
+      slow: () => {
+        begun++;
+        return ending.promise;
+      },
+    };
+    const operator = new Operator({ handlers, issuers: [], requireSignature: false, signer: undefined, clock });
+    const task = newTask("slow", {}, { workingState: Buffer.from("kept") });
+    const ask = () => operator.answer(jsonCodec.decodeRequest(jsonWire.encode(task)));
+    const first = ask();
+    await clock.advance(3_000);
+    expect(await first).toMatchObject({
+      status: "PROCESSING",
+      reconcileAfterSec: 1,
+      workingState: Buffer.from("kept"),
+    });
+    const again = ask();
+    ending.resolve({ status: "DONE" });
+    expect(await again).toMatchObject({ status: "DONE", reconcileAfterSec: 0 });
+    expect(await ask()).toMatchObject({ status: "DONE" });
+    expect(begun).toBe(1);
+    expect(clock.pending).toBe(0);
   });
 });
 

@@ -26,10 +26,12 @@ const NO_TRAILERS = new Set(["content-length", "transfer-encoding", "host"]);
 /** A body whose length is known. */
 export class MeasuredBody implements BodyReader {
   readonly #expected: number;
-  readonly #pieces = new GrowingBuffer();
+  readonly #pieces: GrowingBuffer;
 
   constructor(expected: number) {
     this.#expected = expected;
+    // All at once: its length counts against its caller already, and megabytes that are copied to a larger buffer hold others up.
+    this.#pieces = new GrowingBuffer(expected);
   }
 
   get length(): number {
@@ -50,7 +52,7 @@ export class MeasuredBody implements BodyReader {
 /** A body in chunks. Extensions and trailers are read and dropped. */
 export class ChunkedBody implements BodyReader {
   readonly #maxBytes: number;
-  readonly #pieces = new GrowingBuffer();
+  readonly #pieces = new GrowingBuffer(4_096);
   #expects: "size" | "bytes" | "break" | "trailer" | "nothing" = "size";
   /** Bytes of the current chunk that are still to come. */
   #remaining = 0;
@@ -147,8 +149,12 @@ function malformed(): Refusal {
 
 /** Bytes copied together: many small pieces cost no more than their bytes. */
 class GrowingBuffer {
-  #buffer = Buffer.allocUnsafe(4_096);
+  #buffer: Buffer;
   #length = 0;
+
+  constructor(capacity: number) {
+    this.#buffer = Buffer.allocUnsafe(capacity);
+  }
 
   get length(): number {
     return this.#length;

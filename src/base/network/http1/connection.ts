@@ -4,53 +4,12 @@
  */
 import { AnswerText } from "./answer-text.ts";
 import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
+import type { Http1Handler } from "./handler.ts";
 import { type Http1Head, parseHead } from "./head.ts";
 import { KnownHeads } from "./known-heads.ts";
-import { Refusal, type RefusalStatus } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 import type { Http1Socket } from "./socket.ts";
 import { type Http1Answer, writeAnswer } from "./write.ts";
-
-export interface Http1Request {
-  /** The same object for each request of a connection whose head is the same, byte for byte. */
-  readonly head: Http1Head;
-  /** Whole; a view of what was received, good until the answer is made. */
-  readonly body: Buffer;
-}
-
-export interface Http1Handler {
-  readonly maxHeaderBytes: number;
-  /** The longest body whose length nobody said; of the others `admit` says so. */
-  readonly maxBodyBytes: number;
-  /**
-   * Before the body is read: an answer turns the request away. While a promise is pending nothing more is read than a head's worth. Must
-   * not throw or reject.
-   */
-  admit(head: Http1Head): Http1Answer | undefined | Promise<Http1Answer | undefined>;
-  /** Answers a request. Must not throw or reject. */
-  answer(request: Http1Request): Http1Answer | Promise<Http1Answer>;
-  /** The answer to a request that cannot be understood or is too large. */
-  refuse(status: RefusalStatus, reason: string): Http1Answer;
-  /** A head has come whose body has not: for whoever bounds the time that takes. */
-  bodyAwaited(): void;
-  /** So much has come of a body whose length nobody said: an answer turns it away. */
-  bodyGrew(bytes: number): Http1Answer | undefined;
-  /** That body is there: its time is over, that of the answer begins. */
-  bodyTaken(): void;
-  /** An answer of this length waits for a caller who does not read it. */
-  answerWaits(bytes: number): void;
-  /** The answer has no end of its own. */
-  answerStreams(): void;
-  /** A caller who did not read reads again: of answers without an end. */
-  answerFlows(): void;
-  /** The answer has been handed to the system whole, or its caller has gone. */
-  answered(): void;
-  /** An admitted request will not be answered: its caller has gone, or broke the protocol in its body. */
-  abandoned(): void;
-  /** This side has ended the connection. */
-  ended(): void;
-  /** A defect; the connection is cut. */
-  failed(error: unknown): void;
-}
 
 /**
  * `admitting`, `answering`: for a promise. `draining`: an answer waits for a caller who does not read it, and no more of its requests are
@@ -59,6 +18,21 @@ export interface Http1Handler {
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
+/** What requests that were sent ahead may cost in one turn of the event loop: bytes of answers, and so many for each request besides. */
+const TURN_COST_MAX = 262_144;
+const REQUEST_COST = 4_096;
+/** Up to here the runtimes keep bytes in the collector's heap, so that a copy costs less than a view. */
+const COPIED_MAX = 1_000;
+
+function partOf(bytes: Buffer, start: number, end: number): Buffer {
+  const length = end - start;
+  if (length === 0) return EMPTY;
+  if (length === bytes.length) return bytes;
+  if (length > COPIED_MAX) return bytes.subarray(start, end);
+  const part = Buffer.allocUnsafeSlow(length);
+  bytes.copy(part, 0, start, end);
+  return part;
+}
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
@@ -74,6 +48,11 @@ class Http1Connection {
   readonly #handler: Http1Handler;
   #phase: Phase = "head";
   #received: Buffer = EMPTY;
+  /**
+   * How much of it has been taken already. A place, not a view: `subarray` of bytes just received moves them out of the collector's heap,
+   * and what is there is freed one by one while the collector stops everything.
+   */
+  #taken = 0;
   /** Of the request that was admitted and is not answered yet. */
   #head: Http1Head | undefined;
   #body: BodyReader | undefined;
@@ -81,6 +60,10 @@ class Http1Connection {
   #closesThen = false;
   /** The other side sends no more. */
   #halfClosed = false;
+  /** Of the requests that were answered since others had their turn; an answer that came by a promise may be of the same turn. */
+  #turnCost = 0;
+  /** Others have their turn before the next request that was sent ahead. */
+  #yields = false;
   readonly #knownHeads = new KnownHeads();
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #onFlowing: (() => void) | undefined;
@@ -92,14 +75,17 @@ class Http1Connection {
 
   onData(bytes: Buffer): void {
     if (this.#phase === "ended") return;
-    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
-    if (this.#phase === "head" || this.#phase === "body") return void this.#advance();
+    const received = this.#takeReceived();
+    this.#received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
+    if (!this.#yields) this.#turnCost = 0;
+    if (!this.#yields && (this.#phase === "head" || this.#phase === "body")) return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
   }
 
   onEnd(): void {
     this.#halfClosed = true;
+    if (this.#yields) return;
     if (this.#phase === "head" || this.#phase === "body") this.onClose();
   }
 
@@ -117,6 +103,7 @@ class Http1Connection {
     if (phase === "ended") return;
     this.#phase = "ended";
     this.#received = EMPTY;
+    this.#taken = 0;
     if (phase === "body") this.#abandon();
     if (phase === "draining" || phase === "streaming") this.#handler.answered();
     void this.#stream?.cancel().catch(() => undefined);
@@ -125,15 +112,35 @@ class Http1Connection {
   }
 
   #goOn(): void {
+    if (this.#yields) return;
     if (this.#phase !== "head" && this.#phase !== "body") return;
     this.#socket.resume();
     this.#advance();
   }
 
-  /** Takes as many requests as are there in whole, while their answers are made at once. */
+  /** What was received and is not taken yet. */
+  #takeReceived(): Buffer {
+    if (this.#taken > 0) {
+      this.#received = this.#taken === this.#received.length ? EMPTY : this.#received.subarray(this.#taken);
+      this.#taken = 0;
+    }
+    return this.#received;
+  }
+
+  #yieldToOthers(): void {
+    this.#yields = true;
+    setImmediate(() => {
+      this.#yields = false;
+      this.#turnCost = 0;
+      this.#goOn();
+    });
+  }
+
+  /** Takes as many requests as are there in whole, while their answers are made at once and cost no more than a turn may. */
   #advance(): void {
     try {
       for (;;) {
+        if (this.#turnCost >= TURN_COST_MAX && this.#received.length > this.#taken) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -182,7 +189,7 @@ class Http1Connection {
     this.#head = head;
     this.#phase = "body";
     const { contentLength = 0, chunked } = head;
-    if (!chunked && contentLength <= this.#received.length) return true;
+    if (!chunked && contentLength <= this.#received.length - this.#taken) return true;
     this.#body = chunked ? new ChunkedBody(this.#handler.maxBodyBytes) : new MeasuredBody(contentLength);
     this.#handler.bodyAwaited();
     if (head.expectsContinue) this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
@@ -192,14 +199,17 @@ class Http1Connection {
   /** Undefined: not there yet. @throws {Refusal} */
   #parseReceived(): Http1Head | undefined {
     // A line break before a request is let pass (RFC 9112, 2.2).
-    while (this.#received.length >= 2 && this.#received[0] === 13 && this.#received[1] === 10) {
-      this.#received = this.#received.subarray(2);
+    let received = this.#takeReceived();
+    if (received[0] === 13 && received[1] === 10) {
+      let start = 2;
+      while (received[start] === 13 && received[start + 1] === 10) start += 2;
+      received = received.subarray(start);
+      this.#received = received;
     }
-    const received = this.#received;
     if (received.length === 0) return undefined;
     const known = this.#knownHeads.find(received);
     if (known !== undefined) {
-      this.#received = received.subarray(known.bytes.length);
+      this.#taken = known.bytes.length;
       return known.head;
     }
     const length = received.indexOf("\r\n\r\n", 0, "latin1");
@@ -212,20 +222,23 @@ class Http1Connection {
     }
     const head = parseHead(received.toString("latin1", 0, length));
     this.#knownHeads.add(received.subarray(0, length + 4), head);
-    this.#received = received.subarray(length + 4);
+    this.#taken = length + 4;
     return head;
   }
 
   /** Undefined: not there yet, or refused. @throws {Refusal} */
   #takeBody(): Buffer | undefined {
-    const received = this.#received;
     const reader = this.#body;
     if (reader === undefined) {
       const { contentLength = 0 } = this.#head!;
-      this.#received = received.length === contentLength ? EMPTY : received.subarray(contentLength);
-      return received.length === contentLength ? received : received.subarray(0, contentLength);
+      const start = this.#taken;
+      this.#taken += contentLength;
+      const body = partOf(this.#received, start, this.#taken);
+      // What a caller chose is not kept until its next request.
+      if (this.#taken === this.#received.length) this.#takeReceived();
+      return body;
     }
-    this.#received = reader.take(received);
+    this.#received = reader.take(this.#takeReceived());
     if (this.#head!.chunked) {
       const refused = this.#handler.bodyGrew(reader.length);
       if (refused !== undefined) {
@@ -270,6 +283,7 @@ class Http1Connection {
     // Nobody gets it: what is secret in it does not wait for the next one.
     if (gone && body instanceof AnswerText) body.begin();
     const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
+    this.#turnCost += REQUEST_COST + bodyLength;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";
@@ -328,6 +342,7 @@ class Http1Connection {
   #close(): void {
     this.#phase = "ended";
     this.#received = EMPTY;
+    this.#taken = 0;
     this.#handler.ended();
     // What still comes is thrown away, so that the answer gets through.
     this.#socket.resume();

@@ -1,13 +1,12 @@
 /**
  * TLS with client certificates, for runtimes whose own HTTPS server doesn't show the peer's certificate: `node:tls` accepts, and each
- * socket is handed to whoever speaks on it, or to a plain `node:http` server. HTTP/1.1 alone: clients that would rather speak HTTP/2 fall
- * back by ALPN. Works alike on Bun, Deno and Node.
+ * socket is handed to whoever speaks on it. HTTP/1.1 alone: clients that would rather speak HTTP/2 fall back by ALPN. Works alike on Bun,
+ * Deno and Node.
  */
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
-import { type Connection, type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
+import { type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 import { requireListenPermission } from "../listen-permission.ts";
 import type { HandshakeLimit } from "./handshake-limit.ts";
 
@@ -18,9 +17,6 @@ export interface ServerCertificates {
   /** The authorities whose client certificates are accepted; empty where any are. */
   readonly clientCa: string;
 }
-
-export type TlsRequest = IncomingMessage;
-export type TlsResponse = ServerResponse;
 
 export interface TlsServerOptions {
   readonly hostname: string;
@@ -38,11 +34,9 @@ export interface TlsServerOptions {
   readonly limits?: Partial<TlsServerLimits>;
   /** Told of failures here; what succeeded is for the application to say. Without it handshakes may fail as often as they will. */
   readonly handshakes?: HandshakeLimit;
-  /** Answers a request. Never rejects: what it throws ends the connection and goes to `onError`. */
-  readonly onRequest?: (request: TlsRequest, response: TlsResponse, peer: Peer) => void | Promise<void>;
-  /** Takes the connection in the place of `onRequest`. */
-  readonly onConnection?: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
-  /** What is offered by ALPN, by default what `onRequest` speaks; none: no protocol is negotiated. */
+  /** Takes an admitted connection, and tells `activity` of what happens on it, so that the time limits hold. */
+  readonly onConnection: (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void;
+  /** What is offered by ALPN, by default HTTP/1.1; none: no protocol is negotiated. */
   readonly protocols?: readonly string[];
   /**
    * A last look at a verified peer, once per connection: a reason refuses it (a revoked certificate, too many
@@ -65,7 +59,6 @@ export interface TlsServerLimits extends TimeLimits {
   readonly maxConnections: number;
   /** From the TCP connection to the end of the TLS handshake. */
   readonly handshakeTimeoutMs: number;
-  readonly maxHeaderBytes: number;
 }
 
 export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
@@ -73,7 +66,6 @@ export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
   bodyTimeoutMs: 30_000,
-  maxHeaderBytes: 16_384,
 };
 
 export interface TlsServer {
@@ -92,8 +84,6 @@ export interface TlsServer {
   close(graceMs?: number): Promise<void>;
 }
 
-const CONNECTION = Symbol("crypto-edge connection");
-
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   requireListenPermission(options.hostname, options.port);
@@ -103,46 +93,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const hasExpired = ({ certificate }: Peer): boolean =>
     certificate !== undefined && certificate.notAfterMs < Date.now();
   const connections = new Connections<Peer>(limits, hasExpired);
-
-  const handle = (request: TlsRequest, response: TlsResponse): void => {
-    const connection = connectionOf(request);
-    if (connection === undefined) return void request.socket?.destroy();
-    if (hasExpired(connection.peer)) return void connection.socket.destroy();
-    connection.inFlight++;
-    if (hasBody(request)) connection.bodies.set(request, performance.now());
-    const bodyEnded = (): void => void connection.bodies.delete(request);
-    request.once("end", bodyEnded);
-    let finished = false;
-    const finish = (): void => {
-      if (finished) return;
-      finished = true;
-      bodyEnded();
-      connection.inFlight--;
-      connection.idleSinceMs = performance.now();
-    };
-    response.once("finish", finish);
-    response.once("close", finish);
-    request.on("error", () => finish());
-    response.on("error", () => finish());
-    if (connections.closing) response.setHeader("connection", "close");
-    const failed = (error: unknown): void => {
-      options.onError?.(error);
-      connection.socket.destroy();
-    };
-    try {
-      const done = options.onRequest!(request, response, connection.peer);
-      if (done instanceof Promise) done.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
-  };
-
-  // It gets its sockets from the TLS server below, so its own timeouts are off: the sweep does that work.
-  const http1 = createHttpServer(
-    { maxHeaderSize: limits.maxHeaderBytes, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
-    handle,
-  );
-  http1.on("clientError", (_error: Error, socket: { destroy(): void }) => socket.destroy());
 
   const protocols = options.protocols ?? ["http/1.1"];
   const secureOptions = (certificates: ServerCertificates) => ({
@@ -181,14 +131,12 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     const reason = options.admit?.(peer);
     if (reason !== undefined) return refuse("not_admitted", reason);
     const connection = connections.add(socket, peer);
-    Object.defineProperty(socket, CONNECTION, { value: connection });
     socket.once("close", () => {
       connections.delete(connection);
       options.onClosed?.(peer);
     });
     socket.setNoDelay(true);
-    if (options.onConnection !== undefined) options.onConnection(socket, peer, connections.activityOf(connection));
-    else http1.emit("connection", socket);
+    options.onConnection(socket, peer, connections.activityOf(connection));
   });
   /** Of those that may try their handshake. */
   const addresses = new WeakMap<object, string>();
@@ -248,15 +196,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
-/** Only a body is waited for with a time limit: nobody may read a request without one to its end. */
-function hasBody({ headers }: TlsRequest): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-}
-
 function certificateOf(socket: TLSSocket): Peer["certificate"] {
   return readShownCertificate(socket.getPeerCertificate(true));
-}
-
-function connectionOf({ socket }: TlsRequest): Connection<Peer> | undefined {
-  return (socket as { [CONNECTION]?: Connection<Peer> })[CONNECTION];
 }

@@ -45,12 +45,15 @@ export function findLibrary(candidates = CANDIDATES[process.platform] ?? []): Fo
 }
 
 /** Who, besides root and this process's user, may change a file: by itself, or by way of a folder above it. */
-export function whoElseMayWrite(path: string): string | undefined {
-  const user = process.getuid?.();
+export function whoElseMayWrite(
+  path: string,
+  look: (path: string) => { readonly uid: number; readonly mode: number } = statSync,
+  user = process.getuid?.(),
+): string | undefined {
   for (let place = path; ; place = dirname(place)) {
-    const stats = statSync(place);
-    if (stats.uid !== 0 && stats.uid !== user) return `${place} belongs to user ${stats.uid}`;
-    if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) return `others may write to ${place}`;
+    const { uid, mode } = look(place);
+    if (uid !== 0 && uid !== user) return `${place} belongs to user ${uid}`;
+    if ((mode & WRITABLE_BY_OTHERS) !== 0) return `others may write to ${place}`;
     if (place === dirname(place)) return undefined;
   }
 }

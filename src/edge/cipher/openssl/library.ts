@@ -1,5 +1,5 @@
 /** The library as it is opened once: a library context of our own, its providers, and the two algorithms. */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import type { ForeignFunctions } from "../../../base/system/libc.ts";
 import { OpensslError, whoElseMayWrite } from "./find-library.ts";
 import {
@@ -55,7 +55,8 @@ export class Library {
     this.context = given(Number(call.OSSL_LIB_CTX_new()), "library context");
     call.OSSL_PROVIDER_set_default_search_path(this.context, Number(call.OPENSSL_info(INFO_MODULES_DIR)));
     const file = configuration ?? `${foreign.readText(Number(call.OPENSSL_info(INFO_CONFIG_DIR)))}/openssl.cnf`;
-    if (existsSync(file)) this.#configure(file);
+    // Without links: what was judged is what is read.
+    if (existsSync(file)) this.#configure(realpathSync(file));
     if (requireFips) call.EVP_set_default_properties(this.context, text("fips=yes"));
     this.cipher = Number(call.EVP_CIPHER_fetch(this.context, text("AES-256-GCM"), 0));
     this.#derivationAlgorithm = Number(call.EVP_KDF_fetch(this.context, text("HKDF"), 0));

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { JsonError } from "../../../base/json/parse.ts";
 import { readJsonObject } from "../../../base/json/read-list.ts";
-import { othersTurn } from "../../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
 import type { MaybePromise } from "../../operations/operations.ts";
 import type { DoorRequest } from "../door.ts";
@@ -26,7 +26,7 @@ const SHORT_BYTES = 65_536;
  */
 export function readBody({ body }: DoorRequest): MaybePromise<JsonObject> {
   if (body.length > SHORT_BYTES) {
-    return readJsonObject(body, LIMITS, othersTurn).catch((error: unknown) => {
+    return readJsonObject(body, LIMITS, yieldToEventLoop).catch((error: unknown) => {
       throw error instanceof JsonError ? notObject() : error;
     });
   }

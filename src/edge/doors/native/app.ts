@@ -5,13 +5,14 @@
 import { Elysia } from "elysia";
 import type { Caller, Operations } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
-import { LIGHT_LOOKS, type LookParts } from "./looks.ts";
+import { GET_ROUTES } from "./get-routes.ts";
+import { INTROSPECTION, type IntrospectionParts } from "./introspection.ts";
 import { openApiDocument } from "./openapi.ts";
 import { type RevocationFeed, revocationStream } from "./revocations.ts";
-import { LOOKS, ROUTES } from "./routes.ts";
+import { ROUTES } from "./routes.ts";
 import { serveOperation } from "./serve.ts";
 
-export interface AppParts extends LookParts {
+export interface AppParts extends IntrospectionParts {
   readonly operations: Operations;
   readonly revocations: RevocationFeed;
 }
@@ -57,21 +58,21 @@ export function createApp(parts: AppParts): Elysia {
       { parse: "none", detail: { operationId: route.id, summary: route.summary } },
     );
   }
-  const looks: Readonly<Record<string, (call: NativeCall) => Response>> = {
+  const others: Readonly<Record<string, (call: NativeCall) => Response>> = {
     openapi: () => Response.json(document),
     revocations: ({ caller }) =>
       new Response(revocationStream(revocations, caller), {
         headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
       }),
   };
-  for (const { id, path, summary } of LOOKS) {
+  for (const { id, path, summary } of GET_ROUTES) {
     app.get(
       path,
       async ({ request }) => {
         const { call } = request as NativeRequest;
         try {
-          const light = LIGHT_LOOKS[id];
-          if (light === undefined) return looks[id]!(call);
+          const light = INTROSPECTION[id];
+          if (light === undefined) return others[id]!(call);
           call.answer = await light(parts);
           return new Response(null);
         } catch (error) {

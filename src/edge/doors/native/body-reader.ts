@@ -1,13 +1,10 @@
 /**
- * Reads the bodies of the native API from their bytes, in the forms that clients' JSON writers give them: no text, no object beside
- * the request itself, and base64url decoded where it stands. Whatever has another form (an escape, a letter beyond ASCII, a member
- * twice, a number with a point, a mistake) is not read here but by `JSON.parse` and the schema, which say what is wrong;
- * test/edge/doors/native/body-reader.test.ts holds the two to the same requests.
- *
- * Nothing here waits, so one cursor serves every body.
+ * Reads the bodies of the native API from their bytes (json-cursor.ts): no text, no object beside the request itself. Whatever has another
+ * form (an escape, a letter beyond ASCII, a member twice, a number with a point, a mistake) is not read here but by `JSON.parse` and the
+ * schema, which say what is wrong; test/edge/doors/native/body-reader.test.ts holds the two to the same requests.
  */
-import { BLOB_LENGTH_MAX, isDataKeyLength } from "../../cipher/blob.ts";
-import { CONTEXT_ENTRIES_MAX, type EncryptionContext } from "../../cipher/context.ts";
+import { isDataKeyLength } from "../../cipher/blob.ts";
+import type { EncryptionContext } from "../../cipher/context.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   CreateKeyRequest,
@@ -16,41 +13,30 @@ import type {
   OpenRequest,
   ServiceKeyName,
 } from "../../operations/operations.ts";
+import {
+  beginReading,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  decode,
+  endOfBase64url,
+  endReading,
+  expect,
+  isAtEnd,
+  isMember,
+  isNext,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  OTHER_FORM,
+  readBase64url,
+  readBoolean,
+  readContext,
+  readName,
+  readUnsigned,
+} from "./json-cursor.ts";
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-
-const NAME_LENGTH_MAX = 128;
 const SERVICE_DEFAULT = "default";
-/** Of base64url, as the schema has it: the longest blob. */
-const DATA_TEXT_MAX = Math.ceil((BLOB_LENGTH_MAX * 4) / 3);
-
-/** Of each byte: 1 in a string as it stands, 2 also after the first of a name, 4 also its first. */
-const IN_STRING = 1;
-const IN_NAME = 2;
-const FIRST_OF_NAME = 4;
-const KIND = new Uint8Array(256);
-/** Of each byte its six bits in base64url; 255: none. */
-const SIX_BITS = new Uint8Array(256).fill(255);
-for (let byte = 0x20; byte < 0x7f; byte++) if (byte !== QUOTE && byte !== 0x5c) KIND[byte] = IN_STRING;
-for (const letter of "._:-") KIND[letter.charCodeAt(0)]! |= IN_NAME;
-[..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"].forEach((letter, bits) => {
-  const byte = letter.charCodeAt(0);
-  SIX_BITS[byte] = bits;
-  if (bits < 62) KIND[byte]! |= IN_NAME | FIRST_OF_NAME;
-});
-
-/** What is not of the forms read here. Thrown and caught inside, made once: it has no stack to show. */
-const OTHER_FORM = new Error("another form");
-
-const NOTHING = Buffer.alloc(0);
-let bytes: Buffer = NOTHING;
-let at = 0;
 
 /** What the members of a body or item have given so far. */
 let tenant: string | undefined;
@@ -83,12 +69,12 @@ export function readCreateBatch(body: Buffer): { request: CreateKeyRequest; coun
   });
 }
 
-/** Of the operations that open a blob. The blob is a view of `body`, which it is decoded into. */
+/** Of the operations that open a blob. A long blob is a view of `body`, which it is decoded into. */
 export function readOpen(body: Buffer): OpenRequest | undefined {
   return read(body, OPEN, openRequest);
 }
 
-/** Of `/v1/values/encrypt`. The value is a view of `body`, which it is decoded into. */
+/** Of `/v1/values/encrypt`. A long value is a view of `body`, which it is decoded into. */
 export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
 }
@@ -96,7 +82,7 @@ export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
 /** Of the batches of operations that open blobs. */
 export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
   return readItems(body, OPEN, () => [dataStart, dataEnd, context] as const)?.map(([start, end, itsContext]) => ({
-    wrapped: decodeInPlace(body, start, end),
+    wrapped: decode(body, start, end),
     context: itsContext,
   }));
 }
@@ -104,7 +90,7 @@ export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
 /** Of `/v1/values/encrypt-batch`. */
 export function readEncryptBatch(body: Buffer): EncryptValueRequest[] | undefined {
   return readItems(body, ENCRYPT, () => [dataStart, dataEnd, keyName(), context] as const)?.map(
-    ([start, end, name, itsContext]) => ({ ...name, value: decodeInPlace(body, start, end), context: itsContext }),
+    ([start, end, name, itsContext]) => ({ ...name, value: decode(body, start, end), context: itsContext }),
   );
 }
 
@@ -113,14 +99,14 @@ function createRequest(): CreateKeyRequest {
   return { tenant, service: service ?? SERVICE_DEFAULT, context, length, plaintext };
 }
 
-function openRequest(): OpenRequest {
+function openRequest(body: Buffer): OpenRequest {
   if (dataStart < 0) throw OTHER_FORM;
-  return { wrapped: decodeInPlace(bytes, dataStart, dataEnd), context };
+  return { wrapped: decode(body, dataStart, dataEnd), context };
 }
 
-function encryptRequest(): EncryptValueRequest {
+function encryptRequest(body: Buffer): EncryptValueRequest {
   if (dataStart < 0 || tenant === undefined) throw OTHER_FORM;
-  const value = decodeInPlace(bytes, dataStart, dataEnd);
+  const value = decode(body, dataStart, dataEnd);
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 
@@ -130,14 +116,11 @@ function keyName(): ServiceKeyName {
 }
 
 /** `make` is called once all of the body is known to be of the form: until then nothing of it is changed. */
-function read<Request>(body: Buffer, members: readonly Member[], make: () => Request): Request | undefined {
-  bytes = body;
-  at = 0;
+function read<Request>(body: Buffer, members: readonly Member[], make: (body: Buffer) => Request): Request | undefined {
+  beginReading(body);
   try {
     readObject(members);
-    skipSpace();
-    if (at !== body.length) return undefined;
-    return make();
+    return isAtEnd() ? make(body) : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;
@@ -147,8 +130,7 @@ function read<Request>(body: Buffer, members: readonly Member[], make: () => Req
 }
 
 function readItems<Item>(body: Buffer, members: readonly Member[], item: () => Item): Item[] | undefined {
-  bytes = body;
-  at = 0;
+  beginReading(body);
   try {
     expect(OPEN_BRACE);
     if (!isMember("items")) return undefined;
@@ -162,8 +144,7 @@ function readItems<Item>(body: Buffer, members: readonly Member[], item: () => I
     } while (isNext(COMMA));
     expect(CLOSE_BRACKET);
     expect(CLOSE_BRACE);
-    skipSpace();
-    return at === body.length ? items : undefined;
+    return isAtEnd() ? items : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;
@@ -174,7 +155,7 @@ function readItems<Item>(body: Buffer, members: readonly Member[], item: () => I
 
 /** A body may hold a value that a caller chose: nothing of it stays referred to. */
 function forget(): void {
-  bytes = NOTHING;
+  endReading();
   tenant = service = context = undefined;
 }
 
@@ -196,17 +177,6 @@ function memberOf(members: readonly Member[]): Member {
     return member;
   }
   throw OTHER_FORM;
-}
-
-function isMember(name: string): boolean {
-  skipSpace();
-  const end = at + name.length + 1;
-  if (bytes[at] !== QUOTE || bytes[end] !== QUOTE) return false;
-  for (let index = 0; index < name.length; index++) {
-    if (bytes[at + 1 + index] !== name.charCodeAt(index)) return false;
-  }
-  at = end + 1;
-  return true;
 }
 
 function readMember(member: Member): void {
@@ -239,125 +209,7 @@ function readMember(member: Member): void {
       break;
     default:
       if (dataStart >= 0) throw OTHER_FORM;
-      readBase64url();
+      dataStart = readBase64url();
+      dataEnd = endOfBase64url();
   }
-}
-
-function readName(): string {
-  const start = beginString();
-  let end = start;
-  if ((KIND[bytes[end]!]! & FIRST_OF_NAME) === 0) throw OTHER_FORM;
-  while ((KIND[bytes[end]!]! & IN_NAME) !== 0) end++;
-  if (bytes[end] !== QUOTE || end - start > NAME_LENGTH_MAX) throw OTHER_FORM;
-  at = end + 1;
-  return bytes.toString("latin1", start, end);
-}
-
-function readString(): string {
-  const start = beginString();
-  let end = start;
-  while (KIND[bytes[end]!]! !== 0 && end < bytes.length) end++;
-  if (bytes[end] !== QUOTE) throw OTHER_FORM;
-  at = end + 1;
-  return bytes.toString("latin1", start, end);
-}
-
-function readContext(): EncryptionContext {
-  expect(OPEN_BRACE);
-  const made: Record<string, string> = {};
-  let entries = 0;
-  if (isNext(CLOSE_BRACE)) return made;
-  do {
-    const key = readString();
-    expect(COLON);
-    if (key === "" || key === "__proto__" || Object.hasOwn(made, key) || ++entries > CONTEXT_ENTRIES_MAX) {
-      throw OTHER_FORM;
-    }
-    made[key] = readString();
-  } while (isNext(COMMA));
-  expect(CLOSE_BRACE);
-  return made;
-}
-
-/** Finds where the text stands, and that it is base64url as an encoder gives it: no padding, no bit left over. */
-function readBase64url(): void {
-  const start = beginString();
-  let end = start;
-  const limit = Math.min(bytes.length, start + DATA_TEXT_MAX);
-  while (end < limit && SIX_BITS[bytes[end]!]! !== 255) end++;
-  if (bytes[end] !== QUOTE) throw OTHER_FORM;
-  const rest = (end - start) & 3;
-  const last = end === start ? 0 : SIX_BITS[bytes[end - 1]!]!;
-  if (rest === 1 || (rest === 2 && (last & 15) !== 0) || (rest === 3 && (last & 3) !== 0)) throw OTHER_FORM;
-  dataStart = start;
-  dataEnd = end;
-  at = end + 1;
-}
-
-/** Digits without a leading zero, at most five of them. */
-function readUnsigned(): number {
-  skipSpace();
-  let value = 0;
-  const start = at;
-  for (let byte = bytes[at]!; byte >= 0x30 && byte <= 0x39; byte = bytes[++at]!) value = value * 10 + byte - 0x30;
-  if (at === start || at - start > 5 || bytes[start] === 0x30) throw OTHER_FORM;
-  return value;
-}
-
-function readBoolean(): boolean {
-  skipSpace();
-  const word = bytes[at] === 0x74 ? "true" : "false";
-  for (let index = 0; index < word.length; index++) {
-    if (bytes[at + index] !== word.charCodeAt(index)) throw OTHER_FORM;
-  }
-  at += word.length;
-  return word === "true";
-}
-
-/** Where a string's first byte stands. */
-function beginString(): number {
-  expect(QUOTE);
-  return at;
-}
-
-function expect(byte: number): void {
-  skipSpace();
-  if (bytes[at] !== byte) throw OTHER_FORM;
-  at++;
-}
-
-function isNext(byte: number): boolean {
-  skipSpace();
-  if (bytes[at] !== byte) return false;
-  at++;
-  return true;
-}
-
-function skipSpace(): void {
-  for (let byte = bytes[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = bytes[at]) at++;
-}
-
-/** Decodes base64url that was found to be well-formed, over itself: what it stands for is shorter. */
-function decodeInPlace(buffer: Buffer, start: number, end: number): Buffer {
-  let to = start;
-  let from = start;
-  for (; from + 4 <= end; from += 4) {
-    const bits =
-      (SIX_BITS[buffer[from]!]! << 18) |
-      (SIX_BITS[buffer[from + 1]!]! << 12) |
-      (SIX_BITS[buffer[from + 2]!]! << 6) |
-      SIX_BITS[buffer[from + 3]!]!;
-    buffer[to++] = bits >> 16;
-    buffer[to++] = bits >> 8;
-    buffer[to++] = bits;
-  }
-  if (end - from >= 2) {
-    const bits =
-      (SIX_BITS[buffer[from]!]! << 18) |
-      (SIX_BITS[buffer[from + 1]!]! << 12) |
-      (end - from === 3 ? SIX_BITS[buffer[from + 2]!]! << 6 : 0);
-    buffer[to++] = bits >> 16;
-    if (end - from === 3) buffer[to++] = bits >> 8;
-  }
-  return buffer.subarray(start, to);
 }

@@ -2,7 +2,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
 import { CryptoEdgeError } from "../../../base/errors.ts";
-import type { ItemsRoute, OperationRoute, SchemaName } from "./routes.ts";
+import type { ItemsRoute, OperationRoute, SchemaName } from "./route.ts";
 import { Items, Results, SCHEMAS } from "./schemas.ts";
 
 const compiled = new Map<SchemaName, TypeCheck<TSchema>>();

@@ -5,8 +5,10 @@ import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } from "../door.ts";
 import type { AppParts, NativeCall } from "./app.ts";
-import { LIGHT_LOOKS } from "./looks.ts";
-import { LOOKS, type OperationRoute, ROUTES } from "./routes.ts";
+import { GET_ROUTES } from "./get-routes.ts";
+import { INTROSPECTION } from "./introspection.ts";
+import type { OperationRoute } from "./route.ts";
+import { ROUTES } from "./routes.ts";
 import { JSON_TYPE, serveFast } from "./serve-fast.ts";
 
 export interface NativeParts extends AppParts {
@@ -73,8 +75,8 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
     };
   }
 
-  function lookHandler(id: string, shortWay: boolean): DoorRoute["handle"] {
-    const light = shortWay ? LIGHT_LOOKS[id] : undefined;
+  function getHandler(id: string, shortWay: boolean): DoorRoute["handle"] {
+    const light = shortWay ? INTROSPECTION[id] : undefined;
     if (light === undefined) return (request, caller) => byApp(request, caller);
     return async (_, caller) => {
       try {
@@ -90,14 +92,14 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
     transport: "http",
     routes: [
       ...ROUTES.map((route) => operationRoute(route, shortWay)),
-      ...LOOKS.filter((look) => administration || !look.administration).map(
-        (look): DoorRoute => ({
+      ...GET_ROUTES.filter((route) => administration || !route.administration).map(
+        (route): DoorRoute => ({
           methods: ["GET"],
-          path: look.path,
+          path: route.path,
           bodyBytesMax: 0,
-          open: look.for !== "caller",
-          probe: look.for === "probe",
-          handle: lookHandler(look.id, shortWay),
+          open: route.for !== "caller",
+          probe: route.for === "probe",
+          handle: getHandler(route.id, shortWay),
         }),
       ),
     ],

@@ -17,7 +17,7 @@
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
-import { othersTurn } from "../../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import { decodeContext, type EncryptionContext } from "../../cipher/context.ts";
@@ -163,7 +163,7 @@ async function readItems<Item>(bytes: Uint8Array, read: (reader: Reader) => Item
   for (let index = 0; index < count; index++) {
     items.push(read(reader));
     if (index % TURN_ITEMS !== TURN_ITEMS - 1 && reader.offset - began < TURN_BYTES) continue;
-    await othersTurn();
+    await yieldToEventLoop();
     began = reader.offset;
   }
   reader.end();

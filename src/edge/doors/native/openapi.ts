@@ -3,7 +3,9 @@ import type { TSchema } from "@sinclair/typebox";
 import type { ErrorCode, HttpErrorCode } from "../../../base/errors.ts";
 import { VERSION } from "../../../base/version.ts";
 import { schemasOf } from "./check-body.ts";
-import { LOOKS, type LookRoute, type OperationRoute, ROUTES } from "./routes.ts";
+import { GET_ROUTES, type GetRoute } from "./get-routes.ts";
+import type { OperationRoute } from "./route.ts";
+import { ROUTES } from "./routes.ts";
 import { ProblemBody } from "./schemas.ts";
 
 interface Refusal {
@@ -105,14 +107,14 @@ function operation(route: OperationRoute) {
   };
 }
 
-const CONTENT: Readonly<Record<LookRoute["content"], object>> = {
+const CONTENT: Readonly<Record<GetRoute["content"], object>> = {
   json: json({ type: "object" }),
   text: { "text/plain": { schema: { type: "string" } } },
   events: { "text/event-stream": { schema: { type: "string" } } },
 };
 
 /** What is asked with GET. */
-function look({ id, summary, content, administration }: LookRoute) {
+function getOperation({ id, summary, content, administration }: GetRoute) {
   const responses: Responses = {
     200: { description: summary, content: CONTENT[content] },
     ...problems("everywhere", ...(administration ? (["configured"] as const) : [])),
@@ -141,7 +143,7 @@ export function openApiDocument(): object {
     },
     paths: Object.fromEntries([
       ...ROUTES.map((route) => [route.path, operation(route)]),
-      ...LOOKS.map((route) => [route.path, look(route)]),
+      ...GET_ROUTES.map((route) => [route.path, getOperation(route)]),
     ]),
     components: { schemas: { Problem: problemSchema } },
   };

@@ -2,7 +2,7 @@
 import { answerText } from "../../../base/network/http1/answer-text.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import type { DoorAnswer } from "../door.ts";
-import type { OperationRoute, SingleRoute } from "./routes.ts";
+import type { OperationRoute, SingleRoute } from "./route.ts";
 
 export const JSON_TYPE = "application/json";
 export const JSON_HEADERS = { "Content-Type": "application/json;charset=utf-8" };

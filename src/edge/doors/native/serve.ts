@@ -4,7 +4,7 @@ import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
 import { answerText } from "../../../base/network/http1/answer-text.ts";
-import { othersTurn } from "../../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   Caller,
@@ -18,7 +18,7 @@ import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { itemOf, writeCreated } from "./answers.ts";
 import { checkBody, readItem } from "./check-body.ts";
 import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
-import type { ItemsRoute, ManyRoute, OperationRoute } from "./routes.ts";
+import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
 import type { CreateBatchBody } from "./schemas.ts";
 import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
@@ -64,7 +64,7 @@ async function createMany(
   const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
   const write = (key: CreatedKey): string =>
     itemOf(answerText, key, (to, created) => writeCreated(to, created, cacheSeconds));
-  const written = writeJsonList("keys", keys, write, othersTurn);
+  const written = writeJsonList("keys", keys, write, yieldToEventLoop);
   return { status: route.success, headers: JSON_HEADERS, body: await written };
 }
 
@@ -77,7 +77,12 @@ async function serveItems(
   const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
   let requests: unknown[];
   try {
-    requests = await readJsonList(request.body, limits, (item, index) => readItem(route, item, index), othersTurn);
+    requests = await readJsonList(
+      request.body,
+      limits,
+      (item, index) => readItem(route, item, index),
+      yieldToEventLoop,
+    );
   } catch (error) {
     throw error instanceof JsonError ? notJson(error.message) : error;
   }
@@ -87,7 +92,7 @@ async function serveItems(
   const cacheSeconds = (name: ServiceKeyName): number => operations.cacheSeconds(caller, name);
   const write = (result: object): string =>
     itemOf(answerText, result, (to, its) => route.write(to, its as never, cacheSeconds));
-  const written = writeJsonList("results", results, write, othersTurn);
+  const written = writeJsonList("results", results, write, yieldToEventLoop);
   return { status: route.success, headers: JSON_HEADERS, body: await written };
 }
 

@@ -3,7 +3,7 @@ import { CryptoEdgeError } from "../../../base/errors.ts";
 import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { DoorAnswer, HttpDoor } from "../door.ts";
-import { METRICS_TYPE } from "./looks.ts";
+import { METRICS_TYPE } from "./introspection.ts";
 
 export interface WatchParts {
   readonly readiness: () => { readonly ready: boolean };

@@ -1,6 +1,7 @@
 /** Answers and errors as Vault gives them: an envelope around `data`, or `errors`. */
 import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/retry-after.ts";
+import type { Caller } from "../../operations/operations.ts";
 import type { DoorAnswer } from "../door.ts";
 
 const HEADERS: Readonly<Record<string, string>> = { "Content-Type": "application/json", "Cache-Control": "no-store" };
@@ -20,7 +21,7 @@ export function invalid(message: string): CryptoEdgeError {
   return new CryptoEdgeError("invalid_request", message);
 }
 
-export function json(status: number, body: string): DoorAnswer {
+export function json(status: number, body: string | Uint8Array): DoorAnswer {
   return { status, headers: HEADERS, body };
 }
 
@@ -30,10 +31,16 @@ export function envelope(
   data: string,
   { status = 200, warnings = "null", auth = "null" } = {},
 ): DoorAnswer {
-  return json(
-    status,
-    `{"request_id":"${requestId}","lease_id":"","renewable":false,"lease_duration":0,"data":${data},"wrap_info":null,"warnings":${warnings},"auth":${auth}}`,
-  );
+  const [before, after] = around(requestId, warnings, auth);
+  return json(status, before + data + after);
+}
+
+/** What stands before and after `data`. */
+export function around(requestId: string, warnings = "null", auth = "null"): [before: string, after: string] {
+  return [
+    `{"request_id":"${requestId}","lease_id":"","renewable":false,"lease_duration":0,"data":`,
+    `,"wrap_info":null,"warnings":${warnings},"auth":${auth}}`,
+  ];
 }
 
 interface Fault {
@@ -92,4 +99,8 @@ export function writeVaultError(error: unknown): DoorAnswer {
     headers["Retry-After"] = retryAfterOf(error.retryAfterMs);
   }
   return { status: fault.status, headers, body: JSON.stringify({ errors: message === "" ? [] : [message] }) };
+}
+
+export function requestIdOf({ requestId }: Caller): string {
+  return requestId === undefined ? "" : requestId.toString();
 }

@@ -1,13 +1,14 @@
 /** `batch_input`: each item judged by itself, in order, its `reference` given back. */
 import { toBase64 } from "../../../base/base64.ts";
 import { CryptoEdgeError } from "../../../base/errors.ts";
-import { mapInTurns } from "../../../base/time/turns.ts";
+import { writeJsonList } from "../../../base/json/write-list.ts";
+import { mapInTurns, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { suiteOf } from "../../cipher/blob-header.ts";
 import type { EncryptValueRequest, MaybePromise, Opened, OpenRequest } from "../../operations/operations.ts";
 import { after, usingSecrets } from "../after.ts";
 import { isJsonObject, type JsonObject } from "../json-body.ts";
-import { errorText, invalid, isTemporary } from "./answers.ts";
+import { around, errorText, invalid, isTemporary, requestIdOf } from "./answers.ts";
 import {
   readCiphertext,
   readContext,
@@ -22,7 +23,8 @@ import { demandActive, isOfKey, otherKey, type TransitCall } from "./transit.ts"
 export const BATCH_MAX = 10_000;
 
 export interface BatchAnswer {
-  readonly data: string;
+  /** The whole body. */
+  readonly body: Uint8Array;
   /** 200, or what a batch with failures is answered with. */
   readonly status: number;
 }
@@ -51,7 +53,7 @@ export function encryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
       after(demandVersions(call, items), () =>
         after(
           runValid(requests, (valid) => operations.encryptValues(caller, valid)),
-          (results) => writeBatch(call, items, results, writeWrapped, ({ wrapped }) => wrapped.length),
+          (results) => writeBatch(call, items, results, writeWrapped),
         ),
       ),
     );
@@ -64,7 +66,7 @@ export function rewrapBatch(call: TransitCall, items: readonly unknown[]): Maybe
     (requests) =>
       after(
         runValid(requests, (valid) => call.operations.rewrapMany(call.caller, valid)),
-        (results) => writeBatch(call, items, results, writeWrapped, ({ wrapped }) => wrapped.length),
+        (results) => writeBatch(call, items, results, writeWrapped),
       ),
   );
 }
@@ -74,17 +76,11 @@ export function decryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
     after(
       runValid(requests, (valid) => openMany(call, valid)),
       (results) =>
-        writeBatch(
-          call,
-          items,
-          results,
-          ({ plaintext }) => {
-            const text = `"plaintext":"${toBase64(plaintext)}"`;
-            wipe(plaintext);
-            return text;
-          },
-          ({ plaintext }) => plaintext.length,
-        ),
+        writeBatch(call, items, results, ({ plaintext }) => {
+          const text = `"plaintext":"${toBase64(plaintext)}"`;
+          wipe(plaintext);
+          return text;
+        }),
     ),
   );
 }
@@ -180,11 +176,10 @@ function writeWrapped({ wrapped, version }: { readonly wrapped: Uint8Array; read
 }
 
 function writeBatch<Result extends object>(
-  { body }: TransitCall,
+  { body, caller }: TransitCall,
   items: readonly unknown[],
   results: readonly (Result | CryptoEdgeError)[],
   write: (result: Result) => string,
-  bytesOf: (result: Result) => number,
 ): MaybePromise<BatchAnswer> {
   const partial = partialStatusOf(body);
   const failures = results.filter((result) => result instanceof CryptoEdgeError);
@@ -199,12 +194,9 @@ function writeBatch<Result extends object>(
       ? `{${text},"reference":${JSON.stringify(reference)}}`
       : `{${text}}`;
   };
-  const weigh = (result: Result | CryptoEdgeError): number => (result instanceof CryptoEdgeError ? 0 : bytesOf(result));
   const status = failures.length === 0 ? 200 : isPartial ? partial : 400;
-  return after(mapInTurns(results, writeOne, weigh), (written) => ({
-    data: `{"batch_results":[${written.join(",")}]}`,
-    status,
-  }));
+  const written = writeJsonList("batch_results", results, writeOne, yieldToEventLoop, around(requestIdOf(caller)));
+  return after(written, (text) => ({ body: text, status }));
 }
 
 /** What a batch that succeeded in part is answered with, where its caller says so. */

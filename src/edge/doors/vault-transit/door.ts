@@ -7,12 +7,12 @@
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { JsonError } from "../../../base/json/parse.ts";
 import { readJsonObject } from "../../../base/json/read-list.ts";
-import { othersTurn } from "../../../base/time/turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
 import { type JsonObject, parseJsonObject } from "../json-body.ts";
-import { envelope, invalid, json, VaultError, writeVaultError } from "./answers.ts";
+import { envelope, invalid, json, requestIdOf, VaultError, writeVaultError } from "./answers.ts";
 import { BATCH_MAX, type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
 import type { VaultTransitConfiguration } from "./configuration.ts";
 import { denied, health, leader, loggedIn, lookupSelf, sealStatus } from "./system.ts";
@@ -182,14 +182,14 @@ function run({ operation, variant, name }: Target, call: TransitCall, method: st
   }
   const batch = operation === "encrypt" ? encryptBatch : operation === "decrypt" ? decryptBatch : rewrapBatch;
   const made = batch(call, items);
-  const finishBatch = ({ data, status }: BatchAnswer): DoorAnswer => envelope(requestId, data, { status });
+  const finishBatch = ({ body, status }: BatchAnswer): DoorAnswer => json(status, body);
   return made instanceof Promise ? made.then(finishBatch) : finishBatch(made);
 }
 
 /** A long one is read in turns with other callers' requests. */
 function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
   if (body.length <= SMALL_BODY_BYTES_MAX) return parsedBody(body);
-  return readJsonObject(body, LONG_BODY, othersTurn).catch((error: unknown) => {
+  return readJsonObject(body, LONG_BODY, yieldToEventLoop).catch((error: unknown) => {
     throw error instanceof JsonError ? notObject(error.message) : error;
   });
 }
@@ -215,8 +215,4 @@ function refuseStrangers(request: DoorRequest): void {
   if (wrapTtl !== undefined && wrapTtl !== "" && wrapTtl !== "0") {
     throw invalid("response wrapping (X-Vault-Wrap-TTL) is not supported by this edge");
   }
-}
-
-function requestIdOf({ requestId }: Caller): string {
-  return requestId === undefined ? "" : requestId.toString();
 }

@@ -1,20 +1,18 @@
 /** The calls of core-protocol.md that an edge makes, over one set of connection settings. */
-
 import { randomUUID } from "node:crypto";
-import { type Static, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { createParser } from "eventsource-parser";
 import type { JSONWebKeySet } from "jose";
 import { messageOf } from "../../../base/errors.ts";
 import { parseRetryAfter } from "../../../base/network/retry-after.ts";
-import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
-import { wipe } from "../../../base/wipe.ts";
-import { KeySourceError, type LeasedServiceKey, type LeaseGrant, type LeaseRequest } from "../key-source.ts";
+import { KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source.ts";
 import { type CoreCertificates, oneLine } from "./core-certificates.ts";
 import { type CoreAnswer, CoreCallError, CoreConnection } from "./core-connection.ts";
-import { createLeaseRecipient, type LeaseRecipient, leaseAad } from "./hpke-open.ts";
+import { type RevocationHandlers, readEventStream } from "./event-stream-reader.ts";
+import { createLeaseRecipient } from "./hpke-open.ts";
+import { openLeaseAnswer } from "./lease-answer.ts";
 
 export interface CoreClientOptions {
   /** `https://host:port` */
@@ -68,45 +66,12 @@ export interface UsageBatch {
   readonly gzip: boolean;
 }
 
-export interface RevocationHandlers {
-  /** The Core has accepted the stream. */
-  onOpen?(): void;
-  onMessage(message: StreamMessage): void;
-}
-
-/** One server-sent event, not interpreted. */
-export interface StreamMessage {
-  readonly id: string | undefined;
-  readonly event: string | undefined;
-  readonly data: string;
-}
-
 export const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 256 * 1024;
-const MAX_MESSAGE_BYTES = 64 * 1024;
 /** A Core can't put an edge to sleep for ever. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-const LeaseAnswer = Type.Object({
-  tenant: Type.String({ maxLength: 128 }),
-  service: Type.String({ maxLength: 128 }),
-  ttl_seconds: Type.Number({ exclusiveMinimum: 0, maximum: 86_400 * 366 }),
-  refresh_after_seconds: Type.Number({ exclusiveMinimum: 0, maximum: 86_400 * 366 }),
-  log: Type.String({ minLength: 1, maxLength: 64, pattern: "^[A-Za-z0-9_-]+$" }),
-  revocation_seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-  versions: Type.Array(
-    Type.Object({
-      version: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
-      state: Type.Union([Type.Literal("active"), Type.Literal("deprecated")]),
-      // 32 bytes; 32 bytes and a tag of 16
-      enc: Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" }),
-      sealed: Type.String({ pattern: "^[A-Za-z0-9_-]{64}$" }),
-    }),
-    { minItems: 1, maxItems: 128 },
-  ),
-});
-const isLeaseAnswer = TypeCompiler.Compile(LeaseAnswer);
 const isProblem = TypeCompiler.Compile(
   Type.Object({ code: Type.String({ maxLength: 64 }), detail: Type.Optional(Type.String()) }),
 );
@@ -166,17 +131,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           ),
           signal,
         });
-        const body = await json(answer, signal);
-        const lease = checkLeaseAnswer(body, request, core);
-        return {
-          tenant: lease.tenant,
-          service: lease.service,
-          ttlMs: lease.ttl_seconds * 1_000,
-          refreshAfterMs: Math.min(lease.refresh_after_seconds, lease.ttl_seconds) * 1_000,
-          log: lease.log,
-          revocationSeq: lease.revocation_seq,
-          versions: openVersions(lease, recipient, core),
-        };
+        return openLeaseAnswer(await json(answer, signal), request, recipient, core);
       } catch (error) {
         throw toKeySourceError(error);
       }
@@ -233,7 +188,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
         throw new CoreCallError(`${core} answered with something that is no event stream: check what listens there`);
       }
       handlers.onOpen?.();
-      await readStream(connection, answer, handlers, signal, core);
+      await readEventStream(connection, answer, handlers, signal, core);
     },
 
     reload: (certificates) => connection.reload(certificates),
@@ -244,91 +199,6 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
 /** Names a process of the edge among its others: nothing secret. */
 export function newInstance(): string {
   return randomUUID();
-}
-
-function readStream(
-  connection: CoreConnection,
-  answer: CoreAnswer,
-  handlers: RevocationHandlers,
-  signal: AbortSignal,
-  core: string,
-): Promise<void> {
-  const { message } = answer;
-  return new Promise((resolve, reject) => {
-    let pendingBytes = 0;
-    let done = false;
-    const finish = (act: () => void): void => {
-      if (done) return;
-      done = true;
-      signal.removeEventListener("abort", aborted);
-      release();
-      act();
-      message.destroy();
-    };
-    const fail = (reason: string, cause?: unknown): void =>
-      finish(() => reject(new CoreCallError(reason, cause === undefined ? {} : { cause })));
-    const aborted = (): void => fail("the stream was given up");
-    const release = connection.onClose(() => fail("the connection to the Core is closed"));
-    const parser = createParser({
-      onEvent(event) {
-        pendingBytes = 0;
-        if (!done) handlers.onMessage({ id: event.id, event: event.event, data: event.data });
-      },
-    });
-    const decoder = new TextDecoder();
-    if (signal.aborted) return aborted();
-    signal.addEventListener("abort", aborted, { once: true });
-    message.on("data", (chunk: Buffer) => {
-      if (done) return;
-      pendingBytes += chunk.length;
-      try {
-        parser.feed(decoder.decode(chunk, { stream: true }));
-      } catch (error) {
-        return fail(`an event of ${core} could not be handled: ${messageOf(error)}`, error);
-      }
-      if (pendingBytes > MAX_MESSAGE_BYTES) fail(`${core} sent an event that is too large`);
-    });
-    message.on("end", () => finish(resolve));
-    message.on("error", (error) => fail(`the stream of ${core} broke off`, error));
-    message.on("close", () => fail(`the stream of ${core} broke off`));
-  });
-}
-
-function checkLeaseAnswer(body: unknown, request: LeaseRequest, core: string): Static<typeof LeaseAnswer> {
-  if (!isLeaseAnswer.Check(body)) {
-    const where = isLeaseAnswer.Errors(body).First()?.path ?? "";
-    throw new CoreCallError(`${core} answered with a malformed lease${where === "" ? "" : ` (at ${where})`}`);
-  }
-  if (body.tenant !== request.tenant || body.service !== request.service) {
-    throw new CoreCallError(`${core} answered with a lease for another tenant or service than was asked for`);
-  }
-  const versions = new Set(body.versions.map((one) => one.version));
-  const active = body.versions.filter((one) => one.state === "active").length;
-  if (versions.size !== body.versions.length || active > 1) {
-    throw new CoreCallError(`${core} answered with a lease whose versions contradict each other`);
-  }
-  if (request.version === undefined ? active !== 1 : versions.size !== 1 || !versions.has(request.version)) {
-    throw new CoreCallError(`${core} answered with a lease for other versions than were asked for`);
-  }
-  return body;
-}
-
-function openVersions(lease: Static<typeof LeaseAnswer>, recipient: LeaseRecipient, core: string): LeasedServiceKey[] {
-  const opened: LeasedServiceKey[] = [];
-  try {
-    for (const { version, state, enc, sealed } of lease.versions) {
-      const aad = leaseAad(lease.tenant, lease.service, version);
-      const key = recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
-      opened.push({ version, state, key });
-      if (key.length !== SERVICE_KEY_BYTES) throw new RangeError("a service key has 32 bytes");
-    }
-  } catch (error) {
-    for (const { key } of opened) wipe(key);
-    throw new CoreCallError(`a key that ${core} leased does not open: it was sealed for another edge or name`, {
-      cause: error,
-    });
-  }
-  return opened;
 }
 
 function toKeySourceError(error: unknown): KeySourceError {

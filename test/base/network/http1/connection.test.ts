@@ -1,7 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
-import { type Http1Handler, type Http1Request, serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
+import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 
@@ -130,10 +131,10 @@ describe("a request", () => {
   });
 
   test("is the same however its bytes are cut", () => {
-    const stream = `${withLength("x".repeat(300)) + chunked("a", "bb".repeat(100))}GET /z HTTP/1.1\r\n${HOST}\r\n${withLength("")}`;
+    const stream = `${withLength("x".repeat(300)) + chunked("a", "bb".repeat(100))}GET /z HTTP/1.1\r\n${HOST}\r\n${withLength("")}${withLength("y".repeat(1_200))}`;
     const whole = serve();
     whole.socket.feed(stream);
-    expect(whole.requests.length).toBe(4);
+    expect(whole.requests.map(({ body }) => body.length)).toEqual([300, 201, 0, 0, 1_200]);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 80 }), (sizes) => {
         const cut = serve();
@@ -144,9 +145,22 @@ describe("a request", () => {
           at += size;
         }
         expect(cut.requests).toEqual(whole.requests);
-        expect(cut.counts).toEqual({ answered: 4, abandoned: 0, admitted: 4 });
+        expect(cut.counts).toEqual({ answered: 5, abandoned: 0, admitted: 5 });
       }),
     );
+  });
+
+  test("whose head came before makes no view of what was received: each would be freed for itself, while the collector stops everything", () => {
+    const { socket, requests } = serve();
+    socket.feed(withLength("first"));
+    const views = spyOn(Buffer.prototype, "subarray");
+    try {
+      for (let turn = 0; turn < 100; turn++) socket.feed(withLength("again"));
+      expect(views).toHaveBeenCalledTimes(0);
+    } finally {
+      views.mockRestore();
+    }
+    expect(requests.map(({ body }) => body)).toEqual(["first", ...new Array(100).fill("again")]);
   });
 
   test("is answered in its turn, also when answers take their time", async () => {
@@ -489,4 +503,45 @@ test("random bytes never throw, and never count wrong", () => {
     }),
     { numRuns: 500 },
   );
+});
+
+describe("requests that were sent ahead", () => {
+  test("are answered in turns with everyone else's, all of them and in their order, also when the caller has ended its half", async () => {
+    const { socket, requests, counts } = serve(({ head }) => ({ status: 200, headers: {}, body: head.target }));
+    const count = 1_000;
+    socket.feed(Array.from({ length: count }, (_, index) => `GET /${index} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""));
+    socket.emit("end");
+    const inOneTurn = requests.length;
+    expect(inOneTurn).toBeGreaterThan(0);
+    expect(inOneTurn).toBeLessThan(100);
+    expect(socket.ended).toBe(false);
+    for (let turns = 0; turns < count && !socket.ended; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.map(({ target }) => target)).toEqual(Array.from({ length: count }, (_, index) => `/${index}`));
+    expect([socket.ended, counts.answered]).toEqual([true, count]);
+    expect(socket.written.split("HTTP/1.1 200 OK").length - 1).toBe(count);
+  });
+
+  test("also where each answer is a promise that is kept in the same turn", async () => {
+    const { socket, requests } = serve(async () => ({ status: 200, headers: {}, body: "x" }));
+    socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.length).toBeLessThan(200);
+    for (let turns = 0; turns < 1_000 && requests.length < 1_000; turns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(requests.length).toBe(1_000);
+  });
+
+  test("cost by their answers: a few long ones are a turn's work", async () => {
+    const long = "x".repeat(100_000);
+    const { socket, requests } = serve(() => ({ status: 200, headers: {}, body: long }));
+    socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10));
+    expect(requests.length).toBe(3);
+    // What comes meanwhile waits its turn, and the caller's going ends it.
+    socket.feed("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(requests.length).toBe(3);
+    socket.emit("close");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(requests.length).toBe(3);
+  });
 });

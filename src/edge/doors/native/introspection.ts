@@ -3,7 +3,7 @@ import type { MaybePromise } from "../../operations/operations.ts";
 import type { DoorAnswer } from "../door.ts";
 import { JSON_HEADERS } from "./serve-fast.ts";
 
-export interface LookParts {
+export interface IntrospectionParts {
   /** What a probe is told. */
   readonly readiness: () => { readonly ready: boolean };
   /** What `/v1/status` tells. */
@@ -15,7 +15,7 @@ export interface LookParts {
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** By the id of their route; the app answers the others. */
-export const LIGHT_LOOKS: Readonly<Record<string, (parts: LookParts) => MaybePromise<DoorAnswer>>> = {
+export const INTROSPECTION: Readonly<Record<string, (parts: IntrospectionParts) => MaybePromise<DoorAnswer>>> = {
   livez: () => json(200, { status: "live" }),
   readyz({ readiness }) {
     const told = readiness();

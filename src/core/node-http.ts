@@ -1,0 +1,129 @@
+/**
+ * `node:http` on the connections of the Core's listeners. The edge's reader (base/network/http1) answers whole requests with whole answers or
+ * with a stream that is pulled; a revocation is pushed to every stream in the call that told of it, by a write that says whether its edge
+ * keeps up and how much it has not taken (event-stream.ts), and `node:http` gives that.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+import type { ConnectionActivity } from "../base/network/connections.ts";
+import type { Peer } from "../base/pki/peer-certificate.ts";
+
+export type HttpRequest = IncomingMessage;
+export type HttpResponse = ServerResponse;
+
+export interface NodeHttpOptions {
+  /** Answers a request. What it throws ends the connection and goes to `onError`. */
+  readonly onRequest: (request: HttpRequest, response: HttpResponse, peer: Peer) => void | Promise<void>;
+  readonly onError?: (error: unknown) => void;
+}
+
+interface Speaker {
+  readonly peer: Peer;
+  readonly activity: ConnectionActivity;
+}
+
+const SPEAKER = Symbol("crypto-edge speaker");
+const HEADER_BYTES_MAX = 16_384;
+
+/** What takes a connection of `startTlsServer`. */
+export function speakNodeHttp({
+  onRequest,
+  onError,
+}: NodeHttpOptions): (socket: TLSSocket, peer: Peer, activity: ConnectionActivity) => void {
+  const handle = (request: HttpRequest, response: HttpResponse): void => {
+    const { socket } = request;
+    const speaker = (socket as { [SPEAKER]?: Speaker })[SPEAKER];
+    if (speaker === undefined) return void socket?.destroy();
+    const { peer, activity } = speaker;
+    // It was good when the connection began.
+    if (peer.certificate !== undefined && peer.certificate.notAfterMs < Date.now()) return void socket.destroy();
+    activity.requestBegan();
+    if (hasBody(request)) activity.bodyAwaited(request);
+    const bodyEnded = (): void => activity.bodyTaken(request);
+    request.once("end", bodyEnded);
+    let finished = false;
+    const finish = (): void => {
+      if (finished) return;
+      finished = true;
+      bodyEnded();
+      activity.requestEnded();
+    };
+    response.once("finish", finish);
+    response.once("close", finish);
+    request.on("error", finish);
+    response.on("error", finish);
+    if (activity.closing) response.setHeader("connection", "close");
+    const failed = (error: unknown): void => {
+      onError?.(error);
+      socket.destroy();
+    };
+    try {
+      const done = onRequest(request, response, peer);
+      if (done instanceof Promise) done.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
+  // It is given its sockets, so its own timeouts are off: the listener's connections are swept (base/network/connections.ts).
+  const http = createServer(
+    { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
+    handle,
+  );
+  http.on("clientError", (_error: Error, socket: { destroy(): void }) => socket.destroy());
+  return (socket, peer, activity) => {
+    Object.defineProperty(socket, SPEAKER, { value: { peer, activity } satisfies Speaker });
+    http.emit("connection", socket);
+  };
+}
+
+/** Only a body is waited for with a time limit: nobody may read a request without one to its end. */
+function hasBody({ headers }: HttpRequest): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
+/** A body that is longer than the limit; the rest of it is read and thrown away, so that the answer gets through. */
+export class BodyTooLarge extends Error {
+  override readonly name = "BodyTooLarge";
+}
+
+/** The caller went before the end of its body: there is no one to answer. */
+export class RequestBrokenOff extends Error {
+  override readonly name = "RequestBrokenOff";
+}
+
+/**
+ * A request's whole body, at most `maxBytes` of it. The buffer is the caller's.
+ *
+ * @throws BodyTooLarge, RequestBrokenOff
+ */
+export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const declared = Number(request.headers["content-length"] ?? 0);
+    let chunks: Buffer[] = [];
+    let length = 0;
+    let refused = false;
+    const refuse = (error: Error): void => {
+      refused = true;
+      chunks = [];
+      reject(error);
+    };
+    request.on("data", (chunk: Buffer) => {
+      if (refused) return;
+      length += chunk.length;
+      if (length > maxBytes) return refuse(new BodyTooLarge());
+      chunks.push(chunk);
+    });
+    let ended = false;
+    request.on("end", () => {
+      ended = true;
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+    });
+    // Every request closes: an error, with its stack, is made only where one is told.
+    const brokenOff = (): void => {
+      if (!ended) reject(new RequestBrokenOff("the caller broke off its request"));
+    };
+    request.on("error", brokenOff);
+    request.on("close", brokenOff);
+    if (declared > maxBytes) refuse(new BodyTooLarge());
+  });
+}
