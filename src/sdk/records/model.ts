@@ -4,8 +4,11 @@ import type { Json, Records, SealManyOptions } from "./records.ts";
 
 declare const SEALED: unique symbol;
 
+/** `Uint8Array<ArrayBuffer>` for compilers that know it (TypeScript 5.7), as libraries of databases want it. */
+type Bytes = ReturnType<Uint8Array["slice"]>;
+
 /** A record that holds a `T`. The brand is for the compiler: no plain text passes for it in a column's type. */
-export type Sealed<T> = Uint8Array & { readonly [SEALED]: T };
+export type Sealed<T> = Bytes & { readonly [SEALED]: T };
 
 /** An encrypted column: what its values are, and the column of its search tokens, if it has one. */
 export interface EncryptedField<T, Index extends string = never> {
@@ -57,7 +60,7 @@ export type SealedRow<Fields extends EncryptedFields, Row> = {
     ? Sealed<ValueOf<Fields[Name]>> | Extract<Row[Name], null | undefined>
     : Row[Name];
 } & {
-  [Name in keyof Fields & keyof Row as IndexOf<Fields[Name]>]: Uint8Array | Extract<Row[Name], null | undefined>;
+  [Name in keyof Fields & keyof Row as IndexOf<Fields[Name]>]: Bytes | Extract<Row[Name], null | undefined>;
 };
 
 /** The row as it was before it was sealed, without its tokens. */
@@ -89,7 +92,7 @@ export interface Model<Fields extends EncryptedFields, Id extends string> {
   /** Each row, or the error of the first of its fields that does not open. */
   openMany<Row extends Identified<Id>>(rows: readonly Row[]): Promise<(OpenedRow<Fields, Row> | CryptoEdgeError)[]>;
   /** The token to look for in the index column of a field. */
-  token<Name extends IndexedNames<Fields>>(field: Name, value: string): Promise<Uint8Array>;
+  token<Name extends IndexedNames<Fields>>(field: Name, value: string): Promise<Bytes>;
   /** The context that a field's record has, for reading single ones with {Records}. */
   context(field: keyof Fields & string, id: string | number | bigint): EncryptionContext;
 }

@@ -6,6 +6,9 @@ export function applicationPackages(): string {
     [
       "drizzle-orm@0.45.4",
       "kysely@0.29.9",
+      "prisma@7.10.1",
+      "@prisma/client@7.10.0",
+      "@prisma/adapter-better-sqlite3@7.10.0",
       "pg@8.23.1",
       "better-sqlite3@12.11.1",
       "hono@4.13.19",

@@ -3,6 +3,7 @@ import { createModel, encrypted, type Records, type Sealed } from "crypto-edge/r
 import type { Kysely } from "kysely";
 import type { customers } from "./drizzle-sqlite.ts";
 import type { Tables } from "./kysely-sqlite.ts";
+import type { PrismaClient } from "./prisma-client/client.ts";
 
 declare const records: Records;
 declare const db: Kysely<Tables>;
@@ -31,6 +32,9 @@ declare const inserted: typeof customers.$inferInsert;
 void db.insertInto("customers").values({ ...stored, iban: "DE02" });
 // @ts-expect-error Nor are any bytes.
 void db.updateTable("customers").set({ iban: new Uint8Array() });
+declare const prisma: PrismaClient;
+// @ts-expect-error Nor is a text what Prisma stores.
+void prisma.customer.create({ data: { ...stored, iban: "DE02" } });
 // @ts-expect-error Nor is it in Drizzle's table.
 export const wrong: typeof inserted = { ...inserted, iban: "DE02" };
 
