@@ -40,7 +40,7 @@ function exportsOf(types: string, file: string): Exported[] {
       found.push({ exported: name.replace(/^type /, ""), file: target });
     }
   }
-  for (const [, from] of text.matchAll(/^export \* from "([^"]+)";/gm))
+  for (const [, from] of text.matchAll(/^export (?:type )?\* from "([^"]+)";/gm))
     found.push(...exportsOf(types, resolveFrom(file, from!)));
   for (const [, name] of text.matchAll(
     /^export (?:declare )?(?:abstract )?(?:class|function|const|let|interface|type|enum) (\w+)/gm,
