@@ -25,8 +25,8 @@ export interface Regression {
 /** Writes the rows of a run; those of parts that did not run this time are kept from the file as it was. */
 export function saveRun(file: string, machine: Machine, rows: readonly Row[]): void {
   const before = readRun(file);
-  const names = new Set(rows.map((row) => row.name));
-  const kept = (before?.rows ?? []).filter((row) => !names.has(row.name));
+  const ran = new Set(rows.map(partOf));
+  const kept = (before?.rows ?? []).filter((row) => !ran.has(partOf(row)));
   const all = [...kept, ...rows].toSorted((a, b) => a.name.localeCompare(b.name));
   const machines = { ...before?.machines, ...Object.fromEntries(rows.map((row) => [partOf(row), machine])) };
   writeFileSync(file, `${JSON.stringify({ machines, rows: all }, null, 2)}\n`);

@@ -52,6 +52,10 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ["usage: one count", "an absolute figure, of this machine with its neighbours."],
   ["leases:", "an absolute figure, of this machine with its neighbours."],
   [
+    "core: two Cores",
+    "two Cores, PostgreSQL and the load generator share two cores. One Core alone is always busy and answers many calls at each turn; of two, each waits for a core and takes fewer at a time. How much of it that is was not profiled.",
+  ],
+  [
     "workers:",
     "two workers and the load generator share two cores. In the profile (`perf`) the share of the edge's own code does not grow with the second worker; the kernel's switching between tasks (`finish_task_switch`) grows from 1.6 % to 5.5 %, and with it what each request costs.",
   ],
