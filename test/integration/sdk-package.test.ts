@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { buildNpmPackage, ENTRY_POINTS, type NpmPackage } from "../../packaging/npm.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { ROOT } from "../support/pages.ts";
@@ -27,6 +28,7 @@ let built: NpmPackage;
 let edge: StaticEdge;
 let env: Record<string, string>;
 let tools: string;
+let token: string;
 
 beforeAll(async () => {
   tools = npmFolder([
@@ -55,13 +57,24 @@ beforeAll(async () => {
   })) {
     writeFileSync(path(name), text, { mode: 0o600 });
   }
+  const issuer = await generateKeyPair("ES256");
+  token = await new SignJWT({})
+    .setProtectedHeader({ alg: "ES256", kid: "1" })
+    .setIssuer("https://issuer.example")
+    .setAudience("crypto-edge")
+    .setSubject("worker")
+    .setExpirationTime("1h")
+    .sign(issuer.privateKey);
+  const key = { ...(await exportJWK(issuer.publicKey)), kid: "1", alg: "ES256" };
+  writeFileSync(path("jwks.json"), JSON.stringify({ keys: [key] }));
+  const tokens = `tokens: [{ issuer: "https://issuer.example", audience: crypto-edge, jwks: "${path("jwks.json")}" }]`;
   const listeners = `listeners:
   - { unix: "${path("edge.sock")}", mode: "0600", principal: local }
-  - { https: "127.0.0.1:0", cert: "${path("server.pem")}", key: "${path("server.key")}", client_ca: "${path("ca.pem")}" }`;
+  - { https: "127.0.0.1:0", cert: "${path("server.pem")}", key: "${path("server.key")}", client_ca: "${path("ca.pem")}", ${tokens} }`;
   edge = await startStaticEdge(
     staticConfiguration()
       .replace("listeners:", listeners)
-      .replace("principals: [local]", 'principals: [local, "spiffe://example.org/*"]'),
+      .replace("principals: [local]", 'principals: [local, "spiffe://example.org/*", "token:worker"]'),
   );
   env = {
     EDGE_UNIX: `unix:${path("edge.sock")}`,
@@ -153,13 +166,14 @@ describe("everything works, past a proxy of the environment and without being cl
     }, 300_000);
   }
 
-  test("a runtime that has only fetch: the calls", async () => {
+  test("a runtime that has only fetch: the calls, over HTTPS with a token and on loopback", async () => {
     const bundle = join(application, "worker.js");
     writeFileSync(
       join(application, "worker-source.js"),
       `import { createClient } from "crypto-edge/client";
        addEventListener("fetch", (event) => event.respondWith((async () => {
-         const edge = createClient({ url: new URL(event.request.url).searchParams.get("edge") });
+         const asked = new URL(event.request.url).searchParams;
+         const edge = createClient({ url: asked.get("edge"), token: asked.get("token") ?? undefined });
          const { wrapped, plaintext } = await edge.createKey({ tenant: "tenant-a", service: "billing", plaintext: true });
          const opened = await edge.decryptKeys([{ wrapped }]);
          return Response.json({ node: typeof process, same: opened[0].plaintext.every((byte, index) => byte === plaintext[index]) });
@@ -175,13 +189,20 @@ describe("everything works, past a proxy of the environment and without being cl
       `import { EdgeRuntime } from ${JSON.stringify(join(tools, "node_modules/edge-runtime/dist/index.js"))};
        import { readFileSync } from "node:fs";
        const runtime = new EdgeRuntime({ initialCode: readFileSync("worker.js", "utf8") });
-       const response = await runtime.dispatchFetch("http://app.example/?edge=" + encodeURIComponent(process.env.EDGE_HTTP));
-       console.log(await response.text());
+       const answers = [];
+       for (const asked of JSON.parse(process.env.ASKED)) {
+         const response = await runtime.dispatchFetch("http://app.example/?" + new URLSearchParams(asked));
+         answers.push(JSON.parse(await response.text()));
+       }
+       console.log(JSON.stringify(answers));
        process.exit();`,
     );
     const { HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy, NODE_USE_ENV_PROXY, ...plain } = env;
-    const said = await runBeside([node(22)(), "edge-runtime.mjs"], application, plain);
-    expect(JSON.parse(said)).toEqual({ node: "undefined", same: true });
+    const ASKED = JSON.stringify([{ edge: env.EDGE_HTTPS, token }, { edge: env.EDGE_HTTP }]);
+    const environment = { ...plain, ASKED, NODE_EXTRA_CA_CERTS: path("ca.pem") };
+    const said = await runBeside([node(22)(), "edge-runtime.mjs"], application, environment);
+    const works = { node: "undefined", same: true };
+    expect(JSON.parse(said)).toEqual([works, works]);
   }, 300_000);
 });
 
