@@ -18,6 +18,7 @@ import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { freePort } from "../support/free-port.ts";
+import { startServing } from "../support/serving-command.ts";
 import { until } from "../support/until.ts";
 
 /** For a busy machine. */
@@ -88,19 +89,13 @@ async function ok(...args: string[]): Promise<string> {
 }
 
 async function startCore(): Promise<Bun.Subprocess> {
-  const child = Bun.spawn([process.execPath, main, "core", "serve", "--config", "core.yaml"], {
+  const { child } = await startServing([process.execPath, main, "core", "serve", "--config", "core.yaml"], {
+    ready: "core: ready",
     cwd: directory,
-    env: { PATH: process.env.PATH ?? "" },
-    stdout: "pipe",
+    env: { PATH: process.env.PATH },
     stderr: "ignore",
+    onStarted: (started) => children.push(started),
   });
-  children.push(child);
-  let text = "";
-  for await (const chunk of child.stdout) {
-    text += Buffer.from(chunk).toString();
-    if (text.includes("ready")) break;
-  }
-  expect(text).toContain("core: ready");
   return child;
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { type ServingCommand, startServing } from "../support/serving-command.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-first-"));
@@ -10,51 +11,39 @@ const environment = { ...process.env, XDG_CONFIG_HOME: join(folder, "config") };
 const contexts = (): { current?: string; contexts: Record<string, unknown> } =>
   JSON.parse(readFileSync(join(folder, "config/crypto-edge/contexts.json"), "utf8"));
 
-let dev: Bun.Subprocess<"ignore", "pipe", "inherit">;
-let told = "";
+let dev: ServingCommand["child"];
+let told: ServingCommand["told"];
 let url: string;
 
 beforeAll(async () => {
-  dev = Bun.spawn([process.execPath, join(ROOT, "src/main.ts"), "dev", "--port", "0"], {
+  ({ child: dev, told } = await startServing([process.execPath, join(ROOT, "src/main.ts"), "dev", "--port", "0"], {
+    ready: "ready (Ctrl-C ends it)",
     env: environment,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const reader = dev.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  while (!told.includes("ready (Ctrl-C ends it)")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`dev ended: ${told}`);
-    told += value;
-  }
-  void (async () => {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      told += value;
-    }
-  })();
-  url = /page +(http:\/\/127\.0\.0\.1:\d+)/.exec(told)![1]!;
+    onStarted: (started) => {
+      dev = started;
+    },
+  }));
+  url = /page +(http:\/\/127\.0\.0\.1:\d+)/.exec(told())![1]!;
 }, 300_000);
 afterAll(async () => {
   dev.kill("SIGTERM");
   expect(await dev.exited).toBe(0);
   // The end takes everything along.
   expect(contexts()).toEqual({ contexts: {} });
-  expect(existsSync(/files +(\S+)/.exec(told)![1]!)).toBe(false);
+  expect(existsSync(/files +(\S+)/.exec(told())![1]!)).toBe(false);
   rmSync(folder, { recursive: true });
 });
 
 async function until(condition: () => boolean): Promise<void> {
   for (let waited = 0; !condition(); waited++) {
-    if (waited > 1_000) throw new Error(told);
+    if (waited > 1_000) throw new Error(told());
     await Bun.sleep(20);
   }
 }
 
 test("the five lines that it prints work as they are: create, open, seal, revoke and be refused, restore", async () => {
-  const lines = told
-    .slice(told.indexOf("In another terminal"))
+  const lines = told()
+    .slice(told().indexOf("In another terminal"))
     .split("\n")
     .filter((line) => /^ {2}(curl|npx)/.test(line));
   expect(lines).toHaveLength(5);
@@ -74,10 +63,10 @@ test("the five lines that it prints work as they are: create, open, seal, revoke
   expect(run(script[4]!)).toMatchObject({ code: 0 });
   expect(readFileSync(join(folder, "copy.json"), "utf8")).toBe(created.out);
   // What happened is told, a readable line each.
-  await until(() => told.includes("restore     tenant-a/billing may be used again"));
-  expect(told).toMatch(/^ {2}\d\d:\d\d:\d\d {2}lease {7}tenant-a\/billing granted by the Core$/m);
-  expect(told).toContain("revocation  tenant-a/billing is compromised: 1 keys wiped");
-  expect(told).toContain("refusal     key_revoked");
+  await until(() => told().includes("restore     tenant-a/billing may be used again"));
+  expect(told()).toMatch(/^ {2}\d\d:\d\d:\d\d {2}lease {7}tenant-a\/billing granted by the Core$/m);
+  expect(told()).toContain("revocation  tenant-a/billing is compromised: 1 keys wiped");
+  expect(told()).toContain("refusal     key_revoked");
 }, 300_000);
 
 test("the context is current where there was none, and leaves another one current", async () => {

@@ -9,6 +9,7 @@ import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { freePort } from "../support/free-port.ts";
+import { startServing } from "../support/serving-command.ts";
 import { eventually } from "./support/broker.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
 
@@ -89,19 +90,13 @@ const sql = (statement: string, database = "postgres") =>
   ok("psql", "-h", "127.0.0.1", "-p", String(server.port), "-U", "core", "-At", "-c", statement, database);
 
 async function startCore(config = "core.yaml"): Promise<Bun.Subprocess> {
-  const child = Bun.spawn([process.execPath, MAIN, "core", "serve", "--config", config], {
+  const { child } = await startServing([process.execPath, MAIN, "core", "serve", "--config", config], {
+    ready: "core: ready",
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "" },
-    stdout: "pipe",
+    env: { PATH: process.env.PATH },
     stderr: "ignore",
+    onStarted: (started) => children.push(started),
   });
-  children.push(child);
-  let text = "";
-  for await (const chunk of child.stdout) {
-    text += Buffer.from(chunk).toString();
-    if (text.includes("ready")) break;
-  }
-  expect(text).toContain("core: ready");
   return child;
 }
 

@@ -8,33 +8,27 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { CHROMIUM, pictured } from "../support/console-core.ts";
 import { ROOT } from "../support/pages.ts";
+import { type ServingCommand, startServing } from "../support/serving-command.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(180_000);
 
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-page-"));
-let dev: Bun.Subprocess<"ignore", "pipe", "inherit">;
+let dev: ServingCommand["child"];
 let browser: Browser;
-let told = "";
-const address = (what: string): string => new RegExp(`^  ${what} +(http://127\\.0\\.0\\.1:\\d+)`, "m").exec(told)![1]!;
+let told: ServingCommand["told"];
+const address = (what: string): string =>
+  new RegExp(`^  ${what} +(http://127\\.0\\.0\\.1:\\d+)`, "m").exec(told())![1]!;
 
 beforeAll(async () => {
-  dev = Bun.spawn(["npm", "start", "--silent", "--", "--port", "0"], {
+  ({ child: dev, told } = await startServing(["npm", "start", "--silent", "--", "--port", "0"], {
+    ready: "ready (Ctrl-C ends it)",
     cwd: ROOT,
     env: { ...process.env, XDG_CONFIG_HOME: folder },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const reader = dev.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  while (!told.includes("ready (Ctrl-C ends it)")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`dev ended: ${told}`);
-    told += value;
-  }
-  void (async () => {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) told += part.value;
-  })();
+    onStarted: (started) => {
+      dev = started;
+    },
+  }));
   browser = await chromium.launch(CHROMIUM);
 });
 
@@ -107,7 +101,7 @@ test("the console of the Core shows what the page did, and lets this machine do 
 });
 
 test("kill ends all of it: the process, the files, the page", async () => {
-  const files = /files +(\S+)/.exec(told)![1]!;
+  const files = /files +(\S+)/.exec(told())![1]!;
   dev.kill("SIGTERM");
   await dev.exited;
   const endMs = performance.now() + 60_000;

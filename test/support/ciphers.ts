@@ -1,5 +1,5 @@
 import { foreignFunctions, loadSystemCalls } from "../../src/base/system/system-calls.ts";
-import type { Cipher, CipherAdapter } from "../../src/edge/cipher/cipher.ts";
+import type { Cipher, CipherAdapter, DerivedKey } from "../../src/edge/cipher/cipher.ts";
 import { createNodeAdapter } from "../../src/edge/cipher/node-adapter.ts";
 import { createOpensslAdapter, type OpensslOptions } from "../../src/edge/cipher/openssl/adapter.ts";
 import { findLibrary } from "../../src/edge/cipher/openssl/find-library.ts";
@@ -25,6 +25,17 @@ export function opensslAdapter(fillRandom?: FillRandom, options: Partial<Openssl
   if (foreign === undefined || "reason" in library) throw new Error(`no libcrypto: ${JSON.stringify(library)}`);
   const takeMemory = regionTaker("locked", calls);
   return createOpensslAdapter({ foreign, library: library.path, takeMemory, fillRandom, ...options });
+}
+
+/** The key's methods as they are, for a test that puts others in the place of some. */
+export function methodsOf(key: DerivedKey): DerivedKey {
+  return {
+    commitment: key.commitment,
+    seal: key.seal.bind(key),
+    sealRandom: key.sealRandom.bind(key),
+    open: key.open.bind(key),
+    close: key.close.bind(key),
+  };
 }
 
 let shared: CipherAdapter | undefined;

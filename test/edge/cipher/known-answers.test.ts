@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { CipherAdapter, DerivedKey } from "../../../src/edge/cipher/cipher.ts";
 import { wrongAnswer } from "../../../src/edge/cipher/known-answers.ts";
 import { createNodeAdapter } from "../../../src/edge/cipher/node-adapter.ts";
-import { ADAPTERS } from "../../support/ciphers.ts";
+import { ADAPTERS, methodsOf } from "../../support/ciphers.ts";
 
 type Change = (key: DerivedKey, number: number) => Partial<DerivedKey>;
 
@@ -20,10 +20,7 @@ function changed(change: Change, derive?: CipherAdapter["deriveKey"]) {
       const key = (derive ?? node.deriveKey.bind(node))(...given);
       if (key === undefined) return undefined;
       const bound: DerivedKey = {
-        commitment: key.commitment,
-        seal: key.seal.bind(key),
-        sealRandom: key.sealRandom.bind(key),
-        open: key.open.bind(key),
+        ...methodsOf(key),
         close() {
           counts.closed++;
           key.close();

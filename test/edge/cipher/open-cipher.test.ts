@@ -12,7 +12,7 @@ import {
 } from "../../../src/edge/cipher/open-cipher.ts";
 import { findLibrary, OpensslError, whoElseMayWrite } from "../../../src/edge/cipher/openssl/find-library.ts";
 import { regionTaker } from "../../../src/edge/key-memory/region.ts";
-import { opensslAdapter } from "../../support/ciphers.ts";
+import { methodsOf, opensslAdapter } from "../../support/ciphers.ts";
 
 async function open(use: string, ciphers: Readonly<Record<string, CipherFactory>> = CIPHERS, requireFips = false) {
   const warnings: string[] = [];
@@ -39,13 +39,7 @@ function otherwise(change: (key: DerivedKey) => Partial<DerivedKey>, fips = fals
     deriveKey(...given) {
       const key = node.deriveKey(...given);
       if (key === undefined) return undefined;
-      const bound: DerivedKey = {
-        commitment: key.commitment,
-        seal: key.seal.bind(key),
-        sealRandom: key.sealRandom.bind(key),
-        open: key.open.bind(key),
-        close: key.close.bind(key),
-      };
+      const bound = methodsOf(key);
       return { ...bound, ...change(bound) };
     },
     reseed() {},

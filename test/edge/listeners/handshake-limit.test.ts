@@ -10,6 +10,7 @@ import type { SocketDoor } from "../../../src/edge/doors/door.ts";
 import type { Listener } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { LISTENER_LIMITS } from "../../support/listener-limits.ts";
 import { until } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -61,18 +62,7 @@ async function start(failedHandshakesPerSecond: number, isUnwelcome = () => fals
       nameSources: ["dns"],
       minVersion: "TLSv1.2",
       tokens: [],
-      limits: {
-        connectionsMax: 100,
-        connectionsPerPrincipalMax: 50,
-        failedHandshakesPerSecond,
-        requestsMax: 50,
-        requestsPerCallerMax: 20,
-        headerBytesMax: 16_384,
-        bodyBytesMax: 65_536,
-        bodiesBytesMax: 1 << 20,
-        requestTimeoutMs: 30_000,
-        idleTimeoutMs: 60_000,
-      },
+      limits: { ...LISTENER_LIMITS, failedHandshakesPerSecond },
       clock,
       log: {
         info() {},

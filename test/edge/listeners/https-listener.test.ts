@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
-import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
+import type { Listener, ListenerLog } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls, type TlsListenerOptions } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { LISTENER_LIMITS } from "../../support/listener-limits.ts";
 import { until } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { type Handler, routesOf } from "./handler-door.ts";
@@ -27,19 +28,6 @@ const path = (name: string, text?: string): string => {
 path("cert.pem", server.certificate);
 path("key.pem", server.key);
 path("ca.pem", authority.certificate);
-
-const LIMITS: ListenerLimits = {
-  connectionsMax: 100,
-  connectionsPerPrincipalMax: 50,
-  failedHandshakesPerSecond: 10_000,
-  requestsMax: 50,
-  requestsPerCallerMax: 20,
-  headerBytesMax: 16_384,
-  bodyBytesMax: 65_536,
-  bodiesBytesMax: 1 << 20,
-  requestTimeoutMs: 30_000,
-  idleTimeoutMs: 60_000,
-};
 
 /** Tells who asked and what came. */
 const echo: Handler = async (request, { kind, name }) =>
@@ -77,7 +65,7 @@ async function start(changes: Partial<TlsListenerOptions> = {}, handler = echo):
       nameSources: ["uri", "dns", "common_name"],
       minVersion: "TLSv1.3",
       tokens: [],
-      limits: LIMITS,
+      limits: LISTENER_LIMITS,
       clock: systemClock,
       log,
       ...changes,
@@ -331,7 +319,7 @@ describe("a bearer token over HTTPS", async () => {
 describe("limits of an HTTPS listener", () => {
   test("a body that is too long is answered 413, told or not", async () => {
     const { url } = await start();
-    const body = "x".repeat(LIMITS.bodyBytesMax + 1);
+    const body = "x".repeat(LISTENER_LIMITS.bodyBytesMax + 1);
     const told = await ask(url, billing, { method: "POST", body });
     expect(told.status).toBe(413);
     expect(await told.json()).toMatchObject({ code: "too_large" });
@@ -345,7 +333,7 @@ describe("limits of an HTTPS listener", () => {
   });
 
   test("a principal's connections are bounded, another's are not touched", async () => {
-    const { port, logged } = await start({ limits: { ...LIMITS, connectionsPerPrincipalMax: 2 } });
+    const { port, logged } = await start({ limits: { ...LISTENER_LIMITS, connectionsPerPrincipalMax: 2 } });
     const hold = (client: TestCertificate): Promise<string> =>
       rawTls(port, client, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     const slow = (client: TestCertificate): TLSSocket =>
@@ -377,7 +365,7 @@ describe("limits of an HTTPS listener", () => {
       await released;
       return new Response("done");
     };
-    const { url } = await start({ limits: { ...LIMITS, requestsMax: 3, requestsPerCallerMax: 2 } }, slow);
+    const { url } = await start({ limits: { ...LISTENER_LIMITS, requestsMax: 3, requestsPerCallerMax: 2 } }, slow);
     const other = await authority.issue({ uris: ["spiffe://example.org/other"] });
     const first = [ask(url, billing), ask(url, billing)];
     let turnedAway: Response;
@@ -400,7 +388,7 @@ describe("limits of an HTTPS listener", () => {
   });
 
   test("a request that does not arrive in time, and a connection that idles, are cut", async () => {
-    const { port } = await start({ limits: { ...LIMITS, requestTimeoutMs: 300, idleTimeoutMs: 300 } });
+    const { port } = await start({ limits: { ...LISTENER_LIMITS, requestTimeoutMs: 300, idleTimeoutMs: 300 } });
     expect(await rawTls(port, billing, "")).toBe("");
     expect(await rawTls(port, billing, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")).not.toContain("200 OK");
     const half = await rawTls(port, billing, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf");

@@ -8,6 +8,7 @@ import { systemClock } from "../../../src/base/time/system-clock.ts";
 import type { Listener } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls, type TlsListenerOptions } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { LISTENER_LIMITS } from "../../support/listener-limits.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { type Handler, routesOf } from "./handler-door.ts";
 
@@ -46,18 +47,7 @@ async function start(changes: Partial<TlsListenerOptions> = {}): Promise<Listene
       nameSources: ["uri"],
       minVersion: "TLSv1.3",
       tokens: [],
-      limits: {
-        connectionsMax: 100,
-        connectionsPerPrincipalMax: 50,
-        failedHandshakesPerSecond: 10_000,
-        requestsMax: 50,
-        requestsPerCallerMax: 20,
-        headerBytesMax: 16_384,
-        bodyBytesMax: 65_536,
-        bodiesBytesMax: 1 << 20,
-        requestTimeoutMs: 30_000,
-        idleTimeoutMs: 60_000,
-      },
+      limits: LISTENER_LIMITS,
       clock: systemClock,
       log: silent,
       ...changes,

@@ -7,20 +7,10 @@ import { dirname, join } from "node:path";
 import type { Listener, ListenerLimits, ListenerLog } from "../../../src/edge/listeners/listener.ts";
 import { listenOnPort, listenOnUnixSocket } from "../../../src/edge/listeners/plain-http.ts";
 import type { UnixSocketOptions } from "../../../src/edge/listeners/unix-socket.ts";
+import { LISTENER_LIMITS } from "../../support/listener-limits.ts";
 import { type Handler, routesOf } from "./handler-door.ts";
 
-const LIMITS: ListenerLimits = {
-  connectionsMax: 100,
-  connectionsPerPrincipalMax: 50,
-  failedHandshakesPerSecond: 10_000,
-  requestsMax: 4,
-  requestsPerCallerMax: 4,
-  headerBytesMax: 16_384,
-  bodyBytesMax: 1 << 20,
-  bodiesBytesMax: 1 << 20,
-  requestTimeoutMs: 30_000,
-  idleTimeoutMs: 60_000,
-};
+const LIMITS: ListenerLimits = { ...LISTENER_LIMITS, requestsMax: 4, requestsPerCallerMax: 4, bodyBytesMax: 1 << 20 };
 
 const log: ListenerLog = { info() {}, warn() {}, error() {} };
 const plain = (handler: Handler, changes: Partial<ListenerLimits> = {}) => ({

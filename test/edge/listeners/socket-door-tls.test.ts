@@ -8,6 +8,7 @@ import type { SocketDoor } from "../../../src/edge/doors/door.ts";
 import type { Listener } from "../../../src/edge/listeners/listener.ts";
 import { listenOnTls } from "../../../src/edge/listeners/tls-listener.ts";
 import { makeAuthority } from "../../support/certificates.ts";
+import { LISTENER_LIMITS } from "../../support/listener-limits.ts";
 import { until } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -54,18 +55,7 @@ async function start(clock = new VirtualClock()): Promise<{ port: number; crl: s
       nameSources: ["uri", "dns", "common_name"],
       minVersion: "TLSv1.2",
       tokens: [],
-      limits: {
-        connectionsMax: 100,
-        connectionsPerPrincipalMax: 50,
-        failedHandshakesPerSecond: 10_000,
-        requestsMax: 50,
-        requestsPerCallerMax: 20,
-        headerBytesMax: 16_384,
-        bodyBytesMax: 65_536,
-        bodiesBytesMax: 1 << 20,
-        requestTimeoutMs: 30_000,
-        idleTimeoutMs: 60_000,
-      },
+      limits: LISTENER_LIMITS,
       clock,
       log: { info() {}, warn() {}, error() {} },
     },
