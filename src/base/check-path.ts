@@ -1,6 +1,7 @@
 /** Whether a path that a configuration names can be what it has to be, without making it: a check leaves no file behind. */
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { notAFile } from "./read-file.ts";
 
 /** `sun_path` of Linux, with its zero byte. */
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -25,7 +26,7 @@ export function checkSocketPath(path: string): void {
 /** A file that is there, or can be made; folders that are missing are made with it. @throws Error with a sentence */
 export function checkWritableFile(path: string): void {
   const found = statSync(path, { throwIfNoEntry: false });
-  if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file: give the path of a regular file`);
+  if (found !== undefined && !found.isFile()) throw notAFile(path);
   let at = found === undefined ? dirname(path) : path;
   while (statSync(at, { throwIfNoEntry: false }) === undefined && at !== dirname(at)) at = dirname(at);
   checkAccess(at);

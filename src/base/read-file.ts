@@ -23,7 +23,7 @@ export function readFileBytes(path: string, what?: string): Buffer {
     throw unreadable(name, error);
   }
   try {
-    if (!fstatSync(descriptor).isFile()) throw new Error(`${name} is not a file: give the path of a regular file`);
+    if (!fstatSync(descriptor).isFile()) throw notAFile(name);
     return readWhole(descriptor, name);
   } finally {
     closeSync(descriptor);
@@ -52,7 +52,12 @@ export function requireRegularFile(path: string): void {
   } catch (error) {
     throw unreadable(path, error);
   }
-  if (!isFile) throw new Error(`${path} is not a file: give the path of a regular file`);
+  if (!isFile) throw notAFile(path);
+}
+
+/** What is there is a folder, a device, a FIFO or a socket. */
+export function notAFile(path: string): Error {
+  return new Error(`${path} is not a file: give the path of a regular file`);
 }
 
 function readWhole(descriptor: number, name: string): Buffer {

@@ -51,16 +51,17 @@ export async function impactOf(
     presence.edges(),
   ]);
   const following = new Set(edges.filter(({ streams }) => streams > 0).map(({ edge }) => edge));
-  const names = new Set([...leases, ...uses].map(({ edge }) => edge));
-  const each = [...names].map((edge): EdgeImpact => {
-    const held = leases.filter((one) => one.edge === edge);
+  const leasesOf = Map.groupBy(leases, ({ edge }) => edge);
+  const usesOf = Map.groupBy(uses, ({ edge }) => edge);
+  const each = [...new Set([...leasesOf.keys(), ...usesOf.keys()])].map((edge): EdgeImpact => {
+    const held = leasesOf.get(edge) ?? [];
     const leaseEndsAt = held
       .map(({ endsAt }) => endsAt)
       .toSorted()
       .at(-1);
     return {
       edge,
-      operations: uses.filter((one) => one.edge === edge).reduce((sum, { count }) => sum + count, 0),
+      operations: (usesOf.get(edge) ?? []).reduce((sum, { count }) => sum + count, 0),
       versions: [...new Set(held.map(({ version }) => version))].toSorted((one, other) => other - one),
       ...(leaseEndsAt === undefined ? {} : { leaseEndsAt }),
       follows: following.has(edge),

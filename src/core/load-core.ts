@@ -4,6 +4,7 @@ import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
 import { checkFileInFolder } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
+import { TakenPlaces } from "../base/network/taken-places.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
 import { readFileText } from "../base/read-file.ts";
 import { systemClock } from "../base/time/system-clock.ts";
@@ -232,20 +233,15 @@ function checkDatabaseFile(path: string): void {
   }
 }
 
-/** Two on one port: the second could not open. */
 function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): void {
-  const taken = new Map<string, string>();
+  const places = new TakenPlaces();
   for (const [name, path, address] of [
     ["the Core", ["listen"], configuration.listen],
     ["metrics", ["metrics", "listen"], configuration.metrics?.listen],
     ["the console", ["console", "listen"], configuration.console?.listen],
   ] as const) {
     if (address === undefined || address.port === 0) continue;
-    const place = `${address.host}:${address.port}`;
-    const other = taken.get(place);
-    if (other !== undefined) {
-      throw source.errorAt(path, `${name} would listen where ${other} does already, on ${place}: choose another`);
-    }
-    taken.set(place, name);
+    const message = places.take(`${address.host}:${address.port}`, name);
+    if (message !== undefined) throw source.errorAt(path, message);
   }
 }

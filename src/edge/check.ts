@@ -4,6 +4,7 @@
  */
 import { checkSocketPath, checkWritableFile } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
+import { TakenPlaces } from "../base/network/taken-places.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { readServerTrust } from "../base/pki/server-trust.ts";
 import type { Clock } from "../base/time/clock.ts";
@@ -80,22 +81,17 @@ async function checkListener(listener: ListenerConfiguration, clock: Clock, expi
   if ("https" in listener && listener.tokens.length > 0) createTokenVerifier(listener.tokens, clock);
 }
 
-/** Two listeners on one port or path: the second could not open. */
+/** What can't listen beside the others. */
 function conflictsOf({
   listeners,
   metrics,
   workers,
 }: LoadedConfiguration["configuration"]): { readonly path: Path; readonly message: string }[] {
-  const taken = new Map<string, string>();
+  const places = new TakenPlaces();
   const conflicts: { path: Path; message: string }[] = [];
-  const take = (place: string, path: Path, what: string): void => {
-    const other = taken.get(place);
-    if (other === undefined) taken.set(place, what);
-    else
-      conflicts.push({
-        path,
-        message: `${what} would listen where ${other} does already, on ${place}: choose another`,
-      });
+  const take = (place: string, path: Path, who: string): void => {
+    const message = places.take(place, who);
+    if (message !== undefined) conflicts.push({ path, message });
   };
   listeners.forEach((listener, index) => {
     if ("unix" in listener) {

@@ -49,7 +49,7 @@ async function readItems(
   bytes: Uint8Array,
   from: number,
   { name, itemsMax, itemBytesMax }: ListLimits,
-  take: (value: unknown) => number,
+  take: (value: unknown) => void,
   yieldToOthers: () => Promise<void>,
 ): Promise<number> {
   const first = skipSpace(bytes, from);

@@ -1,6 +1,6 @@
 /**
- * Fetches a JWK set over `node:http` and `node:https`, which ask no proxy of the environment: `fetch` sends even a request for loopback, in
- * the clear, to one, who could answer with keys of its own. No redirect is followed, and the answer is bounded.
+ * `fetch` by way of `node:http` and `node:https`, which ask no proxy of the environment: `fetch` itself sends even a request for loopback, in
+ * the clear, to one, who could answer as it likes. No redirect is followed, and the answer is bounded.
  */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -14,8 +14,11 @@ export interface DirectRequest {
   readonly body?: string;
 }
 
-/** As jose calls it for a JWK set; an issuer's other answers are fetched so too. Of a failure only the status 502 is told. */
-export function fetchKeySet(url: string, { headers, signal, method = "GET", body }: DirectRequest): Promise<Response> {
+/** As jose calls it for a JWK set. Of an answer other than 200 only the status 502 is told. */
+export function fetchDirectly(
+  url: string,
+  { headers, signal, method = "GET", body }: DirectRequest,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
     const send = url.startsWith("https:") ? httpsRequest : httpRequest;
     const request = send(url, {
@@ -32,13 +35,13 @@ export function fetchKeySet(url: string, { headers, signal, method = "GET", body
       message.on("data", (chunk: Buffer) => {
         length += chunk.length;
         if (length <= ANSWER_BYTES_MAX) chunks.push(chunk);
-        else request.destroy(new Error("the JWK set is too large"));
+        else request.destroy(new Error("the answer is too large"));
       });
       message.on("error", reject);
       message.on("close", () => reject(new Error("the answer was broken off")));
       message.on("end", () => {
         const status = message.statusCode ?? 500;
-        // What a Response may have; a redirect and all else is no key set.
+        // What a Response may have; a redirect and all else is no answer.
         resolve(
           new Response(status === 200 ? Buffer.concat(chunks, length) : null, { status: status === 200 ? 200 : 502 }),
         );

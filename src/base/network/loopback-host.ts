@@ -7,6 +7,16 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
+/** Whether what is sent there stays on this machine. */
+export function isLoopbackUrl({ hostname }: URL): boolean {
+  return isLoopback(hostname.replace(/^\[|\]$/g, ""));
+}
+
+/** Whether a `Host` header names this machine, with or without a port. */
+export function namesLoopback(header: string): boolean {
+  return LOOPBACK.test(header);
+}
+
 /**
  * For a listener on loopback: refuses requests that name another host. A browser on this machine can be led to send those
  * by a page whose own name was made to point at 127.0.0.1 (DNS rebinding); it could then read the answers.
@@ -16,7 +26,7 @@ export function createHostCheck(): (head: Http1Head) => CryptoEdgeError | undefi
   return ({ headers }) => {
     const host = headers.fields.get("host");
     // One client writes the same name each time.
-    if (host !== undefined && (host === seen || LOOPBACK.test(host))) {
+    if (host !== undefined && (host === seen || namesLoopback(host))) {
       seen = host;
       return undefined;
     }

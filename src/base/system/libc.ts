@@ -33,7 +33,7 @@ export interface ForeignFunctions {
 }
 
 /** Glibc's name; musl's loader answers to it too, since it takes every `libc.…` for itself. */
-const LIBRARY: Readonly<Record<Platform, string>> = { linux: "libc.so.6", darwin: "libSystem.B.dylib" };
+export const LIBC: Readonly<Record<Platform, string>> = { linux: "libc.so.6", darwin: "libSystem.B.dylib" };
 
 const COMMON = {
   mmap: { parameters: ["u64", "u64", "i32", "i32", "i32", "i64"], result: "i64" },
@@ -67,9 +67,9 @@ const MSG_NOSIGNAL = 0x4000;
 
 /** @throws when libc, or a function in it, can't be found, or the runtime may not call it. */
 export function libcCalls(platform: Platform, foreign: ForeignFunctions): SystemCalls {
-  const libc = foreign.open(LIBRARY[platform], COMMON);
-  const linux = platform === "linux" ? foreign.open(LIBRARY.linux, LINUX) : undefined;
-  const errnoAddress = linux?.__errno_location ?? foreign.open(LIBRARY.darwin, DARWIN).__error;
+  const libc = foreign.open(LIBC[platform], COMMON);
+  const linux = platform === "linux" ? foreign.open(LIBC.linux, LINUX) : undefined;
+  const errnoAddress = linux?.__errno_location ?? foreign.open(LIBC.darwin, DARWIN).__error;
 
   return {
     platform,

@@ -3,6 +3,7 @@
  * of it is left.
  */
 import { closeSync, constants, openSync } from "node:fs";
+import { LIBC } from "./libc.ts";
 import { foreignFunctions } from "./system-calls.ts";
 
 export interface UnnamedFile {
@@ -23,7 +24,7 @@ export async function openUnnamedFile(folder: string): Promise<UnnamedFile | und
   try {
     const foreign = await foreignFunctions();
     if (foreign === undefined) return undefined;
-    const { linkat, __errno_location } = foreign.open("libc.so.6", {
+    const { linkat, __errno_location } = foreign.open(LIBC.linux, {
       linkat: { parameters: ["i32", "bytes", "i32", "bytes", "i32"], result: "i32" },
       __errno_location: { parameters: [], result: "u64" },
     });

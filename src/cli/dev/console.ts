@@ -1,7 +1,7 @@
 /** The Core's console as `crypto-edge dev` has it: over plain HTTP on loopback, for whoever is on this machine. A real one asks who they are. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { isLoopback } from "../../base/network/loopback-host.ts";
+import { namesLoopback } from "../../base/network/loopback-host.ts";
 import { systemClock } from "../../base/time/system-clock.ts";
 import { wipe } from "../../base/wipe.ts";
 import { sendProblem, sendResponse } from "../../core/answers.ts";
@@ -25,15 +25,12 @@ export async function startDevConsole(core: RunningCore): Promise<DevConsole> {
   const app = createConsoleApp({ admin: core.admin, clock: systemClock, log, secret }, VISITOR.role);
   const server = createServer(async (request, response) => {
     try {
-      const { host = "" } = request.headers;
       // A page whose name was made to point here (DNS rebinding) would be its own origin.
-      if (!URL.canParse(`http://${host}`) || !isLoopback(new URL(`http://${host}`).hostname)) {
+      if (!namesLoopback(request.headers.host ?? "")) {
         throw new CoreError("not_allowed", "call this as 127.0.0.1 or localhost");
       }
-      const asked = await readRequest(request);
-      const { method, headers, url, body } = asked;
-      const init = { method, headers, ...(body === null ? {} : { body: await asked.arrayBuffer() }) };
-      await sendResponse(response, await app.handle(new VisitorRequest(new URL(url), init, VISITOR)));
+      const asked = new VisitorRequest(await readRequest(request), VISITOR);
+      await sendResponse(response, await app.handle(asked));
     } catch (error) {
       sendProblem(request, response, error, log);
     }

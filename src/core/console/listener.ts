@@ -53,9 +53,7 @@ export async function startConsole(options: ConsoleOptions): Promise<ConsoleList
       if (answered !== undefined) return { made: answered.response };
       const visitor = byCertificate ?? (await signIn?.visitorOf(request.headers));
       if (visitor === undefined) return { made: signIn!.demand(request) };
-      const { method, headers, url, body } = request;
-      const init = { method, headers, ...(body === null ? {} : { body: await request.arrayBuffer() }) };
-      return { made: await apps[visitor.role].handle(new VisitorRequest(new URL(url), init, visitor)), visitor };
+      return { made: await apps[visitor.role].handle(new VisitorRequest(request, visitor)), visitor };
     } catch (error) {
       const told = coreErrorOf(error, log);
       log("warn", "somebody was not let in", { remoteAddress: peer.remoteAddress, reason: told.message });

@@ -5,10 +5,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createRemoteJWKSet, customFetch, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { messageOf } from "../../base/errors.ts";
+import { type DirectRequest, fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { reasonOfRefusal, TOKEN_ALGORITHMS } from "../../edge/access/bearer-token.ts";
-import { fetchKeySet, type DirectRequest as IssuerRequest } from "../../edge/access/fetch-key-set.ts";
 import type { ConsoleSignIn } from "../console-port.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import type { Visitor } from "./visitor.ts";
@@ -178,7 +178,7 @@ export class OidcIssuer {
         timeoutDuration: TIMEOUT_MS,
         cooldownDuration: 10_000,
         cacheMaxAge: 300_000,
-        [customFetch]: (url: string, init: IssuerRequest) => this.#fetch(url, init),
+        [customFetch]: (url: string, init: DirectRequest) => this.#fetch(url, init),
       }),
     };
   }
@@ -191,9 +191,8 @@ export class OidcIssuer {
     try {
       const headers = new Headers(init.headers);
       const response = await this.#fetch(url, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
-      const text = (await response.text()).slice(0, MAX_ANSWER_BYTES);
       if (!response.ok) throw unavailable(`it answered ${response.status}`);
-      const value: unknown = JSON.parse(text);
+      const value: unknown = JSON.parse(await textOf(response));
       if (typeof value !== "object" || value === null) throw unavailable("its answer is no object");
       return value;
     } catch (error) {
@@ -202,11 +201,23 @@ export class OidcIssuer {
   }
 
   /** A proxy of the environment may carry TLS, which ends at the issuer; what is not encrypted stays on this machine. */
-  #fetch(url: string, init: IssuerRequest): Promise<Response> {
-    if (!url.startsWith("https:")) return fetchKeySet(url, init);
+  #fetch(url: string, init: DirectRequest): Promise<Response> {
+    if (!url.startsWith("https:")) return fetchDirectly(url, init);
     const { ca } = this.#options;
     return fetch(url, { ...init, redirect: "error", ...(ca === undefined ? {} : { tls: { ca } }) });
   }
+}
+
+/** The text of an answer, of which no more is read than one may have. */
+async function textOf({ body }: Response): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body ?? []) {
+    length += piece.length;
+    if (length > MAX_ANSWER_BYTES) throw unavailable("its answer is too large");
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString();
 }
 
 /** `groups`, or `realm_access.roles`: where no claim has the whole name, its dots lead into objects. */

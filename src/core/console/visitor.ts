@@ -15,8 +15,9 @@ export interface Visitor {
 export class VisitorRequest extends Request {
   readonly visitor: Visitor;
 
-  constructor(url: URL, init: RequestInit, visitor: Visitor) {
-    super(url, init);
+  /** The request's body goes over to it. */
+  constructor(request: Request, visitor: Visitor) {
+    super(request);
     this.visitor = visitor;
   }
 }

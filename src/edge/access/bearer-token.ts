@@ -13,10 +13,10 @@ import {
   jwtVerify,
 } from "jose";
 import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
-import { fetchKeySet } from "./fetch-key-set.ts";
 import type { Principal } from "./principal.ts";
 
 /** One issuer whose tokens are taken. */
@@ -142,7 +142,7 @@ function loadKeySet(place: string): JWTVerifyGetKey {
       timeoutDuration: 5_000,
       cooldownDuration: 10_000,
       cacheMaxAge: 300_000,
-      [customFetch]: fetchKeySet,
+      [customFetch]: fetchDirectly,
     });
   }
   try {

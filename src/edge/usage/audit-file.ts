@@ -20,6 +20,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../base/errors.ts";
+import { notAFile } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { CHAIN_START, type ChainHead, readChainedLine } from "./audit-chain.ts";
 import type { AuditLock } from "./audit-lock.ts";
@@ -85,9 +86,7 @@ export class AuditFile implements LineSink {
     this.#options = options;
     mkdirSync(dirname(options.path), { recursive: true });
     const there = statSync(options.path, { throwIfNoEntry: false });
-    if (there !== undefined && !there.isFile()) {
-      throw new Error(`${options.path} is not a file: give the path of a regular file`);
-    }
+    if (there !== undefined && !there.isFile()) throw notAFile(options.path);
     this.start = findStart(options.path, options.warn);
     this.#headSeq = this.#pendingSeq = this.start.head.seq;
     this.#descriptor = openSync(options.path, "a", 0o640);

@@ -7,6 +7,7 @@ import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import type { Http1Handler } from "./handler.ts";
 import { type Http1Head, parseHead } from "./head.ts";
 import { KnownHeads } from "./known-heads.ts";
+import { partOf } from "./part.ts";
 import { Refusal } from "./refusal.ts";
 import type { Http1Socket } from "./socket.ts";
 import { type Http1Answer, writeAnswer } from "./write.ts";
@@ -21,18 +22,6 @@ const EMPTY = Buffer.alloc(0);
 /** What requests that were sent ahead may cost in one turn of the event loop: bytes of answers, and so many for each request besides. */
 const TURN_COST_MAX = 262_144;
 const REQUEST_COST = 4_096;
-/** Up to here the runtimes keep bytes in the collector's heap, so that a copy costs less than a view. */
-const COPIED_MAX = 1_000;
-
-function partOf(bytes: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  if (length === 0) return EMPTY;
-  if (length === bytes.length) return bytes;
-  if (length > COPIED_MAX) return bytes.subarray(start, end);
-  const part = Buffer.allocUnsafeSlow(length);
-  bytes.copy(part, 0, start, end);
-  return part;
-}
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {

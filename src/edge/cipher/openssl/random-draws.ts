@@ -1,6 +1,5 @@
 /** Random bytes of libcrypto's own generator, drawn in advance into the scratch memory, where they stay until they are used. */
-import type { Library } from "./library.ts";
-import { check } from "./library.ts";
+import { check, type Library } from "./library.ts";
 import { POOL, POOL_LENGTH, type Scratch, wholeWords } from "./scratch.ts";
 
 /** In bits: as strong as the keys. */

@@ -4,6 +4,7 @@
  *
  * Nothing here waits, so one cursor serves every body: `beginReading`, the rest, and `endReading` in one turn of the event loop.
  */
+import { SHORT_BYTES } from "../../../base/network/http1/part.ts";
 import { BLOB_LENGTH_MAX } from "../../cipher/blob.ts";
 import { CONTEXT_ENTRIES_MAX, type EncryptionContext } from "../../cipher/context.ts";
 
@@ -38,7 +39,6 @@ for (const letter of "._:-") KIND[letter.charCodeAt(0)]! |= IN_NAME;
 export const OTHER_FORM = new Error("another form");
 
 const NOTHING = Buffer.alloc(0);
-const OWN_BYTES_MAX = 1_000;
 let bytes: Buffer = NOTHING;
 let at = 0;
 
@@ -173,11 +173,11 @@ function skipSpace(): void {
 
 /**
  * Decodes base64url that was found to be well-formed: into bytes of its own where they are few, else over itself, since what it stands for
- * is shorter. A view of few bytes would cost more than they do (COPIED_MAX of base/network/http1/connection.ts).
+ * is shorter.
  */
 export function decode(buffer: Buffer, start: number, end: number): Buffer {
   const length = Math.floor(((end - start) * 3) / 4);
-  const isShort = length <= OWN_BYTES_MAX;
+  const isShort = length <= SHORT_BYTES;
   const decoded = isShort ? Buffer.allocUnsafeSlow(length) : buffer;
   let to = isShort ? 0 : start;
   let from = start;

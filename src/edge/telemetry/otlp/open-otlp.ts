@@ -1,5 +1,5 @@
 /** Puts the exporter together from the configuration. Loaded where `telemetry.otlp` is configured, and nowhere else. */
-import { isLoopback } from "../../../base/network/loopback-host.ts";
+import { isLoopbackUrl } from "../../../base/network/loopback-host.ts";
 import { readAuthorities, readCertificatePair } from "../../../base/pki/pem.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { VERSION } from "../../../base/version.ts";
@@ -128,7 +128,7 @@ export function checkOtlp({
   key,
 }: OtlpSettings): Pick<ConstructorParameters<typeof OtlpClient>[0], "url" | "tls"> {
   const url = new URL(text);
-  if (url.protocol === "http:" && !isLoopback(url.hostname.replace(/^\[|\]$/g, ""))) {
+  if (url.protocol === "http:" && !isLoopbackUrl(url)) {
     throw new Error("http:// is for a collector on this machine alone: write https:// for one elsewhere");
   }
   if (url.username !== "" || url.search !== "" || url.hash !== "") {
