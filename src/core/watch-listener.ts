@@ -2,6 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { HostAndPort } from "../base/config/schema-types.ts";
+import { METRICS_TYPES } from "../base/network/metrics-format.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { coreMetrics } from "./core-metrics.ts";
@@ -59,7 +60,7 @@ export async function startWatchListener(listen: HostAndPort, watched: WatchedCo
       return answer(response, readiness.ready ? 200 : 503, "application/json", JSON.stringify(readiness));
     }
     if (path === "/metrics") {
-      return answer(response, 200, "text/plain; version=0.0.4; charset=utf-8", coreMetrics(watched));
+      return answer(response, 200, METRICS_TYPES.prometheus, coreMetrics(watched));
     }
     answer(response, 404, "application/json", JSON.stringify({ code: "not_found" }));
   });
