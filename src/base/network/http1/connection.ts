@@ -2,6 +2,7 @@
  * HTTP/1.1 (RFC 9112) on a socket, for the requests of an edge: strict, small, and without an object for each request that
  * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
  */
+import { isTurnUsed, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
 import { AnswerText } from "./answer-text.ts";
 import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import type { Http1Handler } from "./handler.ts";
@@ -19,9 +20,13 @@ import { type Http1Answer, writeAnswer } from "./write.ts";
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
-/** What requests that were sent ahead may cost in one turn of the event loop: bytes of answers, and so many for each request besides. */
-const TURN_COST_MAX = 262_144;
-const REQUEST_COST = 4_096;
+/** What of an answer is a slice of a turn of the event loop (base/time/turns.ts), and what a request counts besides. */
+const TURN_ANSWER_BYTES = 262_144;
+const REQUEST_BYTES = 4_096;
+/** Of reports: they are put together anew for each request. */
+const GET_BYTES = 32_768;
+/** A caller's one request with a short answer does not count: it never waits for what others do. */
+const SHORT_ANSWER_BYTES = 8_192;
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
@@ -49,8 +54,8 @@ class Http1Connection {
   #closesThen = false;
   /** The other side sends no more. */
   #halfClosed = false;
-  /** Of the requests that were answered since others had their turn; an answer that came by a promise may be of the same turn. */
-  #turnCost = 0;
+  /** A request has been answered since others had their turn; an answer that came by a promise may be of the same turn. */
+  #isAhead = false;
   /** Others have their turn before the next request that was sent ahead. */
   #yields = false;
   readonly #knownHeads = new KnownHeads();
@@ -66,7 +71,7 @@ class Http1Connection {
     if (this.#phase === "ended") return;
     const received = this.#takeReceived();
     this.#received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
-    if (!this.#yields) this.#turnCost = 0;
+    if (!this.#yields) this.#isAhead = false;
     if (!this.#yields && (this.#phase === "head" || this.#phase === "body")) return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
@@ -118,9 +123,10 @@ class Http1Connection {
 
   #yieldToOthers(): void {
     this.#yields = true;
-    setImmediate(() => {
+    whenTurnHasRoom(() => {
       this.#yields = false;
-      this.#turnCost = 0;
+      this.#isAhead = false;
+      useTurn(REQUEST_BYTES / TURN_ANSWER_BYTES);
       this.#goOn();
     });
   }
@@ -129,7 +135,7 @@ class Http1Connection {
   #advance(): void {
     try {
       for (;;) {
-        if (this.#turnCost >= TURN_COST_MAX && this.#received.length > this.#taken) return void this.#yieldToOthers();
+        if (isTurnUsed() && this.#received.length > this.#taken) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -272,7 +278,11 @@ class Http1Connection {
     // Nobody gets it: what is secret in it does not wait for the next one.
     if (gone && body instanceof AnswerText) body.begin();
     const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
-    this.#turnCost += REQUEST_COST + bodyLength;
+    const isGet = head.method === "GET";
+    if (this.#isAhead || isGet || bodyLength > SHORT_ANSWER_BYTES) {
+      useTurn((bodyLength + (isGet ? GET_BYTES : REQUEST_BYTES)) / TURN_ANSWER_BYTES);
+    }
+    this.#isAhead = true;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";
