@@ -4,9 +4,14 @@
  */
 import { Agent, request } from "node:http";
 
+export interface BystanderCall {
+  /** Of the clock on the wall, when it was sent. */
+  readonly atMs: number;
+  readonly tookMs: number;
+}
+
 export interface Witnessed {
-  /** Milliseconds of each call, in order of size. */
-  readonly tookMs: readonly number[];
+  readonly calls: readonly BystanderCall[];
   /** How often each status came; -1 is a call without an answer. */
   readonly statuses: Readonly<Record<number, number>>;
 }
@@ -15,22 +20,23 @@ const EVERY_MS = 5;
 const BODY = '{"tenant":"tenant-a","service":"billing"}';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-let tookMs: number[] = [];
+let calls: BystanderCall[] = [];
 let statuses: Record<number, number> = {};
 
 process.on("message", (message: "take" | { readonly socketPath: string }) => {
   if (message !== "take") return void setInterval(() => void call(message.socketPath), EVERY_MS);
-  const witnessed: Witnessed = { tookMs: tookMs.sort((a, b) => a - b), statuses };
-  tookMs = [];
+  const witnessed: Witnessed = { calls, statuses };
+  calls = [];
   statuses = {};
   process.send!(witnessed);
 });
 process.on("disconnect", () => process.exit());
 
 async function call(socketPath: string): Promise<void> {
+  const atMs = Date.now();
   const startMs = performance.now();
   const status = await statusOf(socketPath);
-  tookMs.push(performance.now() - startMs);
+  calls.push({ atMs, tookMs: performance.now() - startMs });
   statuses[status] = (statuses[status] ?? 0) + 1;
 }
 

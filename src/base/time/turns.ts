@@ -6,6 +6,17 @@
 /** About a millisecond's work. A batch up to this runs in one go. */
 export const TURN_KEYS = 1_000;
 
+/** How long a slice goes on, in milliseconds, where its items may cost much: a bad one costs ten times a good one, for the error that it gets. */
+const SLICE_MS = 0.5;
+
+/** Of a slice's items, between two looks at the clock. */
+export const ITEMS_BETWEEN_LOOKS = 16;
+
+/** When a slice that begins now should end. */
+export function sliceEndMs(): number {
+  return performance.now() + SLICE_MS;
+}
+
 /** Calls in the order of asking. */
 class Line {
   #waiting: (() => void)[] = [];
@@ -117,8 +128,11 @@ function mapTurn<From, To>(
   bytesOf: (item: From) => number,
   mapped: To[],
 ): void {
-  const end = Math.min(items.length, mapped.length + TURN_KEYS);
+  const start = mapped.length;
+  const end = Math.min(items.length, start + TURN_KEYS);
+  const endMs = sliceEndMs();
   for (let bytes = 0; mapped.length < end && bytes < TURN_BYTES; ) {
+    if (mapped.length > start && mapped.length % ITEMS_BETWEEN_LOOKS === 0 && performance.now() > endMs) break;
     const item = items[mapped.length]!;
     bytes += bytesOf(item);
     mapped.push(map(item, mapped.length));
