@@ -2,6 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { HostAndPort } from "../base/config/schema-types.ts";
+import { isLoopback, namesLoopback } from "../base/network/loopback-host.ts";
 import { METRICS_TYPES } from "../base/network/metrics-format.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Clock } from "../base/time/clock.ts";
@@ -49,6 +50,10 @@ export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
 export async function startWatchListener(listen: HostAndPort, watched: WatchedCore): Promise<WatchListener> {
   const server = createServer({ requestTimeout: 10_000, keepAliveTimeout: 5_000 }, (request, response) => {
     request.resume();
+    // Of a listener on loopback: a page whose own name points at it (DNS rebinding) must not read the answers.
+    if (isLoopback(listen.host) && !namesLoopback(request.headers.host ?? "")) {
+      return answer(response, 421, "application/json", JSON.stringify({ code: "misdirected_request" }));
+    }
     const path = (request.url ?? "/").split("?", 1)[0];
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.setHeader("allow", "GET, HEAD");

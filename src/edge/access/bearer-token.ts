@@ -42,9 +42,17 @@ export interface TokenVerifier {
    * any header that is no valid token end in `unauthenticated`, thrown or rejected.
    */
   principalOf(authorization: string | undefined, peer: string): Principal | Promise<Principal>;
-  /** Reads the JWK sets of files again; what was remembered is forgotten. @throws where one cannot be read. */
-  reload(): void;
+  /**
+   * Reads the JWK sets of files again, for `use`. Those of URLs stay as they are: they are fetched by age, and an issuer that is away just
+   * now must not take its callers away. @throws where one cannot be read.
+   */
+  read(): IssuerKeys;
+  /** Takes them; what was remembered is forgotten. */
+  use(keys: IssuerKeys): void;
 }
+
+/** The keys of each issuer. */
+export type IssuerKeys = ReadonlyMap<TokenIssuer, JWTVerifyGetKey>;
 
 /** Signatures only: a shared secret would let every verifier make tokens. */
 export const TOKEN_ALGORITHMS = [
@@ -74,7 +82,7 @@ interface Remembered {
 
 /** @throws an error with a sentence, for a JWK set that cannot be read or a URL that is not safe. */
 export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Clock): TokenVerifier {
-  let keySets = loadKeySets(issuers);
+  let keySets: IssuerKeys = new Map(issuers.map((issuer) => [issuer, loadKeySet(issuer.jwks)]));
   /** By the digest: a token itself is a secret and is not kept. */
   const remembered = new Map<string, Remembered>();
 
@@ -123,19 +131,21 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       remembered.delete(digest);
       return verify(token, digest, peer);
     },
-    reload() {
-      keySets = loadKeySets(issuers);
+    read: () =>
+      new Map(issuers.map((issuer) => [issuer, isUrl(issuer.jwks) ? keySets.get(issuer)! : loadKeySet(issuer.jwks)])),
+    use(keys) {
+      keySets = keys;
       remembered.clear();
     },
   };
 }
 
-function loadKeySets(issuers: readonly TokenIssuer[]): Map<TokenIssuer, JWTVerifyGetKey> {
-  return new Map(issuers.map((issuer) => [issuer, loadKeySet(issuer.jwks)]));
+function isUrl(place: string): boolean {
+  return /^https?:\/\//.test(place);
 }
 
 function loadKeySet(place: string): JWTVerifyGetKey {
-  if (/^https?:\/\//.test(place)) {
+  if (isUrl(place)) {
     const url = new URL(place);
     if (!isProtectedUrl(place)) throw new Error(`${place}: keys come over https only`);
     return createRemoteJWKSet(url, {
