@@ -7,7 +7,7 @@ import { VERSION } from "../../src/base/version.ts";
 import { npmFolder, run as runIn } from "../integration/support/npm-folder.ts";
 import { run, temporaryFolder } from "./support/binary.ts";
 
-setDefaultTimeout(900_000);
+setDefaultTimeout(1_800_000);
 
 const ROOT = resolve(import.meta.dir, "../..");
 const OWN = `crypto-edge-${process.platform}-${process.arch}`;
@@ -20,7 +20,7 @@ function release(checkout: string, environment: Readonly<Record<string, string>>
   runIn(["git", "clone", "--quiet", ROOT, checkout], ROOT);
   runIn(["cp", "-a", join(ROOT, "node_modules"), join(checkout, "node_modules")], ROOT);
   const env = { ...environment, CI: "true" };
-  runIn(["sh", "-c", `umask ${umask}; exec npm run --silent release`], checkout, env, 800_000);
+  runIn(["sh", "-c", `umask ${umask}; exec npm run --silent release`], checkout, env, 1_700_000);
   return join(checkout, "dist");
 }
 
