@@ -43,6 +43,38 @@ describe("with the lease to be fetched first", () => {
   });
 });
 
+test("that an operation waits is told at once, and of what ends at once nothing is", async () => {
+  const { operations, lease, waited } = createWorld();
+  const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+  lease.later = true;
+  expect(() => operations.decryptKey(CALLER, { wrapped: new Uint8Array(3) })).toThrow();
+  expect(waited).toEqual([]);
+  const opened = operations.decryptKey(CALLER, { wrapped });
+  const created = operations.createKeys(CALLER, NAME, 2);
+  expect(waited).toEqual(["decrypt", "create_batch"]);
+  await Promise.all([opened, created]);
+  expect(waited).toHaveLength(2);
+});
+
+test("a batch takes its turns by what it works on: bytes, and 256 for each name of a context", async () => {
+  const { operations } = createWorld();
+  const context = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`name-${index}`, "x"]));
+  // Of 4,096 each: 256 fill a slice.
+  const item = { ...NAME, wrapped: new Uint8Array(256), value: new Uint8Array(256), context };
+  const without = { ...item, context: undefined };
+  const batches = {
+    decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
+    encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
+  };
+  for (const run of Object.values(batches)) {
+    expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
+    expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
+    const slices = run(Array.from({ length: 257 }, () => item));
+    expect(slices).toBeInstanceOf(Promise);
+    expect(await slices).toBeArrayOfSize(257);
+  }
+});
+
 describe("rewrap", () => {
   test("tells whether the blob was under the active version already", () => {
     const { operations, lease } = createWorld();
