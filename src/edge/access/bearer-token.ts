@@ -43,9 +43,17 @@ export interface TokenVerifier {
    * any header that is no valid token end in `unauthenticated`, thrown or rejected.
    */
   principalOf(authorization: string | undefined, peer: string): Principal | Promise<Principal>;
-  /** Reads the JWK sets of files again; what was remembered is forgotten. @throws where one cannot be read. */
-  reload(): void;
+  /**
+   * Reads the JWK sets of files again, for `use`. Those of URLs stay as they are: they are fetched by age, and an issuer that is away just
+   * now must not take its callers away. @throws where one cannot be read.
+   */
+  read(): IssuerKeys;
+  /** Takes them; what was remembered is forgotten. */
+  use(keys: IssuerKeys): void;
 }
+
+/** Each issuer, and the keys that its tokens are verified with. */
+export type IssuerKeys = readonly { readonly issuer: TokenIssuer; readonly keys: JWTVerifyGetKey }[];
 
 /** Signatures only: a shared secret would let every verifier make tokens. */
 export const TOKEN_ALGORITHMS = [
@@ -67,15 +75,9 @@ const NAME = /^[\x21-\x7e]{1,512}$/;
 const REMEMBERED_MS = 60_000;
 const CLOCK_TOLERANCE_MS = 5_000;
 
-/** An issuer, and what verifies its tokens. */
-interface Accepted {
-  readonly issuer: TokenIssuer;
-  readonly keys: JWTVerifyGetKey;
-}
-
 /** @throws an error with a sentence, for a JWK set that cannot be read or a URL that is not safe. */
 export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Clock): TokenVerifier {
-  let accepted = issuers.map(accept);
+  let accepted: IssuerKeys = issuers.map((issuer) => ({ issuer, keys: loadKeySet(issuer.jwks) }));
   const remembered = new RememberedTokens();
 
   async function verify(token: string, digest: string, peer: string): Promise<Principal> {
@@ -122,19 +124,21 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       const name = remembered.nameOf(digest, clock.wallMs());
       return name === undefined ? verify(token, digest, peer) : { kind: "token", name, peer };
     },
-    reload() {
-      accepted = issuers.map(accept);
+    read: () =>
+      accepted.map(({ issuer, keys }) => ({ issuer, keys: isUrl(issuer.jwks) ? keys : loadKeySet(issuer.jwks) })),
+    use(keys) {
+      accepted = keys;
       remembered.clear();
     },
   };
 }
 
-function accept(issuer: TokenIssuer): Accepted {
-  return { issuer, keys: loadKeySet(issuer.jwks) };
+function isUrl(place: string): boolean {
+  return /^https?:\/\//.test(place);
 }
 
 function loadKeySet(place: string): JWTVerifyGetKey {
-  if (/^https?:\/\//.test(place)) {
+  if (isUrl(place)) {
     const url = new URL(place);
     if (!isProtectedUrl(place)) throw new Error(`${place}: keys come over https only`);
     return createRemoteJWKSet(url, {

@@ -154,10 +154,10 @@ describe("a bearer token", () => {
     const token = `Bearer ${await sign()}`;
     await verifier.principalOf(token, "");
     writeFileSync(path, JSON.stringify({ keys: [{ ...(await exportJWK(others.publicKey)), kid: "two" }] }));
-    verifier.reload();
+    verifier.use(verifier.read());
     expect(await refusal(verifier, token)).toContain("no key of the issuer");
     writeFileSync(path, "{");
-    expect(() => verifier.reload()).toThrow("not a JWK set");
+    expect(() => verifier.read()).toThrow("not a JWK set");
   });
 });
 
@@ -230,6 +230,21 @@ describe("a JWK set by URL", () => {
       timeout.mockRestore();
       close();
     }
+  });
+
+  test("stays when files are read again while its issuer is away: a renewed certificate takes no caller away", async () => {
+    const server = createServer((_request, response) => {
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(keySet));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+    const verifier = createTokenVerifier([{ ...issuer, jwks: url }], clock);
+    await verifier.principalOf(`Bearer ${await sign({ jti: "before" })}`, "");
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    verifier.use(verifier.read());
+    expect(await verifier.principalOf(`Bearer ${await sign({ jti: "after" })}`, "")).toMatchObject({ kind: "token" });
   });
 
   test("is fetched once and used for many tokens", async () => {
