@@ -8,6 +8,7 @@
  */
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -87,7 +88,7 @@ async function tryAll(copy: string): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const path = join(copy, mutant.file);
     writeFileSync(path, mutant.text);
-    const fate = await fateIn(copy, checks.get(roomOf(mutant.file))!);
+    const fate = await fateIn(copy, [...mirrorOf(copy, mutant.file), ...checks.get(roomOf(mutant.file))!]);
     writeFileSync(path, texts.get(mutant.file)!);
     counts[fate]++;
     if (fate === "survived") report(mutant);
@@ -156,6 +157,14 @@ async function checksOf(room: string): Promise<Check[]> {
     checks.push({ args: simulation, limitMs: limitOf(simulationMs, LIMIT_FACTOR, LEAST_LIMIT_MS) });
   }
   return checks;
+}
+
+/** The file's own tests, where it has some: they come first, since they kill most mutants in a fraction of the time. */
+function mirrorOf(copy: string, file: string): Check[] {
+  const path = file.replace(/^src\//, "test/").replace(/\.ts$/, ".test.ts");
+  if (!existsSync(join(copy, path))) return [];
+  const [roomTests] = checks.get(roomOf(file))!;
+  return [{ args: roomTests!.args.with(2, `./${path}`), limitMs: roomTests!.limitMs }];
 }
 
 async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {

@@ -206,7 +206,7 @@ class Guard implements RevocationGuard {
     return {
       log,
       seq: appliedSeq,
-      newestSeq: Math.max(newestSeq, appliedSeq),
+      newestSeq,
       blocked: this.#blocks.size,
       leaseDrops: this.#effects.leaseDrops,
       silentMs: this.#silence.silentMs,

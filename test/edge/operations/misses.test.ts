@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
 import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
@@ -41,6 +41,44 @@ describe("with the lease to be fetched first", () => {
     await expect(operations.createKey(CALLER, NAME) as Promise<unknown>).rejects.toBe(lease.fail);
     expect(recorded).toEqual(["create lease_unavailable v0 x1: The source is down.", "took create lease_unavailable"]);
   });
+});
+
+test("that an operation waits is told at once, and of what ends at once nothing is", async () => {
+  const { operations, lease, waited } = createWorld();
+  const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+  lease.later = true;
+  expect(() => operations.decryptKey(CALLER, { wrapped: new Uint8Array(3) })).toThrow();
+  expect(waited).toEqual([]);
+  const opened = operations.decryptKey(CALLER, { wrapped });
+  const created = operations.createKeys(CALLER, NAME, 2);
+  expect(waited).toEqual(["decrypt", "create_batch"]);
+  await Promise.all([opened, created]);
+  expect(waited).toHaveLength(2);
+});
+
+test("a batch takes its turns by what it works on: bytes, and 256 for each name of a context", async () => {
+  const { operations } = createWorld();
+  const context = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`name-${index}`, "x"]));
+  // Of 4,096 each: 256 fill a slice.
+  const item = { ...NAME, wrapped: new Uint8Array(256), value: new Uint8Array(256), context };
+  const without = { ...item, context: undefined };
+  const batches = {
+    decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
+    encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
+  };
+  // So that no slice ends for the time that it takes.
+  const now = spyOn(performance, "now").mockReturnValue(1);
+  try {
+    for (const run of Object.values(batches)) {
+      expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
+      expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
+      const slices = run(Array.from({ length: 257 }, () => item));
+      expect(slices).toBeInstanceOf(Promise);
+      expect(await slices).toBeArrayOfSize(257);
+    }
+  } finally {
+    now.mockRestore();
+  }
 });
 
 describe("rewrap", () => {
@@ -124,6 +162,37 @@ test("every reserved name is looked for, not the first alone, up to its colon", 
   );
   expect(() => checkReservedNames({ kmip: "x", "x-kmip:": "x", "toString:": "x" }, "native")).not.toThrow();
   expect(() => checkReservedNames({ "kmip:a": "x", "kes:b": "x" }, "kmip")).toThrow("kes");
+});
+
+test("a slice ends for the time that it takes too, and is looked at after each sixteen items", async () => {
+  let nowMs = 0;
+  const now = spyOn(performance, "now").mockImplementation(() => nowMs);
+  const sliceOf = async (itemMs: number): Promise<number> => {
+    let ran = 0;
+    const run = (item: number): number => {
+      ran++;
+      nowMs += itemMs;
+      return item;
+    };
+    const items = Array.from({ length: 100 }, (_, index) => index);
+    const results = runEach(
+      items,
+      () => 0,
+      run,
+      () => {},
+    );
+    const inSlice = ran;
+    expect(await results).toEqual(items);
+    return inSlice;
+  };
+  try {
+    expect(await sliceOf(0.1)).toBe(16);
+    // Half a millisecond to the end is no more than it may take.
+    expect(await sliceOf(1 / 64)).toBe(48);
+    expect(await sliceOf(0)).toBe(100);
+  } finally {
+    now.mockRestore();
+  }
 });
 
 describe("a run over many items", () => {
