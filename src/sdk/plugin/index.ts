@@ -1,16 +1,7 @@
 /** `crypto-edge/plugin`: everything a plugin imports. */
-export { type Static, Type } from "@sinclair/typebox";
+export type { Static } from "@sinclair/typebox";
 export { FinalFailure } from "../../base/attempts.ts";
-export {
-  Address,
-  Duration,
-  type HostAndPort,
-  Name,
-  Path,
-  Secret,
-  Section,
-  Size,
-} from "../../base/config/schema-types.ts";
+export type { HostAndPort } from "../../base/config/schema-types.ts";
 export { CryptoEdgeError, type ErrorCode, messageOf } from "../../base/errors.ts";
 export type { Health } from "../../base/health.ts";
 export { isName } from "../../base/names.ts";
@@ -33,4 +24,17 @@ export { keepConnected } from "../../edge/revocation/keep-connected.ts";
 export * from "../../edge/revocation/revocation-transport.ts";
 export type { AuditEvent, AuditSink } from "../../edge/usage/audit-sink.ts";
 export * from "./broker.ts";
+export {
+  Address,
+  BrokerTls,
+  Duration,
+  LeaseTimes,
+  Name,
+  PasswordLogin,
+  Path,
+  Secret,
+  Section,
+  Size,
+  Type,
+} from "./schemas.ts";
 export * from "./stored-versions.ts";

@@ -1,0 +1,7 @@
+/** What a plugin describes its sections with: a library of schemas, which no edge needs once it has read its configuration. */
+export { Type } from "@sinclair/typebox";
+export { Address, Duration, Name, Path, Secret, Section, Size } from "../../base/config/schema-types.ts";
+export { BrokerTls, LeaseTimes, PasswordLogin } from "./section-parts.ts";
+
+/** Where this module is, for loading it again. */
+export const ADDRESS: string = import.meta.url;
