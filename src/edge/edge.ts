@@ -1,6 +1,5 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { randomBytes } from "node:crypto";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
@@ -76,8 +75,8 @@ export async function startEdge(
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
-  const digestKey = randomBytes(32).toString("hex");
-  const started = renewalOf(configuration, digestKey);
+  const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const started = await renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
