@@ -15,7 +15,7 @@ import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createNativeDoors } from "./doors/native/door.ts";
 import { createWatchDoor } from "./doors/native/watch.ts";
-import { isChain } from "./key-source/chain.ts";
+import { isChain } from "./key-source/chained.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
@@ -217,7 +217,6 @@ export async function startEdge(
     await hooks.close();
     container.resolve(TOKENS.cipher).close();
     keyMemory.close();
-    await container.dispose();
     log.info("stopped");
   }
 

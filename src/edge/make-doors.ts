@@ -1,5 +1,6 @@
 /** The front doors of one listener, made from the configuration: built-in ones are loaded here, when a listener names them. */
 import { messageOf } from "../base/errors.ts";
+import { loadMetadata } from "../base/system/metadata.ts";
 import { doorSection } from "./config/door-section.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { ListenerConfiguration } from "./config/schema.ts";
@@ -65,6 +66,8 @@ async function makeDoor(
       return await contributed.contribution.create(section as never, context, lend(contributed.from.plugin.name));
     }
     if (!isBuiltInDoor(name)) throw new Error(`there is no door "${name}"`);
+    // The door of KES reads certificates.
+    if (name === "kes") await loadMetadata();
     const { door } = await LOAD[name]();
     return await door.create(section as never, context);
   } catch (error) {

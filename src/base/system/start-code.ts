@@ -4,7 +4,8 @@
 const registry: Record<string, unknown> | undefined = typeof Bun === "undefined" ? undefined : require.cache;
 
 /** The program's own modules: compiled, or from source with the packages that only its readers need. Those of plugins stay. */
-const OWN = /^\/\$bunfs\/|\/src\/(?:base|edge|sdk)\/[^:]*\.ts$|\/node_modules\/(?:yaml|@sinclair\/typebox)\//;
+const OWN =
+  /^\/\$bunfs\/|\/src\/(?:base|edge|sdk)\/[^:]*\.ts$|\/node_modules\/(?:yaml|@sinclair\/typebox|tsyringe|tslib)\//;
 
 let isOver = false;
 const atTheEnd: (() => void)[] = [];
@@ -18,20 +19,23 @@ export async function runForStart<Result>(run: () => Promise<Result>): Promise<R
   const before = new Set(Object.keys(registry));
   const result = await run();
   const loaded = Object.keys(registry).filter((address) => !before.has(address) && OWN.test(address));
-  atTheEnd.push(() => {
-    for (const address of loaded) delete registry[address];
+  whenServing(() => {
+    for (const address of loaded) Reflect.deleteProperty(registry, address);
   });
   return result;
+}
+
+/** Calls it when the process has started, before it drops its start's code; never where that is over. */
+export function whenServing(call: () => void): void {
+  if (!isOver) atTheEnd.push(call);
 }
 
 /** A value that the start needs; after `dropStartCode` what `after` makes. So that what outlives the start does not keep the value. */
 export function untilServing<Value>(value: Value, after: () => Value): () => Value {
   let held: { readonly value: Value } | undefined = { value };
-  if (!isOver) {
-    atTheEnd.push(() => {
-      held = undefined;
-    });
-  }
+  whenServing(() => {
+    held = undefined;
+  });
   return () => (held === undefined ? after() : held.value);
 }
 

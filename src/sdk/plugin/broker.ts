@@ -141,3 +141,6 @@ export function readSetting(path: string): string {
     throw new SectionError([], `${path} can't be read (${(cause as NodeJS.ErrnoException).code})`);
   }
 }
+
+/** For `droppable`. */
+export const ADDRESS: string = import.meta.url;

@@ -2,10 +2,15 @@
 import { provideVirtualModule } from "../../edge/plugin-host/virtual-module.ts";
 
 provideVirtualModule(async () => {
-  const [schemas, everything, { droppable }] = await Promise.all([
-    import("./schemas.ts"),
+  const [everything, schemas, broker, { droppable }] = await Promise.all([
     import("./index.ts"),
-    import("./droppable-schemas.ts"),
+    import("./schemas.ts"),
+    import("./broker.ts"),
+    import("./droppable.ts"),
   ]);
-  return { ...everything, ...droppable(schemas) };
+  const { ADDRESS: _, ...exported } = { ...everything, ...droppable(schemas), ...droppable(broker) } as Record<
+    string,
+    unknown
+  >;
+  return exported;
 });

@@ -3,5 +3,5 @@ export { Type } from "@sinclair/typebox";
 export { Address, Duration, Name, Path, Secret, Section, Size } from "../../base/config/schema-types.ts";
 export { BrokerTls, LeaseTimes, PasswordLogin } from "./section-parts.ts";
 
-/** Where this module is, for loading it again. */
+/** For `droppable`. */
 export const ADDRESS: string = import.meta.url;
