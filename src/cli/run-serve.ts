@@ -1,5 +1,6 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { join, parse } from "node:path";
+import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
 import { readFileText } from "../base/read-file.ts";
 import { dropStartCode, runForStart } from "../base/system/start-code.ts";
@@ -68,7 +69,8 @@ function mentionsWorkers(config: string): boolean {
 function loadForStart(config: string): Promise<LoadedConfiguration> {
   return runForStart(async () => {
     const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-    return loadConfiguration(config);
+    const loaded = await loadConfiguration(config);
+    return { ...loaded, errorAt: errorsUntilServing(loaded.errorAt) };
   });
 }
 

@@ -2,7 +2,6 @@
 
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationError, ConfigurationPath } from "../../base/config/configuration-error.ts";
-import { errorsUntilServing } from "../../base/config/errors-until-serving.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
 import { isBuiltInDoor, NATIVE_DOOR } from "../doors/built-in.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
@@ -45,8 +44,7 @@ export async function loadConfiguration(
     hooks: sections(plugins.hooks),
     doors: doorEntries(plugins),
   });
-  const { directory, notes } = source;
-  return { configuration, directory, plugins, notes, errorAt: errorsUntilServing(source.errorAt) };
+  return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
 }
 
 /** @throws {PluginError} for a name that is the edge's own */

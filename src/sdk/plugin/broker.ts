@@ -142,5 +142,8 @@ export function readSetting(path: string): string {
   }
 }
 
-/** For `droppable`. */
-export const ADDRESS: string = import.meta.url;
+export const BROKER = {
+  name: "broker",
+  address: import.meta.url,
+  exports: { checkLogin, connectedPublisher, connectedTransport, readSetting, readTls },
+} as const;

@@ -5,26 +5,37 @@
  */
 import { untilServing } from "../../base/system/start-code.ts";
 
-interface Droppable {
-  /** Where the module is, for loading it again. */
-  readonly ADDRESS: string;
+/** What a module offers that keeps no state and exports no class. */
+export interface Droppable<Exports extends object> {
+  readonly name: string;
+  /** Where the module is (`import.meta.url`), for loading it again. */
+  readonly address: string;
+  readonly exports: Exports;
 }
 
-/** The exports of a module that keeps no state and exports no class: functions that go on to it, and what is no function as it is. */
-export function droppable<Module extends Droppable>(module: Module): Omit<Module, "ADDRESS"> {
-  const { ADDRESS: address, ...rest } = module;
-  // Nothing waits where a plugin calls: the module is loaded at once.
-  const current = untilServing(module, () => require(address) as Module) as unknown as () => Record<
+/** The exports: functions that go on to the module, and what is no function as it is. */
+export function droppable<Exports extends object>({ name, address, exports }: Droppable<Exports>): Exports {
+  const current = untilServing<object>(exports, () => loadAgain(name, address)) as () => Record<
     string,
     (...given: unknown[]) => unknown
   >;
   const forward =
-    (name: string) =>
+    (key: string) =>
     (...given: unknown[]): unknown =>
-      current()[name]!(...given);
-  const forwarded = Object.entries(rest).map(([name, value]) => {
-    if (name === "Type") return [name, new Proxy({}, { get: (_, key) => Reflect.get(current()[name]!, key) })];
-    return [name, typeof value === "function" ? forward(name) : value];
+      current()[key]!(...given);
+  const forwarded = Object.entries(exports).map(([key, value]) => {
+    if (key === "Type") return [key, new Proxy({}, { get: (_, member) => Reflect.get(current()[key]!, member) })];
+    return [key, typeof value === "function" ? forward(key) : value];
   });
-  return Object.fromEntries(forwarded) as Omit<Module, "ADDRESS">;
+  return Object.fromEntries(forwarded) as Exports;
+}
+
+/** At once, since nothing waits where a plugin calls. Once bundled, a module's exports have other names: it is known by what it holds. */
+function loadAgain(name: string, address: string): object {
+  const exported: unknown[] = Object.values(require(address) as object);
+  const found = exported.find((value) => {
+    const { name: itsName, address: itsAddress } = (value ?? {}) as Partial<Droppable<object>>;
+    return itsName === name && itsAddress === address;
+  });
+  return (found as Droppable<object>).exports;
 }

@@ -1,7 +1,16 @@
 /** `crypto-edge/plugin`: everything a plugin imports. */
-export type { Static } from "@sinclair/typebox";
+export { type Static, Type } from "@sinclair/typebox";
 export { FinalFailure } from "../../base/attempts.ts";
-export type { HostAndPort } from "../../base/config/schema-types.ts";
+export {
+  Address,
+  Duration,
+  type HostAndPort,
+  Name,
+  Path,
+  Secret,
+  Section,
+  Size,
+} from "../../base/config/schema-types.ts";
 export { CryptoEdgeError, type ErrorCode, messageOf } from "../../base/errors.ts";
 export type { Health } from "../../base/health.ts";
 export { isName } from "../../base/names.ts";
@@ -31,17 +40,5 @@ export {
   readSetting,
   readTls,
 } from "./broker.ts";
-export {
-  Address,
-  BrokerTls,
-  Duration,
-  LeaseTimes,
-  Name,
-  PasswordLogin,
-  Path,
-  Secret,
-  Section,
-  Size,
-  Type,
-} from "./schemas.ts";
+export { BrokerTls, LeaseTimes, PasswordLogin } from "./section-parts.ts";
 export * from "./stored-versions.ts";

@@ -2,15 +2,11 @@
 import { provideVirtualModule } from "../../edge/plugin-host/virtual-module.ts";
 
 provideVirtualModule(async () => {
-  const [everything, schemas, broker, { droppable }] = await Promise.all([
+  const [everything, { SCHEMAS }, { BROKER }, { droppable }] = await Promise.all([
     import("./index.ts"),
     import("./schemas.ts"),
     import("./broker.ts"),
     import("./droppable.ts"),
   ]);
-  const { ADDRESS: _, ...exported } = { ...everything, ...droppable(schemas), ...droppable(broker) } as Record<
-    string,
-    unknown
-  >;
-  return exported;
+  return { ...everything, ...droppable(SCHEMAS), ...droppable(BROKER) };
 });
