@@ -7,6 +7,8 @@ provideVirtualModule(async () => {
     import("./schemas.ts"),
     import("./broker.ts"),
     import("./droppable.ts"),
+    // By itself: once bundled with the index, what a source calls of it would keep the schemas.
+    import("./stored-versions.ts"),
   ]);
   return { ...everything, ...droppable(SCHEMAS), ...droppable(BROKER) };
 });
