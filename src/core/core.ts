@@ -89,6 +89,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         stream.tell(event);
         publishing.publish(event);
       },
+      lostEvents: (lost) =>
+        log(
+          "error",
+          "the database has lost events that were committed (a failover to a standby that lagged?): a new event log begins; find what was revoked and revoke it again",
+          { ...lost },
+        ),
       newHistory: () => {
         log("warn", "the database has another history: every edge is told to drop its leases", { log: eventLog.log });
         stream.newHistory();

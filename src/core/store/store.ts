@@ -113,7 +113,8 @@ export interface DoneOrder {
 }
 
 export interface StoreReader {
-  position(): Promise<LogPosition>;
+  /** With `seq`, the event of that number too, where it is kept: whoever has told it sees whether it is the same still. */
+  position(seq?: number): Promise<LogPosition & { readonly event?: LoggedEvent }>;
   /** In order, from `seq` + 1. */
   eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]>;
   tenantState(tenant: string): Promise<ScopeState | undefined>;
