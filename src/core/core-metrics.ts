@@ -105,7 +105,7 @@ export const CORE_METRICS: readonly CoreMetric[] = [
   {
     name: "crypto_core_certificate_days_left",
     type: "gauge",
-    help: "Days until a certificate that is in use ends; of a chain or a bundle the one that ends first.",
+    help: "Days until a certificate or revocation list that is in use ends; of a chain or a bundle the one that ends first.",
     read: ({ expiry, clock }) =>
       expiry.ends().map(({ role, file, notAfterMs }) => ({
         labels: { role, file },

@@ -75,9 +75,10 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
     begun.push(() => core.close());
     const expiry = new CertificateExpiry(systemClock, log);
     begun.push(() => expiry.close());
-    const note = ({ chain, authorities }: ServerTrust): void => {
+    const note = ({ chain, authorities, revocationLists }: ServerTrust): void => {
       expiry.use(ROLE, files.cert, chain);
       expiry.use(ROLE, files.clientCa, authorities);
+      expiry.useLists(ROLE, revocationLists);
     };
     note(trust);
     let console: ConsoleListener | undefined;
