@@ -74,11 +74,12 @@ async function superviseEdge(config: string, configuration: Configuration, count
   for (const note of notesOnEnvironment()) log.warn(note);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
+  const program = thisProgram();
   const starting = superviseWorkers({
     count,
     clock: systemClock,
     log,
-    command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
+    command: (index) => [...program, "serve", "--config", config, "--worker", String(index)],
   });
   const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
   const supervisor = await starting;
