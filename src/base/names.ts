@@ -6,6 +6,7 @@ export const NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
 
 const NAME = new RegExp(NAME_PATTERN);
 
+/** Whether this text can name a tenant or a service. */
 export function isName(text: string): boolean {
   return NAME.test(text);
 }

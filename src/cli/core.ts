@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { registerCoreKeys } from "./core-keys.ts";
 import { registerCoreWatch } from "./core-watch.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
-import { refuseHostileEnvironment } from "./hostile-environment.ts";
+import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
 import { requireBun } from "./require-bun.ts";
 
 export function registerCore(program: Command): void {
@@ -31,6 +31,7 @@ Examples:
     .action(async (options: { config: string }) => {
       requireBun("the Core");
       refuseHostileEnvironment();
+      for (const note of notesOnEnvironment()) console.error(`core: ${note}`);
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openServiceManager } = await import("../base/system/service-manager.ts");

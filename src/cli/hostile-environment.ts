@@ -3,25 +3,65 @@
  * traffic, or take its trust away. The runtime obeys some of them before the first line of this program, so the program can't undo
  * them: it does not serve.
  */
+const LOADS_CODE = "it can load other code into this process";
+const DEBUGS = "it opens this process to a debugger";
+const CACHES_CODE = "whoever writes to that folder writes the code of plugins";
+
 const REASONS: Readonly<Record<string, string>> = {
-  BUN_OPTIONS: "it can load other code into this process",
-  BUN_INSPECT: "it opens this process to a debugger",
-  BUN_INSPECT_CONNECT_TO: "it opens this process to a debugger",
-  BUN_INSPECT_NOTIFY: "it opens this process to a debugger",
-  BUN_INSPECT_PRELOAD: "it loads other code into this process",
-  BUN_RUNTIME_TRANSPILER_CACHE_PATH: "whoever writes to that folder writes the code of plugins",
+  BUN_OPTIONS: LOADS_CODE,
+  BUN_INSPECT: DEBUGS,
+  BUN_INSPECT_CONNECT_TO: DEBUGS,
+  BUN_INSPECT_NOTIFY: DEBUGS,
+  BUN_INSPECT_PRELOAD: LOADS_CODE,
+  BUN_TCC_OPTIONS: LOADS_CODE,
+  BUN_FEATURE_FLAG_INTERNAL_FOR_TESTING: "it opens the runtime's inside to plugins",
+  BUN_RUNTIME_TRANSPILER_CACHE_PATH: CACHES_CODE,
+  NODE_COMPILE_CACHE: CACHES_CODE,
   BUN_CONFIG_VERBOSE_FETCH: "it prints what is sent and received",
   BUN_CRASH_REPORT_URL: "it sends what is left of a crash elsewhere",
   NODE_TLS_REJECT_UNAUTHORIZED: "it turns the verification of certificates off",
   SSLKEYLOGFILE: "it writes down the keys of connections",
+  OPENSSL_ia32cap: "it can take away the processor's instructions that keep AES free of timing leaks",
+};
+
+/** Options of the JavaScript engine: some replace functions, others print or write what the process does. */
+const ENGINE = "BUN_JSC_";
+/** For measuring: they change nothing but when memory is collected, and whether the log says so. */
+const HARMLESS: ReadonlySet<string> = new Set(["BUN_JSC_useGC", "BUN_JSC_logGC"]);
+
+/** What an operator may want, and should know of: it counts for the whole process. */
+const TOLD: Readonly<Record<string, string>> = {
+  LD_PRELOAD: "the libraries that it names run in this process",
+  LD_AUDIT: "the libraries that it names run in this process",
+  LD_LIBRARY_PATH: "libraries are looked for in its folders first",
+  NODE_EXTRA_CA_CERTS: "its authorities count wherever no `ca` is configured",
+  SSL_CERT_FILE: "its authorities may count wherever no `ca` is configured",
+  SSL_CERT_DIR: "its authorities may count wherever no `ca` is configured",
 };
 
 /** @throws Error that names every such variable, why, and what to do. */
 export function refuseHostileEnvironment(environment: NodeJS.ProcessEnv = process.env): void {
-  const found = Object.entries(REASONS).filter(([name]) => (environment[name] ?? "") !== "");
+  const found = Object.entries(environment).flatMap(([name, value]): [name: string, reason: string][] => {
+    const reason = (value ?? "") === "" ? undefined : reasonAgainst(name);
+    return reason === undefined ? [] : [[name, reason]];
+  });
   if (found.length === 0) return;
   const reasons = found.map(([name, reason]) => `${name} (${reason})`).join(", ");
   throw new Error(
     `the environment sets ${reasons}. Take ${found.length === 1 ? "it" : "them"} out of the environment and start again`,
   );
+}
+
+/** A sentence for each variable that is let pass, and should be known of. */
+export function notesOnEnvironment(environment: NodeJS.ProcessEnv = process.env): string[] {
+  return Object.entries(TOLD)
+    .filter(([name]) => (environment[name] ?? "") !== "")
+    .map(([name, meaning]) => `the environment sets ${name}: ${meaning}`);
+}
+
+function reasonAgainst(name: string): string | undefined {
+  if (Object.hasOwn(REASONS, name)) return REASONS[name];
+  return name.startsWith(ENGINE) && !HARMLESS.has(name)
+    ? "it changes how the runtime executes this program"
+    : undefined;
 }

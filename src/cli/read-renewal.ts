@@ -5,7 +5,7 @@ import { thisProgram } from "./this-program.ts";
 
 /** @throws Error with every mistake of the configuration */
 export async function readRenewal(file: string, digestKey: string): Promise<Renewal> {
-  // Deno's command line is not known from inside.
+  // There a process takes a permission more, and another one to know its own command line.
   if ("Deno" in globalThis) return makeRenewal(file, digestKey);
   const [program, ...first] = thisProgram();
   const child = spawn(program!, [...first, "config", "renewal", file], { stdio: ["pipe", "pipe", "pipe"] });

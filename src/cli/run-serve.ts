@@ -6,7 +6,7 @@ import { readFileText } from "../base/read-file.ts";
 import { dropStartCode, runForStart } from "../base/system/start-code.ts";
 import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
 import type { Configuration } from "../edge/config/schema.ts";
-import { refuseHostileEnvironment } from "./hostile-environment.ts";
+import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
 import { thisProgram } from "./this-program.ts";
 
 export interface ServeOptions {
@@ -45,6 +45,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
     running.manager.ready();
   });
   const { edge, manager } = await starting;
+  for (const note of notesOnEnvironment()) edge.log.warn(note);
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
   manager.ready();
@@ -93,13 +94,15 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const { onReloadSignal } = await import("../base/system/reload-signal.ts");
   const { stopSignal } = await import("../base/system/stop-signal.ts");
   const log = createLog(configuration.log.level);
+  for (const note of notesOnEnvironment()) log.warn(note);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
+  const program = thisProgram();
   const starting = superviseWorkers({
     count,
     clock: systemClock,
     log,
-    command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
+    command: (index) => [...program, "serve", "--config", config, "--worker", String(index)],
   });
   const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
   const supervisor = await starting;

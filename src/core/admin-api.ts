@@ -33,7 +33,7 @@ export interface AdminApp {
 
 /** `answerError`: how the Core says what is wrong; everything that is thrown goes through it. */
 export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) => Response): AdminApp {
-  const app = new Elysia({ prefix: PREFIX, normalize: false }).onError(({ code, error, request }) => {
+  const app = new Elysia({ prefix: PREFIX, normalize: false, strictPath: true }).onError(({ code, error, request }) => {
     if (code === "NOT_FOUND") {
       const path = new URL(request.url).pathname.slice(PREFIX.length + 1, PREFIX.length + 101);
       return answerError(new CoreError("not_found", `there is no administration call ${request.method} ${path}`));

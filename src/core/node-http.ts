@@ -4,6 +4,7 @@
  * keeps up and how much it has not taken (event-stream.ts), and `node:http` gives that.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { ConnectionActivity } from "../base/network/connections.ts";
 import type { Peer } from "../base/pki/peer-certificate.ts";
@@ -69,11 +70,30 @@ export function speakNodeHttp({
     { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
     handle,
   );
-  http.on("clientError", (_error: Error, socket: { destroy(): void }) => socket.destroy());
+  http.on("clientError", refuseHead);
   return (socket, peer, activity) => {
     Object.defineProperty(socket, SPEAKER, { value: { peer, activity } satisfies Speaker });
     http.emit("connection", socket);
   };
+}
+
+/** What is no request of HTTP/1.1 gets its answer, and its connection ends. */
+function refuseHead({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) return void socket.destroy();
+  const [status, title] =
+    code === "HPE_HEADER_OVERFLOW" ? [431, "Request Header Fields Too Large"] : [400, "Bad Request"];
+  const detail = "this is not a request of HTTP/1.1";
+  const body = JSON.stringify({
+    type: "about:blank",
+    title: "invalid_request",
+    status,
+    code: "invalid_request",
+    detail,
+  });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
 }
 
 /** Only a body is waited for with a time limit: nobody may read a request without one to its end. */

@@ -155,12 +155,15 @@ export function createRoutes(parts: RouteParts): Routes {
     method: string,
     target: string,
   ): Promise<void> {
+    const url = new URL(target, "https://core.invalid");
+    // Matched and logged as it was sent: no call under the name of another.
+    if (url.pathname !== target.split("?", 1)[0]) throw new CoreError("not_found", "there is no such call");
     const raw = method === "POST" ? await readBody(request, MAX_ADMIN_BODY_BYTES) : undefined;
     if (raw !== undefined && raw.length > 0) requireJson(request);
     counters.adminCalls++;
     if (raw !== undefined && raw.length > 0) parseBody(raw);
     const answer = await admin.handle(
-      new Request(new URL(target, "https://core.invalid"), {
+      new Request(url, {
         method,
         ...(raw === undefined ? {} : { body: Uint8Array.from(raw), headers: { "content-type": "application/json" } }),
       }),
@@ -233,8 +236,10 @@ function refusePages(request: HttpRequest): void {
 
 /** Which a page can't send unasked either; and nothing that has to be decoded first. */
 function requireJson({ headers }: HttpRequest): void {
-  const type = headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
-  if (type !== "application/json") throw new CoreError("invalid_request", "send content-type: application/json");
+  const [type, ...parameters] = (headers["content-type"] ?? "").split(";").map((part) => part.trim().toLowerCase());
+  const charset = parameters.find((parameter) => parameter.startsWith("charset="))?.replace(/^charset=|"/g, "");
+  if (type !== "application/json" || (charset !== undefined && charset !== "utf-8"))
+    throw new CoreError("invalid_request", "send content-type: application/json");
   const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";
   if (coding !== "identity") throw new CoreError("invalid_request", "send the body as it is, without content-encoding");
 }

@@ -14,6 +14,7 @@ import {
   createTargets,
   databaseOf,
   loadCore,
+  mistakeOfCertificate,
   readMasterKeys,
   signInOf,
   trustFilesOf,
@@ -44,6 +45,8 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
   try {
     const files = trustFilesOf(configuration);
     const trust = await readServerTrust(files, systemClock);
+    const mistake = mistakeOfCertificate(trust, trust_domain);
+    if (mistake !== undefined) throw loaded.source.errorAt(["tls", "cert"], mistake);
     keys = await readMasterKeys(loaded);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
@@ -75,9 +78,10 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
     begun.push(() => core.close());
     const expiry = new CertificateExpiry(systemClock, log);
     begun.push(() => expiry.close());
-    const note = ({ chain, authorities }: ServerTrust): void => {
+    const note = ({ chain, authorities, revocationLists }: ServerTrust): void => {
       expiry.use(ROLE, files.cert, chain);
       expiry.use(ROLE, files.clientCa, authorities);
+      expiry.useLists(ROLE, revocationLists);
     };
     note(trust);
     let console: ConsoleListener | undefined;
@@ -104,7 +108,12 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
       files: filesOfServerTrust(files),
       clock: systemClock,
       log,
-      read: () => readServerTrust(files, systemClock),
+      async read() {
+        const next = await readServerTrust(files, systemClock);
+        const mistake = mistakeOfCertificate(next, trust_domain);
+        if (mistake !== undefined) throw new Error(`${files.cert}: ${mistake}`);
+        return next;
+      },
       use: (next) => {
         core.useCertificates(next.certificates, next.revocationLists);
         console?.useCertificates(next.certificates, next.revocationLists);

@@ -15,6 +15,7 @@ import type { DoorContext } from "./doors/door.ts";
 import { declareNativeDoor } from "./doors/native/declare.ts";
 import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
+import { useCoreFiles } from "./key-source/core/follow-core-certificates.ts";
 import { makeDoors } from "./make-doors.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
 import { SHARED_WITH_WORKERS } from "./workers/shared-ports.ts";
@@ -35,7 +36,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
   const expiry = new CertificateExpiry(clock, { warn: (fields) => note(fields), error: (fields) => note(fields) });
   const note = (fields: object | string): void => {
     const { role, file, ends } = fields as { role: string; file: string; ends: string };
-    notes.push(`the certificate ${file} of ${role} ends on ${ends}`);
+    notes.push(`${file} of ${role} ends on ${ends}`);
   };
   const attempt = async (path: Path, check: () => unknown): Promise<void> => {
     try {
@@ -56,6 +57,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
     await attempt(["key_source", "core"], () => {
       const certificates = readCoreCertificates(core);
       checkEdgeIdentity(configuration.edge.id, certificates.cert);
+      useCoreFiles(expiry, core);
     });
   }
   const otlp = configuration.telemetry?.otlp;
@@ -77,7 +79,10 @@ async function checkListener(listener: ListenerConfiguration, clock: Clock, expi
   const files = { ...listener, clientCa: isAny ? undefined : listener.client_ca, clientCrl: listener.client_crl };
   const trust = await readServerTrust(files, clock);
   const { host, port } = "https" in listener ? listener.https : listener.tls;
-  expiry.use(`the listener on ${host}:${port}`, listener.cert, trust.chain);
+  const role = `the listener on ${host}:${port}`;
+  expiry.use(role, listener.cert, trust.chain);
+  if (files.clientCa !== undefined) expiry.use(role, files.clientCa, trust.authorities);
+  expiry.useLists(role, trust.revocationLists);
   if ("https" in listener && listener.tokens.length > 0) createTokenVerifier(listener.tokens, clock);
 }
 

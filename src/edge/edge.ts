@@ -3,6 +3,7 @@
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
+import type { MetricsFormat } from "../base/network/metrics-format.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
@@ -111,8 +112,8 @@ export async function startEdge(
     usage: usage.status(),
   });
   /** What a scrape or a look is answered, whichever worker it meets. */
-  const metricsOfAll = async (): Promise<string> =>
-    worker === undefined ? telemetry.metrics.text() : mergeMetrics(await worker.askAll("metrics"));
+  const metricsOfAll = async (format: MetricsFormat): Promise<string> =>
+    worker === undefined ? telemetry.metrics.text(format) : mergeMetrics(await worker.askAll(format), format);
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const onFailure = (error: unknown, trace: RequestTrace): void => {
@@ -167,9 +168,9 @@ export async function startEdge(
     readiness,
     leases: () => leases.leases(),
     answer: (question) =>
-      question === "metrics"
-        ? Promise.resolve(telemetry.metrics.text())
-        : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
+      Promise.resolve(
+        question === "status" ? JSON.stringify({ pid: process.pid, ...status() }) : telemetry.metrics.text(question),
+      ),
     digestKey,
     async reload(renewed) {
       const { policies } = renewed;

@@ -78,8 +78,8 @@ export function problemsOf(
     ...certificates
       .filter(({ notAfterMs }) => notAfterMs - nowMs < WEEK_MS)
       .map(
-        ({ role, file, notAfterMs }) =>
-          `The certificate ${file} of ${role} ${notAfterMs <= nowMs ? "ended" : "ends"} on ${new Date(notAfterMs).toISOString()}.`,
+        ({ kind, role, file, notAfterMs }) =>
+          `The ${kind} ${file} of ${role} ${notAfterMs <= nowMs ? "ended" : "ends"} on ${new Date(notAfterMs).toISOString()}.`,
       ),
   ].filter((problem) => problem !== false);
 }

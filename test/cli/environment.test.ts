@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { notesOnEnvironment, refuseHostileEnvironment } from "../../src/cli/hostile-environment.ts";
 import { folderOf } from "../edge/plugin-host/support.ts";
 
 const MAIN = resolve(import.meta.dir, "../../src/main.ts");
@@ -20,6 +21,10 @@ describe("a process does not serve in an environment that changes what it is", (
     ["BUN_CONFIG_VERBOSE_FETCH", "curl"],
     ["NODE_TLS_REJECT_UNAUTHORIZED", "0"],
     ["SSLKEYLOGFILE", "/tmp/keys"],
+    ["NODE_COMPILE_CACHE", "/tmp/cache"],
+    ["BUN_TCC_OPTIONS", "-include /tmp/other.h"],
+    ["BUN_JSC_useDollarVM", "1"],
+    ["OPENSSL_ia32cap", "~0x200000200000000"],
   ])("%s", (name, value) => {
     for (const command of [["serve"], ["core", "serve"]]) {
       const { exitCode, stderr } = run([...command, "--config", "/nowhere.yaml"], { [name]: value });
@@ -27,6 +32,47 @@ describe("a process does not serve in an environment that changes what it is", (
       expect(exitCode).toBe(1);
     }
   });
+});
+
+test("it says what else the environment changes of it", () => {
+  const sets = { LD_PRELOAD: "/lib/x.so", NODE_EXTRA_CA_CERTS: "/etc/ca.pem", BUN_JSC_logGC: "1", PATH: "/bin" };
+  expect(notesOnEnvironment(sets)).toEqual([
+    "the environment sets LD_PRELOAD: the libraries that it names run in this process",
+    "the environment sets NODE_EXTRA_CA_CERTS: its authorities count wherever no `ca` is configured",
+  ]);
+  expect(() => refuseHostileEnvironment(sets)).not.toThrow();
+});
+
+test("OPENSSL_CONF loads no module into the process that holds keys, whichever function of the library comes first", () => {
+  using folder = folderOf({});
+  const [source, module, conf, loaded] = ["module.c", "module.so", "openssl.cnf", "loaded"].map((name) =>
+    join(folder.path, name),
+  ) as [string, string, string, string];
+  writeFileSync(
+    source,
+    `#include <stdio.h>
+__attribute__((constructor)) static void load(void) { FILE *file = fopen("${loaded}", "w"); if (file) fclose(file); }
+int OSSL_provider_init(void *a, void *b, void **c, void **d) { return 0; }
+`,
+  );
+  expect(Bun.spawnSync(["gcc", "-shared", "-fPIC", "-o", module, source]).exitCode).toBe(0);
+  writeFileSync(
+    conf,
+    `openssl_conf = init\n[init]\nproviders = all\n[all]\nother = other\n[other]\nmodule = ${module}\nactivate = 1\n`,
+  );
+  const program = join(folder.path, "ciphers.ts");
+  writeFileSync(
+    program,
+    `import { opensslAdapter } from "${resolve(import.meta.dir, "../support/ciphers.ts")}";
+console.log(opensslAdapter().library);
+`,
+  );
+  const child = Bun.spawnSync(["openssl", "version"], { env: { ...process.env, OPENSSL_CONF: conf } });
+  expect({ exitCode: child.exitCode, loads: existsSync(loaded) }).toEqual({ exitCode: 0, loads: true });
+  rmSync(loaded);
+  const ran = Bun.spawnSync([process.execPath, program], { env: { ...process.env, OPENSSL_CONF: conf } });
+  expect(ran.stdout.toString() + ran.stderr.toString()).toContain("OpenSSL 3");
+  expect(existsSync(loaded)).toBe(false);
 });
 
 test("`plugin run` runs a plugin's own script with its own arguments", () => {

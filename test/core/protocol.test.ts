@@ -257,7 +257,38 @@ describe("core-protocol.md", () => {
     expect((await call(world, edge, "POST", "/core/v1/revocations")).body).toMatchObject({
       code: "method_not_allowed",
     });
+    for (const path of ["/core/v1/admin/tenants/", "/core/v1/admin/x/../tenants", "/core/v1/admin/%74enants"]) {
+      const answer = await call(world, admin, "POST", path, '{"tenant":"tenant-x"}');
+      expect(answer.body).toMatchObject({ code: "not_found" });
+    }
+    expect(await world.core.admin.tenants()).not.toContainEqual(expect.objectContaining({ tenant: "tenant-x" }));
     expect((await call(world, edge, "POST", "/core/v1/leases", lease())).status).toBe(200);
+  });
+
+  test("what is no request of HTTP/1.1 gets an answer that says so", async () => {
+    await using world = await startCoreWorld();
+    const files = await world.pki.edge("edge-1");
+    const answerTo = (text: string) =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect({ host: "127.0.0.1", port: world.core.port, servername: "localhost", ...files });
+        let answer = "";
+        socket.on("data", (chunk: Buffer) => {
+          answer += chunk.toString("latin1");
+        });
+        socket.on("close", () => resolve(answer));
+        socket.on("error", reject);
+        socket.write(text);
+      });
+    for (const text of [
+      "get /core/v1/keys HTTP/1.1\r\nHost: x\r\n\r\n",
+      "GET /core/v1/keys HTTP/1.1\nHost: x\n\n",
+      "POST /core/v1/leases HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+      "hello\r\n\r\n",
+    ]) {
+      const answer = await answerTo(text);
+      expect(answer).toStartWith("HTTP/1.1 400 Bad Request\r\n");
+      expect(answer).toContain('"code":"invalid_request"');
+    }
   });
 
   test("administration over the wire does what it does in process, and checks what it is given", async () => {
@@ -433,6 +464,7 @@ describe("core-protocol.md", () => {
       { "content-type": "application/x-www-form-urlencoded" },
       { "content-type": "" },
       { "content-encoding": "gzip" },
+      { "content-type": "application/json; charset=utf-16" },
     ]) {
       expect(await order(headers)).toMatchObject({ status: 400, body: { code: "invalid_request" } });
     }

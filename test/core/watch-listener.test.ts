@@ -31,6 +31,8 @@ test("a Core says by HTTP whether it lives, is ready and why not, and what it co
     expect(metrics).toMatch(/crypto_core_certificate_days_left\{role="the Core's listener",file="[^"]+"\} \d/);
     expect(metrics).not.toContain("tenant-a");
     expect((await get("/core/v1/keys")).status).toBe(404);
+    // A page whose own name was made to point at 127.0.0.1.
+    expect((await get("/metrics", { headers: { host: "evil.example" } })).status).toBe(421);
     expect((await get("/readyz", { method: "POST", body: "x" })).status).toBe(405);
   } finally {
     await listener.close();

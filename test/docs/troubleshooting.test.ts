@@ -41,6 +41,7 @@ function everyProblem(): string[] {
     }) as unknown as EdgeState;
   const usage = { audit: { failing: true, dropped: 3 } } as UsageStatus;
   const certificates = [0, 2].map((notAfterMs) => ({
+    kind: "certificate" as const,
     role: "the Core",
     file: "edge.pem",
     subject: "",

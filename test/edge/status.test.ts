@@ -78,8 +78,22 @@ test("status names what an operator should know while the edge still serves", ()
   const problems = problemsOf(looked, {
     usage: { sinks: [], audit: { failing: true, dropped: 3 } } as never,
     certificates: [
-      { role: "listener", file: "cert.pem", subject: "", notBeforeMs: 0, notAfterMs: 100 * DAY_MS },
-      { role: "the Core's client", file: "edge.pem", subject: "", notBeforeMs: 0, notAfterMs: 90 * DAY_MS },
+      {
+        kind: "certificate" as const,
+        role: "listener",
+        file: "cert.pem",
+        subject: "",
+        notBeforeMs: 0,
+        notAfterMs: 100 * DAY_MS,
+      },
+      {
+        kind: "certificate" as const,
+        role: "the Core's client",
+        file: "edge.pem",
+        subject: "",
+        notBeforeMs: 0,
+        notAfterMs: 90 * DAY_MS,
+      },
     ],
     nowMs: 95 * DAY_MS,
   });

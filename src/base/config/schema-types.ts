@@ -33,6 +33,7 @@ export const Path = (options: SchemaOptions = {}): TUnsafe<string> =>
 export const Secret = (options: SchemaOptions = {}): TUnsafe<string> =>
   decoded<string>("secret", ".", "a secret, or file: and the path of a file that holds it", options);
 
+/** Where to connect or listen. */
 export interface HostAndPort {
   /** A name or an address; IPv6 without brackets. */
   readonly host: string;

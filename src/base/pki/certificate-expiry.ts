@@ -1,15 +1,18 @@
 /**
- * When the certificates that this process uses end: warnings in the log before it hurts, and figures for metrics and status.
+ * When the certificates and revocation lists that this process uses end: warnings in the log before it hurts, and figures for metrics
+ * and status. A list that has run out refuses every caller of its authority, so its end is as bad as a certificate's.
  *
- * A warning comes when 30 % of a certificate's life are left, on each day of its last week, when it has ended, and for each of these at
+ * A warning comes when 30 % of a life are left, on each day of its last week, when it has ended, and for each of these at
  * the start too. A certificate that is replaced is forgotten.
  */
 import type { X509Certificate } from "node:crypto";
 import type { LogPort } from "../log-port.ts";
 import type { Clock, Timer } from "../time/clock.ts";
+import type { RevocationLists } from "./revocation-list.ts";
 
-/** One certificate in use. */
+/** One certificate or revocation list in use. */
 export interface CertificateLife {
+  readonly kind: "certificate" | "revocation list";
   /** What it is for: `listener https://0.0.0.0:7443`, `the Core's client`. Few, and bounded: a label of the metric. */
   readonly role: string;
   readonly file: string;
@@ -39,6 +42,7 @@ export class CertificateExpiry {
   /** Says what a role uses from now on, in place of what it used before. */
   use(role: string, file: string, certificates: readonly X509Certificate[]): void {
     const lives = certificates.map((certificate) => ({
+      kind: "certificate" as const,
       role,
       file,
       // A certificate may have no subject: its names are in its SANs.
@@ -47,6 +51,24 @@ export class CertificateExpiry {
       notAfterMs: Date.parse(certificate.validTo),
     }));
     this.#lives.set(`${role}\0${file}`, lives);
+    this.#look();
+  }
+
+  /** Likewise, with the lists by which a role refuses certificates. */
+  useLists(role: string, { ends }: RevocationLists): void {
+    for (const file of new Set(ends.map((each) => each.file))) {
+      const lives = ends
+        .filter((each) => each.file === file)
+        .map(({ issuer, thisUpdateMs, nextUpdateMs }) => ({
+          kind: "revocation list" as const,
+          role,
+          file,
+          subject: issuer,
+          notBeforeMs: thisUpdateMs,
+          notAfterMs: nextUpdateMs,
+        }));
+      this.#lives.set(`${role}\0${file}`, lives);
+    }
     this.#look();
   }
 
@@ -80,12 +102,12 @@ export class CertificateExpiry {
     this.#timer = this.#clock.schedule(nextMs, () => this.#look());
   }
 
-  #tell({ role, file, subject, notAfterMs }: CertificateLife, nowMs: number): void {
+  #tell({ kind, role, file, subject, notAfterMs }: CertificateLife, nowMs: number): void {
     const ends = new Date(notAfterMs).toISOString();
     const fields = { role, file, subject, ends, daysLeft: Math.floor((notAfterMs - nowMs) / DAY_MS) };
     if (notAfterMs <= nowMs)
-      this.#log.error(fields, "a certificate has expired: replace the file, which is taken up by itself");
-    else this.#log.warn(fields, "a certificate nears its end: replace the file, which is taken up by itself");
+      this.#log.error(fields, `a ${kind} has expired: replace the file, which is taken up by itself`);
+    else this.#log.warn(fields, `a ${kind} nears its end: replace the file, which is taken up by itself`);
   }
 }
 

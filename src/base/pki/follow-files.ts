@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../errors.ts";
 import type { LogPort } from "../log-port.ts";
-import type { Clock } from "../time/clock.ts";
+import type { Clock, Timer } from "../time/clock.ts";
 import { watchFiles } from "./watch-files.ts";
 
 export interface FollowedFiles<Credentials> {
@@ -25,9 +25,12 @@ export interface Following {
   close(): void;
 }
 
+/** What keeps files from being taken may pass without any of them changing: no descriptor was free, a certificate's time comes. */
+const RETRY_MS = 30_000;
+
 /**
  * Takes the files into use whenever they change and fit together. While they don't (a certificate was replaced, its key not yet), the
- * old ones stay in use and the log says why, once for each state of the files.
+ * old ones stay in use and the log says why, once for each reason; they are tried again now and then.
  */
 export function followFiles<Credentials>(followed: FollowedFiles<Credentials>): Following {
   const { role, files, clock, log, read, use } = followed;
@@ -41,18 +44,31 @@ export function followFiles<Credentials>(followed: FollowedFiles<Credentials>): 
     if (!closed && turn === newest) use(credentials);
   }
 
-  const endWatch = watchFiles(files, clock, () => {
-    reload().then(
-      () => log.info({ role }, "changed certificates, keys or revocation lists were taken up"),
-      (error: unknown) =>
-        log.warn({ role, reason: messageOf(error) }, "changed files are no good yet; the old ones stay in use"),
-    );
-  });
+  let retry: Timer | undefined;
+  let told: string | undefined;
+
+  async function takeUp(): Promise<void> {
+    retry?.cancel();
+    retry = undefined;
+    try {
+      await reload();
+      told = undefined;
+      log.info({ role }, "changed certificates, keys or revocation lists were taken up");
+    } catch (error) {
+      const reason = messageOf(error);
+      if (reason !== told) log.warn({ role, reason }, "changed files are no good yet; the old ones stay in use");
+      told = reason;
+      if (!closed) retry = clock.schedule(RETRY_MS, () => void takeUp());
+    }
+  }
+
+  const endWatch = watchFiles(files, clock, () => void takeUp());
 
   return {
     reload,
     close() {
       closed = true;
+      retry?.cancel();
       endWatch();
     },
   };

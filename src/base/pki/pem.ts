@@ -47,6 +47,20 @@ export function readCertificatePair(certPath: string, keyPath: string): Certific
   return { cert: pem, key: key.pem, certificates };
 }
 
+/**
+ * For what is to take the place of a certificate in use: one whose time is over, or has not come, would end the service that the old one
+ * still gives. Of authorities one that is in its time is enough.
+ *
+ * @throws Error likewise
+ */
+export function requireInForce(path: string, certificates: readonly X509Certificate[], nowMs: number): void {
+  if (certificates.some(({ validFrom, validTo }) => Date.parse(validFrom) <= nowMs && nowMs < Date.parse(validTo)))
+    return;
+  const [{ validFrom, validTo }] = certificates as [X509Certificate];
+  const [verb, at] = Date.parse(validFrom) > nowMs ? ["is not valid before", validFrom] : ["ended on", validTo];
+  throw new Error(`the certificate in ${path} ${verb} ${new Date(at).toISOString()}: give one that is valid now`);
+}
+
 /** Reads certificates of authorities. @throws Error likewise */
 export function readAuthorities(path: string): CertificateFile {
   const file = readCertificates(path);
@@ -62,7 +76,11 @@ export function readAuthorities(path: string): CertificateFile {
 export function readCertificates(path: string): CertificateFile {
   const pem = readText(path, "certificate");
   const blocks = pem.match(CERTIFICATE) ?? [];
-  if (blocks.length === 0) throw new Error(notThere(path, pem, "certificate"));
+  if (blocks.length === 0 && !labelsOf(pem).some((label) => label.endsWith("CERTIFICATE"))) {
+    throw new Error(notThere(path, pem, "certificate"));
+  }
+  if (isCutOff(pem)) throw new Error(`${path} is cut off, or still being written: copy the whole file`);
+  if (blocks.length === 0) throw new Error(`The certificate in ${path} is damaged: copy the file again`);
   const certificates = blocks.map((block, index) => {
     try {
       return new X509Certificate(block);
@@ -123,6 +141,11 @@ function notThere(path: string, pem: string, what: "certificate" | "private key"
   const [label] = labelsOf(pem);
   const found = label === undefined ? "no PEM" : `"${label}"`;
   return `${path} holds no ${what} in PEM, but ${found}: give a file that begins with -----BEGIN ${what.toUpperCase()}-----`;
+}
+
+/** The last block begins and does not end. Those before it could be taken for all that there is. */
+function isCutOff(pem: string): boolean {
+  return /^-/m.test(pem.replace(/-----BEGIN ([^-]+)-----[\s\S]*?-----END \1-----/g, ""));
 }
 
 function isRsaPss(pem: string): boolean {

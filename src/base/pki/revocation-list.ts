@@ -17,6 +17,15 @@ export interface RevocationLists {
    * OpenSSL does): without a new list nobody knows what has been revoked since.
    */
   refusalOf(certificate: PeerCertificate): string | undefined;
+  /** Those that run out. */
+  readonly ends: readonly RevocationListLife[];
+}
+
+export interface RevocationListLife {
+  readonly file: string;
+  readonly issuer: string;
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number;
 }
 
 interface IssuerList {
@@ -24,7 +33,7 @@ interface IssuerList {
   readonly nextUpdateMs: number;
 }
 
-export const NO_REVOCATION_LISTS: RevocationLists = { refusalOf: () => undefined };
+export const NO_REVOCATION_LISTS: RevocationLists = { refusalOf: () => undefined, ends: [] };
 
 /**
  * Reads CRLs (PEM, any number of them, or one in DER) and verifies each against the client authorities (PEM).
@@ -38,6 +47,7 @@ export async function readRevocationLists(
 ): Promise<RevocationLists> {
   const authorities = PemConverter.decode(clientCa).map((der) => new X509Certificate(der));
   const byIssuer = new Map<string, IssuerList>();
+  const ends: RevocationListLife[] = [];
   for (const { name, bytes } of files) {
     for (const list of parseLists(name, bytes)) {
       const issuer = authorities.filter((authority) => authority.subject === list.issuer);
@@ -53,6 +63,9 @@ export async function readRevocationLists(
           `${name}: the revocation list of "${list.issuer}" ran out at ${list.nextUpdate?.toISOString()}. Get the newest one.`,
         );
       }
+      if (list.nextUpdate !== undefined) {
+        ends.push({ file: name, issuer: list.issuer, thisUpdateMs: list.thisUpdate.getTime(), nextUpdateMs });
+      }
       const serials = new Set(list.entries.map((entry) => normalSerial(entry.serialNumber)));
       const before = byIssuer.get(list.issuer);
       byIssuer.set(list.issuer, {
@@ -62,6 +75,7 @@ export async function readRevocationLists(
     }
   }
   return {
+    ends,
     refusalOf(certificate) {
       const own = refusalBy(byIssuer.get(certificate.issuer), certificate.serial, clock);
       if (own === "run out") return "the revocation list of the certificate's issuer has run out";
@@ -87,11 +101,16 @@ function parseLists(name: string, bytes: Uint8Array): X509Crl[] {
   try {
     const isPem = Buffer.from(bytes.subarray(0, 4096)).includes("-----BEGIN");
     if (!isPem) return [new X509Crl(Uint8Array.from(bytes).buffer)];
-    const blocks = PemConverter.decodeWithHeaders(Buffer.from(bytes).toString("latin1"));
+    const text = Buffer.from(bytes).toString("latin1");
+    const blocks = PemConverter.decodeWithHeaders(text);
     if (blocks.length === 0 || blocks.some(({ type }) => type !== "X509 CRL")) throw new Error("not a list");
+    // One that is cut off, or still being written.
+    if (blocks.length < (text.match(/-----BEGIN /g) ?? []).length) throw new Error("not whole");
     return blocks.map(({ rawData }) => new X509Crl(rawData));
   } catch {
-    throw new RevocationListError(`${name}: not a certificate revocation list in PEM (X509 CRL) or DER.`);
+    throw new RevocationListError(
+      `${name}: not a certificate revocation list in PEM (X509 CRL) or DER, or not all of it.`,
+    );
   }
 }
 

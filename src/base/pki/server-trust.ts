@@ -2,7 +2,7 @@
 import type { X509Certificate } from "node:crypto";
 import { readFileBytes } from "../read-file.ts";
 import type { Clock } from "../time/clock.ts";
-import { readAuthorities, readCertificatePair } from "./pem.ts";
+import { readAuthorities, readCertificatePair, requireInForce } from "./pem.ts";
 import { NO_REVOCATION_LISTS, type RevocationLists, readRevocationLists } from "./revocation-list.ts";
 
 /** Paths. */
@@ -40,6 +40,14 @@ export async function readServerTrust(files: ServerTrustFiles, clock: Clock): Pr
     chain: pair.certificates,
     authorities: authorities?.certificates ?? [],
   };
+}
+
+/** What takes the place of a trust in use: besides, its certificates must be in their time. @throws Error likewise */
+export async function readRenewedServerTrust(files: ServerTrustFiles, clock: Clock): Promise<ServerTrust> {
+  const trust = await readServerTrust(files, clock);
+  requireInForce(files.cert, trust.chain.slice(0, 1), clock.wallMs());
+  if (files.clientCa !== undefined) requireInForce(files.clientCa, trust.authorities, clock.wallMs());
+  return trust;
 }
 
 /** What is to be watched for changes. */

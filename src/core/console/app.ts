@@ -37,7 +37,7 @@ interface Routes {
 export function createConsoleApp({ admin, clock, log, secret }: ConsoleParts, role: Visitor["role"]): ConsoleApp {
   const visitorOf = (request: Request): Visitor => (request as VisitorRequest).visitor;
   const formsOf = (request: Request): Forms => new Forms(secret, visitorOf(request).subject);
-  const app = new Elysia({ normalize: false }).onError(({ code, error, request }) =>
+  const app = new Elysia({ normalize: false, strictPath: true }).onError(({ code, error, request }) =>
     errorPage(
       code === "NOT_FOUND" ? new CoreError("not_found", "there is no such page") : coreErrorOf(error, log),
       visitorOf(request),

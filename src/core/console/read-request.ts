@@ -16,9 +16,15 @@ export async function readRequest(request: HttpRequest): Promise<Request> {
     const value = request.headers[name];
     if (typeof value === "string") headers.set(name, value);
   }
-  return new Request(new URL(target.startsWith("/") ? `${HERE}${target}` : `${HERE}/-`), {
+  return new Request(isAsSent(target) ? `${HERE}${target}` : `${HERE}/-`, {
     method,
     headers,
     ...(body === undefined ? {} : { body: Uint8Array.from(body) }),
   });
+}
+
+/** A path is matched as it was sent: what would only mean a page after it was tidied up means none. */
+function isAsSent(target: string): boolean {
+  const path = target.split("?", 1)[0]!;
+  return path.startsWith("/") && URL.canParse(target, HERE) && new URL(`${HERE}${target}`).pathname === path;
 }

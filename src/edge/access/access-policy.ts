@@ -7,6 +7,7 @@ import type { Principal } from "./principal.ts";
  */
 export const OPERATIONS = ["create", "decrypt", "rewrap", "encrypt"] as const;
 
+/** What a policy allows or denies by name. */
 export type Operation = (typeof OPERATIONS)[number];
 
 export interface AccessPolicy {

@@ -27,6 +27,7 @@ export interface DoorContext {
   readonly readiness: () => { readonly ready: boolean; readonly reason?: string };
 }
 
+/** A door's log: its lines carry the door's name, and shapes of keys are masked. */
 export type DoorLog = LogPort;
 
 /** The head of a request, as it came: nothing decoded, nothing normalized. */
@@ -43,6 +44,7 @@ export interface DoorRequestHead {
   readonly connection: DoorConnection;
 }
 
+/** What a connection proves of its peer, known before the first request on it. */
 export interface DoorConnection {
   readonly kind: "http" | "https" | "unix" | "tls";
   /** Of a plain listener its own, of a TLS listener that of the client certificate; undefined where nothing is proven yet. */
@@ -60,12 +62,14 @@ export interface DoorConnection {
   readonly verifyToken?: ((token: string) => MaybePromise<Principal>) | undefined;
 }
 
+/** A certificate that a peer sent behind its own, in DER; nothing of it is verified. */
 export interface ShownCertificate {
   readonly der: Uint8Array;
   /** CA:TRUE: it makes others, and is no caller's. */
   readonly isAuthority: boolean;
 }
 
+/** A whole request: its head and its body. */
 export interface DoorRequest extends DoorRequestHead {
   /** Whole; a view of what was received, good until the handler has returned (or its promise settled). */
   readonly body: Uint8Array;
@@ -76,6 +80,7 @@ export interface DoorRequest extends DoorRequestHead {
   reserve(bytes: number): CryptoEdgeError | undefined;
 }
 
+/** What the listener sends back: status, headers and body. */
 export interface DoorAnswer {
   readonly status: number;
   /** In the capitals in which they go out (`Content-Type`). `Content-Length` and `Date` are the listener's. */
@@ -88,6 +93,7 @@ export interface DoorAnswer {
   readonly body: string | Uint8Array | AnswerText | ReadableStream<Uint8Array>;
 }
 
+/** One address of a door, with its limit and its handler. */
 export interface DoorRoute {
   /**
    * As sent, exactly. Several routes with one path make up what `Allow` says. Who takes `GET` takes `HEAD` too: the listener leaves the body
@@ -112,6 +118,7 @@ export interface DoorRoute {
   readonly probe?: boolean;
 }
 
+/** A door whose protocol is HTTP/1.1: the listener reads requests, counts them, proves their callers and writes the answers. */
 export interface HttpDoor {
   readonly name: string;
   readonly transport: "http";
@@ -132,6 +139,7 @@ export interface HttpDoor {
   refuse(error: unknown, head: DoorRequestHead): DoorAnswer;
 }
 
+/** What the head of a request says of who sends it (`HttpDoor.identify`). */
 export type DoorIdentity =
   | { readonly kind: "token"; readonly token: string }
   | { readonly kind: "proven"; readonly principal: Principal }
@@ -153,6 +161,7 @@ export interface SocketDoor {
   serve(socket: DoorSocket, connection: DoorConnection, limits: SocketLimits): (() => void) | void;
 }
 
+/** The listener's bounds that a door with a protocol of its own must keep, and asks. */
 export interface SocketLimits {
   /** The longest message. */
   readonly messageBytesMax: number;

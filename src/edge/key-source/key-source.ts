@@ -5,6 +5,7 @@
 import { CodedError } from "../../base/errors.ts";
 import type { Health } from "../../base/health.ts";
 
+/** Where leases of service keys come from: a Core, an HSM, a file. One for each edge. */
 export interface KeySource {
   /** What status, metrics and audit call it. */
   readonly name: string;
@@ -36,6 +37,7 @@ export interface KeySource {
   close(): Promise<void>;
 }
 
+/** The service key that is asked for: all its leasable versions, or one. */
 export interface LeaseRequest {
   readonly tenant: string;
   readonly service: string;
@@ -65,6 +67,7 @@ export interface LeaseGrant {
 /** `active` wraps and unwraps, `deprecated` only unwraps; no other state is ever leased. */
 export type LeasableState = "active" | "deprecated";
 
+/** One version of a service key, in the clear. */
 export interface LeasedServiceKey {
   /** From 1 to 2^32 - 1. */
   readonly version: number;

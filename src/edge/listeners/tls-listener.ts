@@ -12,7 +12,12 @@ import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import { followFiles } from "../../base/pki/follow-files.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
-import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../../base/pki/server-trust.ts";
+import {
+  filesOfServerTrust,
+  readRenewedServerTrust,
+  readServerTrust,
+  type ServerTrust,
+} from "../../base/pki/server-trust.ts";
 import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
@@ -163,6 +168,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
   const tell = (): void => {
     options.expiry?.use(address, files.cert, trust.chain);
     if (files.clientCa !== undefined) options.expiry?.use(address, files.clientCa, trust.authorities);
+    options.expiry?.useLists(address, trust.revocationLists);
   };
   tell();
   const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
@@ -171,11 +177,11 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
     files: [...filesOfServerTrust(files), ...jwksFiles],
     clock,
     log,
-    read: () => readServerTrust(files, clock),
-    use(renewed) {
+    read: async () => ({ renewed: await readRenewedServerTrust(files, clock), issuers: tokens?.read() }),
+    use({ renewed, issuers }) {
       server.reload(renewed.certificates);
       trust = renewed;
-      tokens?.reload();
+      if (issuers !== undefined) tokens?.use(issuers);
       tell();
     },
   });

@@ -12,6 +12,7 @@ import type { Principal } from "../access/principal.ts";
 import type { LeasedVersion } from "../cache/lease-cache.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
 
+/** An answer that is there at once on the hot path, and later where a lease must be asked for. */
 export type MaybePromise<T> = T | Promise<T>;
 
 /** Who calls, made once a connection (or once a request, where each request brings its own proof), and given on whole. */

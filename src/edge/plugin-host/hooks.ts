@@ -51,6 +51,7 @@ export type Verdict = Refusal | undefined | void;
 
 const REFUSAL: unique symbol = Symbol.for("crypto-edge.refusal");
 
+/** A hook's refusal, made by `refuse` alone: its code and sentence go to the caller. */
 export interface Refusal {
   readonly [REFUSAL]: true;
   readonly code: string;
@@ -68,6 +69,7 @@ export function refuse(code: string, sentence: string): Refusal {
   return { [REFUSAL]: true, code, sentence };
 }
 
+/** Whether a hook's answer is a refusal. True across copies of this module too: the mark is a registered symbol. */
 export function isRefusal(value: unknown): value is Refusal {
   return typeof value === "object" && value !== null && (value as Partial<Refusal>)[REFUSAL] === true;
 }
@@ -80,6 +82,7 @@ interface OperationEvent {
   readonly service: string;
 }
 
+/** Data keys are about to be made. */
 export interface CreateEvent extends OperationEvent {
   readonly operation: "create";
   /** Bytes of each data key: 16, 32 or 64. */
@@ -90,20 +93,24 @@ export interface CreateEvent extends OperationEvent {
   readonly plaintext: boolean;
 }
 
+/** Data keys were made, under this version of the service key. */
 export interface CreatedEvent extends CreateEvent {
   readonly version: number;
 }
 
+/** A value is about to be encrypted. */
 export interface EncryptEvent extends OperationEvent {
   readonly operation: "encrypt";
   /** Bytes of the value: 1 to 65,536. */
   readonly length: number;
 }
 
+/** A value was encrypted, under this version of the service key. */
 export interface EncryptedEvent extends EncryptEvent {
   readonly version: number;
 }
 
+/** A wrapped key or value is about to be opened, or rewrapped. */
 export interface DecryptEvent extends OperationEvent {
   readonly operation: "decrypt" | "rewrap";
   /** The version that the blob is under. */
@@ -112,6 +119,7 @@ export interface DecryptEvent extends OperationEvent {
   readonly content: "data_key" | "value";
 }
 
+/** A lease was taken or renewed; it holds no key. */
 export interface LeaseEvent {
   /** The name of the key source. */
   readonly source: string;
@@ -121,12 +129,14 @@ export interface LeaseEvent {
   readonly ttlMs: number;
 }
 
+/** A revocation is in force at this edge. */
 export interface RevocationApplied {
   readonly scope: RevocationScope;
   /** How many versions were held and wiped. */
   readonly wiped: number;
 }
 
+/** An operation was denied, by policy, rate or a hook. */
 export interface DeniedEvent extends OperationEvent {
   readonly operation: RecordedOperation;
   readonly code: Extract<ErrorCode, "access_denied" | "rate_limited" | "refused_by_hook">;

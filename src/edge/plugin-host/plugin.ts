@@ -62,15 +62,22 @@ export interface Contribution<Schema extends TSchema, Made> {
   create(configuration: Static<Schema>, context: PluginContext): Made | Promise<Made>;
 }
 
+/** A kind of key source: `key_source: { plugin: NAME }`. */
 export type KeySourceContribution<Schema extends TSchema = TSchema> = Contribution<Schema, KeySource>;
+/** A way on which revocations come to an edge beside the Core's stream. */
 export type RevocationTransportContribution<Schema extends TSchema = TSchema> = Contribution<
   Schema,
   RevocationTransport
 >;
+/** A way on which a Core sends its events to brokers. */
 export type EventPublisherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, EventPublisher>;
+/** An authority from which a Core takes orders. */
 export type CoreTargetContribution<Schema extends TSchema = TSchema> = Contribution<Schema, CoreTarget>;
+/** A receiver of audit events beside the edge's file. */
 export type AuditSinkContribution<Schema extends TSchema = TSchema> = Contribution<Schema, AuditSink>;
+/** An implementation of the cipher in place of the edge's own. */
 export type CipherContribution<Schema extends TSchema = TSchema> = Contribution<Schema, CipherAdapter>;
+/** Code that observes operations, or refuses them. */
 export type HooksContribution<Schema extends TSchema = TSchema> = Contribution<Schema, Hooks>;
 
 /**

@@ -4,6 +4,7 @@
  */
 import type { RevocationScope } from "../cache/lease-cache.ts";
 
+/** An authority outside that orders a Core to revoke, restore, rotate: one connection to it. */
 export interface CoreTarget {
   /** What logs call it. */
   readonly name: string;
@@ -21,6 +22,7 @@ export interface CoreTarget {
 /** `id` names the order among all of its issuer's: given again, it does nothing new. */
 export type CoreCommand = { readonly id: string; readonly issuer: string } & CoreOrder;
 
+/** What an authority may order. */
 export type CoreOrder =
   | {
       readonly type: "revoke";
@@ -40,6 +42,7 @@ export interface CommittedCommand {
   readonly at: string;
 }
 
+/** The Core, as an authority's connection sees it. */
 export interface CoreCommands {
   /**
    * Commits the order, once.
@@ -52,6 +55,7 @@ export interface CoreCommands {
   edgesLeft(committed: CommittedCommand, scope: RevocationScope): Promise<EdgesLeft>;
 }
 
+/** How far an order's event has come among the edges. */
 export interface EdgesLeft {
   /** Edges that may hold such a lease, or held one and have confirmed. */
   readonly edges: number;

@@ -5,6 +5,7 @@
  */
 import type { RevocationEvent } from "./revocation-transport.ts";
 
+/** A way on which a Core's committed events leave it for a broker, whose edges listen there. */
 export interface EventPublisher {
   /** What logs and the state of the Core call it. */
   readonly name: string;

@@ -7,6 +7,7 @@ import type { RevocationScope } from "../cache/lease-cache.ts";
 import type { AuthorityOrder, AuthorityOutcome } from "./authority-blocks.ts";
 import type { DropReason } from "./dropped-event.ts";
 
+/** A way on which the Core's signed events come to an edge: a broker's subscription, for example. The edge verifies each event itself. */
 export interface RevocationTransport {
   /** What status, metrics and configuration call it. */
   readonly name: string;
@@ -77,12 +78,14 @@ interface EventBase {
   readonly at: string;
 }
 
+/** All that the scope names is refused from now on: `compromised` can be restored, `destroyed` never. */
 export interface RevokeEvent extends EventBase, RevocationScope {
   readonly type: "revoke";
   readonly state: "compromised" | "destroyed";
   readonly reason: string;
 }
 
+/** New data keys are wrapped by another version from now on; the old one still opens. */
 export interface RotateEvent extends EventBase {
   readonly type: "rotate";
   readonly tenant: string;
@@ -91,6 +94,7 @@ export interface RotateEvent extends EventBase {
   readonly version: number;
 }
 
+/** A revocation of the same scope is lifted. */
 export interface RestoreEvent extends EventBase, RevocationScope {
   readonly type: "restore";
 }

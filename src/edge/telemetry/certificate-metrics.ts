@@ -10,7 +10,7 @@ export function certificateMetrics(expiry: CertificateExpiry, clock: Clock): Met
     {
       name: "crypto_edge_certificate_days_left",
       type: "gauge",
-      help: "Days until a certificate that is in use ends; of a chain or a bundle the one that ends first. Negative once it has ended.",
+      help: "Days until a certificate or revocation list that is in use ends; of a chain or a bundle the one that ends first. Negative once it has ended.",
       labels: { role: "the listener or connection that uses it", file: "its path" },
       read: () =>
         expiry.ends().map(({ role, file, notAfterMs }) => ({

@@ -3,6 +3,7 @@
 import type { Health } from "../../base/health.ts";
 import type { Principal } from "../access/principal.ts";
 
+/** A receiver of audit events, such as a log service. The edge holds what is not taken yet, within its bound. */
 export interface AuditSink {
   /** What status and metrics call it. */
   readonly name: string;

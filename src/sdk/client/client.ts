@@ -25,6 +25,7 @@ import { watchRevocations } from "./revocations.ts";
 import { type ClientTls, readAddress, type Transport } from "./transport.ts";
 import { parseWrapped } from "./wrapped.ts";
 
+/** Where the edge is, how the client proves itself, and how long a call may take. */
 export interface ClientOptions {
   /** `unix:/run/crypto-edge/billing.sock`, `https://…`, or on this machine `http://127.0.0.1:7402`. */
   readonly url: string;

@@ -17,6 +17,7 @@ export type EdgeErrorCode =
 /** What passes by itself. Any other answer stays the same until something else is changed. */
 const PASSING: ReadonlySet<string> = new Set(["lease_unavailable", "rate_limited", "overloaded"]);
 
+/** What is known of a failed call besides its code and sentence; each is a property of the error. */
 export interface EdgeErrorOptions {
   readonly status?: number | undefined;
   readonly retryAfterMs?: number | undefined;

@@ -4,6 +4,7 @@ import type { CallOptions } from "./caller.ts";
 import type { CryptoEdgeError } from "./edge-error.ts";
 import type { RevocationListener, RevocationWatch } from "./revocations.ts";
 
+/** What a data key is asked for: whose service key wraps it, what it is bound to, how long it is. */
 export interface CreateKeyOptions {
   readonly tenant: string;
   /** `default` unless given. */
@@ -15,6 +16,7 @@ export interface CreateKeyOptions {
   readonly plaintext?: boolean;
 }
 
+/** A wrapped key or value that is to be opened or rewrapped. The client reads the bytes during the call and keeps none. */
 export interface WrappedKeyOptions {
   /** As it was returned. */
   readonly wrapped: Uint8Array;
@@ -22,6 +24,7 @@ export interface WrappedKeyOptions {
   readonly context?: EncryptionContext;
 }
 
+/** A small value that the edge itself encrypts. The client reads its bytes during the call; whoever calls wipes them. */
 export interface EncryptValueOptions {
   readonly tenant: string;
   /** `default` unless given. */
@@ -31,6 +34,7 @@ export interface EncryptValueOptions {
   readonly context?: EncryptionContext;
 }
 
+/** A new data key: wrapped to be stored, and plain if it was asked for. */
 export interface ClientCreatedKey {
   /** Store it beside the data. */
   readonly wrapped: Uint8Array;
@@ -41,6 +45,7 @@ export interface ClientCreatedKey {
   readonly cacheSeconds?: number | undefined;
 }
 
+/** An opened data key, and the service key that had wrapped it. */
 export interface ClientOpenedKey {
   /** The data key; yours to wipe. */
   readonly plaintext: Uint8Array;
@@ -51,6 +56,7 @@ export interface ClientOpenedKey {
   readonly cacheSeconds?: number | undefined;
 }
 
+/** The same data key or value under the active version; its plaintext has not left the edge. */
 export interface ClientRewrappedKey {
   readonly wrapped: Uint8Array;
   /** The active version, under which it is wrapped now. */
@@ -59,6 +65,7 @@ export interface ClientRewrappedKey {
   readonly wasActive: boolean;
 }
 
+/** An opened value, and the service key that had encrypted it. Whoever called wipes `value`. */
 export interface ClientOpenedValue {
   readonly value: Uint8Array;
   readonly tenant: string;

@@ -2,6 +2,7 @@
 import { CryptoEdgeError } from "./edge-error.ts";
 import { pause } from "./pause.ts";
 
+/** How often a call that failed for a passing reason is sent again, and after which pauses. */
 export interface RetryOptions {
   /** How often a call is sent at most; 3 unless given, 1 for no retries. */
   readonly attempts?: number;

@@ -10,6 +10,7 @@ export interface RevokedScope {
   readonly service: string | undefined;
 }
 
+/** Whoever keeps opened keys and must drop them when they are revoked. */
 export interface RevocationListener {
   /** Called for each revocation, restoration or rotation. Undefined: it could not be read, so anything may be meant. */
   changed(scope: RevokedScope | undefined): void;
@@ -17,6 +18,7 @@ export interface RevocationListener {
   connected?(live: boolean, reason?: string): void;
 }
 
+/** A stream of revocations that is open until `close`; it reconnects by itself. */
 export interface RevocationWatch {
   /** Whether revocations are heard now. */
   readonly live: boolean;

@@ -11,6 +11,7 @@ import type { Report, Section } from "./report.ts";
 import { broken, runRules } from "./rules.ts";
 import { KINDS } from "./uses.ts";
 
+/** How a plugin is tried: with which configuration, and for which key. */
 export interface CheckOptions {
   /** A configuration of an edge that uses the plugin; else the folder's `check.yaml`, if there is one. */
   readonly config?: string | undefined;

@@ -9,12 +9,14 @@ export interface RuleResult {
   readonly detail?: string;
 }
 
+/** The rules of one contribution. */
 export interface Section {
   /** The contribution, such as `key source "static"`. */
   readonly subject: string;
   readonly results: readonly RuleResult[];
 }
 
+/** What was found about one plugin. */
 export interface Report {
   readonly path: string;
   readonly plugin: string;
@@ -23,12 +25,14 @@ export interface Report {
   readonly sections: readonly Section[];
 }
 
+/** Rules by outcome. */
 export interface Totals {
   readonly kept: number;
   readonly broken: number;
   readonly notTried: number;
 }
 
+/** Counts a report's rules by outcome. A plugin is good when none is `broken`. */
 export function totalsOf({ sections }: Pick<Report, "sections">): Totals {
   const outcomes = sections.flatMap(({ results }) => results.map(({ outcome }) => outcome));
   const count = (wanted: RuleResult["outcome"]): number => outcomes.filter((outcome) => outcome === wanted).length;

@@ -19,6 +19,7 @@ export interface RangeSource {
   read(start: number, end: number): Promise<Uint8Array>;
 }
 
+/** An open sealed file, of which any part can be read. It holds the data key in memory; let it go when done. */
 export interface SealedFile {
   /** Of the content, in bytes; verified, since the last chunk was opened. */
   readonly size: number;

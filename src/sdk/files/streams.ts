@@ -14,6 +14,7 @@ import { FileKey } from "./file-key.ts";
 /** What sealing and opening need of an edge's client. */
 export type FilesEdge = Pick<Client, "createKey" | "decryptKey" | "rewrapKey">;
 
+/** Whose service key wraps the file's data key. */
 export interface SealStreamOptions {
   readonly tenant: string;
   /** `default` unless given. */

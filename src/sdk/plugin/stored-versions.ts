@@ -6,6 +6,7 @@ import { SectionError } from "../../edge/plugin-host/plugin.ts";
 /** The states of core-protocol.md, "Leases": the first two are leased, the others refused. */
 export type StoredState = "active" | "deprecated" | "compromised" | "destroyed";
 
+/** Every state that a stored version can have, from most to least useful. */
 export const STORED_STATES: readonly StoredState[] = ["active", "deprecated", "compromised", "destroyed"];
 
 /**

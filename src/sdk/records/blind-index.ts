@@ -3,6 +3,7 @@ import { CryptoEdgeError } from "../client/index.ts";
 import type { IndexKey } from "./index-key.ts";
 import { idOf, type OpenedKeys } from "./opened-keys.ts";
 
+/** Which field the tokens are for, and how long they are. */
 export interface BlindIndexOptions {
   /** The field's name, such as `customers.email`: another field has other tokens for the same value. */
   readonly field: string;
@@ -10,6 +11,7 @@ export interface BlindIndexOptions {
   readonly length?: number;
 }
 
+/** Computes a field's tokens, by which equal values are found without being read. `Records.blindIndex` makes one. */
 export class BlindIndex {
   readonly #keys: OpenedKeys<IndexKey>;
   readonly #wrapped: Uint8Array;

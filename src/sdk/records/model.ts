@@ -18,6 +18,7 @@ export interface EncryptedField<T, Index extends string = never> {
   readonly [SEALED]?: T;
 }
 
+/** Makes the fields of a model: one method for each kind of value. */
 export interface EncryptedKinds {
   text(): EncryptedField<string>;
   /** With a column that is filled with blind index tokens beside the field. What that leaks: `Records.blindIndex`. */
@@ -40,6 +41,7 @@ export const encrypted: EncryptedKinds = {
   json: () => ({ kind: "json", index: undefined }),
 };
 
+/** A model's encrypted columns by name. */
 // biome-ignore lint/suspicious/noExplicitAny: fields of any value
 export type EncryptedFields = Readonly<Record<string, EncryptedField<any, any>>>;
 type ValueOf<Field> = Field extends EncryptedField<infer T, string> ? T : never;
@@ -70,6 +72,7 @@ export type OpenedRow<Fields extends EncryptedFields, Row> = {
     : Row[Name];
 };
 
+/** A table: its name, the column that tells its rows apart, and its encrypted columns. */
 export interface ModelOptions<Fields extends EncryptedFields, Id extends string> {
   readonly table: string;
   /** The column that identifies a row: a value can't be moved to another row. It must not change. */

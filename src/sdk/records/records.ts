@@ -15,6 +15,7 @@ import { type CacheRule, dataKeyOf, idOf } from "./opened-keys.ts";
 import { RecordKey, sealUnderOwnKey } from "./record-key.ts";
 import { type RewrapBatch, type RewrapOptions, type RewrapRow, rewrapAll } from "./rewrap.ts";
 
+/** Whose service key wraps the records' data keys, and how long data keys are used and kept. */
 export interface RecordsOptions {
   readonly tenant: string;
   /** `default` unless given. */
@@ -35,18 +36,22 @@ export interface RecordsOptions {
 export type RecordValue = string | Uint8Array;
 /** As bytes, or as base64url. */
 export type SealedRecord = Uint8Array | string;
+/** What JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
+/** One value of `sealMany`, with its place. */
 export interface SealItem {
   readonly value: RecordValue;
   readonly context?: EncryptionContext;
 }
 
+/** One record of `openMany`, with the place that it was sealed for. */
 export interface OpenItem {
   readonly record: SealedRecord;
   readonly context?: EncryptionContext;
 }
 
+/** Whether each record gets a data key of its own. */
 export interface SealManyOptions {
   /** `own` (unless given): a data key for each record, by the edge's batches. `reused`: as `seal` does. */
   readonly keys?: "own" | "reused";

@@ -4,12 +4,14 @@ import { parseRecord, parseRecordKey, replaceWrapped } from "./format.ts";
 import type { RecordsEdge } from "./key-supply.ts";
 import { idOf } from "./opened-keys.ts";
 
+/** A stored record that is to come under the active version. */
 export interface RewrapRow<Id> {
   /** What the application finds the row by. */
   readonly id: Id;
   readonly record: Uint8Array;
 }
 
+/** How many rows are rewrapped at a time. */
 export interface RewrapOptions {
   /** Rows of a batch; 1,000 unless given. */
   readonly batch?: number;

@@ -62,6 +62,7 @@ export function replaceWrappedKey(header: SealedHeader, wrapped: Uint8Array): Ui
   return Uint8Array.of(...fixedPart(format), ...commitment, wrapped.length >>> 8, wrapped.length, ...wrapped);
 }
 
+/** Whether these bytes, the first eight or more of a file, are how a sealed file starts (docs/sealed-file.md). */
 export function isSealedFile(start: Uint8Array): boolean {
   return MAGIC.every((byte, index) => start[index] === byte);
 }

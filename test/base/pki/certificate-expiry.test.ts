@@ -66,4 +66,29 @@ describe("a certificate's end is told before it hurts", () => {
     await clock.advance(5_000);
     expect(lines.at(-1)).toMatchObject({ level: "error" });
   });
+
+  test("and a revocation list's, since one that has run out refuses everyone", async () => {
+    const clock = new VirtualClock();
+    const lines: unknown[] = [];
+    const at = (level: string) => (fields: object | string, message?: string) =>
+      void lines.push({ level, file: (fields as { file: string }).file, message });
+    const expiry = new CertificateExpiry(clock, { warn: at("warn"), error: at("error") });
+    const thisUpdateMs = clock.wallMs();
+    const list = { file: "crl.pem", issuer: "CN=one CA", thisUpdateMs, nextUpdateMs: thisUpdateMs + 30 * DAY_MS };
+    expiry.useLists("listener", { ends: [list], refusalOf: () => undefined });
+    expect(lines).toEqual([]);
+    await clock.advance(22 * DAY_MS);
+    expect(lines).toMatchObject([
+      { level: "warn", file: "crl.pem", message: expect.stringContaining("a revocation list") },
+    ]);
+    expect(expiry.ends()).toMatchObject([{ kind: "revocation list", file: "crl.pem", subject: "CN=one CA" }]);
+    await clock.advance(9 * DAY_MS);
+    expect(lines.at(-1)).toMatchObject({ level: "error" });
+    expiry.useLists("listener", {
+      ends: [{ ...list, nextUpdateMs: clock.wallMs() + 300 * DAY_MS }],
+      refusalOf: () => undefined,
+    });
+    expect(expiry.ends()[0]!.notAfterMs).toBeGreaterThan(clock.wallMs());
+    expiry.close();
+  });
 });

@@ -1,9 +1,19 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { followFiles } from "../../../src/base/pki/follow-files.ts";
-import { readCertificatePair } from "../../../src/base/pki/pem.ts";
+import { readCertificatePair, requireInForce } from "../../../src/base/pki/pem.ts";
 import { makeAuthority } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -81,4 +91,81 @@ test("asked to reload, it says what is wrong, and keeps the old", async () => {
   const { used, following: followed } = await following(cert, key);
   expect(followed.reload()).rejects.toThrow("b.key holds no private key in PEM");
   expect(used).toEqual([]);
+});
+
+test("a loop of links, a file with a new mode, a write that leaves the time as it was: the watch goes on and sees them", async () => {
+  const [cert, key] = [join(folder, "c.pem"), join(folder, "c.key")];
+  const first = await authority.issue();
+  writeFileSync(cert, first.certificate);
+  writeFileSync(key, first.key);
+  const { clock, used, lines, following: followed } = await following(cert, key);
+  rmSync(cert);
+  symlinkSync("d.pem", cert);
+  symlinkSync("c.pem", join(folder, "d.pem"));
+  await clock.advance(10_000);
+  expect(lines).toEqual([["warn", expect.stringContaining("c.pem can't be read (ELOOP)")]]);
+  rmSync(cert);
+  writeFileSync(cert, first.certificate);
+  await clock.advance(10_000);
+  expect(used).toEqual([first.certificate]);
+
+  const { mtime } = statSync(cert);
+  await Bun.sleep(20);
+  chmodSync(cert, 0o600);
+  await clock.advance(10_000);
+  expect(used).toHaveLength(2);
+  await Bun.sleep(20);
+  writeFileSync(cert, first.certificate);
+  utimesSync(cert, mtime, mtime);
+  await clock.advance(10_000);
+  expect(used).toHaveLength(3);
+  followed.close();
+});
+
+test("what is no good now is tried again without a change of the files, its reason told once; closed, nothing waits", async () => {
+  const clock = new VirtualClock();
+  const file = join(folder, "e.pem");
+  writeFileSync(file, "one");
+  const state = { isGood: false };
+  const lines: string[] = [];
+  const used: number[] = [];
+  const followed = followFiles({
+    role: "a test",
+    files: [file],
+    clock,
+    log: { info: () => void lines.push("info"), warn: () => void lines.push("warn") },
+    read: () => {
+      if (!state.isGood) throw new Error("no descriptor is free");
+      return 1;
+    },
+    use: (value) => void used.push(value),
+  });
+  writeFileSync(file, "two, longer");
+  await clock.advance(120_000);
+  expect({ lines, used }).toEqual({ lines: ["warn"], used: [] });
+  state.isGood = true;
+  await clock.advance(31_000);
+  expect({ lines, used }).toEqual({ lines: ["warn", "info"], used: [1] });
+  state.isGood = false;
+  writeFileSync(file, "three, longer still");
+  await clock.advance(10_000);
+  followed.close();
+  expect(clock.pending).toBe(0);
+});
+
+test("a certificate that is over, or not yet valid, takes no other's place", async () => {
+  const nowMs = Date.now();
+  const file = join(folder, "f.pem");
+  const certificatesOf = async (fromMs: number, toMs: number) => {
+    const pair = await authority.issue({ notBefore: new Date(nowMs + fromMs), notAfter: new Date(nowMs + toMs) });
+    writeFileSync(file, pair.certificate);
+    writeFileSync(join(folder, "f.key"), pair.key);
+    return readCertificatePair(file, join(folder, "f.key")).certificates;
+  };
+  const over = await certificatesOf(-20_000, -10_000);
+  const early = await certificatesOf(60_000, 120_000);
+  const good = await certificatesOf(-10_000, 60_000);
+  expect(() => requireInForce(file, over, nowMs)).toThrow("ended on");
+  expect(() => requireInForce(file, early, nowMs)).toThrow("is not valid before");
+  expect(() => requireInForce(file, [...over, ...good], nowMs)).not.toThrow();
 });

@@ -57,6 +57,20 @@ describe("a certificate's file that is no good says why", () => {
   });
 });
 
+test("a chain or a bundle that is written half is not taken for a shorter one, wherever it was cut", () => {
+  const whole = `${own.certificate}\n${authority.certificate}`;
+  for (const length of [
+    whole.length - 2,
+    whole.length - 30,
+    own.certificate.length + 10,
+    own.certificate.length + 60,
+  ]) {
+    const path = file("half.pem", whole.slice(0, length));
+    expect(() => readCertificates(path)).toThrow("half.pem is cut off, or still being written");
+  }
+  expect(readCertificates(file("half.pem", `${whole}\n`)).certificates).toHaveLength(2);
+});
+
 describe("a private key's file that is no good says why, and shows nothing of it", () => {
   const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
   const der = rsa.export({ type: "pkcs8", format: "der" });

@@ -43,6 +43,18 @@ describe("a revocation list", () => {
     expect(der.refusalOf(peerOf(bad.certificate))).toBe("the certificate has been revoked");
   });
 
+  test("is not taken where the file is cut off, and says when it ends", async () => {
+    const ca = `${authority.certificate}\n${other.certificate}`;
+    const both = `${await authority.revoke([bad.certificate])}\n${await other.revoke([])}`;
+    await expect(readRevocationLists([file(both.slice(0, -40))], ca, clock())).rejects.toThrow("or not all of it");
+    const { ends } = await readRevocationLists([file(both)], ca, clock());
+    expect(ends.map(({ file: name, issuer }) => [name, issuer])).toEqual([
+      ["clients.crl", "CN=one CA"],
+      ["clients.crl", "CN=other CA"],
+    ]);
+    expect(ends[0]!.nextUpdateMs).toBeGreaterThan(ends[0]!.thisUpdateMs);
+  });
+
   test("that has run out refuses everyone of its authority, since nobody knows who was revoked since", async () => {
     const time = clock();
     const list = await authority.revoke([bad.certificate], { nextUpdate: new Date(time.wallMs() + DAY_MS) });

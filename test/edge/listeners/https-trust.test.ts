@@ -86,6 +86,7 @@ test("the certificate of an authority is no caller's", async () => {
 
 test("certificates in use are told of, and again when the files have changed", async () => {
   const clock = new VirtualClock();
+  clock.jumpWall(Date.now() - clock.wallMs());
   const expiry = new CertificateExpiry(clock, { warn() {}, error() {} });
   const listener = await start({ clock, expiry });
   const ends = () => expiry.ends().find(({ file: path }) => path.endsWith("cert.pem"))!.notAfterMs;
@@ -102,6 +103,12 @@ test("certificates in use are told of, and again when the files have changed", a
     await Bun.sleep(5);
   }
   expect(ends()).toBeGreaterThan(before);
+  const taken = ends();
+  const over = await root.issue({ dns: ["localhost"], notAfter: new Date(Date.now() - 1_000) });
+  file("cert.pem", over.certificate);
+  file("key.pem", over.key);
+  expect(listener.reload?.()).rejects.toThrow("give one that is valid now");
+  expect(ends()).toBe(taken);
   expect(expiry.ends().map(({ role }) => role)).toEqual([listener.address, listener.address]);
   expiry.close();
 });

@@ -2,6 +2,7 @@
 import type { ForeignFunctions } from "../../../base/system/libc.ts";
 
 const FUNCTIONS = {
+  OPENSSL_init_crypto: { parameters: ["u64", "address"], result: "i32" },
   OPENSSL_version_major: { parameters: [], result: "u32" },
   OpenSSL_version: { parameters: ["i32"], result: "u64" },
   OPENSSL_info: { parameters: ["i32"], result: "u64" },
@@ -61,5 +62,7 @@ export type OpensslFunctions = ReturnType<typeof openFunctions>;
 
 /** `OpenSSL_version(OPENSSL_VERSION)` and `OPENSSL_info`'s questions. */
 export const OPENSSL_VERSION = 0;
+/** `OPENSSL_init_crypto`'s: the default context reads no configuration. */
+export const INIT_NO_LOAD_CONFIG = 0x80;
 export const INFO_CONFIG_DIR = 1001;
 export const INFO_MODULES_DIR = 1003;

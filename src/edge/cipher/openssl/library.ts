@@ -5,6 +5,7 @@ import { OpensslError, whoElseMayWrite } from "./find-library.ts";
 import {
   INFO_CONFIG_DIR,
   INFO_MODULES_DIR,
+  INIT_NO_LOAD_CONFIG,
   OPENSSL_VERSION,
   type OpensslFunctions,
   openFunctions,
@@ -45,6 +46,9 @@ export class Library {
   constructor(functions: OpensslFunctions, { foreign, library, requireFips = false, configuration }: LibraryOptions) {
     const call = functions;
     this.functions = functions;
+    // Before all else: what comes later would have the default context read its configuration, which OPENSSL_CONF names and which may
+    // load modules.
+    given(Number(call.OPENSSL_init_crypto(INIT_NO_LOAD_CONFIG, 0)), "start without a configuration");
     if (Number(call.OPENSSL_version_major()) !== 3) throw new OpensslError(`${library} is not of OpenSSL 3`);
     this.version = foreign
       .readText(Number(call.OpenSSL_version(OPENSSL_VERSION)))

@@ -2,7 +2,7 @@
 import type { LogPort } from "../../../base/log-port.ts";
 import type { CertificateExpiry } from "../../../base/pki/certificate-expiry.ts";
 import { type Following, followFiles } from "../../../base/pki/follow-files.ts";
-import { readAuthorities, readCertificates } from "../../../base/pki/pem.ts";
+import { readAuthorities, readCertificates, requireInForce } from "../../../base/pki/pem.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { type CoreCertificatePaths, readCoreCertificates } from "./core-certificates.ts";
 import type { CoreClient } from "./core-client.ts";
@@ -18,20 +18,28 @@ export function followCoreCertificates(options: {
   readonly expiry: CertificateExpiry;
 }): Following {
   const { core, paths, clock, log, expiry } = options;
-  const tell = (): void => {
-    expiry.use(ROLE, paths.cert, readCertificates(paths.cert).certificates);
-    expiry.use(ROLE, paths.ca, readAuthorities(paths.ca).certificates);
-  };
-  tell();
+  useCoreFiles(expiry, paths);
   return followFiles({
     role: ROLE,
     files: [paths.ca, paths.cert, paths.key],
     clock,
     log,
-    read: () => readCoreCertificates(paths),
+    read: () => {
+      const certificates = readCoreCertificates(paths);
+      const nowMs = clock.wallMs();
+      requireInForce(paths.cert, readCertificates(paths.cert).certificates.slice(0, 1), nowMs);
+      requireInForce(paths.ca, readAuthorities(paths.ca).certificates, nowMs);
+      return certificates;
+    },
     use(certificates) {
       core.reload(certificates);
-      tell();
+      useCoreFiles(expiry, paths);
     },
   });
+}
+
+/** What ends, and when. */
+export function useCoreFiles(expiry: CertificateExpiry, { cert, ca }: CoreCertificatePaths): void {
+  expiry.use(ROLE, cert, readCertificates(cert).certificates);
+  expiry.use(ROLE, ca, readAuthorities(ca).certificates);
 }
