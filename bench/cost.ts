@@ -52,7 +52,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   const usage = new Usage({ clock: systemClock, edgeId: "bench", audited: "failures", counters, shipper });
   const noHooks = new HookRunner([], systemClock, { info() {}, warn() {}, error() {} });
   const bare = { access: allowAll, leases, recorder: ignoreAll };
-  const latency = new OperationLatency();
+  const latency = new OperationLatency(systemClock);
   const counting: Recorder = {
     ...ignoreAll,
     record: (kind, caller, key, version, count, outcome, reason) =>

@@ -62,7 +62,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     { length: TENANTS },
     (_, index) => JSON.parse(`{"tenant":"tenant-${index}","service":"billing"}`) as ServiceKeyName,
   );
-  const latency = new OperationLatency();
+  const latency = new OperationLatency(systemClock);
   let index = 0;
   const next = (): void => {
     index = (index + 617) % TENANTS;

@@ -39,19 +39,34 @@ export function instanceUnit(unit: string): string {
     .replace(/^Description=.*$/m, "$&, %i")
     .replaceAll("/etc/crypto-edge/edge.yaml", "/etc/crypto-edge/%i.yaml")
     .replace(/^DynamicUser=yes$/m, "$&\nUser=crypto-edge")
-    .replace(/^RuntimeDirectoryMode=.*$/m, "$&\nRuntimeDirectoryPreserve=yes");
+    .replace(/^RuntimeDirectoryPreserve=restart$/m, "RuntimeDirectoryPreserve=yes");
+}
+
+/**
+ * Of the unit `crypto-edge-handover`: serves by the same configuration while the package's upgrade restarts `crypto-edge`. It is the same user, for the same
+ * reason as above, and leaves the folder of sockets; its audit goes to a file of its own, since an audit file has one writer.
+ */
+export function handoverUnit(unit: string): string {
+  return unit
+    .replace(/^Description=.*$/m, "$&, while it is upgraded")
+    .replace(/^ExecStart=.*$/m, "$&\nEnvironment=CRYPTO_EDGE_AUDIT_FILE_PATH=/var/log/crypto-edge/audit-handover.jsonl")
+    .replace(/^Restart=.*$/m, "Restart=no")
+    .replace(/^RestartSec=.*\n/m, "")
+    .replace(/^DynamicUser=yes$/m, "$&\nUser=crypto-edge")
+    .replace(/^RuntimeDirectoryPreserve=restart$/m, "RuntimeDirectoryPreserve=yes")
+    .replace(/\n\[Install\][\s\S]*$/, "");
 }
 
 /** @returns the package's path. */
 export function buildDeb(options: EdgeDebOptions): string {
   const { bash, zsh, fish } = options.completions;
+  const unit = readFileSync(join(HERE, "crypto-edge.service"), "utf8");
   return pack("crypto-edge", options, {
     files: {
       "usr/bin/crypto-edge": { from: options.binary, mode: 0o755 },
-      "usr/lib/systemd/system/crypto-edge.service": { from: join(HERE, "crypto-edge.service") },
-      "usr/lib/systemd/system/crypto-edge@.service": {
-        content: instanceUnit(readFileSync(join(HERE, "crypto-edge.service"), "utf8")),
-      },
+      "usr/lib/systemd/system/crypto-edge.service": { content: unit },
+      "usr/lib/systemd/system/crypto-edge@.service": { content: instanceUnit(unit) },
+      "usr/lib/systemd/system/crypto-edge-handover.service": { content: handoverUnit(unit) },
       "etc/crypto-edge/edge.yaml": { from: join(HERE, "edge.yaml"), mode: 0o640 },
       ...under(`${PLUGINS.slice(1)}`, pluginFiles(ROOT)),
       [`${PLUGINS.slice(1)}/README.md`]: { content: pluginsReadme(ROOT) },
@@ -209,6 +224,24 @@ License: Apache-2.0
 /** Nothing is started: the example names a Core that does not exist. */
 const POSTINST = `#!/bin/sh
 set -e
+
+# The new program takes over; keys are leased again. While the service restarts, another edge of the new program serves its callers, where
+# every listener has shared: true; else calls are refused until the service is back.
+upgrade() {
+  if ! /usr/bin/crypto-edge config check /etc/crypto-edge/edge.yaml; then
+    echo "crypto-edge: the new program does not take this configuration. The old one serves on: mend it, then run systemctl restart crypto-edge" >&2
+    return 0
+  fi
+  if systemctl start crypto-edge-handover.service; then
+    systemctl restart crypto-edge.service
+    systemctl stop crypto-edge-handover.service
+  else
+    echo "crypto-edge: nothing can serve meanwhile (journalctl --unit crypto-edge-handover says why): calls are refused while the service restarts" >&2
+    systemctl reset-failed crypto-edge-handover.service || true
+    systemctl try-restart crypto-edge.service
+  fi
+}
+
 if [ "$1" = configure ]; then
   for group in crypto-edge-keys crypto-edge-clients; do
     getent group "$group" >/dev/null || groupadd --system "$group"
@@ -217,8 +250,7 @@ if [ "$1" = configure ]; then
   chmod 0750 /etc/crypto-edge
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    # An upgrade: the new binary takes over at once; keys are leased again.
-    if [ -n "$2" ]; then systemctl try-restart crypto-edge.service; fi
+    if [ -n "$2" ] && systemctl is-active --quiet crypto-edge.service; then upgrade; fi
   fi
 fi
 `;
@@ -227,8 +259,9 @@ fi
 const CORE_POSTINST = `#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-  getent group crypto-edge-core >/dev/null || groupadd --system crypto-edge-core
-  chgrp crypto-edge-core /etc/crypto-edge-core /etc/crypto-edge-core/core.yaml
+  # Not the name of the service's own user, which systemd could then not make.
+  getent group crypto-edge-core-keys >/dev/null || groupadd --system crypto-edge-core-keys
+  chgrp crypto-edge-core-keys /etc/crypto-edge-core /etc/crypto-edge-core/core.yaml
   chmod 0750 /etc/crypto-edge-core
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
@@ -248,7 +281,7 @@ const PRERM = `#!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
   systemctl disable --now crypto-edge.service || true
-  systemctl stop 'crypto-edge@*.service' || true
+  systemctl stop 'crypto-edge@*.service' crypto-edge-handover.service || true
 fi
 `;
 

@@ -17,8 +17,25 @@ const ONE_EVENT = "One number of the log is one event, about one scope: two mark
 const NO_BLOCK = "Looked at only where the mark blocks, and this one does not.";
 const WRITTEN_FIRST = "It is written before it is read.";
 
+const SHORT_CUT = "It gives the same answer without the work for it.";
+
 /** By file. */
 export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]>> = {
+  "src/edge/access/glob.ts": [
+    {
+      from: 'if (first === "" && last === "" && middle.length === 0) return () => true;',
+      to: "(nothing)",
+      reason: SHORT_CUT,
+    },
+    { from: "if (globs.length === 0) return (text) => literals.has(text);", to: "(nothing)", reason: SHORT_CUT },
+  ],
+  "src/edge/access/policy.ts": [
+    {
+      from: "this.#viewOf.set(principal, view);",
+      to: "(nothing)",
+      reason: "It spares the next call the look-up by name.",
+    },
+  ],
   "src/edge/cache/due-heap.ts": [
     {
       from: "<=",
@@ -85,6 +102,14 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       from: "<",
       to: "<= in: if (lease.fetch === undefined && dueMs <= lease.dueMs) this.#lifecycle.setDue(lease, dueMs);",
       reason: "It is due at that moment already.",
+    },
+  ],
+  "src/edge/operations/pipeline.ts": [
+    { from: "1", to: "2 in: const NOT_TIMED = -2;", reason: "Any number serves that no clock gives." },
+    {
+      from: "&&",
+      to: "|| in: if (context !== undefined || encoded.includes(COLON)) checkReservedNames(context, door);",
+      reason: SHORT_CUT,
     },
   ],
   "src/edge/revocation/blocks.ts": [

@@ -12,8 +12,8 @@ import { createTelemetry } from "../src/edge/telemetry/telemetry.ts";
 
 const INTRODUCTION = `# Metrics
 
-What \`/metrics\` tells, in Prometheus's text format. A listener serves it where \`status\` is true, and the listener that
-\`metrics.listen\` names. [operations.md](operations.md#what-to-alert-on) says which of these to alert on.
+What \`/metrics\` tells, in Prometheus's text format, or in OpenMetrics for who asks for that: it has
+[exemplars](opentelemetry.md#exemplars). A listener serves it where \`status\` is true, and the listener that \`metrics.listen\` names. [operations.md](operations.md#what-to-alert-on) says which of these to alert on.
 
 No label holds the name of a tenant, a service or a principal: how many series there are does not depend on callers. What
 was done for whom goes to the Core, as usage.

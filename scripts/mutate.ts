@@ -8,6 +8,7 @@
  */
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -64,7 +65,10 @@ const mutants = values.sample === undefined ? all : sampled(all, Number(values.s
 console.log(`${mutants.length} of ${all.length} mutants, in ${files.length} files`);
 
 const copies = Array.from({ length: Math.max(1, Number(values.jobs)) }, copyOfCheckout);
+/** Those that run now: a mutant may never end by itself. */
+const running = new Set<{ kill(signal: "SIGKILL"): void }>();
 process.on("exit", () => {
+  for (const run of running) run.kill("SIGKILL");
   for (const copy of copies) rmSync(copy, { recursive: true, force: true });
 });
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
@@ -87,7 +91,7 @@ async function tryAll(copy: string): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const path = join(copy, mutant.file);
     writeFileSync(path, mutant.text);
-    const fate = await fateIn(copy, checks.get(roomOf(mutant.file))!);
+    const fate = await fateIn(copy, [...mirrorOf(copy, mutant.file), ...checks.get(roomOf(mutant.file))!]);
     writeFileSync(path, texts.get(mutant.file)!);
     counts[fate]++;
     if (fate === "survived") report(mutant);
@@ -158,6 +162,14 @@ async function checksOf(room: string): Promise<Check[]> {
   return checks;
 }
 
+/** The file's own tests, where it has some: they come first, since they kill most mutants in a fraction of the time. */
+function mirrorOf(copy: string, file: string): Check[] {
+  const path = file.replace(/^src\//, "test/").replace(/\.ts$/, ".test.ts");
+  if (!existsSync(join(copy, path))) return [];
+  const [roomTests] = checks.get(roomOf(file))!;
+  return [{ args: roomTests!.args.with(2, `./${path}`), limitMs: roomTests!.limitMs }];
+}
+
 async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {
   for (const { args, limitMs } of tests) {
     const run = Bun.spawn([process.execPath, ...args], {
@@ -167,7 +179,9 @@ async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {
       timeout: limitMs,
       killSignal: "SIGKILL",
     });
+    running.add(run);
     const exitCode = await run.exited;
+    running.delete(run);
     if (run.signalCode === "SIGKILL") return "killed by time";
     if (exitCode !== 0) return "killed";
   }

@@ -23,6 +23,8 @@ import { gzipSync } from "node:zlib";
 import { VERSION } from "../src/base/version.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
+/** As deploy/kubernetes has it. */
+export const IMAGE_NAME = `crypto-edge:${VERSION}`;
 const USER = 65_532;
 /** Loaded while it runs: the cryptography of the adapter `openssl`, and names of hosts. */
 const LOADED_LATER = ["libcrypto.so.3", "libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2"];
@@ -106,7 +108,11 @@ export function makeOciImage(binary: string, output: string, epochSeconds: numbe
             mediaType: "application/vnd.oci.image.manifest.v1+json",
             ...manifest,
             platform: { architecture: process.arch === "x64" ? "amd64" : process.arch, os: "linux" },
-            annotations: { "org.opencontainers.image.ref.name": VERSION },
+            // What the manifests call it: by the first for podman and skopeo, by the second for containerd, which wants a registry's name too.
+            annotations: {
+              "org.opencontainers.image.ref.name": IMAGE_NAME,
+              "io.containerd.image.name": `docker.io/library/${IMAGE_NAME}`,
+            },
           },
         ],
       }),

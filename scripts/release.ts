@@ -42,6 +42,8 @@ writeFileSync(join(DIST, `crypto-edge-${VERSION}.cdx.json`), billOfMaterials());
 step("notes");
 writeFileSync(join(DIST, `NOTES-${VERSION}.md`), notes());
 step("sums");
+// What the package was packed from.
+rmSync(join(DIST, "npm"), { recursive: true });
 for (const name of readdirSync(DIST)) if (name.endsWith(".sha256")) rmSync(join(DIST, name));
 const files = readdirSync(DIST).filter((name) => statSync(join(DIST, name)).isFile());
 const sums = files.sort().map(
@@ -73,17 +75,62 @@ function tarOf(folder: string, name: string): Buffer {
   return bytes;
 }
 
-/** What is in the executables, by the lock file: CycloneDX, without the random number and the time that npm puts in. */
+/**
+ * What is in the executables: the runtime, and packages by the lock file (a plugin's are its operator's to install). CycloneDX, without what npm
+ * puts in of the builder: a random number, the time, its own version, the folder's name.
+ */
 function billOfMaterials(): string {
   const bill = JSON.parse(
-    run("npm", ["sbom", "--sbom-format", "cyclonedx", "--omit", "dev", "--package-lock-only"]),
-  ) as {
-    serialNumber?: string;
-    metadata: { timestamp?: string };
-  };
-  delete bill.serialNumber;
-  bill.metadata.timestamp = new Date(epochSeconds * 1000).toISOString();
-  return `${JSON.stringify(bill, null, 2)}\n`;
+    run("npm", [
+      "sbom",
+      "--sbom-format=cyclonedx",
+      "--omit=dev",
+      "--package-lock-only",
+      "--workspaces=false",
+      "--loglevel=error",
+    ]),
+  ) as Bill;
+  const { component } = bill.metadata;
+  const runtime = `bun@${Bun.version}`;
+  const { serialNumber: _, ...kept } = bill;
+  return `${JSON.stringify(
+    {
+      ...kept,
+      metadata: {
+        ...bill.metadata,
+        timestamp: new Date(epochSeconds * 1000).toISOString(),
+        tools: [{ vendor: "npm", name: "cli" }],
+        component: { ...component, name: "crypto-edge", type: "application" },
+      },
+      components: [
+        {
+          "bom-ref": runtime,
+          type: "platform",
+          name: "bun",
+          version: Bun.version,
+          scope: "required",
+          purl: `pkg:npm/bun@${Bun.version}`,
+          licenses: [{ license: { id: "MIT" } }],
+        },
+        ...bill.components,
+      ],
+      dependencies: [
+        ...bill.dependencies.map((one) =>
+          one.ref === component["bom-ref"] ? { ...one, dependsOn: [runtime, ...(one.dependsOn ?? [])] } : one,
+        ),
+        { ref: runtime, dependsOn: [] },
+      ],
+    },
+    null,
+    2,
+  )}\n`;
+}
+
+interface Bill {
+  readonly serialNumber?: string;
+  readonly metadata: { readonly component: { readonly "bom-ref": string } };
+  readonly components: readonly object[];
+  readonly dependencies: readonly { readonly ref: string; readonly dependsOn?: readonly string[] }[];
 }
 
 /** This version's part of CHANGELOG.md. */

@@ -164,6 +164,8 @@ export function dashboard(which: "edge" | "core"): string {
         datasource: DATASOURCE,
         expr: expression,
         legendFormat: legend,
+        // A point for each miss whose trace was sent to a collector (docs/opentelemetry.md).
+        ...(expression.includes("_bucket") ? { exemplar: true } : undefined),
       })),
     };
   });

@@ -58,7 +58,7 @@ Examples:
     .option("--json", "as JSON: { ok, problems }")
     .addHelpText("after", "\nExample:\n  crypto-edge core config check core.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../base/config/load.ts");
+      const { ConfigurationError } = await import("../base/config/configuration-error.ts");
       const { checkCore } = await import("../core/load-core.ts");
       let problems: readonly string[] = [];
       try {

@@ -5,7 +5,7 @@ import { thisProgram } from "./this-program.ts";
 
 /** @throws Error with every mistake of the configuration */
 export async function readRenewal(file: string, digestKey: string): Promise<Renewal> {
-  // Deno's command line is not known from inside.
+  // There a process takes a permission more, and another one to know its own command line.
   if ("Deno" in globalThis) return makeRenewal(file, digestKey);
   const [program, ...first] = thisProgram();
   const child = spawn(program!, [...first, "config", "renewal", file], { stdio: ["pipe", "pipe", "pipe"] });
@@ -28,7 +28,7 @@ export async function readRenewal(file: string, digestKey: string): Promise<Rene
 export async function makeRenewal(file: string, digestKey: string): Promise<Renewal> {
   const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
   const { renewalOf } = await import("../edge/renewal.ts");
-  return renewalOf((await loadConfiguration(file)).configuration, digestKey);
+  return await renewalOf((await loadConfiguration(file)).configuration, digestKey);
 }
 
 async function textOf(stream: NodeJS.ReadableStream): Promise<string> {

@@ -114,7 +114,7 @@ async function startEdgeWithPage(file: string, core: RunningCore, tell: DevOptio
     admin: core.admin,
     readiness: () => edge!.readiness(),
     leases: () => edge!.leases(),
-    metrics: () => edge!.answer("metrics"),
+    metrics: () => edge!.answer("prometheus"),
   };
   const page = {
     from: { path: "crypto-edge dev", plugin: { name: "dev", apiVersion: 1 as const } },

@@ -1,7 +1,10 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { join, parse } from "node:path";
+import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
-import { dropStartCode } from "../base/system/start-code.ts";
+import { readFileText } from "../base/read-file.ts";
+import { dropStartCode, runForStart } from "../base/system/start-code.ts";
+import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
 import { thisProgram } from "./this-program.ts";
@@ -17,8 +20,9 @@ export interface ServeOptions {
 export async function runServe({ config, worker }: ServeOptions): Promise<void> {
   refuseHostileEnvironment();
   if (worker !== undefined) return serveAsWorker(config, worker);
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-  const loaded = await loadConfiguration(config);
+  // What reads the configuration is dropped, but for what the edge needs too: so the edge comes first, where it will run here.
+  if (!mentionsWorkers(config)) await import("../edge/edge.ts");
+  const loaded = await loadForStart(config);
   const { workerCount } = await import("../edge/workers/shared-ports.ts");
   const count = workerCount(loaded.configuration);
   if (count > 1) return superviseEdge(config, loaded.configuration, count);
@@ -52,6 +56,25 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   manager.close();
 }
 
+/** Whether the configuration might ask for workers, whose supervisor runs no edge itself. */
+function mentionsWorkers(config: string): boolean {
+  if (process.env.CRYPTO_EDGE_WORKERS !== undefined) return true;
+  try {
+    return readFileText(config).includes("workers");
+  } catch {
+    // The reader of the configuration says what is wrong.
+    return true;
+  }
+}
+
+function loadForStart(config: string): Promise<LoadedConfiguration> {
+  return runForStart(async () => {
+    const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+    const loaded = await loadConfiguration(config);
+    return { ...loaded, errorAt: errorsUntilServing(loaded.errorAt) };
+  });
+}
+
 async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
   const { readRenewal } = await import("./read-renewal.ts");
   try {
@@ -74,11 +97,12 @@ async function superviseEdge(config: string, configuration: Configuration, count
   for (const note of notesOnEnvironment()) log.info(note);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
+  const program = thisProgram();
   const starting = superviseWorkers({
     count,
     clock: systemClock,
     log,
-    command: (index) => [...thisProgram(), "serve", "--config", config, "--worker", String(index)],
+    command: (index) => [...program, "serve", "--config", config, "--worker", String(index)],
   });
   const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
   const supervisor = await starting;
@@ -94,13 +118,12 @@ async function superviseEdge(config: string, configuration: Configuration, count
 
 async function serveAsWorker(config: string, index: number): Promise<void> {
   const { openWorkerChannel } = await import("../edge/workers/worker.ts");
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
   const { startEdge } = await import("../edge/edge.ts");
   const channel = openWorkerChannel(index);
   const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.
   for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => undefined);
-  const loaded = await loadConfiguration(config);
+  const loaded = await loadForStart(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));
   dropStartCode();

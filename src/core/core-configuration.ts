@@ -1,8 +1,10 @@
 /** The reference Core's own configuration file (docs/core.md): its schema, and what no schema can say. */
+
 import { resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import type { ConfigurationPath, ConfigurationProblem } from "../base/config/decode.ts";
-import { type ConfigurationError, type ConfigurationText, readConfigurationText } from "../base/config/load.ts";
+import type { ConfigurationError, ConfigurationPath } from "../base/config/configuration-error.ts";
+import type { ConfigurationProblem } from "../base/config/decode.ts";
+import { type ConfigurationText, readConfigurationText } from "../base/config/load.ts";
 import { Address, Duration, Name, oneOf, optional, Path, Secret, Section, Size } from "../base/config/schema-types.ts";
 import { messageOf } from "../base/errors.ts";
 import { isTrustDomain } from "../base/pki/identity.ts";

@@ -14,6 +14,7 @@ import {
   createTargets,
   databaseOf,
   loadCore,
+  mistakeOfCertificate,
   readMasterKeys,
   signInOf,
   trustFilesOf,
@@ -47,6 +48,8 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
   try {
     const files = trustFilesOf(configuration);
     const trust = await readServerTrust(files, systemClock);
+    const mistake = mistakeOfCertificate(trust, trust_domain);
+    if (mistake !== undefined) throw loaded.source.errorAt(["tls", "cert"], mistake);
     keys = await readMasterKeys(loaded);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
@@ -108,7 +111,12 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
       files: filesOfServerTrust(files),
       clock: systemClock,
       log,
-      read: () => readServerTrust(files, systemClock),
+      async read() {
+        const next = await readServerTrust(files, systemClock);
+        const mistake = mistakeOfCertificate(next, trust_domain);
+        if (mistake !== undefined) throw new Error(`${files.cert}: ${mistake}`);
+        return next;
+      },
       use: (next) => {
         core.useCertificates(next.certificates, next.revocationLists);
         console?.useCertificates(next.certificates, next.revocationLists);

@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { HostAndPort } from "../base/config/schema-types.ts";
 import { isLoopback, namesLoopback } from "../base/network/loopback-host.ts";
+import { METRICS_TYPES } from "../base/network/metrics-format.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { coreMetrics } from "./core-metrics.ts";
@@ -30,13 +31,14 @@ export interface CoreReadiness {
 }
 
 export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
-  const { away, full } = core.health;
+  const { away, full, late } = core.health;
   const hasExpired = core.certificateEndsAtMs <= clock.wallMs();
   const reasons = [
     ...(away === undefined ? [] : ["the database is away"]),
     ...(hasExpired ? ["the Core's certificate has expired"] : []),
     // Said, though it is ready: a revocation has room, bulk data has none.
     ...(full === undefined ? [] : [full]),
+    ...(late === undefined ? [] : [`events of other Cores are told up to a second late: ${late}`]),
   ];
   return {
     ready: away === undefined && !hasExpired,
@@ -64,7 +66,7 @@ export async function startWatchListener(listen: HostAndPort, watched: WatchedCo
       return answer(response, readiness.ready ? 200 : 503, "application/json", JSON.stringify(readiness));
     }
     if (path === "/metrics") {
-      return answer(response, 200, "text/plain; version=0.0.4; charset=utf-8", coreMetrics(watched));
+      return answer(response, 200, METRICS_TYPES.prometheus, coreMetrics(watched));
     }
     answer(response, 404, "application/json", JSON.stringify({ code: "not_found" }));
   });

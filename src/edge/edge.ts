@@ -1,9 +1,9 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { randomBytes } from "node:crypto";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
+import type { MetricsFormat } from "../base/network/metrics-format.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
@@ -16,7 +16,7 @@ import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createNativeDoors } from "./doors/native/door.ts";
 import { createWatchDoor } from "./doors/native/watch.ts";
-import { isChain } from "./key-source/chain.ts";
+import { isChain } from "./key-source/chained.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
@@ -76,8 +76,8 @@ export async function startEdge(
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
-  const digestKey = randomBytes(32).toString("hex");
-  const started = renewalOf(configuration, digestKey);
+  const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const started = await renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
@@ -112,8 +112,8 @@ export async function startEdge(
     usage: usage.status(),
   });
   /** What a scrape or a look is answered, whichever worker it meets. */
-  const metricsOfAll = async (): Promise<string> =>
-    worker === undefined ? telemetry.metrics.text() : mergeMetrics(await worker.askAll("metrics"));
+  const metricsOfAll = async (format: MetricsFormat): Promise<string> =>
+    worker === undefined ? telemetry.metrics.text(format) : mergeMetrics(await worker.askAll(format), format);
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const onFailure = (error: unknown, trace: RequestTrace): void => {
@@ -168,9 +168,9 @@ export async function startEdge(
     readiness,
     leases: () => leases.leases(),
     answer: (question) =>
-      question === "metrics"
-        ? Promise.resolve(telemetry.metrics.text())
-        : Promise.resolve(JSON.stringify({ pid: process.pid, ...status() })),
+      Promise.resolve(
+        question === "status" ? JSON.stringify({ pid: process.pid, ...status() }) : telemetry.metrics.text(question),
+      ),
     digestKey,
     async reload(renewed) {
       const { policies } = renewed;
@@ -218,7 +218,6 @@ export async function startEdge(
     await hooks.close();
     container.resolve(TOKENS.cipher).close();
     keyMemory.close();
-    await container.dispose();
     log.info("stopped");
   }
 

@@ -1,8 +1,10 @@
 /** deploy/kubernetes: what an operator copies to a control-plane node fits together, and each file is one that its reader takes. */
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { IMAGE_NAME } from "../../scripts/oci-image.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { parseConfiguration } from "../../src/edge/config/load.ts";
 import { ROOT } from "../support/pages.ts";
 
@@ -64,4 +66,19 @@ test("the static pod mounts the folders of socket and configuration, and is evic
     "/etc/crypto-edge-kms",
     "/run/crypto-edge-kms",
   ]);
+});
+
+test("every manifest and the chart name the image of this version, by the name that the release gives it", () => {
+  const images = readdirSync(join(ROOT, "deploy/kubernetes"))
+    .filter((name) => name.endsWith(".yaml"))
+    .flatMap((name) => [...read(name).matchAll(/\bimage: (\S+)/g)].map(([, image]) => [name, image!] as const))
+    .filter(([, image]) => /(^|\/)crypto-edge[:@]/.test(image));
+  expect([...new Set(images.map(([name]) => name))].sort()).toEqual([
+    "core-and-edges.yaml",
+    "sidecar.yaml",
+    "static-pod.yaml",
+  ]);
+  for (const [name, image] of images) expect([name, image]).toEqual([name, IMAGE_NAME]);
+  const chart = parse(readFileSync(join(ROOT, "deploy/helm/crypto-edge/Chart.yaml"), "utf8")) as object;
+  expect(chart).toMatchObject({ version: VERSION, appVersion: VERSION });
 });

@@ -216,6 +216,28 @@ describe("docs/deno.md", () => {
     }
   });
 
+  test("workers have the permissions of the process that starts them, and no others", async () => {
+    const runtime = resolve(ROOT, "node_modules/deno/deno");
+    writeFileSync(here("workers.yaml"), `${readFileSync(here("edge.yaml"), "utf8")}workers: 2\n`);
+    const serve = onPage("serve --config").map((arg) => (arg === "edge.yaml" ? "workers.yaml" : arg));
+    const supervisor = deno([serve[0]!, `--allow-run=${runtime}`, ...serve.slice(1)]);
+    try {
+      await supervisor.waitFor(/"workers":2,"msg":"ready"/, 120_000);
+      const command = (pid: number): string[] => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(1, -1);
+      const children = readFileSync(`/proc/${supervisor.pid}/task/${supervisor.pid}/children`, "utf8");
+      const workers = children.trim().split(" ").map(Number);
+      expect(workers).toHaveLength(2);
+      const commands = workers.map(command).sort();
+      expect(commands).toEqual([1, 2].map((index) => [...command(supervisor.pid), "--worker", String(index)]));
+      expect(commands.flat()).not.toContain("-A");
+      expect(commands.flat()).not.toContain("--allow-all");
+      expect(await createClient({ url: `http://127.0.0.1:${port}` }).createKey(KEY)).toMatchObject({ version: 1 });
+    } finally {
+      await supervisor.stop("SIGTERM");
+    }
+    expect(await supervisor.ended).toBe(0);
+  });
+
   test("without the Core's address it refuses requests, and says why in its log", async () => {
     const edge = deno(without(onPage("serve --config"), "--allow-net", new URL(world.core.url).host));
     try {

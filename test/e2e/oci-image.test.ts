@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeOciImage } from "../../scripts/oci-image.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { BINARY } from "./support/binary.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-image-"));
@@ -28,6 +29,11 @@ test("the image is the same bytes whenever it is made, and every blob is what it
   const blob = (digest: string): string => join(folder, "layout/blobs/sha256", digest.slice("sha256:".length));
   const { manifests } = json(join(folder, "layout/index.json"));
   expect(manifests[0].digest).toBe(one.digest);
+  // By which podman and containerd call it, and so the manifests.
+  expect(manifests[0].annotations).toEqual({
+    "org.opencontainers.image.ref.name": `crypto-edge:${VERSION}`,
+    "io.containerd.image.name": `docker.io/library/crypto-edge:${VERSION}`,
+  });
   const manifest = json(blob(one.digest));
   const config = json(blob(manifest.config.digest));
   for (const { digest, size } of [manifest.config, ...manifest.layers]) {

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { buildCoreDeb, instanceUnit } from "../../packaging/deb.ts";
+import { buildCoreDeb, handoverUnit, instanceUnit } from "../../packaging/deb.ts";
 import { coreManPage } from "../../packaging/man-page.ts";
 import { PLUGINS } from "../../packaging/shared-files.ts";
 import { VERSION } from "../../src/base/version.ts";
@@ -47,6 +47,8 @@ describe.if(has("dpkg-deb"))("the Debian package", () => {
     for (const path of [
       "./usr/bin/crypto-edge",
       "./usr/lib/systemd/system/crypto-edge.service",
+      "./usr/lib/systemd/system/crypto-edge@.service",
+      "./usr/lib/systemd/system/crypto-edge-handover.service",
       "./etc/crypto-edge/edge.yaml",
       "./usr/share/man/man1/crypto-edge.1.gz",
       "./usr/share/doc/crypto-edge/examples/edge.yaml",
@@ -317,7 +319,7 @@ describe.if(has("systemd-analyze"))("the systemd unit", () => {
     expect(Math.abs(Number(told) - Number(score))).toBeLessThanOrEqual(0.3);
   });
 
-  test("says nothing that systemd does not know, nor does that of instances, which differs where two must share", () => {
+  test("says nothing that systemd does not know, nor do those of instances and of the handover, which differ where two must share", () => {
     const folder = mkdtempSync(join(tmpdir(), "crypto-edge-unit-"));
     const own = readFileSync(UNIT, "utf8");
     const instance = instanceUnit(own);
@@ -329,7 +331,19 @@ describe.if(has("systemd-analyze"))("the systemd unit", () => {
       "User=crypto-edge",
       "RuntimeDirectoryPreserve=yes",
     ]);
-    const units = { "crypto-edge.service": own, "crypto-edge@a.service": instance };
+    const handover = handoverUnit(own);
+    expect([...lines(handover).difference(lines(own))]).toEqual([
+      "Description=crypto-edge, data keys next to the application, while it is upgraded",
+      "Environment=CRYPTO_EDGE_AUDIT_FILE_PATH=/var/log/crypto-edge/audit-handover.jsonl",
+      "Restart=no",
+      "User=crypto-edge",
+      "RuntimeDirectoryPreserve=yes",
+    ]);
+    const units = {
+      "crypto-edge.service": own,
+      "crypto-edge@a.service": instance,
+      "crypto-edge-handover.service": handover,
+    };
     for (const [name, text] of Object.entries(units)) {
       const unit = join(folder, name);
       // What is not installed here is replaced by what is.

@@ -1,6 +1,6 @@
 /** The alerts, by Prometheus's own tools: their drills, and a real outage seen by a real Prometheus. */
 import { expect, test } from "bun:test";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,8 +9,8 @@ import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { startCoreWorld } from "../support/core-world.ts";
-import { freePort } from "../support/free-port.ts";
 import { alertTests } from "./support/alert-tests.ts";
+import { startPrometheus } from "./support/prometheus.ts";
 
 const RULES = resolve(import.meta.dir, "../../deploy/prometheus/rules.yaml");
 
@@ -37,7 +37,7 @@ test("the rules are valid, each alert fires in its drill, and none clears becaus
   } finally {
     rmSync(folder, { recursive: true });
   }
-});
+}, 120_000);
 
 test("a real Prometheus sees an outage begin, last, and end", async () => {
   const folder = mkdtempSync(join(tmpdir(), "crypto-edge-prometheus-"));
@@ -60,30 +60,10 @@ key_memory: { dumpable: true }
 `,
   );
   const edge = await startEdge(await loadConfiguration(file("edge.yaml"), undefined, {}));
-  const port = await freePort();
-  writeFileSync(
-    file("prometheus.yaml"),
-    stringify({
-      global: { scrape_interval: "1s", evaluation_interval: "1s" },
-      rule_files: [RULES],
-      scrape_configs: [{ job_name: "crypto-edge", static_configs: [{ targets: [new URL(edge.addresses[0]!).host] }] }],
-    }),
-  );
-  const prometheus = spawn(
-    "prometheus",
-    [
-      `--config.file=${file("prometheus.yaml")}`,
-      `--storage.tsdb.path=${file("data")}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-    ],
-    { stdio: "ignore" },
-  );
-  const ended = new Promise((done) => prometheus.once("close", done));
+  const prometheus = await startPrometheus({ folder, target: new URL(edge.addresses[0]!).host, rules: RULES });
   const firing = async (): Promise<string[]> => {
-    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/alerts`).catch(() => undefined);
-    if (answer?.ok !== true) return [];
-    const { data } = (await answer.json()) as { data: { alerts: { state: string; labels: { alertname: string } }[] } };
-    return data.alerts.filter(({ state }) => state === "firing").map(({ labels }) => labels.alertname);
+    const told = await prometheus.ask<{ alerts: { state: string; labels: { alertname: string } }[] }>("alerts");
+    return (told?.alerts ?? []).filter(({ state }) => state === "firing").map(({ labels }) => labels.alertname);
   };
   const until = async (condition: (alerts: string[]) => boolean): Promise<void> => {
     for (let waited = 0; !condition(await firing()); waited++) {
@@ -96,10 +76,8 @@ key_memory: { dumpable: true }
     const client = createClient({ url: edge.addresses[0]!, retry: { attempts: 1 } });
     await client.createKey({ tenant: "tenant-a", service: "billing" });
     for (let waited = 0; ; waited++) {
-      const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=crypto_edge_ready`).catch(
-        () => undefined,
-      );
-      if (answer?.ok && (await answer.text()).includes('"1"]')) break;
+      const ready = await prometheus.ask<{ result: { value: [number, string] }[] }>("query?query=crypto_edge_ready");
+      if (ready?.result[0]?.value[1] === "1") break;
       if (waited > 300) throw new Error("Prometheus does not see the edge");
       await Bun.sleep(200);
     }
@@ -112,8 +90,7 @@ key_memory: { dumpable: true }
     expect(await firing()).toContain("CryptoEdgeAboutToServeNothing");
     expect((await fetch(`${edge.addresses[0]}/readyz`)).status).toBe(503);
   } finally {
-    prometheus.kill("SIGTERM");
-    await ended;
+    await prometheus[Symbol.asyncDispose]();
     await edge.close();
     if (coreIsUp) await world[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });

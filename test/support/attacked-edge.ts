@@ -32,6 +32,10 @@ export interface AttackedEdgeOptions {
   readonly limits?: Readonly<Record<string, string | number>>;
   /** Patterns of the tenants that the callers on this machine are allowed. */
   readonly tenants?: readonly string[];
+  /** Where its long turns are written to (`turn-meter/plugin.ts`). */
+  readonly longTurns?: string;
+  /** What it is started by, such as `taskset`. */
+  readonly startedBy?: readonly string[];
 }
 
 export async function startAttackedEdge(options: AttackedEdgeOptions = {}): Promise<AttackedEdge> {
@@ -62,14 +66,17 @@ policies:
   - { principals: [local, socket, "spiffe://example.org/alice"], tenants: ${JSON.stringify(options.tenants ?? ["tenant-a"])}, services: ["*"], operations: [create, decrypt, rewrap] }
   - { principals: ["spiffe://example.org/mallory"], tenants: [tenant-m], services: ["*"], operations: [create, decrypt, rewrap] }
 limits: ${JSON.stringify(options.limits ?? {})}
-plugins: ["${resolve(root, "plugins/static")}"]
+plugins: ${JSON.stringify(["plugins/static", ...(options.longTurns === undefined ? [] : ["test/support/turn-meter"])].map((folder) => resolve(root, folder)))}
+${options.longTurns === undefined ? "" : `audit: { operations: none, sinks: [{ use: turn-meter, turn-meter: { file: ${JSON.stringify(options.longTurns)} } }] }`}
 key_memory: { dumpable: true }
 `,
   );
   const logFile = join(folder, "log");
   const logDescriptor = openSync(logFile, "w");
-  const [command, ...first] =
-    options.binary === undefined ? [process.execPath, join(root, "src/main.ts")] : [options.binary];
+  const [command, ...first] = [
+    ...(options.startedBy ?? []),
+    ...(options.binary === undefined ? [process.execPath, join(root, "src/main.ts")] : [options.binary]),
+  ];
   const child: ChildProcess = spawn(command!, [...first, "serve", "--config", join(folder, "edge.yaml")], {
     stdio: ["ignore", logDescriptor, logDescriptor],
   });

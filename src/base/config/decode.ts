@@ -7,10 +7,8 @@ import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
 import { readFileLine } from "../read-file.ts";
+import type { ConfigurationPath } from "./configuration-error.ts";
 import { decodingOf, expectedBy, type HostAndPort } from "./schema-types.ts";
-
-/** A place in a configuration: keys and indexes from the root. */
-export type ConfigurationPath = readonly (string | number)[];
 
 export interface ConfigurationProblem {
   readonly path: ConfigurationPath;

@@ -1,4 +1,5 @@
 /** What edges report and what Cores tell one another, in tables whose writers never hold up a change of keys. */
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { RevocationScope } from "../protocol/events.ts";
 import {
   addGrantedLease,
@@ -336,7 +337,7 @@ function addCount(sql: Sql, edge: string, one: Omit<UsageTotal, "edge">): Promis
 /** Some rows at a time, with everyone else's calls in between. */
 async function inSlices<T>(items: readonly T[], write: (item: T) => Promise<void>): Promise<void> {
   for (let start = 0; start < items.length; start += SLICE) {
-    if (start > 0) await new Promise((resolve) => setImmediate(resolve));
+    if (start > 0) await yieldToEventLoop();
     await Promise.all(items.slice(start, start + SLICE).map(write));
   }
 }

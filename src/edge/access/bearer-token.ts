@@ -18,6 +18,7 @@ import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "./principal.ts";
+import { RememberedTokens } from "./remembered-tokens.ts";
 
 /** One issuer whose tokens are taken. */
 export interface TokenIssuer {
@@ -51,8 +52,8 @@ export interface TokenVerifier {
   use(keys: IssuerKeys): void;
 }
 
-/** The keys of each issuer. */
-export type IssuerKeys = ReadonlyMap<TokenIssuer, JWTVerifyGetKey>;
+/** Each issuer, and the keys that its tokens are verified with. */
+export type IssuerKeys = readonly { readonly issuer: TokenIssuer; readonly keys: JWTVerifyGetKey }[];
 
 /** Signatures only: a shared secret would let every verifier make tokens. */
 export const TOKEN_ALGORITHMS = [
@@ -72,24 +73,18 @@ const TOKEN_LENGTH_MAX = 16_384;
 const NAME = /^[\x21-\x7e]{1,512}$/;
 /** A token is looked at anew after this long, so that a key taken out of the JWK set counts soon. */
 const REMEMBERED_MS = 60_000;
-const REMEMBERED_MAX = 10_000;
 const CLOCK_TOLERANCE_MS = 5_000;
-
-interface Remembered {
-  readonly name: string;
-  readonly untilMs: number;
-}
 
 /** @throws an error with a sentence, for a JWK set that cannot be read or a URL that is not safe. */
 export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Clock): TokenVerifier {
-  let keySets: IssuerKeys = new Map(issuers.map((issuer) => [issuer, loadKeySet(issuer.jwks)]));
-  /** By the digest: a token itself is a secret and is not kept. */
-  const remembered = new Map<string, Remembered>();
+  let accepted: IssuerKeys = issuers.map((issuer) => ({ issuer, keys: loadKeySet(issuer.jwks) }));
+  const remembered = new RememberedTokens();
 
   async function verify(token: string, digest: string, peer: string): Promise<Principal> {
-    const issuer = issuers.find((each) => each.issuer === issuerOf(token));
-    const keys = issuer && keySets.get(issuer);
-    if (issuer === undefined || keys === undefined) throw refused("its issuer is not accepted here");
+    const claimed = issuerOf(token);
+    const known = accepted.find(({ issuer }) => issuer.issuer === claimed);
+    if (known === undefined) throw refused("its issuer is not accepted here");
+    const { issuer, keys } = known;
     const now = clock.wallMs();
     try {
       const { payload } = await jwtVerify(token, keys, {
@@ -105,9 +100,9 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
         throw refused("the claim that names the caller is not usable");
       }
       const name = issuer.name === undefined ? subject : `${issuer.name}:${subject}`;
-      if (remembered.size >= REMEMBERED_MAX) remembered.clear();
-      const untilMs = Math.min((payload.exp ?? 0) * 1000 + CLOCK_TOLERANCE_MS, now + REMEMBERED_MS);
-      remembered.set(digest, { name, untilMs });
+      // A token without `exp` was refused.
+      const untilMs = Math.min(payload.exp! * 1000 + CLOCK_TOLERANCE_MS, now + REMEMBERED_MS);
+      remembered.remember(digest, name, untilMs);
       return { kind: "token", name, peer };
     } catch (error) {
       if (error instanceof CryptoEdgeError) throw error;
@@ -126,15 +121,13 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       }
       if (token === undefined || token.length > TOKEN_LENGTH_MAX) throw refused("it is not a signed JWT");
       const digest = createHash("sha256").update(token).digest("base64");
-      const known = remembered.get(digest);
-      if (known !== undefined && known.untilMs > clock.wallMs()) return { kind: "token", name: known.name, peer };
-      remembered.delete(digest);
-      return verify(token, digest, peer);
+      const name = remembered.nameOf(digest, clock.wallMs());
+      return name === undefined ? verify(token, digest, peer) : { kind: "token", name, peer };
     },
     read: () =>
-      new Map(issuers.map((issuer) => [issuer, isUrl(issuer.jwks) ? keySets.get(issuer)! : loadKeySet(issuer.jwks)])),
+      accepted.map(({ issuer, keys }) => ({ issuer, keys: isUrl(issuer.jwks) ? keys : loadKeySet(issuer.jwks) })),
     use(keys) {
-      keySets = keys;
+      accepted = keys;
       remembered.clear();
     },
   };

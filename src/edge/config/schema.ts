@@ -17,8 +17,9 @@ import {
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { CIPHERS } from "../cipher/open-cipher.ts";
+import { NATIVE_DOOR } from "../doors/built-in.ts";
 import { PluginEntries } from "../plugin-host/plugin-entries.ts";
-import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
+import { BUILT_IN_SECTIONS, type DoorEntry, NATIVE_SECTION } from "./built-in-sections.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -495,7 +496,7 @@ function cipherSection(contributed: Readonly<Record<string, TSchema>>) {
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
-  const doors = { ...BUILT_IN_DOORS, ...contributed.doors };
+  const doors = { ...BUILT_IN_SECTIONS, ...contributed.doors };
   const sourceNames = ["core", ...Object.keys(contributed.keySources)];
   const transportNames = ["core", ...Object.keys(contributed.revocationTransports)];
   return Section({

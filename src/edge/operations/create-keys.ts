@@ -36,7 +36,7 @@ async function makeSlices(
   const keys: CreatedKey[] = [];
   try {
     for (let leased = first; ; leased = await leases.version(request.tenant, request.service, version)) {
-      keys.push(...makeKeys(leased, request, context, Math.min(SLICE_ITEMS, count - keys.length)));
+      keys.push(...makeKeys(leased, request, context, Math.min(SLICE_ITEMS / 2, count - keys.length)));
       if (keys.length === count) return keys;
       await yieldToEventLoop();
     }

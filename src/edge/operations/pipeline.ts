@@ -181,10 +181,10 @@ class Pipeline {
     startMs: number,
     result: Promise<Result>,
   ): Promise<Result> {
-    this.#recorder.waits?.(kind, caller);
+    const traceId = this.#recorder.waits?.(kind, caller);
     return result.then(
-      (value) => this.#ended(kind, caller, read, count, startMs, value),
-      (error: unknown) => this.#failed(kind, caller, read, count, startMs, error),
+      (value) => this.#ended(kind, caller, read, count, startMs, value, traceId),
+      (error: unknown) => this.#failed(kind, caller, read, count, startMs, error, traceId),
     );
   }
 
@@ -195,18 +195,27 @@ class Pipeline {
     count: number,
     startMs: number,
     result: Result,
+    traceId?: string,
   ): Result {
     const recorder = this.#recorder;
     recorder.record(kind, caller, read, kind.versionOf(result), count, "ok");
-    if (startMs !== NOT_TIMED) recorder.took(kind, caller, "ok", recorder.now() - startMs);
+    if (startMs !== NOT_TIMED) recorder.took(kind, caller, "ok", recorder.now() - startMs, traceId);
     return result;
   }
 
-  #failed(kind: RecordedKind, caller: Caller, subject: Subject, count: number, startMs: number, error: unknown): never {
+  #failed(
+    kind: RecordedKind,
+    caller: Caller,
+    subject: Subject,
+    count: number,
+    startMs: number,
+    error: unknown,
+    traceId?: string,
+  ): never {
     const recorder = this.#recorder;
     const outcome = outcomeOf(error);
     recorder.record(kind, caller, subject, subject.version ?? 0, count, outcome, messageOf(error));
-    if (startMs !== NOT_TIMED) recorder.took(kind, caller, outcome, recorder.now() - startMs);
+    if (startMs !== NOT_TIMED) recorder.took(kind, caller, outcome, recorder.now() - startMs, traceId);
     if (outcome === "access_denied" || outcome === "rate_limited" || outcome === "refused_by_hook") {
       this.#hooks?.denied(caller, kind.operation, subject, outcome);
     }

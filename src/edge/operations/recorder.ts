@@ -58,10 +58,14 @@ export interface Recorder {
 
   /**
    * An operation has to wait, and has just begun to: for a lease, in whose miss this is told in the same turn, or for something else (a
-   * hook, its turn in a long batch). Undefined where nobody wants to know; never called for what ends at once.
+   * hook, its turn in a long batch). Undefined where nobody wants to know; never called for what ends at once. It gives the id of the
+   * trace that the operation's span is in, where it has one that is sent.
    */
-  readonly waits?: ((kind: RecordedKind, caller: Caller) => void) | undefined;
+  readonly waits?: ((kind: RecordedKind, caller: Caller) => string | undefined) | undefined;
 
-  /** Counts a whole call, and how long it took in milliseconds; a batch is one. Its items are recorded by themselves. */
-  took(kind: RecordedKind, caller: Caller, outcome: Outcome, durationMs: number): void;
+  /**
+   * Counts a whole call, and how long it took in milliseconds; a batch is one. Its items are recorded by themselves. `traceId` is what
+   * `waits` gave, where it was called.
+   */
+  took(kind: RecordedKind, caller: Caller, outcome: Outcome, durationMs: number, traceId?: string): void;
 }

@@ -16,9 +16,8 @@ const OWNER: Readonly<Record<string, string>> = {
 /** @throws {CryptoEdgeError} `invalid_request` for a name that is another door's */
 export function checkReservedNames(context: EncryptionContext, door: string): void {
   for (const name in context) {
-    const colon = name.indexOf(":");
-    if (colon < 0) continue;
-    const prefix = name.slice(0, colon + 1);
+    // Empty where there is no colon.
+    const prefix = name.slice(0, name.indexOf(":") + 1);
     const owner = Object.hasOwn(OWNER, prefix) ? OWNER[prefix] : undefined;
     if (owner === undefined || owner === door) continue;
     throw new CryptoEdgeError(

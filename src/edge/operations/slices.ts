@@ -1,6 +1,6 @@
 /** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
 import { CryptoEdgeError } from "../../base/errors.ts";
-import { yieldToEventLoop } from "../../base/time/turns.ts";
+import { ITEMS_BETWEEN_LOOKS, sliceEndMs, yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "./operations.ts";
 
 /** About a millisecond's work each: so many items, or so many bytes of them, run in one go. */
@@ -44,7 +44,9 @@ function runSlice<Item, Result>(
   const end = Math.min(items.length, start + SLICE_ITEMS);
   let bytes = 0;
   let index = start;
+  const endMs = sliceEndMs();
   while (index < end && bytes < SLICE_BYTES) {
+    if (index > start && index % ITEMS_BETWEEN_LOOKS === 0 && performance.now() > endMs) break;
     const item = items[index++]!;
     bytes += bytesOf(item);
     try {
@@ -69,10 +71,16 @@ async function runRest<Item, Result>(
   let next = start;
   try {
     for (;;) {
-      const ended = await Promise.allSettled(results.slice(settled));
-      const defect = ended.find((result) => result.status === "rejected");
-      for (const result of ended) results[settled++] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
-      if (defect !== undefined) throw defect.reason;
+      // Most end at once: to wait for each costs more than to run it.
+      if (results.some((result, index) => index >= settled && result instanceof Promise)) {
+        const ended = await Promise.allSettled(results.slice(settled));
+        const defect = ended.find((result) => result.status === "rejected");
+        ended.forEach((result, index) => {
+          results[settled + index] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
+        });
+        if (defect !== undefined) throw defect.reason;
+      }
+      settled = results.length;
       if (next === items.length) return results as (Result | CryptoEdgeError)[];
       await yieldToEventLoop();
       next = runSlice(items, next, bytesOf, run, results);

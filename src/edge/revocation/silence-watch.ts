@@ -15,7 +15,7 @@ export class SilenceWatch {
   #heardWallMs: number;
   #timer: Timer | undefined;
   #silent = false;
-  #watching = false;
+  #closed = false;
 
   constructor(options: SilenceWatchOptions) {
     this.#options = options;
@@ -35,7 +35,6 @@ export class SilenceWatch {
 
   /** Counts from now on, and calls `onSilence`. */
   start(): void {
-    this.#watching = true;
     this.heard();
     this.#schedule();
   }
@@ -52,13 +51,13 @@ export class SilenceWatch {
   }
 
   close(): void {
-    this.#watching = false;
+    this.#closed = true;
     this.#timer?.cancel();
   }
 
   #schedule(): void {
     this.#timer?.cancel();
-    if (!this.#watching) return;
+    if (this.#closed) return;
     const { clock, maxSilenceMs, onSilence } = this.#options;
     const leftMs = maxSilenceMs - this.silentMs;
     this.#timer = clock.schedule(leftMs > 0 ? leftMs : maxSilenceMs, () => {

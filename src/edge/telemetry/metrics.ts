@@ -2,6 +2,8 @@
  * The registry behind /metrics. The edge's own figures are read where they are kept at the moment of the scrape: nothing is told
  * to this registry on the path of a request.
  */
+import type { MetricsFormat } from "../../base/network/metrics-format.ts";
+import { exposition } from "./exposition.ts";
 import { createPluginMetrics, type PluginMetrics } from "./plugin-metrics.ts";
 
 export type MetricType = "counter" | "gauge" | "histogram";
@@ -12,6 +14,17 @@ export interface Sample {
   readonly value: number;
   /** Of a histogram's parts: the name with `_bucket`, `_sum` or `_count`. */
   readonly metricName?: string;
+  /** Of a histogram's bucket: one of the observations in it, and its trace. OpenMetrics alone has it. */
+  readonly exemplar?: Exemplar | undefined;
+}
+
+export interface Exemplar {
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** What was observed, in the metric's unit. */
+  readonly value: number;
+  /** When: milliseconds since 1970. */
+  readonly wallMs: number;
 }
 
 export interface MetricDefinition {
@@ -39,38 +52,15 @@ export class Metrics {
     return [...this.#definitions.values()];
   }
 
-  /** The answer to a scrape: Prometheus's text format, version 0.0.4. */
-  text(): string {
-    return this.definitions.map(family).join("\n");
+  /** The answer to a scrape. */
+  text(format: MetricsFormat): string {
+    return exposition(this.definitions, format);
   }
 
   /** What the plugin of this name is lent. */
   forPlugin(plugin: string): PluginMetrics {
     return createPluginMetrics(plugin, (definition) => this.add(definition));
   }
-}
-
-function family(definition: MetricDefinition): string {
-  const { name, help, type } = definition;
-  const lines = [`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`, `# TYPE ${name} ${type}`];
-  for (const { metricName = name, labels = {}, value } of definition.read()) {
-    lines.push(`${metricName}${labelsOf(labels)} ${numberOf(value)}`);
-  }
-  return `${lines.join("\n")}\n`;
-}
-
-function labelsOf(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([label, value]) => `${label}="${value.replace(/[\\"\n]/g, escaped)}"`);
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
-}
-
-function escaped(character: string): string {
-  return character === "\n" ? "\\n" : `\\${character}`;
-}
-
-function numberOf(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return "+Inf";
-  return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 }
 
 /** docs/metrics.md, from the registry itself. */

@@ -2,8 +2,10 @@
  * How long operations took, in the buckets of OpenKCM's ADR-604, and how many keys they were about, per front door, operation and
  * outcome: counted in typed arrays, since this is on the path of every request. Every call is measured. Read at a scrape.
  */
+
+import type { Clock } from "../../base/time/clock.ts";
 import { OPERATION_NAMES, type OperationName, OUTCOMES, type Outcome } from "../operations/recorder.ts";
-import type { MetricDefinition, Sample } from "./metrics.ts";
+import type { Exemplar, MetricDefinition, Sample } from "./metrics.ts";
 import { histogramSamples } from "./plugin-metrics.ts";
 
 /** Upper bounds, in milliseconds. */
@@ -30,20 +32,34 @@ export class OperationLatency {
   /** Most calls come by the door of the one before. */
   #lastDoor = "";
   #last: Float64Array = new Float64Array(0);
+  /** By the cell of its bucket, the newest: of calls that have a span, which a hit has not. */
+  readonly #exemplars = new Map<Float64Array, Map<number, Exemplar>>();
+  readonly #clock: Pick<Clock, "wallMs">;
 
-  /** Counts one call, timed as a whole. */
-  observe(door: string, operation: OperationName, outcome: Outcome, durationMs: number): void {
+  constructor(clock: Pick<Clock, "wallMs">) {
+    this.#clock = clock;
+  }
+
+  /** Counts one call, timed as a whole. `traceId` is that of its span, where it has one that is sent. */
+  observe(door: string, operation: OperationName, outcome: Outcome, durationMs: number, traceId?: string): void {
     const cells = door === this.#lastDoor ? this.#last : this.#cellsOf(door);
     const base = OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]);
     let bucket = 0;
     while (bucket < BUCKETS_MS.length && durationMs > BUCKETS_MS[bucket]!) bucket++;
     cells[base + bucket]! += 1;
     cells[base + SUM]! += durationMs;
+    if (traceId !== undefined) this.#exemplify(cells, base + bucket, durationMs, traceId);
   }
 
   countKeys(door: string, operation: OperationName, outcome: Outcome, count: number): void {
     const cells = door === this.#lastDoor ? this.#last : this.#cellsOf(door);
     cells[OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_OFFSET[outcome]) + KEYS]! += count;
+  }
+
+  #exemplify(cells: Float64Array, cell: number, durationMs: number, traceId: string): void {
+    const exemplars = this.#exemplars.get(cells) ?? new Map<number, Exemplar>();
+    this.#exemplars.set(cells, exemplars);
+    exemplars.set(cell, { traceId, value: durationMs / 1000, wallMs: this.#clock.wallMs() });
   }
 
   #cellsOf(door: string): Float64Array {
@@ -88,7 +104,13 @@ export class OperationLatency {
     this.#each((labels, cells, base) => {
       const counts = cells.subarray(base, base + SUM);
       if (counts.every((count) => count === 0)) return;
-      samples.push(...histogramSamples(name, BUCKETS_SECONDS, counts, cells[base + SUM]! / 1000, labels));
+      const seconds = cells[base + SUM]! / 1000;
+      const exemplars = new Map<number, Exemplar>();
+      for (let bucket = 0; bucket < SUM; bucket++) {
+        const exemplar = this.#exemplars.get(cells)?.get(base + bucket);
+        if (exemplar !== undefined) exemplars.set(bucket, exemplar);
+      }
+      samples.push(...histogramSamples(name, BUCKETS_SECONDS, counts, seconds, labels, exemplars));
     });
     return samples;
   }

@@ -18,6 +18,7 @@ export function createRecorder(
       usage.record(kind, caller, key, version, count, outcome, reason);
     },
     waits: tracing && ((kind, caller) => tracing.waits(kind, caller)),
-    took: (kind, caller, outcome, durationMs) => latency.observe(caller.door, kind.name, outcome, durationMs),
+    took: (kind, caller, outcome, durationMs, traceId) =>
+      latency.observe(caller.door, kind.name, outcome, durationMs, traceId),
   };
 }

@@ -1,5 +1,5 @@
 /** What plugins may count and measure: metrics of their own, by their names, within bounds. */
-import type { MetricDefinition, Sample } from "./metrics.ts";
+import type { Exemplar, MetricDefinition, Sample } from "./metrics.ts";
 
 /** A plugin is bounded too: its mistake must not fill the memory of the edge, or of who scrapes it. */
 const METRICS_PER_PLUGIN = 100;
@@ -88,13 +88,19 @@ export function histogramSamples(
   counts: ArrayLike<number>,
   sum: number,
   labels: Readonly<Record<string, string>> = {},
+  exemplars?: ReadonlyMap<number, Exemplar>,
 ): Sample[] {
   const samples: Sample[] = [];
   let cumulative = 0;
   for (let bucket = 0; bucket <= bounds.length; bucket++) {
     cumulative += counts[bucket]!;
     const le = bucket === bounds.length ? "+Inf" : String(bounds[bucket]);
-    samples.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulative });
+    samples.push({
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le },
+      value: cumulative,
+      exemplar: exemplars?.get(bucket),
+    });
   }
   samples.push(
     { metricName: `${name}_sum`, labels, value: sum },

@@ -15,7 +15,7 @@ export interface Telemetry {
 
 export function createTelemetry(clock: Clock): Telemetry {
   const metrics = new Metrics();
-  const latency = new OperationLatency();
+  const latency = new OperationLatency(clock);
   const eventLoop = new EventLoopDelay(clock);
   return {
     metrics,

@@ -1,8 +1,10 @@
+import type { MetricsFormat } from "../../base/network/metrics-format.ts";
+
 /**
  * The metrics of several workers as one text: every sample with a label `worker`, so that nothing is lost in adding up; a
  * query sums over it (`sum without (worker)`).
  */
-export function mergeMetrics(texts: ReadonlyMap<number, string>): string {
+export function mergeMetrics(texts: ReadonlyMap<number, string>, format: MetricsFormat): string {
   // The samples of a metric must stand together, after its HELP and TYPE.
   const families = new Map<string, { head: string[]; samples: string[] }>();
   for (const [worker, text] of texts) {
@@ -19,7 +21,8 @@ export function mergeMetrics(texts: ReadonlyMap<number, string>): string {
       }
     }
   }
-  return [...families.values()].map(({ head, samples }) => `${[...head, ...samples].join("\n")}\n`).join("\n");
+  const merged = [...families.values()].map(({ head, samples }) => `${[...head, ...samples].join("\n")}\n`);
+  return format === "prometheus" ? merged.join("\n") : `${merged.join("")}# EOF\n`;
 }
 
 /** `name 1` and `name{a="b"} 1`, with the worker's label first. */

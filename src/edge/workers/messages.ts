@@ -1,7 +1,9 @@
 /** What supervisor and workers say to each other. Never a key, a blob or a data key. */
 
-/** What a worker can tell of itself: the text of /metrics, or its status as JSON. */
-export type Question = "metrics" | "status";
+import type { MetricsFormat } from "../../base/network/metrics-format.ts";
+
+/** What a worker can tell of itself: the text of /metrics in a format, or its status as JSON. */
+export type Question = MetricsFormat | "status";
 
 export type ToWorker =
   | { readonly kind: "ask"; readonly id: number; readonly question: Question }

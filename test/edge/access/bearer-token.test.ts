@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, setSystemTime, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -85,6 +85,24 @@ describe("a bearer token", () => {
     for (const [header, reason] of cases) expect(await refusal(verifier, header)).toContain(reason);
   });
 
+  test("has sixteen thousand characters at most", async () => {
+    const verifier = createTokenVerifier([issuer], clock);
+    const ofLength = async (length: number): Promise<string> => {
+      for (let header = 0; header < 4; header++) {
+        const padded = async (pad: number) =>
+          new SignJWT({ iss: issuer.issuer, aud: issuer.audience, sub: "app", exp: nowS() + 300, pad: "x".repeat(pad) })
+            .setProtectedHeader({ alg: "ES256", kid: "one", cty: "x".repeat(header + 1) })
+            .sign(keys.privateKey);
+        const rest = (await padded(0)).length;
+        const token = await padded(Math.floor(((length - rest) * 3) / 4));
+        if (token.length === length) return token;
+      }
+      throw new Error(`no token has ${length} characters`);
+    };
+    expect(await refusal(verifier, `Bearer ${await ofLength(16_384)}`)).toBe("accepted");
+    expect(await refusal(verifier, `Bearer ${await ofLength(16_385)}`)).toContain("not a signed JWT");
+  });
+
   test("is never told back", async () => {
     const verifier = createTokenVerifier([issuer], clock);
     const token = await sign({ sub: "secret name" });
@@ -144,6 +162,76 @@ describe("a bearer token", () => {
 });
 
 describe("a JWK set by URL", () => {
+  afterEach(() => void setSystemTime());
+
+  /** A server of JWK sets, how often it was asked, and a verifier that asks it. */
+  async function serveKeys(answer: () => object | "never" = () => keySet) {
+    const served = { times: 0 };
+    const server = createServer((_request, response) => {
+      served.times++;
+      const body = answer();
+      if (body !== "never") response.end(JSON.stringify(body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+    const verifier = createTokenVerifier([{ ...issuer, jwks: url }], clock);
+    let token = 0;
+    const outcome = async (kid = "one", key = keys.privateKey): Promise<string> =>
+      refusal(verifier, `Bearer ${await sign({ jti: `${token++}` }, key, kid)}`);
+    const close = (): void => {
+      server.closeAllConnections();
+      server.close();
+    };
+    return { served, outcome, close };
+  }
+
+  test("is fetched anew after five minutes, and for a key that it lacks after ten seconds", async () => {
+    const { served, outcome, close } = await serveKeys();
+    try {
+      const startMs = Date.now();
+      const at = (ms: number) => setSystemTime(startMs + ms);
+      at(0);
+      expect([await outcome(), served.times]).toEqual(["accepted", 1]);
+      at(9_999);
+      expect([await outcome("two", others.privateKey), served.times]).toEqual([
+        expect.stringContaining("no key of the issuer"),
+        1,
+      ]);
+      at(10_000);
+      expect([await outcome("two", others.privateKey), served.times]).toEqual([
+        expect.stringContaining("no key of the issuer"),
+        2,
+      ]);
+      at(10_000 + 299_999);
+      expect([await outcome(), served.times]).toEqual(["accepted", 2]);
+      at(10_000 + 300_000);
+      expect([await outcome(), served.times]).toEqual(["accepted", 3]);
+    } finally {
+      close();
+    }
+  });
+
+  test("that does not come within five seconds, or is none, refuses the token and says which", async () => {
+    let answer: object | "never" = "never";
+    const { outcome, close } = await serveKeys(() => answer);
+    const timeouts: number[] = [];
+    const timeout = spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
+      timeouts.push(ms);
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new DOMException("over", "TimeoutError")), answer === "never" ? 1 : 60_000);
+      return controller.signal;
+    });
+    try {
+      expect(await outcome()).toContain("could not be fetched in time");
+      expect(timeouts).toEqual([5_000]);
+      answer = {};
+      expect(await outcome()).toContain("it cannot be verified");
+    } finally {
+      timeout.mockRestore();
+      close();
+    }
+  });
+
   test("stays when files are read again while its issuer is away: a renewed certificate takes no caller away", async () => {
     const server = createServer((_request, response) => {
       response.setHeader("content-type", "application/json");

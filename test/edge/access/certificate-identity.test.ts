@@ -59,6 +59,19 @@ describe("a client certificate", () => {
     expect(await identify({ commonName: "right\u202eleft" })).toHaveProperty("refused");
   });
 
+  test("may have a SPIFFE ID of 2,048 characters, and no longer one", async () => {
+    const ofLength = (length: number) => "spiffe://example.org/".padEnd(length, "a");
+    expect(await identify({ uris: [ofLength(2_048)] })).toMatchObject({ kind: "spiffe", name: ofLength(2_048) });
+    expect(await identify({ uris: [ofLength(2_049)] })).toHaveProperty("refused");
+  });
+
+  test("of an authority names no caller, whatever names it has", async () => {
+    const names = { uris: ["spiffe://example.org/a"], dns: ["app.example"], commonName: "app" };
+    expect(await identify({ ...names, isAuthority: true })).toEqual({
+      refused: "the certificate is that of an authority (CA:TRUE), which is no caller's",
+    });
+  });
+
   test("can't pass two names off as one with a comma", async () => {
     const sly = { dns: ["app.example, URI:spiffe://example.org/billing/api"] };
     expect(await identify(sly)).toHaveProperty("refused");

@@ -76,6 +76,16 @@ describe("a policy", () => {
     expect(policy.namedServices(local, "other")).toEqual([]);
   });
 
+  test("names no service for what a rule that denies, or one of another tenant, says of it", () => {
+    const policy = policyOf(
+      rule({ services: ["*"], operations: ["create", "decrypt"] }),
+      rule({ services: ["payroll"], tenants: ["another"] }),
+      rule({ services: ["audit"], effect: "deny", operations: ["decrypt"] }),
+    );
+    for (const service of ["payroll", "audit"]) expect(ask(policy, local, "create", "tenant-a", service)).toBe("ok");
+    expect(policy.namedServices(local, "tenant-a")).toEqual([]);
+  });
+
   test("without rules allows nothing", () => {
     expect(ask(policyOf(), local, "create", "tenant-a", "billing")).toBe("access_denied");
   });
@@ -188,6 +198,24 @@ describe("a policy", () => {
     expect(policy.remembered).toBe(2);
   });
 
+  test("remembers nothing of what it forgot, and counts what it remembers anew", () => {
+    const policy = policyOf(rule({ tenants: ["*"] }));
+    for (let index = 0; index <= 2_048; index++) ask(policy, local, "create", `made-up-${index}`, "billing");
+    expect(policy.remembered).toBe(1);
+    ask(policy, local, "create", "made-up-0", "billing");
+    expect(policy.remembered).toBe(2);
+    policy.replace([]);
+    expect(policy.remembered).toBe(0);
+  });
+
+  test("remembers one decision for all connections of a principal", () => {
+    const policy = policyOf(rule());
+    for (let connection = 0; connection < 3; connection++) {
+      ask(policy, { ...billing, peer: `127.0.0.${connection}` }, "create", "tenant-a", "billing");
+    }
+    expect(policy.remembered).toBe(1);
+  });
+
   test("remembers a bounded number of principals, however many there are", () => {
     const policy = policyOf(rule({ principals: ["*"] }));
     for (let caller = 0; caller < 10_000; caller++) {
@@ -235,6 +263,16 @@ describe("a rate limit", () => {
     expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
     expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("ok");
     expect(ask(policy, local, "create", "tenant-b", "billing")).toBe("rate_limited");
+  });
+
+  test("is counted for a hundred thousand principals at a time: the next one makes it forget the oldest", () => {
+    const policy = policyOf(rule({ principals: ["*"], principalRate: { perSecond: 1, burst: 1 } }));
+    const askAs = (caller: number) =>
+      ask(policy, { kind: "token", name: `${caller}` }, "create", "tenant-a", "billing");
+    for (let caller = 0; caller < 100_000; caller++) expect(askAs(caller)).toBe("ok");
+    expect(askAs(0)).toBe("rate_limited");
+    expect(askAs(100_000)).toBe("ok");
+    expect(askAs(1)).toBe("ok");
   });
 
   test("of a thousand a second has waits of a millisecond, which are waits", () => {
@@ -341,7 +379,22 @@ describe("a check of policies", () => {
     expect(messages({ tenants: ["tenant a"] })[0]).toStartWith('tenants: "tenant a" matches no name');
     expect(messages({ services: [""] })[0]).toStartWith('services: "" matches no name');
     expect(messages({ principals: ["loacl"] })[0]).toContain("named are local, billing");
-    expect(messages({ effect: "deny", principalRate: { perSecond: 1 } })[0]).toStartWith("rate_limit:");
+    expect(messages({ principals: [""] })).toEqual(["principals: an empty principal matches no one: remove it"]);
+    expect(messages({ principals: ["dns:a b"] })).toEqual([
+      'principals: "dns:a b" matches no one: a principal has no spaces or control characters',
+    ]);
+    expect(checkPolicies([rule({ principals: ["local"] })], [])[0]!.message).toContain("none is named");
+  });
+
+  test("finds a rate in a rule that denies, and nowhere else", () => {
+    const rate = { perSecond: 1 };
+    for (const rates of [{ principalRate: rate }, { tenantRate: rate }, { principalRate: rate, tenantRate: rate }]) {
+      expect(messages({ effect: "deny", ...rates })).toEqual([
+        "rate_limit: a rule that denies has no rate: remove it here",
+      ]);
+      expect(messages(rates)).toEqual([]);
+    }
+    expect(messages({ effect: "deny" })).toEqual([]);
   });
 });
 

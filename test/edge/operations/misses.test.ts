@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
 import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
 import { runEach, SLICE_BYTES, SLICE_ITEMS } from "../../../src/edge/operations/slices.ts";
 import { CALLER, createWorld, isWiped, NAME } from "./world.ts";
+
+/** No slice ends for the time that it takes: that depends on the machine. */
+const stoppedTime = (): Disposable => spyOn(performance, "now").mockReturnValue(1);
 
 const VALUE = new TextEncoder().encode("chosen by the caller");
 
@@ -41,6 +44,39 @@ describe("with the lease to be fetched first", () => {
     await expect(operations.createKey(CALLER, NAME) as Promise<unknown>).rejects.toBe(lease.fail);
     expect(recorded).toEqual(["create lease_unavailable v0 x1: The source is down.", "took create lease_unavailable"]);
   });
+});
+
+test("that an operation waits is told at once, and of what ends at once nothing is", async () => {
+  const { operations, lease, waited } = createWorld();
+  const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
+  lease.later = true;
+  expect(() => operations.decryptKey(CALLER, { wrapped: new Uint8Array(3) })).toThrow();
+  expect(waited).toEqual([]);
+  const opened = operations.decryptKey(CALLER, { wrapped });
+  const created = operations.createKeys(CALLER, NAME, 2);
+  expect(waited).toEqual(["decrypt", "create_batch"]);
+  await Promise.all([opened, created]);
+  expect(waited).toHaveLength(2);
+});
+
+test("a batch takes its turns by what it works on: bytes, and 256 for each name of a context", async () => {
+  const { operations } = createWorld();
+  const context = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`name-${index}`, "x"]));
+  // Of 4,096 each: 256 fill a slice.
+  const item = { ...NAME, wrapped: new Uint8Array(256), value: new Uint8Array(256), context };
+  const without = { ...item, context: undefined };
+  const batches = {
+    decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
+    encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
+  };
+  using _ = stoppedTime();
+  for (const run of Object.values(batches)) {
+    expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
+    expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
+    const slices = run(Array.from({ length: 257 }, () => item));
+    expect(slices).toBeInstanceOf(Promise);
+    expect(await slices).toBeArrayOfSize(257);
+  }
 });
 
 describe("rewrap", () => {
@@ -126,11 +162,39 @@ test("every reserved name is looked for, not the first alone, up to its colon", 
   expect(() => checkReservedNames({ "kmip:a": "x", "kes:b": "x" }, "kmip")).toThrow("kes");
 });
 
+test("a slice ends for the time that it takes too, and is looked at after each sixteen items", async () => {
+  let nowMs = 0;
+  using _ = spyOn(performance, "now").mockImplementation(() => nowMs);
+  const sliceOf = async (itemMs: number): Promise<number> => {
+    let ran = 0;
+    const run = (item: number): number => {
+      ran++;
+      nowMs += itemMs;
+      return item;
+    };
+    const items = Array.from({ length: 100 }, (_, index) => index);
+    const results = runEach(
+      items,
+      () => 0,
+      run,
+      () => {},
+    );
+    const inSlice = ran;
+    expect(await results).toEqual(items);
+    return inSlice;
+  };
+  expect(await sliceOf(0.1)).toBe(16);
+  // Half a millisecond to the end is no more than it may take.
+  expect(await sliceOf(1 / 64)).toBe(48);
+  expect(await sliceOf(0)).toBe(100);
+});
+
 describe("a run over many items", () => {
   const run = (item: number) => item * 2;
   const ignore = (): void => {};
 
   test("ends at once up to a slice of items or bytes, and takes another turn beyond", () => {
+    using _ = stoppedTime();
     const items = (count: number) => Array.from({ length: count }, (_, index) => index);
     expect(runEach(items(SLICE_ITEMS), () => 0, run, ignore)).toHaveLength(SLICE_ITEMS);
     expect(runEach(items(SLICE_ITEMS + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);

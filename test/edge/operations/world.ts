@@ -45,6 +45,8 @@ export interface World {
   readonly plaintexts: Uint8Array[];
   readonly recorded: string[];
   readonly tookMs: number[];
+  /** The operations that had to wait, as the recorder was told. */
+  readonly waited: string[];
   /** The version that wraps; the next lookups reject with `fail`, or answer later. */
   readonly lease: { active: number; later: boolean; fail: Error | undefined };
 }
@@ -53,6 +55,7 @@ export function createWorld(parts: Partial<PipelineParts> = {}): World {
   const plaintexts: Uint8Array[] = [];
   const recorded: string[] = [];
   const tookMs: number[] = [];
+  const waited: string[] = [];
   const lease: World["lease"] = { active: 1, later: false, fail: undefined };
   const hooks = new NotingHooks();
   const find = (version: number): LeasedVersion => {
@@ -105,6 +108,7 @@ export function createWorld(parts: Partial<PipelineParts> = {}): World {
       now: () => (nowMs += 7),
       record: ({ operation }, _caller, _key, version, count, outcome, reason) =>
         void recorded.push(`${operation} ${outcome} v${version} x${count}${reason === undefined ? "" : `: ${reason}`}`),
+      waits: ({ name }) => void waited.push(name),
       took: ({ name }, _caller, outcome, durationMs) => {
         recorded.push(`took ${name} ${outcome}`);
         tookMs.push(durationMs);
@@ -112,7 +116,7 @@ export function createWorld(parts: Partial<PipelineParts> = {}): World {
     },
     ...parts,
   });
-  return { operations, hooks, plaintexts, recorded, tookMs, lease };
+  return { operations, hooks, plaintexts, recorded, tookMs, waited, lease };
 }
 
 export const isWiped = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);

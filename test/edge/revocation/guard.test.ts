@@ -139,6 +139,8 @@ describe("a lease answer", () => {
     clock.jumpWall(50);
     sink.deliver(revoke(2, V3));
     sink.disconnected("gone");
+    // A try to connect that failed ends no connection.
+    sink.disconnected("still gone");
     sink.connected();
     await clock.advance(HOLE_MS);
     expect(guard.status().transports[0]).toMatchObject({ lagMs: 300, gaps: 1, disconnections: 1, events: 1 });
@@ -433,6 +435,13 @@ describe("silence", () => {
     sink.deliver(heartbeat(0));
     clock.suspend(40_000);
     expect(guard.isOpen()).toBe(false);
+  });
+
+  test("is none where no transport was ever to be heard", async () => {
+    const { guard, clock, control } = createWorld();
+    guard.start();
+    await clock.advance(90_000);
+    expect([guard.status().silent, guard.isOpen(), control.calls]).toEqual([false, true, []]);
   });
 
   test("can't be the rule without a transport", () => {

@@ -77,3 +77,61 @@ test("an event that went for want of room while it was being sent takes no other
   await outbox.drained();
   expect([sent, outbox.size]).toEqual([["a", "b"], 0]);
 });
+
+test("what comes while nothing waits is sent at once, in order", async () => {
+  const outbox = new Outbox();
+  const sent: string[] = [];
+  outbox.open(async (event) => void sent.push(event));
+  await outbox.drained();
+  outbox.add("a");
+  await settle();
+  expect(sent).toEqual(["a"]);
+  outbox.add("b");
+  await outbox.drained();
+  expect([sent, outbox.size]).toEqual([["a", "b"], 0]);
+});
+
+test("waits for what is being sent before it says that nothing waits any more", async () => {
+  const outbox = new Outbox();
+  let release: () => void = () => {};
+  outbox.add("a");
+  outbox.open(
+    () =>
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+  );
+  let drained = false;
+  void outbox.drained().then(() => {
+    drained = true;
+  });
+  await settle();
+  expect(drained).toBe(false);
+  release();
+  await settle();
+  expect(drained).toBe(true);
+});
+
+test("what fails on a connection that another has replaced is sent by the new one", async () => {
+  const outbox = new Outbox();
+  let fail: (reason: Error) => void = () => {};
+  outbox.add("a");
+  outbox.open(
+    () =>
+      new Promise((_resolve, reject) => {
+        fail = reject;
+      }),
+  );
+  await settle();
+  const sent: string[] = [];
+  outbox.open(async (event) => void sent.push(event));
+  fail(new Error("the first connection broke"));
+  await settle();
+  expect([sent, outbox.size]).toEqual([["a"], 0]);
+});
+
+test("holds ten thousand unless told otherwise", () => {
+  const outbox = new Outbox();
+  for (let event = 0; event < 10_001; event++) outbox.add(`${event}`);
+  expect([outbox.size, outbox.lost]).toEqual([10_000, 1]);
+});

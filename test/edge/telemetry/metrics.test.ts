@@ -72,13 +72,13 @@ const SOURCES: Omit<MetricSources, "clock" | "latency" | "eventLoop"> = {
 
 describe("operation latency", () => {
   test("falls into the buckets of ADR-604, per operation and outcome, as Prometheus counts them", async () => {
-    const latency = new OperationLatency();
+    const latency = new OperationLatency(new VirtualClock());
     for (const ms of [0.05, 0.1, 0.2, 0.3, 3, 20]) latency.observe("native", "create", "ok", ms);
     latency.observe("native", "create", "access_denied", 0.01);
     latency.observe("native", "decrypt_batch", "internal_error", 7);
     const metrics = new Metrics();
     metrics.add(...latency.definitions());
-    const series = parse(await metrics.text());
+    const series = parse(await metrics.text("prometheus"));
     const bucket = (le: string): number | undefined =>
       series.get(
         `crypto_edge_operation_duration_seconds_bucket{door="native",operation="create",outcome="ok",le="${le}"}`,
@@ -106,13 +106,13 @@ describe("operation latency", () => {
   });
 
   test("tells the front doors apart, and bounds how many it does", async () => {
-    const latency = new OperationLatency();
+    const latency = new OperationLatency(new VirtualClock());
     latency.observe("native", "create", "ok", 1);
     for (let door = 0; door < 100; door++) latency.countKeys(`door-${door}`, "decrypt", "ok", 1);
     latency.countKeys("native", "create", "ok", 5);
     const metrics = new Metrics();
     metrics.add(...latency.definitions());
-    const series = parse(await metrics.text());
+    const series = parse(await metrics.text("prometheus"));
     expect(series.get('crypto_edge_keys_total{door="native",operation="create",outcome="ok"}')).toBe(5);
     const doors = [...series.keys()].filter((name) => name.startsWith("crypto_edge_keys_total"));
     expect(doors.length).toBeLessThan(40);
@@ -120,8 +120,50 @@ describe("operation latency", () => {
   });
 });
 
+describe("in OpenMetrics", () => {
+  const bucket =
+    'crypto_edge_operation_duration_seconds_bucket{door="native",operation="create",outcome="ok",le="0.005"}';
+
+  test("a bucket has the newest call with a trace as its exemplar, and in plain text none", () => {
+    const clock = new VirtualClock();
+    const latency = new OperationLatency(clock);
+    latency.observe("native", "create", "ok", 3, "4bf92f3577b34da6a3ce929d0e0e4736");
+    latency.observe("native", "create", "ok", 4, "0af7651916cd43dd8448eb211c80319c");
+    latency.observe("native", "create", "ok", 4.5);
+    const metrics = new Metrics();
+    metrics.add(...latency.definitions());
+    const seconds = (clock.wallMs() / 1000).toFixed(3);
+    const lines = metrics.text("openmetrics").split("\n");
+    expect(lines).toContain(`${bucket} 3 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.004 ${seconds}`);
+    expect(lines.filter((line) => line.includes(" # "))).toHaveLength(1);
+    expect(metrics.text("prometheus").split("\n")).toContain(`${bucket} 3`);
+  });
+
+  test("series have the same names as in plain text, and the text ends as it must", () => {
+    const metrics = new Metrics();
+    const read = () => [{ value: 1 }];
+    metrics.add(
+      { name: "a_total", type: "counter", help: 'Says "a".\n', read },
+      { name: "b", type: "counter", help: "A plugin's.", read },
+      { name: "c", type: "gauge", help: "c", read },
+    );
+    expect(metrics.text("openmetrics")).toBe(`# HELP a Says \\"a\\".\\n
+# TYPE a counter
+a_total 1
+# HELP b A plugin's.
+# TYPE b unknown
+b 1
+# HELP c c
+# TYPE c gauge
+c 1
+# EOF
+`);
+    expect([...parse(metrics.text("openmetrics")).keys()]).toEqual([...parse(metrics.text("prometheus")).keys()]);
+  });
+});
+
 test("the histogram counts every call with the time that it took, whether it ends now or later, well or not", async () => {
-  const latency = new OperationLatency();
+  const latency = new OperationLatency(new VirtualClock());
   const held = heldLeases();
   let wait = 0;
   const leases: LeaseCache = {
@@ -150,7 +192,7 @@ test("the histogram counts every call with the time that it took, whether it end
   edge.decryptKeys(CALLER, [{ wrapped }, { wrapped }]);
   const metrics = new Metrics();
   metrics.add(...latency.definitions());
-  const series = parse(await metrics.text());
+  const series = parse(await metrics.text("prometheus"));
   const of = (what: string, operation: string, outcome: string, more = ""): number | undefined =>
     series.get(
       `crypto_edge_operation_duration_seconds_${what}{door="native",operation="${operation}",outcome="${outcome}"${more}}`,
@@ -169,7 +211,7 @@ describe("/metrics", () => {
   test("tells leases, source, revocation, usage, key memory and the process from where they are kept", async () => {
     const telemetry = createTelemetry(new VirtualClock());
     telemetry.observe(SOURCES);
-    const series = parse(await telemetry.metrics.text());
+    const series = parse(await telemetry.metrics.text("prometheus"));
     telemetry.close();
     const expected: Record<string, number> = {
       crypto_edge_leases: 2,
@@ -205,7 +247,7 @@ describe("/metrics", () => {
     lent.counter("calls_total", "Calls.").add(2);
     lent.gauge("sessions", "Sessions.").set(4);
     lent.histogram("wait_seconds", "Waits.", [0.1, 1]).observe(0.5);
-    const series = parse(await metrics.text());
+    const series = parse(await metrics.text("prometheus"));
     expect(series.get("crypto_edge_plugin_aws_kms_calls_total")).toBe(3);
     expect(series.get("crypto_edge_plugin_aws_kms_sessions")).toBe(4);
     expect(series.get('crypto_edge_plugin_aws_kms_wait_seconds_bucket{le="1"}')).toBe(1);

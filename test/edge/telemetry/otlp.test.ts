@@ -95,6 +95,24 @@ describe("an edge with a collector", () => {
     expect(receiver.spans).toEqual([]);
   });
 
+  test("names a miss's trace as the exemplar of its bucket, and of what was not sent none", async () => {
+    const edge = await startStaticEdge(configured().replace("principal: local", "principal: local, status: true"));
+    const scrape = async () => {
+      const answer = await fetch(`${edge.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
+      expect(answer.headers.get("content-type")).toStartWith("application/openmetrics-text; version=1.0.0");
+      return [...(await answer.text()).matchAll(/outcome="(\w+)".* # \{trace_id="(\w+)"\} [\d.e-]+ [\d.]+$/gm)];
+    };
+    await create(edge.url, "other", { traceparent: `00-${TRACE}-${PARENT}-00` });
+    expect(await scrape()).toEqual([]);
+    for (let call = 0; call < 20; call++)
+      await create(edge.url, "billing", { traceparent: `00-${TRACE}-${PARENT}-01` });
+    const exemplars = await scrape();
+    expect(exemplars.map(([, outcome, trace]) => [outcome, trace])).toEqual([["ok", TRACE]]);
+    await edge.close();
+    const wait = receiver.spans.find(({ name }) => name === "lease.wait")!;
+    expect(wait.traceId).toBe(TRACE);
+  });
+
   test("tells by the code alone why a miss got no lease, and sends each audit event as a log record", async () => {
     const edge = await startStaticEdge(configured());
     expect((await create(edge.url, "unknown")).status).toBe(404);

@@ -2,6 +2,7 @@
  * HTTP/1.1 (RFC 9112) on a socket, for the requests of an edge: strict, small, and without an object for each request that
  * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
  */
+import { isTurnUsed, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
 import { AnswerText } from "./answer-text.ts";
 import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import type { Http1Handler } from "./handler.ts";
@@ -19,9 +20,17 @@ import { type Http1Answer, writeAnswer } from "./write.ts";
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
-/** What requests that were sent ahead may cost in one turn of the event loop: bytes of answers, and so many for each request besides. */
-const TURN_COST_MAX = 262_144;
-const REQUEST_COST = 4_096;
+/** What of an answer is a slice of a turn of the event loop (base/time/turns.ts), and what a request counts besides. */
+const TURN_ANSWER_BYTES = 262_144;
+const REQUEST_BYTES = 4_096;
+/** Of reports: they are put together anew for each request. */
+const GET_BYTES = 32_768;
+/** What is read of a connection before others have their turn: the runtime would read ten times its buffer, 5 MiB, in one. */
+const READ_BYTES = 262_144;
+const TURN_READ_BYTES = 1_048_576;
+
+/** A caller's one request with a short answer does not count: it never waits for what others do. */
+const SHORT_ANSWER_BYTES = 8_192;
 
 /** Serves requests on a socket, one after another, until either side ends it. */
 export function serveHttp1(socket: Http1Socket, handler: Http1Handler): void {
@@ -49,10 +58,12 @@ class Http1Connection {
   #closesThen = false;
   /** The other side sends no more. */
   #halfClosed = false;
-  /** Of the requests that were answered since others had their turn; an answer that came by a promise may be of the same turn. */
-  #turnCost = 0;
+  /** A request has been answered since others had their turn; an answer that came by a promise may be of the same turn. */
+  #isAhead = false;
   /** Others have their turn before the next request that was sent ahead. */
   #yields = false;
+  /** Bytes that came since reading rested. */
+  #readBytes = 0;
   readonly #knownHeads = new KnownHeads();
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #onFlowing: (() => void) | undefined;
@@ -63,10 +74,12 @@ class Http1Connection {
   }
 
   onData(bytes: Buffer): void {
+    this.#readBytes += bytes.length;
+    if (this.#readBytes >= READ_BYTES) this.#rest();
     if (this.#phase === "ended") return;
     const received = this.#takeReceived();
     this.#received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
-    if (!this.#yields) this.#turnCost = 0;
+    if (!this.#yields) this.#isAhead = false;
     if (!this.#yields && (this.#phase === "head" || this.#phase === "body")) return void this.#advance();
     // Requests sent ahead wait in the kernel, not here.
     if (this.#received.length > this.#handler.maxHeaderBytes) this.#socket.pause();
@@ -107,6 +120,17 @@ class Http1Connection {
     this.#advance();
   }
 
+  /** Reads on in a turn that has room. */
+  #rest(): void {
+    this.#readBytes = 0;
+    this.#socket.pause();
+    whenTurnHasRoom(() => {
+      useTurn(READ_BYTES / TURN_READ_BYTES);
+      const waits = this.#phase === "admitting" || this.#phase === "answering" || this.#phase === "draining";
+      if (!waits || this.#received.length <= this.#handler.maxHeaderBytes) this.#socket.resume();
+    });
+  }
+
   /** What was received and is not taken yet. */
   #takeReceived(): Buffer {
     if (this.#taken > 0) {
@@ -118,9 +142,10 @@ class Http1Connection {
 
   #yieldToOthers(): void {
     this.#yields = true;
-    setImmediate(() => {
+    whenTurnHasRoom(() => {
       this.#yields = false;
-      this.#turnCost = 0;
+      this.#isAhead = false;
+      useTurn(REQUEST_BYTES / TURN_ANSWER_BYTES);
       this.#goOn();
     });
   }
@@ -129,7 +154,7 @@ class Http1Connection {
   #advance(): void {
     try {
       for (;;) {
-        if (this.#turnCost >= TURN_COST_MAX && this.#received.length > this.#taken) return void this.#yieldToOthers();
+        if (isTurnUsed() && this.#received.length > this.#taken) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -272,7 +297,11 @@ class Http1Connection {
     // Nobody gets it: what is secret in it does not wait for the next one.
     if (gone && body instanceof AnswerText) body.begin();
     const bodyLength = isStream ? 0 : (body as string | Uint8Array | AnswerText).length;
-    this.#turnCost += REQUEST_COST + bodyLength;
+    const isGet = head.method === "GET";
+    if (this.#isAhead || isGet || bodyLength > SHORT_ANSWER_BYTES) {
+      useTurn((bodyLength + (isGet ? GET_BYTES : REQUEST_BYTES)) / TURN_ANSWER_BYTES);
+    }
+    this.#isAhead = true;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";

@@ -3,6 +3,7 @@
  * read while an answer is being made or has not been taken, so a caller can't pile up work.
  */
 import { messageOf } from "../../../base/errors.ts";
+import { turnFor } from "../../../base/time/turns.ts";
 import { allocateSecret, wipe } from "../../../base/wipe.ts";
 import type { Caller } from "../../operations/operations.ts";
 import type { DoorSocket, SocketLimits } from "../door.ts";
@@ -14,6 +15,7 @@ import { announcedLength, HEADER_LENGTH, readTag, TYPE } from "./ttlv.ts";
 
 /** The longest request, head included: the objects that databases register are far smaller. */
 const MESSAGE_LENGTH_MAX = 64 * 1024;
+const SHORT_MESSAGE_LENGTH = 2 * 1024;
 /** How long a message may take to arrive, so that nobody holds a connection with a byte now and then. */
 const MESSAGE_TIMEOUT_MS = 30_000;
 
@@ -142,15 +144,16 @@ export class KmipConnection {
       this.#limits.leave(length);
       this.#send(response);
     };
-    answerMessage(message, this.#caller, this.#parts)
-      .then(answered)
-      .catch((error: unknown) => {
-        this.#parts.log.error(
-          { err: error, reason: messageOf(error) },
-          "a KMIP connection failed by a defect of the edge",
-        );
-        this.#socket.destroy();
-      });
+    // A long message is a slice of a turn of the event loop: of many connections that send one at once, one is answered in each.
+    const turn = length > SHORT_MESSAGE_LENGTH ? turnFor(length / MESSAGE_LENGTH_MAX) : undefined;
+    const made = (): Promise<ResponseMessage> => answerMessage(message, this.#caller, this.#parts);
+    (turn === undefined ? made() : turn.then(made)).then(answered).catch((error: unknown) => {
+      this.#parts.log.error(
+        { err: error, reason: messageOf(error) },
+        "a KMIP connection failed by a defect of the edge",
+      );
+      this.#socket.destroy();
+    });
   }
 
   #send(response: ResponseMessage): void {

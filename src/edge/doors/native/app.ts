@@ -73,7 +73,7 @@ export function createApp(parts: AppParts): Elysia {
         try {
           const light = INTROSPECTION[id];
           if (light === undefined) return others[id]!(call);
-          call.answer = await light(parts);
+          call.answer = await light(parts, call.request);
           return new Response(null);
         } catch (error) {
           call.failure = { error };

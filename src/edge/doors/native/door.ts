@@ -78,9 +78,9 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
   function getHandler(id: string, shortWay: boolean): DoorRoute["handle"] {
     const light = shortWay ? INTROSPECTION[id] : undefined;
     if (light === undefined) return (request, caller) => byApp(request, caller);
-    return async (_, caller) => {
+    return async (request, caller) => {
       try {
-        return await light(parts);
+        return await light(parts, request);
       } catch (error) {
         return fail(error, caller);
       }

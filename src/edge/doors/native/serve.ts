@@ -4,7 +4,7 @@ import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
 import { answerText } from "../../../base/network/http1/answer-text.ts";
-import { yieldToEventLoop } from "../../../base/time/turns.ts";
+import { TURN_KEYS, turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   Caller,
@@ -24,6 +24,8 @@ import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
+/** What is read of a body in a slice of a turn of the event loop. */
+const SLICE_BODY_BYTES = 32_768;
 
 /** Whatever body came. @throws {CryptoEdgeError} or rejects with it */
 export function serveOperation(
@@ -60,6 +62,7 @@ async function createMany(
   checkBody(route, body);
   const { count, tenant, service = "default", context, length, plaintext } = body as CreateBatchBody;
   reserve(request, count * ANSWER_BYTES_EACH);
+  await turnFor(partOfKeys(count));
   const keys = await operations.createKeys(caller, { tenant, service, context, length, plaintext }, count);
   const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
   const write = (key: CreatedKey): string =>
@@ -76,6 +79,7 @@ async function serveItems(
 ): Promise<DoorAnswer> {
   const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
   let requests: unknown[];
+  await turnFor(partOfBody(request.body));
   try {
     requests = await readJsonList(
       request.body,
@@ -113,9 +117,11 @@ async function serveBytes(
   if (route.kind === "many") {
     const { request: asked, count } = readCreateBatch(request.body);
     reserve(request, count * ANSWER_BYTES_EACH);
+    await turnFor(partOfKeys(count));
     const keys = await operations.createKeys(caller, asked, count);
     return answer(writeCreatedKeys(keys), keptFor(operations, caller, asked));
   }
+  await turnFor(partOfBody(request.body));
   const requests = await route.readBytes(request.body);
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
   const results = await route.run(operations, caller, requests as never);
@@ -132,6 +138,10 @@ async function serveBytes(
 function keptFor(operations: Operations, caller: Caller, { plaintext, ...name }: CreateKeyRequest): number | undefined {
   return plaintext === true ? operations.cacheSeconds(caller, name) : undefined;
 }
+
+/** Of a slice of a turn of the event loop, which the first slice of a batch is too. */
+const partOfKeys = (count: number): number => Math.min(1, count / TURN_KEYS);
+const partOfBody = ({ length }: Uint8Array): number => Math.min(1, length / SLICE_BODY_BYTES);
 
 /** Work and memory of this size count against the caller before they are spent. */
 function reserve(request: DoorRequest, bytes: number): void {

@@ -3,11 +3,11 @@ import { CryptoEdgeError } from "../../../base/errors.ts";
 import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { DoorAnswer, HttpDoor } from "../door.ts";
-import { METRICS_TYPE } from "./introspection.ts";
+import { answerMetrics, type IntrospectionParts } from "./introspection.ts";
 
 export interface WatchParts {
   readonly readiness: () => { readonly ready: boolean };
-  readonly metrics: () => Promise<string>;
+  readonly metrics: IntrospectionParts["metrics"];
 }
 
 export function createWatchDoor({ readiness, metrics }: WatchParts): HttpDoor {
@@ -19,7 +19,7 @@ export function createWatchDoor({ readiness, metrics }: WatchParts): HttpDoor {
       {
         ...route,
         path: "/metrics",
-        handle: async () => ({ status: 200, headers: { "Content-Type": METRICS_TYPE }, body: await metrics() }),
+        handle: (request) => answerMetrics(metrics, request),
       },
       { ...route, path: "/livez", probe: true, handle: () => json(200, { status: "live" }) },
       {

@@ -7,7 +7,7 @@
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { JsonError } from "../../../base/json/parse.ts";
 import { readJsonObject } from "../../../base/json/read-list.ts";
-import { yieldToEventLoop } from "../../../base/time/turns.ts";
+import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
@@ -189,9 +189,16 @@ function run({ operation, variant, name }: Target, call: TransitCall, method: st
 /** A long one is read in turns with other callers' requests. */
 function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
   if (body.length <= SMALL_BODY_BYTES_MAX) return parsedBody(body);
-  return readJsonObject(body, LONG_BODY, yieldToEventLoop).catch((error: unknown) => {
+  return longBody(body);
+}
+
+async function longBody(body: Uint8Array): Promise<JsonObject> {
+  await turnFor(1);
+  try {
+    return await readJsonObject(body, LONG_BODY, yieldToEventLoop);
+  } catch (error) {
     throw error instanceof JsonError ? notObject(error.message) : error;
-  });
+  }
 }
 
 /** Empty and `null` are what clients send who have nothing to say. */

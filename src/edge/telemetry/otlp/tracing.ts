@@ -57,9 +57,9 @@ export class Tracing {
   }
 
   /** The recorder's `waits`: told in the turn of the miss, or for another reason than a miss. */
-  waits(kind: RecordedKind, caller: Caller): void {
+  waits(kind: RecordedKind, caller: Caller): string | undefined {
     const span = this.#unclaimed;
-    if (span === undefined) return;
+    if (span === undefined) return undefined;
     this.#unclaimed = undefined;
     const { requestId } = caller;
     this.#follow(span, requestId instanceof RequestTrace ? requestId.parent : undefined);
@@ -71,6 +71,7 @@ export class Tracing {
       "crypto_edge.door": caller.door,
       "crypto_edge.request_id": requestId === undefined ? undefined : String(requestId).slice(0, 64),
     };
+    return span.wanted ? span.traceId : undefined;
   }
 
   /** The source, with a span for each call: a child of the first caller's that waits for it; of none for a renewal. */
