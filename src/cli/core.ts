@@ -31,13 +31,13 @@ Examples:
     .action(async (options: { config: string }) => {
       requireBun("the Core");
       refuseHostileEnvironment();
-      for (const note of notesOnEnvironment()) console.error(`core: ${note}`);
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
       const stopped = stopSignal();
       const running = await serveCore(options.config, {
+        notes: notesOnEnvironment(),
         loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
       });
       const manager = await openServiceManager(systemClock, (message) => console.error(message));

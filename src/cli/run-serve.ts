@@ -45,7 +45,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
     running.manager.ready();
   });
   const { edge, manager } = await starting;
-  for (const note of notesOnEnvironment()) edge.log.warn(note);
+  for (const note of notesOnEnvironment()) edge.log.info(note);
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
   manager.ready();
@@ -94,7 +94,7 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const { onReloadSignal } = await import("../base/system/reload-signal.ts");
   const { stopSignal } = await import("../base/system/stop-signal.ts");
   const log = createLog(configuration.log.level);
-  for (const note of notesOnEnvironment()) log.warn(note);
+  for (const note of notesOnEnvironment()) log.info(note);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
   const program = thisProgram();

@@ -24,6 +24,9 @@ export interface CoreContributions {
   readonly keySources: Readonly<Record<string, TSchema>>;
 }
 
+/** Of what is kept, and looked at now and then: no timer runs for it. */
+const YEARS_MS = 36_500 * 86_400_000;
+
 const NO_CONTRIBUTIONS: CoreContributions = { publishers: {}, keySources: {} };
 
 const masterKeySection = (keySources: CoreContributions["keySources"], description: string) =>
@@ -170,9 +173,15 @@ const CORE_PROPERTIES = {
       keep_counts: Duration({
         default: "400d",
         minimumMs: 1_000,
+        maximumMs: YEARS_MS,
         description: "How long totals are kept after their last use.",
       }),
-      keep_audit: Duration({ default: "90d", minimumMs: 1_000, description: "How long audit events are kept." }),
+      keep_audit: Duration({
+        default: "90d",
+        minimumMs: 1_000,
+        maximumMs: YEARS_MS,
+        description: "How long audit events are kept.",
+      }),
       max_audit: Size({ default: "1GiB", description: "How much is kept of audit events; the oldest go first." }),
     },
     { default: {}, description: "What edges report. A revocation never waits for it." },

@@ -366,9 +366,16 @@ const LimitsSection = Section(
       minimum: 1,
       description: "Requests in flight of one principal; further ones are answered 429.",
     }),
-    max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
+    max_header: Size({
+      default: "16KiB",
+      minimumBytes: 1_024,
+      maximumBytes: 2 ** 20,
+      description: "The longest head of a request.",
+    }),
     max_body: Size({
       default: "16MiB",
+      minimumBytes: 1_024,
+      maximumBytes: 2 ** 28,
       description:
         "The longest body of a batch; a longer one is answered 413. One operation on a key takes 64 KiB at most, on a value 128 KiB.",
     }),
@@ -593,6 +600,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
     ),
     stop_timeout: Duration({
       default: "10s",
+      maximumMs: 60 * MINUTE_MS,
       description: "How long requests in flight may take to finish after SIGTERM.",
     }),
   });
