@@ -21,5 +21,9 @@ const PROGRAM = `
 
 test("the schemas of plugins leave with the start's code, and come back for a plugin that calls them later", async () => {
   const child = Bun.spawn([process.execPath, "-e", PROGRAM], { cwd: ROOT, stdout: "pipe", stderr: "inherit" });
-  expect(JSON.parse(await child.stdout.text())).toEqual({ loaded: [true, false, true], equal: true, versions: [3] });
+  expect(JSON.parse(await new Response(child.stdout).text())).toEqual({
+    loaded: [true, false, true],
+    equal: true,
+    versions: [3],
+  });
 }, 60_000);
