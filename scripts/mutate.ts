@@ -65,7 +65,10 @@ const mutants = values.sample === undefined ? all : sampled(all, Number(values.s
 console.log(`${mutants.length} of ${all.length} mutants, in ${files.length} files`);
 
 const copies = Array.from({ length: Math.max(1, Number(values.jobs)) }, copyOfCheckout);
+/** Those that run now: a mutant may never end by itself. */
+const running = new Set<{ kill(signal: "SIGKILL"): void }>();
 process.on("exit", () => {
+  for (const run of running) run.kill("SIGKILL");
   for (const copy of copies) rmSync(copy, { recursive: true, force: true });
 });
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
@@ -176,7 +179,9 @@ async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {
       timeout: limitMs,
       killSignal: "SIGKILL",
     });
+    running.add(run);
     const exitCode = await run.exited;
+    running.delete(run);
     if (run.signalCode === "SIGKILL") return "killed by time";
     if (exitCode !== 0) return "killed";
   }

@@ -138,12 +138,8 @@ export class EventOrder {
     }
     position.appliedSeq = seq;
     if (waits) this.#options.effects.apply(event, transport.name);
-    this.closeUp(transport);
+    position.closeUp((restore) => this.#options.effects.apply(restore, transport.name));
     return APPLIED;
-  }
-
-  closeUp(transport: TransportState): void {
-    this.#options.position.closeUp((event) => this.#options.effects.apply(event, transport.name));
   }
 
   drop(transport: TransportState, reason: DropReason, detail: string): Delivery {

@@ -29,8 +29,6 @@ export interface GapFillerOptions {
   readonly onEvent: (transport: TransportState, event: RevocationEvent) => void;
   /** The missing events can't be had. */
   readonly onGivenUp: (reason: string, transport: TransportState) => void;
-  /** Events that came out of order may follow now. */
-  readonly onFilled: (transport: TransportState) => void;
 }
 
 export class GapFiller {
@@ -86,7 +84,7 @@ export class GapFiller {
 
   /** Asks the Core for what is missing. With `probing` also when nothing is: the Core's answer says which log it is in. */
   async #fill(probing: boolean): Promise<void> {
-    const { position, onGivenUp, onFilled } = this.#options;
+    const { position, onGivenUp } = this.#options;
     if (this.#filling || this.#closing.signal.aborted) return;
     if (!probing && position.appliedSeq >= Math.max(position.newestSeq, position.hintedSeq)) return;
     this.#filling = true;
@@ -103,7 +101,6 @@ export class GapFiller {
     }
     // What a lease vouched for has come, or could not be had: the next lease that vouches for it makes the Core be asked again.
     position.hintedSeq = 0;
-    onFilled(transport);
   }
 
   /** Why it failed, if it did, and the newest event that the Core told of. */

@@ -87,7 +87,6 @@ class Guard implements RevocationGuard {
       limits: this.#limits,
       onEvent: (transport, event) => this.#order.take(transport, event, true),
       onGivenUp: (reason, transport) => this.#order.skipMissing(reason, transport),
-      onFilled: (transport) => this.#order.closeUp(transport),
     });
     const drop = (transport: TransportState, reason: DropReason, detail: string): Delivery =>
       this.#order.drop(transport, reason, detail);

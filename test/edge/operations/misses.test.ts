@@ -5,6 +5,9 @@ import { checkReservedNames } from "../../../src/edge/operations/reserved-names.
 import { runEach, SLICE_BYTES, SLICE_ITEMS } from "../../../src/edge/operations/slices.ts";
 import { CALLER, createWorld, isWiped, NAME } from "./world.ts";
 
+/** No slice ends for the time that it takes: that depends on the machine. */
+const stoppedTime = (): Disposable => spyOn(performance, "now").mockReturnValue(1);
+
 const VALUE = new TextEncoder().encode("chosen by the caller");
 
 describe("with the lease to be fetched first", () => {
@@ -66,18 +69,13 @@ test("a batch takes its turns by what it works on: bytes, and 256 for each name 
     decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
     encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
   };
-  // So that no slice ends for the time that it takes.
-  const now = spyOn(performance, "now").mockReturnValue(1);
-  try {
-    for (const run of Object.values(batches)) {
-      expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
-      expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
-      const slices = run(Array.from({ length: 257 }, () => item));
-      expect(slices).toBeInstanceOf(Promise);
-      expect(await slices).toBeArrayOfSize(257);
-    }
-  } finally {
-    now.mockRestore();
+  using _ = stoppedTime();
+  for (const run of Object.values(batches)) {
+    expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
+    expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
+    const slices = run(Array.from({ length: 257 }, () => item));
+    expect(slices).toBeInstanceOf(Promise);
+    expect(await slices).toBeArrayOfSize(257);
   }
 });
 
@@ -166,7 +164,7 @@ test("every reserved name is looked for, not the first alone, up to its colon", 
 
 test("a slice ends for the time that it takes too, and is looked at after each sixteen items", async () => {
   let nowMs = 0;
-  const now = spyOn(performance, "now").mockImplementation(() => nowMs);
+  using _ = spyOn(performance, "now").mockImplementation(() => nowMs);
   const sliceOf = async (itemMs: number): Promise<number> => {
     let ran = 0;
     const run = (item: number): number => {
@@ -185,14 +183,10 @@ test("a slice ends for the time that it takes too, and is looked at after each s
     expect(await results).toEqual(items);
     return inSlice;
   };
-  try {
-    expect(await sliceOf(0.1)).toBe(16);
-    // Half a millisecond to the end is no more than it may take.
-    expect(await sliceOf(1 / 64)).toBe(48);
-    expect(await sliceOf(0)).toBe(100);
-  } finally {
-    now.mockRestore();
-  }
+  expect(await sliceOf(0.1)).toBe(16);
+  // Half a millisecond to the end is no more than it may take.
+  expect(await sliceOf(1 / 64)).toBe(48);
+  expect(await sliceOf(0)).toBe(100);
 });
 
 describe("a run over many items", () => {
@@ -200,6 +194,7 @@ describe("a run over many items", () => {
   const ignore = (): void => {};
 
   test("ends at once up to a slice of items or bytes, and takes another turn beyond", () => {
+    using _ = stoppedTime();
     const items = (count: number) => Array.from({ length: count }, (_, index) => index);
     expect(runEach(items(SLICE_ITEMS), () => 0, run, ignore)).toHaveLength(SLICE_ITEMS);
     expect(runEach(items(SLICE_ITEMS + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);

@@ -255,3 +255,39 @@ describe("the blocks", () => {
     );
   });
 });
+
+describe("a block that is lifted", () => {
+  function createBlocks() {
+    const forgotten: number[] = [];
+    const blocks = new Blocks({ maxScopes: 10, onForget: (seq) => void forgotten.push(seq) });
+    return { blocks, forgotten };
+  }
+
+  test("leaves its number to the tenant while others of it are blocked, and nothing else", () => {
+    const { blocks, forgotten } = createBlocks();
+    blocks.revoke({ tenant: "t", service: "a" }, 5, false);
+    blocks.revoke({ tenant: "t", service: "b", version: 1 }, 6, false);
+    expect([blocks.barrier("t", "a"), blocks.barrier("t", "b"), blocks.barrier("t", "c")]).toEqual([5, 6, 0]);
+    blocks.restore({ tenant: "t", service: "a" }, 7);
+    expect([blocks.barrier("t", "a"), blocks.barrier("t", "c"), forgotten]).toEqual([5, 5, []]);
+    blocks.restore({ tenant: "t", service: "b", version: 1 }, 8);
+    expect(forgotten).toEqual([6]);
+  });
+
+  test("leaves its number to all where it was the tenant's last, and the tenant is forgotten", () => {
+    for (const scope of [{ tenant: "t" }, { tenant: "t", service: "a" }, { tenant: "t", service: "a", version: 1 }]) {
+      const { blocks, forgotten } = createBlocks();
+      blocks.revoke(scope, 5, false);
+      expect([blocks.barrier("t", "a"), forgotten]).toEqual([5, []]);
+      blocks.restore(scope, 6);
+      expect([blocks.barrier("t", "a"), blocks.size, forgotten]).toEqual([0, 0, [5]]);
+    }
+  });
+
+  test("of an older log has no number in the new one", () => {
+    const { blocks } = createBlocks();
+    blocks.revoke({ tenant: "t", service: "a" }, 5, false);
+    blocks.rebase();
+    expect([blocks.isBlocked("t", "a"), blocks.barrier("t", "a")]).toEqual([true, 0]);
+  });
+});

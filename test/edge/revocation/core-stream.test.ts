@@ -73,6 +73,19 @@ describe("the Core's stream", () => {
     await transport.close();
   });
 
+  test("is given up three and a half seconds, and a moment, after the last word, to the millisecond", async () => {
+    const { clock, streams, notes, sink, transport } = createStreamWorld();
+    await transport.start(sink);
+    streams[0]?.say(heartbeat(0));
+    await clock.advance(1);
+    streams[0]?.say(heartbeat(0));
+    await clock.advance(3_599);
+    expect(notes.at(-1)).toBe("heartbeat 0");
+    await clock.advance(1);
+    expect(notes.at(-1)).toBe("disconnected: nothing came for 3500 ms");
+    await transport.close();
+  });
+
   test("is given up when no heartbeat comes, whatever the connection says, and asked for again", async () => {
     const { clock, streams, notes, sink, transport } = createStreamWorld();
     await transport.start(sink);

@@ -28,6 +28,24 @@ describe("the Core's own stream", () => {
     expect(guard.status().seq).toBe(11);
   });
 
+  test("that goes below a reset at once has gone back too", () => {
+    const { guard, control } = createWorld();
+    const sink = guard.sink("core");
+    for (const event of [heartbeat(9), reset(12), heartbeat(11)]) sink.deliver(event);
+    expect(control.count("dropAll")).toBe(2);
+    expect(guard.status().seq).toBe(11);
+  });
+
+  test("that has gone back to its beginning goes on there, whichever of two says so first", () => {
+    const { guard, control } = createWorld();
+    const [one, other] = [guard.sink("one"), guard.sink("other")];
+    for (const sink of [one, other, one]) sink.deliver(heartbeat(9));
+    one.deliver(heartbeat(0));
+    expect(control.count("dropAll")).toBe(1);
+    other.deliver(heartbeat(0));
+    expect(control.count("dropAll")).toBe(1);
+  });
+
   test("that is reset to before what was applied has gone back, and what is blocked stays so", () => {
     const { guard, control, lines } = createWorld();
     const sink = guard.sink("core");
@@ -50,6 +68,7 @@ describe("the Core's own stream", () => {
     const sink = guard.sink("core");
     sink.deliver(heartbeat(3));
     await sink.deliverSigned(sign(revoke(4, V3)));
+    await sink.deliverSigned(sign(heartbeat(4)));
     sink.deliver(heartbeat(3));
     expect(control.count("dropAll")).toBe(0);
     sink.deliver(rotate(5, "x", "y", 2));

@@ -25,7 +25,6 @@ test("a gap that came while the Core was asked for its log is asked for after it
     },
     onEvent() {},
     onGivenUp: (reason) => void givenUp.push(reason),
-    onFilled() {},
   });
   gaps.probe();
   position.newestSeq = 9;
@@ -46,7 +45,7 @@ test("a gap that came while the Core was asked for its log is asked for after it
 });
 
 /** A filler whose streams the test holds, and that takes note of what it gives up. */
-function start(withCore = true) {
+function start(withCore = true, applies = true) {
   const clock = new VirtualClock();
   const position = new LogPosition(10);
   position.startAt(LOG, 5);
@@ -65,10 +64,9 @@ function start(withCore = true) {
     onEvent(_transport, { type, seq }) {
       events.push(seq);
       position.newestSeq = Math.max(position.newestSeq, seq);
-      if (type !== "heartbeat") position.appliedSeq = seq;
+      if (type !== "heartbeat" && applies) position.appliedSeq = seq;
     },
     onGivenUp: (reason) => void givenUp.push(reason),
-    onFilled() {},
   });
   return { clock, position, streams, givenUp, events, gaps };
 }
@@ -166,4 +164,25 @@ test("a gap whose log was left while it was asked for is given up by nobody", as
   streams[0]!.fail(new Error("connection refused"));
   await settle();
   expect([givenUp, gaps.isAtWork]).toEqual([[], false]);
+});
+
+test("what the Core sends says nothing of how far its log goes, but for its heartbeat", async () => {
+  const { position, clock, streams, givenUp, gaps } = start(true, false);
+  position.newestSeq = 7;
+  gaps.fillSoon();
+  await clock.advance(DEFAULT_LIMITS.gapGraceMs);
+  streams[0]!.say(revoke(7, V3));
+  await settle();
+  expect([givenUp, gaps.isAtWork]).toEqual([[], true]);
+  streams[0]!.say(heartbeat(7));
+  await settle();
+  expect(givenUp).toEqual(["the Core does not have them"]);
+});
+
+test("a gap that is seen after the end starts no timer", () => {
+  const { clock, gaps } = start();
+  gaps.close();
+  gaps.fillSoon();
+  gaps.hint();
+  expect(clock.pending).toBe(0);
 });

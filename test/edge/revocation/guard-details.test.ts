@@ -1,8 +1,8 @@
 /** What mutation showed to be untested: reasons, first moments, bursts. */
 import { expect, test } from "bun:test";
 import { BurstLog } from "../../../src/edge/revocation/burst-log.ts";
-import { VirtualClock } from "../../support/virtual-clock.ts";
-import { createWorld, heartbeat, LOG, revoke } from "./world.ts";
+import { settle, VirtualClock } from "../../support/virtual-clock.ts";
+import { createWorld, heartbeat, LOG, revoke, V3 } from "./world.ts";
 
 test("a source that knows no log is believed until a block had to be forgotten", () => {
   const { guard } = createWorld({ limits: { maxScopes: 1 } });
@@ -65,4 +65,57 @@ test("a burst that goes on is one line, however long, and is told of again after
   await clock.advance(1_000);
   log.warn("topic", {}, "the same");
   expect(lines).toEqual([{ suppressed: 0 }, { suppressed: 298 }]);
+});
+
+test("a transport's state says why it is not connected, and nothing while it is", () => {
+  const { guard } = createWorld();
+  const sink = guard.sink("core");
+  const reason = () => guard.status().transports[0]!.reason;
+  expect([reason(), guard.status().newestSeq]).toEqual(["not connected yet", 0]);
+  sink.connected();
+  expect(reason()).toBeUndefined();
+  sink.disconnected("the connection broke");
+  expect(reason()).toBe("the connection broke");
+  sink.connected();
+  expect(reason()).toBeUndefined();
+});
+
+test("a lease of a log that was left is refused, and the Core is asked which log it is in", async () => {
+  const { guard, core } = createWorld();
+  const sink = guard.sink("core");
+  sink.deliver(heartbeat(1));
+  sink.deliver(heartbeat(1, "log-b"));
+  core.log = "log-b";
+  expect(core.asked).toHaveLength(0);
+  expect(guard.admits({ tenant: "t", service: "s", log: LOG, revocationSeq: 1 })).toBe(false);
+  await settle();
+  expect(core.asked).toEqual(["log-b:1"]);
+});
+
+test("a Core that names a number below what was applied, when it is asked, has gone back", async () => {
+  const { guard, core, control, clock } = createWorld();
+  const sink = guard.sink("core");
+  sink.deliver(heartbeat(9));
+  core.follow = async (_lastEventId, onEvent) => onEvent(heartbeat(3));
+  sink.deliver(heartbeat(10));
+  await clock.advance(60);
+  expect(control.count("dropAll")).toBe(1);
+  expect(guard.status().seq).toBe(3);
+});
+
+test("4,096 events beyond a gap are remembered, and what is not is taken again", () => {
+  const { guard } = createWorld();
+  const sink = guard.sink("core");
+  sink.deliver(heartbeat(1));
+  const last = 2 + 4_096;
+  for (let seq = 3; seq <= last + 1; seq++) sink.deliver(revoke(seq, V3));
+  const counts = () => {
+    const { events, duplicates } = guard.status().transports[0]!;
+    return [events, duplicates];
+  };
+  expect(counts()).toEqual([4_097, 0]);
+  sink.deliver(revoke(last, V3));
+  expect(counts()).toEqual([4_097, 1]);
+  sink.deliver(revoke(last + 1, V3));
+  expect(counts()).toEqual([4_098, 1]);
 });

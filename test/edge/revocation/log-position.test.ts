@@ -64,6 +64,15 @@ test("a log that was left is known as a former one, up to sixteen of them, and n
   const position = new LogPosition(10);
   for (let index = 0; index <= 17; index++) position.startAt(`log-${index}`, 0);
   expect([0, 1, 16, 17].map((index) => position.isFormer(`log-${index}`))).toEqual([false, true, true, false]);
+  // Where it is already, nothing is left.
+  position.startAt("log-17", 4);
+  expect(position.isFormer("log-1")).toBe(true);
   position.startAt("log-16", 0);
   expect([15, 16, 17].map((index) => position.isFormer(`log-${index}`))).toEqual([true, false, true]);
+});
+
+test("without a position nothing is known of any log", () => {
+  const position = new LogPosition(10);
+  expect(position).toMatchObject({ log: undefined, lastEventId: undefined, appliedSeq: 0 });
+  expect(position).toMatchObject({ newestSeq: 0, hintedSeq: 0, minLeaseSeq: 0 });
 });
