@@ -1,6 +1,6 @@
 /** Mistakes that people make in a configuration: each is told by its line, as what was expected there. */
 import { describe, expect, test } from "bun:test";
-import { ConfigurationError } from "../../../src/base/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/configuration-error.ts";
 import { parseConfiguration } from "../../../src/edge/config/load.ts";
 
 const GOOD = `edge: { id: edge-1 }
