@@ -81,7 +81,7 @@ export interface Sighting {
 const FLUSH_MS = 2_000;
 const MAX_EDGES = 100_000;
 /** A Core that told nothing for so long is gone, with its streams. */
-export const CORE_GONE_MS = 15_000;
+const CORE_GONE_MS = 15_000;
 /** Calls of an edge elsewhere that are worth telling, for each flush. */
 const MANY_CALLS = 100;
 

@@ -121,6 +121,16 @@ test("the key that gives way is the one used longest ago of the tenant that hold
   );
 });
 
+test("a tenant that has no key ready is forgotten", () => {
+  const keys = new ReadyKeys(1);
+  const [first] = entered(keys, "a", 1) as [Key];
+  const { share } = first;
+  keys.leave(first);
+  keys.enter(first, "a");
+  expect(first.share).toBeDefined();
+  expect(first.share).not.toBe(share);
+});
+
 test("eight thousand keys are ready unless told otherwise", () => {
   const keys = new ReadyKeys();
   const all = entered(keys, "tenant-a", 8_192);

@@ -32,7 +32,7 @@ export const door: DoorFactory<KubernetesKmsConfiguration> = {
   create: (section, context) => createKubernetesKmsDoor(section, context),
 };
 
-export function createKubernetesKmsDoor(
+function createKubernetesKmsDoor(
   section: KubernetesKmsConfiguration,
   { operations, log }: DoorContext,
 ): SocketDoor {
