@@ -100,8 +100,8 @@ processor time; counts are merged, not lost.
 | edges | Core | revocations |
 | --- | --- | --- |
 | up to some hundred | one over SQLite, with a copy of its database after each change ([core.md](core.md#backup-and-restore)) | its own stream |
-| up to some thousand, or when the Core must survive a machine | ${n(Math.max(2, Math.ceil(cores / 3)))} over one PostgreSQL ([core.md](core.md#high-availability)), named as a list at the edges or behind one address | their own streams, or a broker |
-| ${n(EDGES)} | ${n(Math.max(3, Math.ceil(cores * 2)))} cores' worth over one PostgreSQL (twice what the sum above asks, for outages) | a broker cluster, and the Cores' streams as the second transport |
+| up to some thousand, or when the Core must survive a machine | ${Math.max(2, Math.ceil(cores / 3))} over one PostgreSQL ([core.md](core.md#high-availability)), named as a list at the edges or behind one address | their own streams, or a broker |
+| ${n(EDGES)} | ${Math.max(3, Math.ceil(cores * 2))} cores' worth over one PostgreSQL (twice what the sum above asks, for outages) | a broker cluster, and the Cores' streams as the second transport |
 
 Each lease is one statement at PostgreSQL: ${n(renewals)} a second for this region, which one server answers from memory. Each Core asks it once a second
 besides. A change (rotate, revoke) takes the one lock that orders the log: some hundred a second, whichever Core makes them.

@@ -82,6 +82,7 @@ function statusLines(status: CoreStatus): string[] {
       ["database", `${database.name} (${database.kind})`],
       ...(database.away === undefined ? [] : [["", `away: ${database.away}`]]),
       ...(database.full === undefined ? [] : [["", database.full]]),
+      ...(database.late === undefined ? [] : [["", `events of other Cores come late: ${database.late}`]]),
       ["log", status.log],
       ["newest event", String(status.lastSeq)],
       ["streams", String(status.streams)],

@@ -26,7 +26,13 @@ export interface CoreStatus {
   readonly version: string;
   /** How this Core is called among those of its store. */
   readonly core: string;
-  readonly database: { readonly kind: string; readonly name: string; readonly away?: string; readonly full?: string };
+  readonly database: {
+    readonly kind: string;
+    readonly name: string;
+    readonly away?: string;
+    readonly full?: string;
+    readonly late?: string;
+  };
   readonly log: string;
   readonly lastSeq: number;
   readonly streams: number;

@@ -14,7 +14,7 @@ export function sendJson(response: HttpResponse, status: number, json: string): 
   response.statusCode = status;
   response.setHeader("content-type", "application/json");
   response.setHeader("cache-control", "no-store");
-  response.end(json);
+  end(response, json);
 }
 
 /** A `Response`, as the administration's app makes them. */
@@ -24,7 +24,7 @@ export async function sendResponse(response: HttpResponse, answer: Response): Pr
   const cookies = answer.headers.getSetCookie();
   if (cookies.length > 0) response.setHeader("set-cookie", cookies);
   response.setHeader("cache-control", "no-store");
-  response.end(Buffer.from(await answer.arrayBuffer()));
+  end(response, Buffer.from(await answer.arrayBuffer()));
 }
 
 /** The head of a stream of server-sent events; its frames are written to the response then. */
@@ -45,7 +45,15 @@ export function sendProblem(request: HttpRequest, response: HttpResponse, thrown
   const { status, headers, body } = problemOf(thrown, log);
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  end(response, body);
+}
+
+/** Head and body are one TLS record and one system call: the runtime writes them one after the other. */
+function end(response: HttpResponse, body: string | Buffer): void {
+  const { socket } = response;
+  socket?.cork();
   response.end(body);
+  socket?.uncork();
 }
 
 export function problemResponse(thrown: unknown, log: CoreLog): Response {

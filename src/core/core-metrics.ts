@@ -27,8 +27,14 @@ export const CORE_METRICS: readonly CoreMetric[] = [
   {
     name: "crypto_core_disk_full",
     type: "gauge",
-    help: "1 while the room kept for revocations is in use since the disk is full.",
+    help: "1 while the disk is full: with SQLite, while the room kept for revocations is in use.",
     read: ({ core }) => (core.health.full === undefined ? 0 : 1),
+  },
+  {
+    name: "crypto_core_database_notifications_up",
+    type: "gauge",
+    help: "1 while the database tells at once what other Cores commit, else 0: it is heard of up to a second late then.",
+    read: ({ core }) => (core.health.late === undefined ? 1 : 0),
   },
   {
     name: "crypto_core_event_seq",

@@ -79,6 +79,10 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         away === undefined
           ? log("info", "the database answers again")
           : log("error", "the database is away: no lease is granted, no event told", { reason: away }),
+      onLate: (late) =>
+        late === undefined
+          ? log("info", "events of other Cores are told at once again")
+          : log("warn", "events of other Cores are told up to a second late", { reason: late }),
     });
     opened.push(() => store.close());
     const signingKeys = await SigningKeys.open({ store, hierarchy, now });
@@ -89,6 +93,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         stream.tell(event);
         publishing.publish(event);
       },
+      lostEvents: (lost) =>
+        log(
+          "error",
+          "the database has lost events that were committed (a failover to a standby that lagged?): a new event log begins; find what was revoked and revoke it again",
+          { ...lost },
+        ),
       newHistory: () => {
         log("warn", "the database has another history: every edge is told to drop its leases", { log: eventLog.log });
         stream.newHistory();
@@ -122,8 +132,13 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       streamsOf: (edge) => stream.streamsOf(edge),
       places: () => stream.places(),
       onCallsElsewhere: (edge, calls) => routes.countElsewhere(edge, calls),
+      onSkew: (skewMs) =>
+        skewMs === 0
+          ? log("info", "this Core's clock agrees with the database's again")
+          : log("warn", "this Core's clock is apart from the database's: have both follow one time server", { skewMs }),
     });
     opened.push(() => presence.close());
+    await presence.begin();
     const granted = new GrantedLeases({ usage: store.usage, clock, leaseMs: terms.ttlSeconds * 1_000 });
     opened.push(() => granted.close());
     const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
@@ -152,6 +167,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
           name: store.name,
           ...(store.health.away === undefined ? {} : { away: store.health.away }),
           ...(store.health.full === undefined ? {} : { full: store.health.full }),
+          ...(store.health.late === undefined ? {} : { late: store.health.late }),
         },
         log: eventLog.log,
         lastSeq: eventLog.lastSeq,

@@ -2,6 +2,7 @@
  * This Core's place in the event log: told of every event once and in order, whichever Core committed it. What the store
  * says counts; a notification is only a reason to ask it.
  */
+import { randomBytes } from "node:crypto";
 import type { LoggedEvent } from "./protocol/events.ts";
 import type { LogPosition, Store } from "./store/store.ts";
 
@@ -10,29 +11,50 @@ export interface EventLogListener {
   event(event: LoggedEvent): void;
   /** The store has another history (it was restored): what was known of the log counts no more. */
   newHistory(): void;
+  /** The store lacks events that were committed and told. A new history follows. */
+  lostEvents(lost: LostEvents): void;
+}
+
+export interface LostEvents {
+  /** The newest event that was told. */
+  readonly told: number;
+  /** The newest one that the store has now. */
+  readonly found: number;
 }
 
 const PAGE = 500;
+/** Versions that may have been made by events that are lost: their numbers are not used again. */
+const LOST_VERSIONS = 1_000;
 
 export class EventLog {
   readonly #store: Store;
   readonly #retainedEvents: number;
   readonly #listener: EventLogListener;
   #position: LogPosition;
+  #told: LoggedEvent | undefined;
   #reading: Promise<void> | undefined;
   #readAgain: Promise<void> | undefined;
 
   static async open(store: Store, retainedEvents: number, listener: EventLogListener): Promise<EventLog> {
-    const log = new EventLog(store, retainedEvents, listener, await store.position());
+    const position = await store.position();
+    const { event } = await store.position(position.lastSeq);
+    const log = new EventLog(store, retainedEvents, listener, position, event);
     store.onCommit(() => void log.refresh().catch(() => undefined));
     return log;
   }
 
-  private constructor(store: Store, retainedEvents: number, listener: EventLogListener, position: LogPosition) {
+  private constructor(
+    store: Store,
+    retainedEvents: number,
+    listener: EventLogListener,
+    position: LogPosition,
+    told: LoggedEvent | undefined,
+  ) {
     this.#store = store;
     this.#retainedEvents = retainedEvents;
     this.#listener = listener;
     this.#position = position;
+    this.#told = told;
   }
 
   get log(): string {
@@ -56,7 +78,7 @@ export class EventLog {
   async committed(events: readonly LoggedEvent[]): Promise<void> {
     for (const event of events) {
       if (event.log === this.log && event.seq === this.lastSeq + 1) this.#tell(event);
-      else if (event.log !== this.log || event.seq > this.lastSeq) return this.refresh();
+      else if (event.log !== this.log || event.seq > this.lastSeq || this.#isOther(event)) return this.refresh();
     }
   }
 
@@ -83,9 +105,17 @@ export class EventLog {
   }
 
   async #read(): Promise<void> {
-    const found = await this.#store.position();
-    if (found.log !== this.log || found.lastSeq < this.lastSeq) {
+    // As of before the question: what this Core commits meanwhile is newer than the answer.
+    const { log, lastSeq } = this;
+    const found = await this.#store.position(lastSeq);
+    if (found.log === log && (found.lastSeq < lastSeq || (found.event !== undefined && this.#isOther(found.event)))) {
+      this.#listener.lostEvents({ told: lastSeq, found: found.lastSeq });
+      await this.#beginHistory(log);
+      return this.#read();
+    }
+    if (found.log !== log) {
       this.#position = found;
+      this.#told = undefined;
       this.#listener.newHistory();
       return;
     }
@@ -101,7 +131,27 @@ export class EventLog {
     this.#position = { ...this.#position, oldestSeq: Math.max(this.oldestSeq, found.oldestSeq) };
   }
 
+  /** Whether an event bears the number of the one that was told last, and is not that. */
+  #isOther(event: LoggedEvent): boolean {
+    const told = this.#told;
+    return told !== undefined && told.seq === event.seq && JSON.stringify(told) !== JSON.stringify(event);
+  }
+
+  /**
+   * A failover to a standby that had not all of it: the numbers that were told are used again, for other events. Under another name of
+   * the log every edge drops its leases, wherever it was in the old one; and no number of a version is given twice.
+   */
+  async #beginHistory(lost: string): Promise<void> {
+    await this.#store.change(async (change) => {
+      // Another Core may have been first.
+      if ((await change.position()).log === lost) {
+        await change.beginHistory(randomBytes(16).toString("hex"), LOST_VERSIONS);
+      }
+    });
+  }
+
   #tell(event: LoggedEvent): void {
+    this.#told = event;
     const { log, oldestSeq } = this.#position;
     this.#position = {
       log,

@@ -1,6 +1,7 @@
 /**
  * Which edges call, and which Cores there are: counted in memory, told to the other Cores through the store every few
- * seconds. What an edge asked of the others counts in its rate here, so that its limit is one for all Cores.
+ * seconds. What an edge asked of the others counts in its rate here, so that its limit is one for all Cores. Times are those of the
+ * store, so that Cores whose clocks are apart, or are set, agree on who was seen when.
  */
 import type { Clock, Timer } from "../base/time/clock.ts";
 import { EdgeInstances, mergeInstances } from "./edge-instances.ts";
@@ -45,6 +46,8 @@ export interface PresenceOptions {
   readonly places: () => ReadonlyMap<string, number>;
   /** Lease calls of an edge at other Cores, since the last time. */
   readonly onCallsElsewhere: (edge: string, calls: number) => void;
+  /** This Core's clock has come to be apart from the store's, by so much, or agrees with it again (0). */
+  readonly onSkew?: (skewMs: number) => void;
   readonly flushMs?: number;
 }
 
@@ -80,6 +83,8 @@ export interface Sighting {
 
 const FLUSH_MS = 2_000;
 const MAX_EDGES = 100_000;
+/** Signed events count for a minute, certificates and leases are checked by each one's own clock. */
+const MAX_SKEW_MS = 5_000;
 /** A Core that told nothing for so long is gone, with its streams. */
 const CORE_GONE_MS = 15_000;
 /** Calls of an edge elsewhere that are worth telling, for each flush. */
@@ -91,20 +96,26 @@ export class Presence {
   #timer: Timer | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #remembering: Promise<void> | undefined;
-  readonly #startedMs: number;
+  /** What is added to each of the two clocks for the store's time, as of when it was asked last. */
+  #storeMs: { readonly monotonic: number; readonly wall: number } | undefined;
+  #isSkewed = false;
   /** A Core of this name was killed before this one: it had told what it knew up to this event, and what it leased then is over by then. */
   #killed: { readonly seq: number; readonly untilMs: number } | undefined;
   #closing = false;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    this.#startedMs = options.clock.wallMs();
     this.#schedule();
+  }
+
+  /** Before the first call: asks the store for the time, and for what a Core of this name knew before. */
+  begin(): Promise<void> {
+    return this.#remember();
   }
 
   see(edge: string, of: Sighting = {}): Seen {
     const seen = this.#entry(edge);
-    seen.lastSeenMs = this.#options.clock.wallMs();
+    seen.lastSeenMs = this.#nowMs();
     seen.instances.see(of.instance ?? "", seen.lastSeenMs);
     seen.version = of.version ?? seen.version;
     seen.certificateEndsAtMs = of.certificateEndsAtMs ?? seen.certificateEndsAtMs;
@@ -129,7 +140,7 @@ export class Presence {
   note(edge: string, instance: string, tenant: string, service: string): void {
     const seen = this.#edges.get(edge);
     if (seen === undefined) return;
-    seen.instances.note(instance, tenant, service, this.#options.clock.wallMs());
+    seen.instances.note(instance, tenant, service, this.#nowMs());
     seen.told = false;
   }
 
@@ -138,11 +149,11 @@ export class Presence {
    * longest lease, or of which that is not known.
    */
   async progress(seq: number, scope: LeaseScope): Promise<EdgesProgress> {
-    const { clock, leaseMs } = this.#options;
-    const nowMs = clock.wallMs();
+    const { leaseMs } = this.#options;
+    await this.#remember();
+    const nowMs = this.#nowMs();
     const sinceAt = new Date(nowMs - leaseMs).toISOString();
     const sought = scopeHash(scope);
-    await this.#remember();
     // The Cores first: their edges were told in the same moment, or later.
     const told = await this.#others(new Date(nowMs - leaseMs - CORE_GONE_MS).toISOString());
     const untoldCores = [this.#own(), ...told].filter((one) => (one.seq ?? -1) < seq).map(({ core }) => core);
@@ -161,15 +172,15 @@ export class Presence {
 
   /** Those that are there now. */
   async cores(): Promise<CorePresence[]> {
-    const others = await this.#others(new Date(this.#options.clock.wallMs() - CORE_GONE_MS).toISOString());
+    const others = await this.#others(new Date(this.#nowMs() - CORE_GONE_MS).toISOString());
     return [this.#own(), ...others.filter(({ seq }) => seq !== TOLD_ALL)];
   }
 
   async edges(): Promise<EdgeState[]> {
-    const { lastSeq, log, clock, leaseMs } = this.#options;
+    const { lastSeq, log, leaseMs } = this.#options;
     const rows = await this.#everywhere();
     const alive = new Set((await this.cores()).map((one) => one.core));
-    const sinceAt = new Date(clock.wallMs() - leaseMs).toISOString();
+    const sinceAt = new Date(this.#nowMs() - leaseMs).toISOString();
     const byEdge = Map.groupBy(rows, ({ edge }) => edge);
     return [...byEdge].map(([edge, seen]) => {
       const newest = seen.reduce((last, one) => (one.lastSeenAt > last.lastSeenAt ? one : last));
@@ -253,11 +264,13 @@ export class Presence {
   }
 
   async #recall(): Promise<void> {
-    const { core, store, clock, leaseMs } = this.#options;
-    const sinceAt = new Date(clock.wallMs() - leaseMs).toISOString();
+    const { core, store, leaseMs } = this.#options;
+    await this.#askTime();
+    const nowMs = this.#nowMs();
+    const sinceAt = new Date(nowMs - leaseMs).toISOString();
     const before = (await store.usage.cores("")).find((one) => one.core === core);
     if (before !== undefined && before.seq !== TOLD_ALL) {
-      this.#killed = { seq: before.seq ?? -1, untilMs: this.#startedMs + leaseMs };
+      this.#killed = { seq: before.seq ?? -1, untilMs: nowMs + leaseMs };
     }
     for (const row of await store.usage.edges()) {
       if (row.core !== core || row.lastSeenAt <= sinceAt) continue;
@@ -272,6 +285,7 @@ export class Presence {
     try {
       // Before they are written over.
       await this.#remember();
+      await this.#askTime();
     } catch {
       return;
     }
@@ -289,7 +303,7 @@ export class Presence {
     try {
       await store.usage.seen(this.#own(), rows);
       if (store.kind === "sqlite") return;
-      const since = new Date(this.#options.clock.wallMs() - (this.#options.flushMs ?? FLUSH_MS)).toISOString();
+      const since = new Date(this.#nowMs() - (this.#options.flushMs ?? FLUSH_MS)).toISOString();
       for (const { edge, calls } of await store.usage.callsElsewhere(core, since, MANY_CALLS)) {
         onCallsElsewhere(edge, calls);
       }
@@ -302,15 +316,32 @@ export class Presence {
     }
   }
 
+  /** The later of the two: one stands still while the machine sleeps, the other may be set back. Too late only holds edges to be there longer. */
+  #nowMs(): number {
+    const { clock } = this.#options;
+    if (this.#storeMs === undefined) return clock.wallMs();
+    return Math.max(clock.monotonicMs() + this.#storeMs.monotonic, clock.wallMs() + this.#storeMs.wall);
+  }
+
+  async #askTime(): Promise<void> {
+    const { clock, store, onSkew } = this.#options;
+    const nowMs = await store.nowMs();
+    const skewMs = clock.wallMs() - nowMs;
+    this.#storeMs = { monotonic: nowMs - clock.monotonicMs(), wall: -skewMs };
+    const isSkewed = Math.abs(skewMs) > MAX_SKEW_MS;
+    if (isSkewed !== this.#isSkewed) onSkew?.(isSkewed ? Math.round(skewMs) : 0);
+    this.#isSkewed = isSkewed;
+  }
+
   #own(): CorePresence {
-    const { core, version, masterKeys, clock } = this.#options;
-    return { core, seenAt: new Date(clock.wallMs()).toISOString(), version, masterKeys, seq: this.#toldSeq() };
+    const { core, version, masterKeys } = this.#options;
+    return { core, seenAt: new Date(this.#nowMs()).toISOString(), version, masterKeys, seq: this.#toldSeq() };
   }
 
   /** The newest event before which nobody holds a lease that is not told of. */
   #toldSeq(): number {
-    const { clock, lastSeq } = this.#options;
-    if (this.#killed !== undefined && clock.wallMs() >= this.#killed.untilMs) this.#killed = undefined;
+    const { lastSeq } = this.#options;
+    if (this.#killed !== undefined && this.#nowMs() >= this.#killed.untilMs) this.#killed = undefined;
     if (this.#killed !== undefined) return Math.min(this.#killed.seq, lastSeq());
     return this.#closing ? TOLD_ALL : lastSeq();
   }

@@ -14,6 +14,7 @@ import {
   createTargets,
   databaseOf,
   loadCore,
+  mistakeOfCertificate,
   readMasterKeys,
   signInOf,
   trustFilesOf,
@@ -28,10 +29,13 @@ const ROLE = "the Core's listener";
 export interface ServeCoreOptions {
   /** Loads what starts the console; called where the configuration has one. */
   readonly loadConsole: () => Promise<StartConsole>;
+  /** For the log. */
+  readonly notes?: readonly string[];
 }
 
-export async function serveCore(file: string, { loadConsole }: ServeCoreOptions): Promise<RunningCore> {
+export async function serveCore(file: string, { loadConsole, notes = [] }: ServeCoreOptions): Promise<RunningCore> {
   const log = createLog("info");
+  for (const note of notes) log.info(note);
   const loaded = await loadCore(file, log);
   const { configuration } = loaded;
   const { listen, lease, limits, usage, name, trust_domain, metrics } = configuration;
@@ -44,6 +48,8 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
   try {
     const files = trustFilesOf(configuration);
     const trust = await readServerTrust(files, systemClock);
+    const mistake = mistakeOfCertificate(trust, trust_domain);
+    if (mistake !== undefined) throw loaded.source.errorAt(["tls", "cert"], mistake);
     keys = await readMasterKeys(loaded);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
@@ -105,7 +111,12 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
       files: filesOfServerTrust(files),
       clock: systemClock,
       log,
-      read: () => readServerTrust(files, systemClock),
+      async read() {
+        const next = await readServerTrust(files, systemClock);
+        const mistake = mistakeOfCertificate(next, trust_domain);
+        if (mistake !== undefined) throw new Error(`${files.cert}: ${mistake}`);
+        return next;
+      },
       use: (next) => {
         core.useCertificates(next.certificates, next.revocationLists);
         console?.useCertificates(next.certificates, next.revocationLists);

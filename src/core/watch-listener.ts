@@ -31,13 +31,14 @@ export interface CoreReadiness {
 }
 
 export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
-  const { away, full } = core.health;
+  const { away, full, late } = core.health;
   const hasExpired = core.certificateEndsAtMs <= clock.wallMs();
   const reasons = [
     ...(away === undefined ? [] : ["the database is away"]),
     ...(hasExpired ? ["the Core's certificate has expired"] : []),
     // Said, though it is ready: a revocation has room, bulk data has none.
     ...(full === undefined ? [] : [full]),
+    ...(late === undefined ? [] : [`events of other Cores are told up to a second late: ${late}`]),
   ];
   return {
     ready: away === undefined && !hasExpired,

@@ -8,14 +8,18 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 async function cores(names: readonly string[]) {
   const clock = new VirtualClock();
   const store = await openSqliteStore({ path: ":memory:", retainedEvents: 10, clock });
-  const shared = Object.create(store, { kind: { value: "postgresql" } }) as Store;
+  const shared = Object.create(store, {
+    kind: { value: "postgresql" },
+    nowMs: { value: async () => clock.wallMs() },
+  }) as Store;
   const elsewhere: string[] = [];
   const streams = new Map<string, number>();
   const seqs = new Map<string, number>();
-  const make = (core: string): Presence =>
+  const make = (core: string, own: VirtualClock = clock, onSkew?: (skewMs: number) => void): Presence =>
     new Presence({
       store: shared,
-      clock,
+      clock: own,
+      ...(onSkew === undefined ? {} : { onSkew }),
       core,
       version: "1.0.0",
       masterKeys: [`key-of-${core}`],
@@ -26,7 +30,7 @@ async function cores(names: readonly string[]) {
       places: () => new Map([["edge-1", 7]]),
       onCallsElsewhere: (edge, calls) => elsewhere.push(`${core}: ${edge} ${calls}`),
     } satisfies PresenceOptions);
-  return { clock, store, make, seqs, elsewhere, streams, presences: names.map(make) };
+  return { clock, store, make, seqs, elsewhere, streams, presences: names.map((name) => make(name)) };
 }
 
 const SCOPE = { tenant: "tenant-a", service: "billing" };
@@ -282,4 +286,32 @@ test("an edge that a Core of an older version has told of is left until its leas
   expect(await behind(one, 10)).toBe(0);
   await one.close();
   await store.close();
+});
+
+test("Cores whose clocks are apart, or are set, agree on which edges may hold a lease, and say so", async () => {
+  for (const apartMs of [-600_000, 600_000]) {
+    const { clock, store, make, presences } = await cores(["one"]);
+    const [one] = presences as [Presence];
+    const own = new VirtualClock();
+    own.jumpWall(apartMs);
+    const skews: number[] = [];
+    const two = make("two", own, (skewMs) => skews.push(skewMs));
+    await two.begin();
+    ask(two, "edge-1", "a");
+    // As one that is corrected, between two times that the store was asked.
+    own.jumpWall(-apartMs);
+    ask(two, "edge-2", "a");
+    own.jumpWall(apartMs);
+    await two.flush();
+    await one.flush();
+    expect((await one.cores()).map(({ core }) => core)).toEqual(["one", "two"]);
+    expect((await one.progress(10, SCOPE)).left).toEqual(["edge-1", "edge-2"]);
+    expect((await two.progress(10, SCOPE)).left).toEqual(["edge-1", "edge-2"]);
+    own.jumpWall(-apartMs);
+    await two.flush();
+    expect(skews).toEqual([apartMs, 0]);
+    await clock.advance(0);
+    await Promise.all([one.close(), two.close()]);
+    await store.close();
+  }
 });

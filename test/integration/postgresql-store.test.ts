@@ -3,11 +3,13 @@ import { randomBytes } from "node:crypto";
 import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
+import { PostgresqlNotifications } from "../../src/core/store/postgresql-notifications.ts";
 import { StoreUnavailable } from "../../src/core/store/store.ts";
 import { orderOfSchema2 } from "../core/support/first-schema.ts";
 import { openRegistry } from "../core/support/registry.ts";
 import { testStore } from "../core/support/store-contract.ts";
 import { eventually } from "./support/broker.ts";
+import { startCutProxy } from "./support/cut-proxy.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
 
 setDefaultTimeout(60_000);
@@ -52,6 +54,66 @@ describe("a store in PostgreSQL", () => {
     await opened[1]!.registry.rotate("tenant-a", "billing");
     await eventually(() => told >= before + 5, "the event at every one");
     for (const one of opened) await one.close();
+  });
+
+  test("a lock that another session holds refuses the change alone: leases go on, and the refusal says where to look", async () => {
+    const database = { ...(await own.database("held")), timeoutMs: 6_000 };
+    const { store, registry, close } = await openRegistry({ database, masterKey });
+    await registry.createService("tenant-a", "billing");
+    const other = new Bun.SQL({ ...database, adapter: "postgres", max: 1, tls: false });
+    const letGo = Promise.withResolvers<void>();
+    const holding = Promise.withResolvers<void>();
+    const held = other.begin(async (sql) => {
+      await sql`SELECT 1 FROM event_log FOR UPDATE`;
+      holding.resolve();
+      await letGo.promise;
+    });
+    await holding.promise;
+    const failure = await registry.rotate("tenant-a", "billing").catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StoreUnavailable);
+    expect((failure as Error).message).toContain("pg_stat_activity");
+    expect(store.health.away).toBeUndefined();
+    expect((await store.leasable("tenant-a", "billing", undefined, 1))?.versions).toHaveLength(1);
+    letGo.resolve();
+    await held;
+    await registry.rotate("tenant-a", "billing");
+    await other.close();
+    await close();
+  });
+
+  test("says that notifications do not arrive where the connection is cut without a word, and when they do again", async () => {
+    const database = await own.database("notifications");
+    const way = await startCutProxy(own.port);
+    const lates: (string | undefined)[] = [];
+    let told = 0;
+    const notifications = new PostgresqlNotifications({
+      connection: { ...database, port: way.port },
+      timeoutMs: 20_000,
+      clock: systemClock,
+      // The others of its connections are not cut: it is this one that is silent.
+      run: async (text, ...values) => {
+        await direct.unsafe(text, values);
+      },
+      onChange: (late) => lates.push(late),
+    });
+    const direct = new Bun.SQL({ ...database, adapter: "postgres", max: 1, tls: false });
+    const closing = new AbortController();
+    const listening = notifications.listen(() => told++, closing.signal);
+    await eventually(() => told > 0, "listening");
+    await direct.unsafe("SELECT pg_notify('crypto_edge_events', '7')");
+    await eventually(() => told > 1, "the first notification");
+    way.cut();
+    await eventually(() => notifications.late !== undefined, "the silence being noticed");
+    expect(lates).toEqual([expect.stringContaining("do not arrive")]);
+    way.heal();
+    const before = told;
+    await eventually(() => notifications.late === undefined, "notifications arriving again");
+    // What was missed meanwhile is asked for.
+    expect(told).toBeGreaterThan(before);
+    closing.abort();
+    await listening;
+    await direct.close();
+    way.close();
   });
 
   test("still knows the orders that a Core of before has carried out, and keeps them", async () => {

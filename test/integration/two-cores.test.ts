@@ -133,6 +133,52 @@ describe("two Cores over one PostgreSQL, three edges under load", () => {
   });
 });
 
+describe("what should not happen, and does", () => {
+  test("a Core that stands still (SIGSTOP) holds nothing up, and goes on with what is true when it wakes", async () => {
+    for (const victim of [0, 1]) {
+      const { service, wrapped } = await keyAtEveryEdge();
+      await cluster.cores[victim]!.kill("SIGSTOP");
+      try {
+        await revoke(service, 1 - victim);
+        await refusedEverywhere(wrapped);
+      } finally {
+        await cluster.cores[victim]!.kill("SIGCONT");
+      }
+      await everythingUp();
+      await refusedEverywhere(wrapped);
+      await eventually(async () => {
+        const places = await Promise.all(cluster.cores.map(({ admin: client }) => client.call("GET", "status")));
+        return new Set(places.map((place) => (place as { lastSeq: number }).lastSeq)).size === 1;
+      }, "both Cores at one place");
+    }
+  });
+
+  test("a failover that loses the last commits begins a new log at every Core and edge; revoked again, all is refused", async () => {
+    const { service, wrapped } = await keyAtEveryEdge();
+    const status = async (core: number) =>
+      (await cluster.cores[core]!.admin.call("GET", "status")) as { log: string; lastSeq: number };
+    const before = await status(0);
+    await revoke(service, 0);
+    await refusedEverywhere(wrapped);
+    // As a standby has it that took over before it had got the revocation.
+    const sql = new Bun.SQL({ ...cluster.database, adapter: "postgres", max: 1, tls: false });
+    await sql.begin(async (lose) => {
+      await lose`DELETE FROM events WHERE seq > ${before.lastSeq}`;
+      await lose`UPDATE event_log SET last_seq = ${before.lastSeq}`;
+      await lose`UPDATE service_keys SET state = 'active', state_before = NULL WHERE tenant = 't' AND service = ${service}`;
+    });
+    await sql.close();
+    await eventually(async () => {
+      const [one, two] = await Promise.all([status(0), status(1)]);
+      return one.log === two.log && one.log !== before.log;
+    }, "one new log at both");
+    expect(cluster.cores.map((core) => core.log()).join("")).toContain("has lost events that were committed");
+    await everythingUp();
+    await revoke(service, 1);
+    await refusedEverywhere(wrapped);
+  });
+});
+
 async function isReady(core: number): Promise<boolean> {
   return fetch(`${cluster.cores[core]!.watchUrl}/readyz`).then(
     ({ ok }) => ok,

@@ -129,6 +129,7 @@ export class SimulatedCore {
     const eventLog = await EventLog.open(this.way.store, RETAINED_EVENTS, {
       event: (event) => this.#stream?.tell(event),
       newHistory: () => this.#stream?.newHistory(),
+      lostEvents: () => undefined,
     });
     if (life !== this.#life) return;
     const bug = this.#bug;

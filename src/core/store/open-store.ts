@@ -10,6 +10,8 @@ export interface StoreOptions {
   readonly clock: Clock;
   /** The database is away (why), or answers again. */
   readonly onChange?: (away: string | undefined) => void;
+  /** Events of other Cores come late (why), or at once again. */
+  readonly onLate?: (late: string | undefined) => void;
 }
 
 export interface PostgresqlOptions extends PostgresqlConnectionOptions {
@@ -21,7 +23,7 @@ export interface PostgresqlOptions extends PostgresqlConnectionOptions {
 export const DEFAULT_RETAINED_EVENTS = 100_000;
 
 /** @throws Error with a sentence that says what to do. */
-export async function openStore({ database, retainedEvents, clock, onChange }: StoreOptions): Promise<Store> {
+export async function openStore({ database, retainedEvents, clock, onChange, onLate }: StoreOptions): Promise<Store> {
   if (typeof database === "string") {
     const { openSqliteStore } = await import("./sqlite.ts");
     return openSqliteStore({ path: database, retainedEvents, clock });
@@ -35,6 +37,7 @@ export async function openStore({ database, retainedEvents, clock, onChange }: S
     ...(maxConnections === undefined ? {} : { maxConnections }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(onChange === undefined ? {} : { onChange }),
+    ...(onLate === undefined ? {} : { onLate }),
   });
 }
 

@@ -43,8 +43,10 @@ const WAITING_MAX = 8_192;
 const WAIT_MAX_MS = 2_000;
 
 /** SQLSTATE classes and codes that tell of the server's state, not of the statement. */
-const AWAY = /^(08|57P|57014|40001|40P01|53[0234]|25006|55P03|58)/;
+const AWAY = /^(08|57P|57014|53[0234]|25006|58)/;
 const DISK_FULL = "53100";
+/** Another session holds a lock, or was first: the server is there, and other statements get their answer. */
+const HELD = /^(40001|40P01|55P03)$/;
 
 export class PostgresqlDatabase implements SqlDatabase {
   readonly #options: PostgresqlDatabaseOptions;
@@ -53,6 +55,7 @@ export class PostgresqlDatabase implements SqlDatabase {
   readonly #admission: Admission;
   #pool: Bun.SQL;
   #away: string | undefined;
+  #full: string | undefined;
   #closed = false;
 
   constructor(options: PostgresqlDatabaseOptions) {
@@ -82,6 +85,11 @@ export class PostgresqlDatabase implements SqlDatabase {
     return this.#away;
   }
 
+  /** Why nothing can be written; undefined since something was. */
+  get full(): string | undefined {
+    return this.#full;
+  }
+
   all<Row>(text: string, ...values: SqlValue[]): Promise<Row[]> {
     return this.#guard(async (pool) => [...(await pool.unsafe(text, values))] as Row[]);
   }
@@ -90,8 +98,8 @@ export class PostgresqlDatabase implements SqlDatabase {
     await this.#guard((pool) => pool.unsafe(text, values));
   }
 
-  transaction<T>(body: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#guard(
+  async transaction<T>(body: (sql: Sql) => Promise<T>): Promise<T> {
+    const value = await this.#guard(
       (pool) =>
         pool.begin((transaction) =>
           body({
@@ -101,6 +109,8 @@ export class PostgresqlDatabase implements SqlDatabase {
           }),
         ) as Promise<T>,
     );
+    this.#full = undefined;
+    return value;
   }
 
   async close(): Promise<void> {
@@ -133,7 +143,8 @@ export class PostgresqlDatabase implements SqlDatabase {
       return value;
     } catch (error) {
       const told = classify(error);
-      if (!(told instanceof StoreUnavailable)) {
+      if (told instanceof StoreFull) this.#full = told.message;
+      if (!(told instanceof StoreUnavailable) || told instanceof StoreHeld) {
         circuit.succeeded(period);
         throw told;
       }
@@ -157,6 +168,8 @@ export function openPool(
 ): Bun.SQL {
   const { hostname, port, username, password, database, socket, tls, ca, schema } = connection;
   const timeout = String(timeoutMs);
+  // The server gives up first, by saying why: after `timeoutMs` the connections are given up, with all that waits on them.
+  const lockTimeout = String(Math.ceil(timeoutMs / 2));
   return new Bun.SQL({
     adapter: "postgres",
     hostname,
@@ -173,7 +186,7 @@ export function openPool(
     connection: {
       application_name: "crypto-edge core",
       statement_timeout: timeout,
-      lock_timeout: timeout,
+      lock_timeout: lockTimeout,
       // A Core that is cut off in the middle of a change must not keep the log's row from the others.
       idle_in_transaction_session_timeout: timeout,
       tcp_keepalives_idle: "5",
@@ -184,6 +197,9 @@ export function openPool(
   });
 }
 
+/** One statement has to wait for another session; the database answers. */
+class StoreHeld extends StoreUnavailable {}
+
 function classify(error: unknown): unknown {
   if (error instanceof StoreUnavailable || error instanceof StoreFull) return error;
   const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
@@ -191,6 +207,12 @@ function classify(error: unknown): unknown {
     const state = String(errno);
     if (state === DISK_FULL) {
       return new StoreFull("the disk that PostgreSQL writes to is full: make room there", { cause: error });
+    }
+    if (HELD.test(state)) {
+      return new StoreHeld(
+        `another session of the database holds what this change needs (${messageOf(error)}): pg_stat_activity tells which`,
+        { cause: error },
+      );
     }
     return AWAY.test(state) ? new StoreUnavailable(messageOf(error), { cause: error }) : error;
   }

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { Admission } from "../../base/time/admission.ts";
-import { backoffMs } from "../../base/time/backoff.ts";
-import { type Clock, sleep } from "../../base/time/clock.ts";
+import type { Clock } from "../../base/time/clock.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
-import { openPool, type PostgresqlConnectionOptions, PostgresqlDatabase } from "./postgresql-database.ts";
+import { type PostgresqlConnectionOptions, PostgresqlDatabase } from "./postgresql-database.ts";
+import { notify, PostgresqlNotifications } from "./postgresql-notifications.ts";
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { SqlChange } from "./sql-change.ts";
@@ -24,6 +24,8 @@ export interface PostgresqlStoreOptions {
   readonly timeoutMs?: number;
   /** The server is away (why), or answers again. */
   readonly onChange?: (away: string | undefined) => void;
+  /** Events of other Cores come late (why), or at once again. */
+  readonly onLate?: (late: string | undefined) => void;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 8;
@@ -32,7 +34,6 @@ const DEFAULT_TIMEOUT_MS = 1_000;
 const USAGE_TIMEOUT_MS = 20_000;
 const CHANGES_WAITING_MAX = 1_024;
 const CHANGES_WAIT_MAX_MS = 10_000;
-const CHANNEL = "crypto_edge_events";
 /** Any number that other programs are unlikely to lock. */
 const MIGRATION_LOCK = 7_402_602;
 const OLDEST_SERVER = 140_000;
@@ -72,8 +73,7 @@ class PostgresqlStore extends SqlReader implements Store {
   readonly usage: UsageTables;
   readonly #keys: PostgresqlDatabase;
   readonly #usage: PostgresqlDatabase;
-  readonly #options: PostgresqlStoreOptions;
-  readonly #timeoutMs: number;
+  readonly #notifications: PostgresqlNotifications;
   /** One at a time: the others would only wait for the log's row, on connections that leases need. */
   readonly #changes: Admission;
   readonly #closing = new AbortController();
@@ -88,10 +88,15 @@ class PostgresqlStore extends SqlReader implements Store {
   ) {
     super(keys, options.retainedEvents);
     this.name = name;
-    this.#options = options;
     this.#keys = keys;
     this.#usage = usage;
-    this.#timeoutMs = timeoutMs;
+    this.#notifications = new PostgresqlNotifications({
+      connection: options.connection,
+      timeoutMs,
+      clock: options.clock,
+      run: (text, ...values) => usage.run(text, ...values),
+      ...(options.onLate === undefined ? {} : { onChange: options.onLate }),
+    });
     this.#changes = new Admission({
       clock: options.clock,
       atOnce: 1,
@@ -103,7 +108,7 @@ class PostgresqlStore extends SqlReader implements Store {
   }
 
   get health(): StoreHealth {
-    return { away: this.#keys.away, full: undefined };
+    return { away: this.#keys.away, full: this.#keys.full ?? this.#usage.full, late: this.#notifications.late };
   }
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
@@ -115,13 +120,20 @@ class PostgresqlStore extends SqlReader implements Store {
     );
   }
 
+  async nowMs(): Promise<number> {
+    const [row] = await this.#usage.all<{ now: string }>(
+      "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now",
+    );
+    return Number(row!.now);
+  }
+
   /** What was deleted stays in dead rows until it is vacuumed, and in the write-ahead log until that is used anew. */
   async erase(): Promise<void> {
     await this.#usage.run("VACUUM service_keys, tenants").catch(() => undefined);
   }
 
   onCommit(listener: () => void): void {
-    void this.#listen(listener, this.#closing.signal);
+    void this.#notifications.listen(listener, this.#closing.signal);
   }
 
   close(): Promise<void> {
@@ -131,36 +143,11 @@ class PostgresqlStore extends SqlReader implements Store {
     })();
     return this.#closed;
   }
-
-  /** A notification is only a reason to look: anyone with an account at the database can send one. */
-  async #listen(listener: () => void, signal: AbortSignal): Promise<void> {
-    const { connection, clock } = this.#options;
-    for (let failures = 0; !signal.aborted; failures++) {
-      const ended = Promise.withResolvers<void>();
-      const pool = openPool({ connection, maxConnections: 1, timeoutMs: this.#timeoutMs }, ended.resolve);
-      signal.addEventListener("abort", () => ended.resolve(), { once: true });
-      try {
-        await Promise.race([
-          pool.listen(CHANNEL, listener, () => {
-            failures = 0;
-            // What was committed while nobody listened.
-            listener();
-          }),
-          ended.promise,
-        ]);
-        await ended.promise;
-      } catch {
-        // Tried again: meanwhile the poll hears of events.
-      }
-      await pool.close({ timeout: 0 }).catch(() => undefined);
-      await sleep(clock, backoffMs({ firstMs: 100, maxMs: 2_000 }, failures, Math.random), signal);
-    }
-  }
 }
 
 class PostgresqlChange extends SqlChange {
   protected override async tell(event: LoggedEvent): Promise<void> {
-    await this.sql.run("SELECT pg_notify($1, $2)", CHANNEL, String(event.seq));
+    await notify(this.sql, event.seq);
   }
 }
 

@@ -40,13 +40,25 @@ export class SqlReader implements StoreReader {
     this.retainedEvents = retainedEvents;
   }
 
-  async position(): Promise<LogPosition> {
-    const [row] = await this.sql.all<{ log: string; last_seq: number | string; oldest: number | string | null }>(
-      "SELECT log, last_seq, (SELECT min(seq) FROM events) AS oldest FROM event_log",
+  async position(seq = 0): Promise<LogPosition & { event?: LoggedEvent }> {
+    const [row] = await this.sql.all<{
+      log: string;
+      last_seq: number | string;
+      oldest: number | string | null;
+      event: string | null;
+    }>(
+      `SELECT log, last_seq, (SELECT min(seq) FROM events) AS oldest, (SELECT event FROM events WHERE seq = $1) AS event
+       FROM event_log`,
+      seq,
     );
     if (row === undefined) throw new Error("the database is not a Core's: it names no event log");
     const lastSeq = Number(row.last_seq);
-    return { log: row.log, lastSeq, oldestSeq: row.oldest === null ? lastSeq + 1 : Number(row.oldest) };
+    return {
+      log: row.log,
+      lastSeq,
+      oldestSeq: row.oldest === null ? lastSeq + 1 : Number(row.oldest),
+      ...(row.event === null ? {} : { event: JSON.parse(row.event) as LoggedEvent }),
+    };
   }
 
   async eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]> {

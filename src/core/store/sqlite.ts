@@ -82,6 +82,7 @@ class SqliteStore extends SqlReader implements Store {
     this.#takeReserveAgain();
     return {
       away: undefined,
+      late: undefined,
       full:
         this.#reserve?.held === false
           ? "the disk is full: the room that was kept for revocations is in use or could not be kept"
@@ -91,6 +92,10 @@ class SqliteStore extends SqlReader implements Store {
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
     return this.#keys.transaction((sql) => body(new SqlChange(sql, this.retainedEvents)));
+  }
+
+  async nowMs(): Promise<number> {
+    return this.#clock.wallMs();
   }
 
   async erase(): Promise<void> {

@@ -113,7 +113,8 @@ export interface DoneOrder {
 }
 
 export interface StoreReader {
-  position(): Promise<LogPosition>;
+  /** With `seq`, the event of that number too, where it is kept: whoever has told it sees whether it is the same still. */
+  position(seq?: number): Promise<LogPosition & { readonly event?: LoggedEvent }>;
   /** In order, from `seq` + 1. */
   eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]>;
   tenantState(tenant: string): Promise<ScopeState | undefined>;
@@ -183,6 +184,8 @@ export interface Store extends StoreReader {
     limit: number,
   ): Promise<LeasableRows | undefined>;
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T>;
+  /** The time that all Cores of the store share, in milliseconds since 1970: their own clocks may be apart. */
+  nowMs(): Promise<number>;
   /** Erases what was deleted from the files that held it, as far as the store can. */
   erase(): Promise<void>;
   /** Calls `listener` when another process may have committed events: soon, not surely. Whoever must be sure polls too. */
@@ -198,6 +201,8 @@ export interface StoreHealth {
   readonly away: string | undefined;
   /** Why a revocation may soon find no room; undefined while there is. */
   readonly full: string | undefined;
+  /** Why events of other Cores are told a second late, by polling; undefined while they are told at once. */
+  readonly late: string | undefined;
 }
 
 export class StoreUnavailable extends Error {

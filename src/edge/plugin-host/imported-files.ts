@@ -6,7 +6,6 @@
 import { readdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, extname, join, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
 
 /** A file, or a package's whole folder. */
 export interface ImportedPath {
@@ -120,7 +119,7 @@ function resolveImport(name: string, file: string): string | undefined {
 
 function pathOf(url: string): string | undefined {
   try {
-    return fileURLToPath(url);
+    return process.getBuiltinModule("node:url").fileURLToPath(url);
   } catch {
     return undefined;
   }

@@ -2,7 +2,7 @@
  * Whether a plugin's files can be trusted, judged before any of its code runs: who could have written them, and whether
  * they are the ones that the configuration pins. A plugin has the edge's own rights, so it deserves the edge's own care.
  */
-import { createHash } from "node:crypto";
+
 import {
   existsSync,
   lstatSync,
@@ -14,6 +14,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
+import { nodeCrypto } from "../../base/system/builtin-modules.ts";
 import { importedFrom, isCode } from "./imported-files.ts";
 import { PluginError } from "./plugin-error.ts";
 
@@ -75,6 +76,7 @@ function checkFoldersAbove(plugin: string, path: string, owners: TrustedOwners, 
  */
 export function hashPlugin(path: string): string {
   const real = realPath(path);
+  const { createHash } = nodeCrypto();
   const total = createHash("sha256");
   const data = dataFolders(path, real);
   for (const { path: file, importedBy } of importedFrom(real)) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { type AdminClient, createAdminClient } from "../../../src/core/admin-client.ts";
+import type { PostgresqlOptions } from "../../../src/core/store/open-store.ts";
 import { freePort } from "../../support/free-port.ts";
 import { eventually } from "./broker.ts";
 import { type CutProxy, startCutProxy } from "./cut-proxy.ts";
@@ -33,6 +34,7 @@ export interface EdgeProcess {
 export interface CoreCluster {
   readonly pki: ThrowAwayPki;
   readonly server: PostgresqlServer;
+  readonly database: PostgresqlOptions;
   readonly cores: readonly CoreProcess[];
   edge(id: string, extra?: string): Promise<EdgeProcess>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -42,7 +44,8 @@ export async function startCluster(count: number): Promise<CoreCluster> {
   const folder = mkdtempSync(join(tmpdir(), "core-cluster-"));
   const pki = await createThrowAwayPki("example.org");
   const server = await startPostgresql();
-  const { database } = await server.database("core");
+  const options = await server.database("core");
+  const { database } = options;
   const write = (name: string, text: string | Uint8Array): string => {
     writeFileSync(join(folder, name), text, { mode: 0o600 });
     return join(folder, name);
@@ -90,6 +93,7 @@ metrics: { listen: "127.0.0.1:${watchPort}" }
   return {
     pki,
     server,
+    database: options,
     cores,
     async edge(id, extra = "") {
       const own = `edge-${id}`;
