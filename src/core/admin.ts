@@ -70,7 +70,7 @@ export interface CoreAdmin {
   status(): Promise<CoreStatus>;
 }
 
-export const DEFAULT_REASON = "no reason given";
+const DEFAULT_REASON = "no reason given";
 const DEFAULT_LIMIT = 1_000;
 
 export interface AdminParts {

@@ -1,7 +1,7 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
-import { checkFileInFolder } from "../base/check-path.ts";
+import { checkFileInFolder, whyNotListen } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
@@ -202,7 +202,7 @@ export async function checkCore(file: string): Promise<void> {
     } catch (error) {
       throw source.errorAt(["database"], messageOf(error));
     }
-    checkListeners(configuration, source);
+    await checkListeners(configuration, source);
     try {
       if (configuration.console !== undefined) signInOf(configuration.console);
     } catch (error) {
@@ -250,15 +250,15 @@ function checkDatabaseFile(path: string): void {
   }
 }
 
-function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): void {
+async function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): Promise<void> {
   const places = new TakenPlaces();
   for (const [name, path, address] of [
     ["the Core", ["listen"], configuration.listen],
     ["metrics", ["metrics", "listen"], configuration.metrics?.listen],
     ["the console", ["console", "listen"], configuration.console?.listen],
   ] as const) {
-    if (address === undefined || address.port === 0) continue;
-    const message = places.take(`${address.host}:${address.port}`, name);
+    if (address === undefined) continue;
+    const message = places.takePort(address, name) ?? (await whyNotListen(address.host));
     if (message !== undefined) throw source.errorAt(path, message);
   }
 }

@@ -30,10 +30,13 @@ const ROLE = "the Core's listener";
 export interface ServeCoreOptions {
   /** Loads what starts the console; called where the configuration has one. */
   readonly loadConsole: () => Promise<StartConsole>;
+  /** For the log. */
+  readonly notes?: readonly string[];
 }
 
-export async function serveCore(file: string, { loadConsole }: ServeCoreOptions): Promise<RunningCore> {
+export async function serveCore(file: string, { loadConsole, notes = [] }: ServeCoreOptions): Promise<RunningCore> {
   const log = createLog("info");
+  for (const note of notes) log.info(note);
   const loaded = await loadCore(file, log);
   const { configuration } = loaded;
   const { listen, lease, limits, usage, name, trust_domain, metrics } = configuration;

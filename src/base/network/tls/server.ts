@@ -62,7 +62,7 @@ export interface TlsServerLimits extends TimeLimits {
   readonly handshakeTimeoutMs: number;
 }
 
-export const DEFAULT_TLS_LIMITS: TlsServerLimits = {
+const DEFAULT_TLS_LIMITS: TlsServerLimits = {
   maxConnections: 10_000,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
