@@ -8,8 +8,8 @@ import type { TSchema } from "@sinclair/typebox";
 import { decodingOf, expectedBy } from "../src/base/config/schema-types.ts";
 import { coreConfigurationSchema } from "../src/core/core-configuration.ts";
 import { CORE_METRICS } from "../src/core/core-metrics.ts";
-import { BUILT_IN_DOORS } from "../src/edge/config/built-in-doors.ts";
 import { configurationSchema } from "../src/edge/config/schema.ts";
+import { BUILT_IN_DOORS } from "../src/edge/doors/built-in.ts";
 import { loadPlugins } from "../src/edge/plugin-host/loader.ts";
 
 const ROOT = resolve(import.meta.dir, "..");

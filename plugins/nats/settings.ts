@@ -43,6 +43,7 @@ export const NatsSection = Section(
     keep: Duration({
       default: "1d",
       minimumMs: 60_000,
+      maximumMs: 3_650 * 86_400_000,
       description: "How long events are kept (by a Core), and the place of an edge that is away (by an edge).",
     }),
     ...PasswordLogin,

@@ -1,5 +1,6 @@
-/** Whether a path that a configuration names can be what it has to be, without making it: a check leaves no file behind. */
-import { accessSync, constants, statSync } from "node:fs";
+/** Whether a path or an address that a configuration names can be what it has to be, without making it: a check leaves nothing behind. */
+import { accessSync, constants, lstatSync, statSync } from "node:fs";
+import { createServer } from "node:net";
 import { dirname } from "node:path";
 import { notAFile } from "./read-file.ts";
 
@@ -17,7 +18,8 @@ export function checkSocketPath(path: string): void {
   const found = statSync(folder, { throwIfNoEntry: false });
   if (found === undefined) throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);
   if (!found.isDirectory()) throw new Error(`${folder} is not a folder: choose another path`);
-  const there = statSync(path, { throwIfNoEntry: false });
+  // A link is no socket, wherever it leads.
+  const there = lstatSync(path, { throwIfNoEntry: false });
   if (there !== undefined && !there.isSocket())
     throw new Error(`${path} is there and is no socket: choose another path`);
   checkAccess(folder);
@@ -27,6 +29,9 @@ export function checkSocketPath(path: string): void {
 export function checkWritableFile(path: string): void {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isFile()) throw notAFile(path);
+  if (found === undefined && lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    throw new Error(`${path} is a link to nothing: remove it, or choose another path`);
+  }
   let at = found === undefined ? dirname(path) : path;
   while (statSync(at, { throwIfNoEntry: false }) === undefined && at !== dirname(at)) at = dirname(at);
   checkAccess(at);
@@ -50,4 +55,15 @@ function checkAccess(path: string): void {
       `${path} can't be written by this user: give it to the user that will run this, or choose another path`,
     );
   }
+}
+
+/** Why no process can listen on an address of this machine: it has none such. By a free port, since the edge may be running. */
+export function whyNotListen(host: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      resolve(`this machine can't listen on ${host} (${error.code}): give one of its own addresses`),
+    );
+    server.listen(0, host, () => server.close(() => resolve(undefined)));
+  });
 }

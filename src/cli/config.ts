@@ -13,7 +13,7 @@ export function registerConfig(program: Command): void {
     .option("--json", "as JSON: { ok, problems, notes }")
     .addHelpText("after", "\nExample:\n  crypto-edge config check edge.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../base/config/load.ts");
+      const { ConfigurationError } = await import("../base/config/configuration-error.ts");
       const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
       const { checkEdge } = await import("../edge/check.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");

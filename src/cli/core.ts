@@ -31,13 +31,13 @@ Examples:
     .action(async (options: { config: string }) => {
       requireBun("the Core");
       refuseHostileEnvironment();
-      for (const note of notesOnEnvironment()) console.error(`core: ${note}`);
       const { serveCore } = await import("../core/serve-core.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
       const stopped = stopSignal();
       const running = await serveCore(options.config, {
+        notes: notesOnEnvironment(),
         loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
       });
       const manager = await openServiceManager(systemClock, (message) => console.error(message));
@@ -58,7 +58,7 @@ Examples:
     .option("--json", "as JSON: { ok, problems }")
     .addHelpText("after", "\nExample:\n  crypto-edge core config check core.yaml")
     .action(async (file: string, options: { json?: boolean }) => {
-      const { ConfigurationError } = await import("../base/config/load.ts");
+      const { ConfigurationError } = await import("../base/config/configuration-error.ts");
       const { checkCore } = await import("../core/load-core.ts");
       let problems: readonly string[] = [];
       try {

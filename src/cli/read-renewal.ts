@@ -28,7 +28,7 @@ export async function readRenewal(file: string, digestKey: string): Promise<Rene
 export async function makeRenewal(file: string, digestKey: string): Promise<Renewal> {
   const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
   const { renewalOf } = await import("../edge/renewal.ts");
-  return renewalOf((await loadConfiguration(file)).configuration, digestKey);
+  return await renewalOf((await loadConfiguration(file)).configuration, digestKey);
 }
 
 async function textOf(stream: NodeJS.ReadableStream): Promise<string> {

@@ -1,7 +1,10 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { join, parse } from "node:path";
+import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
-import { dropStartCode } from "../base/system/start-code.ts";
+import { readFileText } from "../base/read-file.ts";
+import { dropStartCode, runForStart } from "../base/system/start-code.ts";
+import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
 import { thisProgram } from "./this-program.ts";
@@ -17,8 +20,9 @@ export interface ServeOptions {
 export async function runServe({ config, worker }: ServeOptions): Promise<void> {
   refuseHostileEnvironment();
   if (worker !== undefined) return serveAsWorker(config, worker);
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-  const loaded = await loadConfiguration(config);
+  // What reads the configuration is dropped, but for what the edge needs too: so the edge comes first, where it will run here.
+  if (!mentionsWorkers(config)) await import("../edge/edge.ts");
+  const loaded = await loadForStart(config);
   const { workerCount } = await import("../edge/workers/shared-ports.ts");
   const count = workerCount(loaded.configuration);
   if (count > 1) return superviseEdge(config, loaded.configuration, count);
@@ -41,7 +45,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
     running.manager.ready();
   });
   const { edge, manager } = await starting;
-  for (const note of notesOnEnvironment()) edge.log.warn(note);
+  for (const note of notesOnEnvironment()) edge.log.info(note);
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
   manager.ready();
@@ -50,6 +54,25 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   manager.stopping();
   await edge.close();
   manager.close();
+}
+
+/** Whether the configuration might ask for workers, whose supervisor runs no edge itself. */
+function mentionsWorkers(config: string): boolean {
+  if (process.env.CRYPTO_EDGE_WORKERS !== undefined) return true;
+  try {
+    return readFileText(config).includes("workers");
+  } catch {
+    // The reader of the configuration says what is wrong.
+    return true;
+  }
+}
+
+function loadForStart(config: string): Promise<LoadedConfiguration> {
+  return runForStart(async () => {
+    const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
+    const loaded = await loadConfiguration(config);
+    return { ...loaded, errorAt: errorsUntilServing(loaded.errorAt) };
+  });
 }
 
 async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
@@ -71,7 +94,7 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const { onReloadSignal } = await import("../base/system/reload-signal.ts");
   const { stopSignal } = await import("../base/system/stop-signal.ts");
   const log = createLog(configuration.log.level);
-  for (const note of notesOnEnvironment()) log.warn(note);
+  for (const note of notesOnEnvironment()) log.info(note);
   await checkPortsFree(configuration);
   const stopped = stopSignal();
   const program = thisProgram();
@@ -95,13 +118,12 @@ async function superviseEdge(config: string, configuration: Configuration, count
 
 async function serveAsWorker(config: string, index: number): Promise<void> {
   const { openWorkerChannel } = await import("../edge/workers/worker.ts");
-  const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
   const { startEdge } = await import("../edge/edge.ts");
   const channel = openWorkerChannel(index);
   const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.
   for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => undefined);
-  const loaded = await loadConfiguration(config);
+  const loaded = await loadForStart(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
   channel.onReload(() => void reload(edge, config));
   dropStartCode();

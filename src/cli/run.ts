@@ -1,5 +1,6 @@
 /** Runs one command, and shows a person what a failure of it looks like. */
 import "../sdk/plugin/provide.ts";
+import { loadMetadata } from "../base/system/metadata.ts";
 import { directCommand } from "./direct.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 
@@ -20,11 +21,10 @@ export async function runProgram(args: readonly string[]): Promise<number> {
 async function run(args: readonly string[]): Promise<number> {
   const direct = directCommand(args);
   try {
-    // Before any module that needs it: once bundled, an import beside theirs would come too late.
-    if (args[0] !== "version") await import("reflect-metadata");
     if (direct !== undefined) {
       await direct();
     } else {
+      await loadMetadata();
       const { exitCodeOfUsage, parseAndRun } = await import("./program.ts");
       try {
         await parseAndRun(args);

@@ -69,7 +69,7 @@ export interface CoreAdmin {
   status(): Promise<CoreStatus>;
 }
 
-export const DEFAULT_REASON = "no reason given";
+const DEFAULT_REASON = "no reason given";
 const DEFAULT_LIMIT = 1_000;
 
 export interface AdminParts {

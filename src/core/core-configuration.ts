@@ -1,8 +1,10 @@
 /** The reference Core's own configuration file (docs/core.md): its schema, and what no schema can say. */
+
 import { resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import type { ConfigurationPath, ConfigurationProblem } from "../base/config/decode.ts";
-import { type ConfigurationError, type ConfigurationText, readConfigurationText } from "../base/config/load.ts";
+import type { ConfigurationError, ConfigurationPath } from "../base/config/configuration-error.ts";
+import type { ConfigurationProblem } from "../base/config/decode.ts";
+import { type ConfigurationText, readConfigurationText } from "../base/config/load.ts";
 import { Address, Duration, Name, oneOf, optional, Path, Secret, Section, Size } from "../base/config/schema-types.ts";
 import { messageOf } from "../base/errors.ts";
 import { isTrustDomain } from "../base/pki/identity.ts";
@@ -21,6 +23,9 @@ export interface CoreContributions {
   /** What opens the master key. */
   readonly keySources: Readonly<Record<string, TSchema>>;
 }
+
+/** Of what is kept, and looked at now and then: no timer runs for it. */
+const YEARS_MS = 36_500 * 86_400_000;
 
 const NO_CONTRIBUTIONS: CoreContributions = { publishers: {}, keySources: {} };
 
@@ -168,9 +173,15 @@ const CORE_PROPERTIES = {
       keep_counts: Duration({
         default: "400d",
         minimumMs: 1_000,
+        maximumMs: YEARS_MS,
         description: "How long totals are kept after their last use.",
       }),
-      keep_audit: Duration({ default: "90d", minimumMs: 1_000, description: "How long audit events are kept." }),
+      keep_audit: Duration({
+        default: "90d",
+        minimumMs: 1_000,
+        maximumMs: YEARS_MS,
+        description: "How long audit events are kept.",
+      }),
       max_audit: Size({ default: "1GiB", description: "How much is kept of audit events; the oldest go first." }),
     },
     { default: {}, description: "What edges report. A revocation never waits for it." },

@@ -1,10 +1,11 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
-import { checkFileInFolder } from "../base/check-path.ts";
+import { checkFileInFolder, whyNotListen } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
+import { parseSpiffeId } from "../base/pki/identity.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
 import { readFileText } from "../base/read-file.ts";
 import { systemClock } from "../base/time/system-clock.ts";
@@ -184,10 +185,8 @@ export async function checkCore(file: string): Promise<void> {
     } catch (error) {
       throw source.errorAt(["tls"], messageOf(error));
     }
-    const { trust_domain } = configuration;
-    if (trust_domain === undefined && !(trust.chain[0]?.subjectAltName ?? "").includes("URI:spiffe://")) {
-      throw source.errorAt(["tls", "cert"], "the certificate names no SPIFFE ID: name the trust_domain");
-    }
+    const mistake = mistakeOfCertificate(trust, configuration.trust_domain);
+    if (mistake !== undefined) throw source.errorAt(["tls", "cert"], mistake);
     for (const place of ["master_key", "former_master_key"] as const) {
       const from = configuration[place];
       if (from === undefined || "use" in from) continue;
@@ -203,7 +202,7 @@ export async function checkCore(file: string): Promise<void> {
     } catch (error) {
       throw source.errorAt(["database"], messageOf(error));
     }
-    checkListeners(configuration, source);
+    await checkListeners(configuration, source);
     try {
       if (configuration.console !== undefined) signInOf(configuration.console);
     } catch (error) {
@@ -214,6 +213,24 @@ export async function checkCore(file: string): Promise<void> {
   } finally {
     loaded.end();
   }
+}
+
+const SERVER_AUTHENTICATION = "1.3.6.1.5.5.7.3.1";
+
+/** Why the certificate is no Core's: an edge's or an administrator's, which every edge refuses. Undefined where it may be one. */
+export function mistakeOfCertificate({ chain: [own] }: ServerTrust, trustDomain?: string): string | undefined {
+  const uris = [...(own?.subjectAltName ?? "").matchAll(/URI:(spiffe:\/\/[^,\s"]+)/g)].map(([, uri]) => uri!);
+  if (uris.length === 0 && trustDomain === undefined) {
+    return "the certificate names no SPIFFE ID: name the trust_domain";
+  }
+  const other = uris.find((uri) => parseSpiffeId(uri)?.identity.kind !== "core");
+  if (other !== undefined)
+    return `the certificate is not a Core's: it names ${other}, and a Core's names spiffe://…/core`;
+  const uses = own?.keyUsage as readonly string[] | undefined;
+  if (uses !== undefined && uses.length > 0 && !uses.includes(SERVER_AUTHENTICATION)) {
+    return "the certificate is not for servers: its extended key usage has no serverAuth";
+  }
+  return undefined;
 }
 
 const SQLITE_HEADER = "SQLite format 3\0";
@@ -233,15 +250,15 @@ function checkDatabaseFile(path: string): void {
   }
 }
 
-function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): void {
+async function checkListeners(configuration: CoreConfiguration, source: CoreConfigurationSource): Promise<void> {
   const places = new TakenPlaces();
   for (const [name, path, address] of [
     ["the Core", ["listen"], configuration.listen],
     ["metrics", ["metrics", "listen"], configuration.metrics?.listen],
     ["the console", ["console", "listen"], configuration.console?.listen],
   ] as const) {
-    if (address === undefined || address.port === 0) continue;
-    const message = places.take(`${address.host}:${address.port}`, name);
+    if (address === undefined) continue;
+    const message = places.takePort(address, name) ?? (await whyNotListen(address.host));
     if (message !== undefined) throw source.errorAt(path, message);
   }
 }

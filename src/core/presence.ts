@@ -99,7 +99,7 @@ const MAX_EDGES = 100_000;
 /** Signed events count for a minute, certificates and leases are checked by each one's own clock. */
 const MAX_SKEW_MS = 5_000;
 /** A Core that told nothing for so long is gone, with its streams. */
-export const CORE_GONE_MS = 15_000;
+const CORE_GONE_MS = 15_000;
 /** Calls of an edge elsewhere that are worth telling, for each flush. */
 const MANY_CALLS = 100;
 

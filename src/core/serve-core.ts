@@ -4,6 +4,7 @@ import { createLog } from "../base/log.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { followFiles } from "../base/pki/follow-files.ts";
 import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../base/pki/server-trust.ts";
+import { watchDescriptors } from "../base/system/descriptors.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
@@ -14,6 +15,7 @@ import {
   createTargets,
   databaseOf,
   loadCore,
+  mistakeOfCertificate,
   readMasterKeys,
   signInOf,
   trustFilesOf,
@@ -28,10 +30,13 @@ const ROLE = "the Core's listener";
 export interface ServeCoreOptions {
   /** Loads what starts the console; called where the configuration has one. */
   readonly loadConsole: () => Promise<StartConsole>;
+  /** For the log. */
+  readonly notes?: readonly string[];
 }
 
-export async function serveCore(file: string, { loadConsole }: ServeCoreOptions): Promise<RunningCore> {
+export async function serveCore(file: string, { loadConsole, notes = [] }: ServeCoreOptions): Promise<RunningCore> {
   const log = createLog("info");
+  for (const note of notes) log.info(note);
   const loaded = await loadCore(file, log);
   const { configuration } = loaded;
   const { listen, lease, limits, usage, name, trust_domain, metrics } = configuration;
@@ -44,6 +49,8 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
   try {
     const files = trustFilesOf(configuration);
     const trust = await readServerTrust(files, systemClock);
+    const mistake = mistakeOfCertificate(trust, trust_domain);
+    if (mistake !== undefined) throw loaded.source.errorAt(["tls", "cert"], mistake);
     keys = await readMasterKeys(loaded);
     const core = await startCore({
       listen: { hostname: listen.host, port: listen.port },
@@ -105,7 +112,12 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
       files: filesOfServerTrust(files),
       clock: systemClock,
       log,
-      read: () => readServerTrust(files, systemClock),
+      async read() {
+        const next = await readServerTrust(files, systemClock);
+        const mistake = mistakeOfCertificate(next, trust_domain);
+        if (mistake !== undefined) throw new Error(`${files.cert}: ${mistake}`);
+        return next;
+      },
       use: (next) => {
         core.useCertificates(next.certificates, next.revocationLists);
         console?.useCertificates(next.certificates, next.revocationLists);
@@ -123,6 +135,7 @@ export async function serveCore(file: string, { loadConsole }: ServeCoreOptions)
         ),
       ),
     );
+    begun.push(watchDescriptors(systemClock, log));
     if (metrics !== undefined) {
       const watching = await startWatchListener(metrics.listen, { core, expiry, clock: systemClock });
       begun.push(() => watching.close());

@@ -2,22 +2,22 @@
  * Everything that `serve` looks at before it listens, without listening: for `config check`, so that a mistake is found by the check and
  * not by the restart that takes the old process away.
  */
-import { checkSocketPath, checkWritableFile } from "../base/check-path.ts";
+import { checkSocketPath, checkWritableFile, whyNotListen } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
+import { SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { readServerTrust } from "../base/pki/server-trust.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { createTokenVerifier } from "./access/bearer-token.ts";
+import { checkCipher, checkKeyMemory, contributionsOf, lentForCheck } from "./check-parts.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { ListenerConfiguration } from "./config/schema.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { declareNativeDoor } from "./doors/native/declare.ts";
-import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
-import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { useCoreFiles } from "./key-source/core/follow-core-certificates.ts";
 import { makeDoors } from "./make-doors.ts";
-import type { PluginContext } from "./plugin-host/plugin.ts";
+import { requireAuditFile } from "./usage/audit-file.ts";
 import { SHARED_WITH_WORKERS } from "./workers/shared-ports.ts";
 
 export interface CheckResult {
@@ -35,8 +35,8 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
   const notes: string[] = [...(loaded.notes ?? [])];
   const expiry = new CertificateExpiry(clock, { warn: (fields) => note(fields), error: (fields) => note(fields) });
   const note = (fields: object | string): void => {
-    const { role, file, ends } = fields as { role: string; file: string; ends: string };
-    notes.push(`${file} of ${role} ends on ${ends}`);
+    const { kind, role, file, ends } = fields as { kind: string; role: string; file: string; ends: string };
+    notes.push(`the ${kind} ${file} of ${role} ends on ${ends}`);
   };
   const attempt = async (path: Path, check: () => unknown): Promise<void> => {
     try {
@@ -46,17 +46,29 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
     }
   };
 
+  const ending = new AbortController();
+  const lend = lentForCheck(loaded, clock, ending.signal);
   for (const [index, listener] of configuration.listeners.entries()) {
     await attempt(["listeners", index], () => checkListener(listener, clock, expiry));
-    await attempt(["listeners", index, "doors"], () => makeDoors(loaded, index, LENT_NOTHING));
+    await attempt(["listeners", index, "doors"], () => makeDoors(loaded, index, { ...LENT_NOTHING, lend }));
+  }
+  const hosts = configuration.listeners.flatMap((listener, index): [Path, string][] => {
+    if ("unix" in listener) return [];
+    const [key, { host }] = addressOf(listener);
+    return [[["listeners", index, key], host]];
+  });
+  if (configuration.metrics !== undefined) hosts.push([["metrics", "listen"], configuration.metrics.listen.host]);
+  for (const [path, host] of hosts) {
+    const message = await whyNotListen(host);
+    if (message !== undefined) problems.push(...linesOf(loaded, path, new Error(message)));
   }
   for (const { path, message } of conflictsOf(configuration))
     problems.push(...linesOf(loaded, path, new Error(message)));
   const core = configuration.key_source.core;
   if (core !== undefined) {
-    await attempt(["key_source", "core"], () => {
-      const certificates = readCoreCertificates(core);
-      checkEdgeIdentity(configuration.edge.id, certificates.cert);
+    await attempt(["key_source", "core"], async () => {
+      const { createCoreParts } = await import("./core-parts.ts");
+      createCoreParts(loaded, core, clock, SILENT_LOG);
       useCoreFiles(expiry, core);
     });
   }
@@ -66,9 +78,18 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
     await attempt(["telemetry", "otlp"], () => checkOtlp(otlp));
   }
   const { file } = configuration.audit;
-  if (file !== undefined) await attempt(["audit", "file", "path"], () => checkWritableFile(file.path));
+  if (file !== undefined) {
+    await attempt(["audit", "file", "path"], () => {
+      checkWritableFile(file.path);
+      requireAuditFile(file.path);
+    });
+  }
+  await attempt(["cipher", "use"], () => checkCipher(loaded, lend));
+  await attempt(["key_memory", "kind"], () => checkKeyMemory(loaded));
+  for (const [path, make] of contributionsOf(loaded, lend)) await attempt(path, async () => (await make()).close?.());
   if (configuration.policies.length === 0) notes.push("there are no policies: nobody may do anything");
   expiry.close();
+  ending.abort();
   return { problems, notes };
 }
 
@@ -94,32 +115,29 @@ function conflictsOf({
 }: LoadedConfiguration["configuration"]): { readonly path: Path; readonly message: string }[] {
   const places = new TakenPlaces();
   const conflicts: { path: Path; message: string }[] = [];
-  const take = (place: string, path: Path, who: string): void => {
-    const message = places.take(place, who);
+  const note = (path: Path, message: string | undefined): void => {
     if (message !== undefined) conflicts.push({ path, message });
   };
   listeners.forEach((listener, index) => {
     if ("unix" in listener) {
-      take(listener.unix, ["listeners", index, "unix"], `listeners[${index}]`);
+      note(["listeners", index, "unix"], places.takePath(listener.unix, `listeners[${index}]`));
       return;
     }
-    const [key, { host, port }] =
-      "http" in listener
-        ? (["http", listener.http] as const)
-        : "https" in listener
-          ? (["https", listener.https] as const)
-          : (["tls", listener.tls] as const);
-    if (port !== 0) take(`${host}:${port}`, ["listeners", index, key], `listeners[${index}]`);
+    const [key, address] = addressOf(listener);
+    note(["listeners", index, key], places.takePort(address, `listeners[${index}]`));
   });
   if (workers !== 1) {
     const sharing = listeners.findIndex((listener) => !("unix" in listener) && "shared" in listener && listener.shared);
     if (sharing >= 0) conflicts.push({ path: ["listeners", sharing, "shared"], message: SHARED_WITH_WORKERS });
     if (metrics?.shared === true) conflicts.push({ path: ["metrics", "shared"], message: SHARED_WITH_WORKERS });
   }
-  const { listen } = metrics ?? {};
-  if (listen !== undefined && listen.port !== 0)
-    take(`${listen.host}:${listen.port}`, ["metrics", "listen"], "metrics");
+  if (metrics !== undefined) note(["metrics", "listen"], places.takePort(metrics.listen, "metrics"));
   return conflicts;
+}
+
+function addressOf(listener: Exclude<ListenerConfiguration, { unix: string }>) {
+  if ("http" in listener) return ["http", listener.http] as const;
+  return "https" in listener ? (["https", listener.https] as const) : (["tls", listener.tls] as const);
 }
 
 function linesOf({ errorAt }: LoadedConfiguration, path: Path, error: unknown): readonly string[] {
@@ -137,7 +155,4 @@ const LENT_NOTHING = {
     version: "",
     readiness: () => ({ ready: false }),
   }),
-  lend: (): PluginContext => {
-    throw new Error("a check lends nothing");
-  },
 };

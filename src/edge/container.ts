@@ -2,8 +2,6 @@
  * The composition root: every port of the edge and what answers for it, here and nowhere else, by tsyringe. Everything is made at
  * the start; nothing is resolved on the path of a request. A test puts its own part in a module's place by binding its token.
  */
-import "reflect-metadata";
-import { container as root } from "tsyringe";
 import { aloneTurns } from "../base/attempts.ts";
 import { createLog } from "../base/log.ts";
 import { type Binding, bind, LOG, type Module, type Resolve, STOPPING } from "../base/module.ts";
@@ -16,8 +14,9 @@ import { cipherMemoryModule } from "./cipher-memory.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import * as contributions from "./contributions.ts";
 import { coreModule, revocationCoreModule, usageSenderModule } from "./core-module.ts";
+import { openInjector } from "./injector.ts";
 import { KEY_MEMORY, keyMemoryModule } from "./key-memory/module.ts";
-import { isChain } from "./key-source/chain.ts";
+import { isChain } from "./key-source/chained.ts";
 import { KEY_SOURCE, keySourceModule } from "./key-source/module.ts";
 import { OPERATIONS, operationsModule } from "./operations/module.ts";
 import { otlpModule } from "./otlp-module.ts";
@@ -79,7 +78,6 @@ const MODULES: readonly Module[] = [
 /** The edge's parts, all made. */
 export interface EdgeContainer {
   readonly resolve: Resolve;
-  dispose(): Promise<void>;
 }
 
 /** What the edge takes out of the container, once, when it starts. */
@@ -117,8 +115,7 @@ export async function createContainer(
   bindings: readonly Binding[] = [],
   worker?: Pick<Worker, "index" | "turns">,
 ): Promise<EdgeContainer> {
-  const container = root.createChildContainer();
-  const add = ({ token, value }: Binding): void => void container.register(token, { useFactory: () => value });
+  const injector = await openInjector();
   const log = createLog(loaded.configuration.log.level);
   for (const binding of [
     bind(LOG, log),
@@ -130,15 +127,15 @@ export async function createContainer(
     bind(contributions.TURNS, worker?.turns ?? aloneTurns()),
     ...settingsOf(loaded),
   ]) {
-    if (!bindings.some(({ token }) => token === binding.token)) add(binding);
+    if (!bindings.some(({ token }) => token === binding.token)) injector.add(binding);
   }
-  bindings.forEach(add);
-  const get = ((token: symbol) => container.resolve(token)) as Resolve;
+  for (const binding of bindings) injector.add(binding);
   for (const { token, make } of MODULES) {
-    if (!container.isRegistered(token)) add({ token, value: await make(get) });
+    if (!injector.has(token)) injector.add({ token, value: await make(injector.resolve) });
   }
-  observe(get);
-  return { resolve: get, dispose: async () => void (await container.dispose()) };
+  injector.finish();
+  observe(injector.resolve);
+  return { resolve: injector.resolve };
 }
 
 /** Tells the metrics where the figures are. */

@@ -1,5 +1,6 @@
 /** The Core, where it is a key source or a transport: its code is loaded then alone (core-parts.ts). */
 import type { Module } from "../base/module.ts";
+import { loadMetadata } from "../base/system/metadata.ts";
 import { CLOCK } from "../base/time/clock.ts";
 import { CORE, LOADED, PROCESS_LOG } from "./contributions.ts";
 import type { CoreParts } from "./core-parts.ts";
@@ -12,6 +13,7 @@ export const coreModule: Module<CoreParts | undefined> = {
     const loaded = get(LOADED);
     const section = loaded.configuration.key_source.core;
     if (section === undefined) return undefined;
+    await loadMetadata();
     const { createCoreParts } = await import("./core-parts.ts");
     return createCoreParts(loaded, section, get(CLOCK), get(PROCESS_LOG));
   },

@@ -1,6 +1,6 @@
 /** What an edge with a Core runs, and one without never loads: its client, and all that comes of it. */
 import { messageOf } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
+import type { LogPort } from "../base/log-port.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Following } from "../base/pki/follow-files.ts";
 import type { Clock } from "../base/time/clock.ts";
@@ -38,7 +38,7 @@ export function createCoreParts(
   { configuration, errorAt }: Pick<LoadedConfiguration, "configuration" | "errorAt">,
   section: CoreSection,
   clock: Clock,
-  log: Log,
+  log: LogPort,
 ): CoreParts {
   const core = (() => {
     try {

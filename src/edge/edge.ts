@@ -1,6 +1,5 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { randomBytes } from "node:crypto";
 import { CryptoEdgeError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
@@ -17,7 +16,7 @@ import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createNativeDoors } from "./doors/native/door.ts";
 import { createWatchDoor } from "./doors/native/watch.ts";
-import { isChain } from "./key-source/chain.ts";
+import { isChain } from "./key-source/chained.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
@@ -77,8 +76,8 @@ export async function startEdge(
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
-  const digestKey = randomBytes(32).toString("hex");
-  const started = renewalOf(configuration, digestKey);
+  const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const started = await renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
   const expiry = new CertificateExpiry(systemClock, log);
   telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
@@ -219,7 +218,6 @@ export async function startEdge(
     await hooks.close();
     container.resolve(TOKENS.cipher).close();
     keyMemory.close();
-    await container.dispose();
     log.info("stopped");
   }
 

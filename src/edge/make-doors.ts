@@ -1,13 +1,23 @@
 /** The front doors of one listener, made from the configuration: built-in ones are loaded here, when a listener names them. */
 import { messageOf } from "../base/errors.ts";
-import { BUILT_IN_DOORS, NATIVE_DOOR } from "./config/built-in-doors.ts";
-import { doorSection } from "./config/door-sections.ts";
+import { loadMetadata } from "../base/system/metadata.ts";
+import { doorSection } from "./config/door-section.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { ListenerConfiguration } from "./config/schema.ts";
-import type { Door, DoorContext, HttpDoor } from "./doors/door.ts";
+import { type BuiltInDoorName, isBuiltInDoor, NATIVE_DOOR } from "./doors/built-in.ts";
+import type { Door, DoorContext, DoorFactory, HttpDoor } from "./doors/door.ts";
 import { DoorRoutes, DoorsOverlap } from "./listeners/door-routes.ts";
 import type { ListenerDoors } from "./listeners/listener.ts";
 import { type PluginContext, SectionError } from "./plugin-host/plugin.ts";
+
+/** A door's code is loaded when a listener names it, so that it is not in the heap of an edge that does not serve it. */
+const LOAD: Readonly<Record<BuiltInDoorName, () => Promise<{ readonly door: DoorFactory<never> }>>> = {
+  "aws-kms": () => import("./doors/aws-kms/door.ts"),
+  "vault-transit": () => import("./doors/vault-transit/door.ts"),
+  kes: () => import("./doors/kes/door.ts"),
+  kmip: () => import("./doors/kmip/door.ts"),
+  "kubernetes-kms": () => import("./doors/kubernetes-kms/door.ts"),
+};
 
 export interface DoorParts {
   /** `administration`: whether `/v1/status` and `/metrics` are served. */
@@ -55,8 +65,11 @@ async function makeDoor(
     if (contributed !== undefined) {
       return await contributed.contribution.create(section as never, context, lend(contributed.from.plugin.name));
     }
-    const { create } = await BUILT_IN_DOORS[name]!.load();
-    return await create(section as never, context);
+    if (!isBuiltInDoor(name)) throw new Error(`there is no door "${name}"`);
+    // The door of KES reads certificates.
+    if (name === "kes") await loadMetadata();
+    const { door } = await LOAD[name]();
+    return await door.create(section as never, context);
   } catch (error) {
     throw loaded.errorAt(error instanceof SectionError ? [...path, ...error.path] : path, messageOf(error));
   }

@@ -1,6 +1,7 @@
 /** From an entry of `listeners:` to a listener that is open. */
 
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { loadMetadata } from "../base/system/metadata.ts";
 import type { Clock } from "../base/time/clock.ts";
 import type { Principal } from "./access/principal.ts";
 import type { LimitsConfiguration, ListenerConfiguration } from "./config/schema.ts";
@@ -32,6 +33,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
     const { cert, key } = configuration;
     const isHttps = "https" in configuration;
     // TLS, certificates and tokens are loaded where a listener has them.
+    await loadMetadata();
     const { listenOnTls } = await import("./listeners/tls-listener.ts");
     return listenOnTls(
       {

@@ -3,7 +3,6 @@
  * have changed. Sections are compared by keyed digests, so that the configuration can be read and checked by another process: reading ten
  * thousand policies takes a second, which no request should wait for.
  */
-import { createHmac } from "node:crypto";
 import type { PolicyRule } from "./access/policy-rule.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
@@ -15,13 +14,14 @@ export interface Renewal {
 }
 
 /** `digestKey`: random, of this process, 32 bytes in hex. */
-export function renewalOf(configuration: Configuration, digestKey: string): Renewal {
-  const digests = Object.fromEntries(
-    Object.entries(configuration).map(([section, value]) => {
-      const hmac = createHmac("sha256", Buffer.from(digestKey, "hex"));
-      return [section, hmac.update(JSON.stringify(value) ?? "").digest("base64url")];
-    }),
-  );
+export async function renewalOf(configuration: Configuration, digestKey: string): Promise<Renewal> {
+  const hmac = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", Buffer.from(digestKey, "hex"), hmac, false, ["sign"]);
+  const digests: Record<string, string> = {};
+  for (const [section, value] of Object.entries(configuration)) {
+    const text = Buffer.from(JSON.stringify(value) ?? "");
+    digests[section] = Buffer.from(await crypto.subtle.sign(hmac, key, text)).toString("base64url");
+  }
   return { policies: policyRules(configuration.policies), digests };
 }
 

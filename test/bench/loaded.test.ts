@@ -7,8 +7,8 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
  * raises them here and says why.
  */
-const FUNCTIONS_MAX = 2_800;
-const MODULES_MAX = 500;
+const FUNCTIONS_MAX = 1_600;
+const MODULES_MAX = 240;
 const GARBAGE_BYTES_MAX = 1_300;
 
 describe("the heap that answers requests", () => {
@@ -16,7 +16,7 @@ describe("the heap that answers requests", () => {
     const { functions, modules, packages } = await heapOfServe();
     expect(functions).toBeLessThan(FUNCTIONS_MAX);
     expect(modules).toBeLessThan(MODULES_MAX);
-    expect(packages).toEqual(["@sinclair/typebox", "reflect-metadata", "tsyringe", "yaml"]);
+    expect(packages).toEqual([]);
   }, 300_000);
 
   test("gets little garbage from a request: seven creates to three decrypts", async () => {

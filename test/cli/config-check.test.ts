@@ -1,6 +1,6 @@
 /** `config check` finds whatever would stop `serve`, by line, and `serve` says the same. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
@@ -33,6 +33,8 @@ beforeAll(async () => {
     file(name, text);
   }
   mkdirSync(join(folder, "folder"));
+  symlinkSync("nowhere/x", join(folder, "nothing"));
+  symlinkSync(".", join(folder, "linked"));
   Bun.spawnSync(["mkfifo", join(folder, "fifo")]);
 });
 
@@ -137,6 +139,64 @@ describe("a mistake that no line shows by itself is found", () => {
       { key_source: '{ use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: edge.pem, key: none.key } }' },
       "none.key can't be read (ENOENT)",
     ],
+    [
+      "one port by two names",
+      { listeners: '[{ http: "localhost:7402", principal: a }, { http: "127.0.0.1:7402", principal: b }]' },
+      "listeners[1] would listen where listeners[0] does already",
+    ],
+    [
+      "an address in all of them",
+      {
+        listeners: '[{ http: "127.0.0.1:7402", principal: a }]',
+        metrics: '{ listen: "0.0.0.0:7402" }',
+      },
+      "metrics would listen where listeners[0] does already",
+    ],
+    [
+      "an address that is another machine's",
+      { listeners: '[{ https: "192.0.2.1:7443", cert: edge.pem, key: edge.key, client_ca: ca.pem }]' },
+      "this machine can't listen on 192.0.2.1 (EADDRNOTAVAIL)",
+    ],
+    [
+      "one socket by two paths",
+      { listeners: "[{ unix: edge.sock, principal: a }, { unix: linked/edge.sock, principal: b }]" },
+      "listeners[1] would listen where listeners[0] does already",
+    ],
+    [
+      "a socket's path that is a link to nothing",
+      { listeners: "[{ unix: nothing, principal: a }]" },
+      "nothing is there and is no socket",
+    ],
+    [
+      "a Core's URL with a path",
+      {
+        key_source:
+          '{ use: core, core: { url: "https://127.0.0.1:1/core", ca: ca.pem, cert: edge.pem, key: edge.key } }',
+      },
+      "the Core's URL is a host and a port alone",
+    ],
+    ["a FIPS module that is not here", { cipher: "{ require_fips: true }" }, ":6:1: cipher.use: No FIPS provider"],
+    [
+      "a plugin's section that its schema can't judge",
+      {
+        plugins: JSON.stringify([join(root, "plugins/nats")]),
+        revocation: '{ transports: [{ use: nats, nats: { servers: ["nats://127.0.0.1:1"], user: a } }] }',
+      },
+      "user and password go together",
+    ],
+    [
+      "an audit file that is a key",
+      { audit: "{ file: { path: edge.key } }" },
+      "edge.key is there and is no audit file",
+    ],
+    [
+      "an audit file that is a link to nothing",
+      { audit: "{ file: { path: nothing } }" },
+      "nothing is a link to nothing",
+    ],
+    ["a time that no timer has", { stop_timeout: "9999999d" }, "9999999d is too long: at most 60m"],
+    ["a time of months", { limits: "{ idle_timeout: 90d }" }, "90d is too long: at most 24d"],
+    ["a body that no memory has", { limits: "{ max_body: 4GiB }" }, "4GiB is too large: at most 256MiB"],
     ["an audit file that is a folder", { audit: "{ file: { path: folder } }" }, "folder is not a file"],
   ])("%s", (_, changes, sentence) => {
     const path = file("bad.yaml", configuration(changes));

@@ -217,4 +217,13 @@ test("core config check finds what serve would stumble over: the database, two l
     );
   }
   expect(existsSync(join(directory, "missing"))).toBe(false);
+  // A pair that fits together, and is another's.
+  const pair = "cert: pki/core.pem, key: pki/core.key";
+  for (const other of ["edge-1", "admin"]) {
+    const name = other === "admin" ? "core-admin" : other;
+    const checked = await check(pair, `cert: pki/${name}.pem, key: pki/${name}.key`);
+    expect(checked).toContain("the certificate is not a Core's: it names spiffe://example.org/");
+    const served = await run("core", "serve", "--config", "changed.yaml");
+    expect([served.code, served.err]).toEqual([1, expect.stringContaining("the certificate is not a Core's")]);
+  }
 });

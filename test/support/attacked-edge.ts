@@ -67,7 +67,7 @@ policies:
   - { principals: ["spiffe://example.org/mallory"], tenants: [tenant-m], services: ["*"], operations: [create, decrypt, rewrap] }
 limits: ${JSON.stringify(options.limits ?? {})}
 plugins: ${JSON.stringify(["plugins/static", ...(options.longTurns === undefined ? [] : ["test/support/turn-meter"])].map((folder) => resolve(root, folder)))}
-${options.longTurns === undefined ? "" : `audit: { sinks: [{ use: turn-meter, turn-meter: { file: ${JSON.stringify(options.longTurns)} } }] }`}
+${options.longTurns === undefined ? "" : `audit: { operations: none, sinks: [{ use: turn-meter, turn-meter: { file: ${JSON.stringify(options.longTurns)} } }] }`}
 key_memory: { dumpable: true }
 `,
   );

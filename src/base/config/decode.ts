@@ -7,10 +7,8 @@ import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
 import { readFileLine } from "../read-file.ts";
+import type { ConfigurationPath } from "./configuration-error.ts";
 import { decodingOf, expectedBy, type HostAndPort } from "./schema-types.ts";
-
-/** A place in a configuration: keys and indexes from the root. */
-export type ConfigurationPath = readonly (string | number)[];
 
 export interface ConfigurationProblem {
   readonly path: ConfigurationPath;
@@ -110,7 +108,7 @@ function decodeText(schema: TSchema, value: unknown, environment: DecodingEnviro
     case "duration":
       return decodeDuration(schema, text);
     case "size":
-      return decodeUnit(text, { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 });
+      return decodeSize(schema, text);
     case "path":
       return resolve(environment.directory, text);
     case "secret":
@@ -122,12 +120,30 @@ function decodeText(schema: TSchema, value: unknown, environment: DecodingEnviro
   }
 }
 
+/** The runtime's timers have 31 bits: one that is set for longer fires at once. */
+const TIMER_MS_MAX = 24 * 86_400_000;
+
+function longest(ms: number): string {
+  return ms % 86_400_000 === 0 ? `${ms / 86_400_000}d` : `${ms / 60_000}m`;
+}
+
 function decodeDuration(schema: TSchema, text: string): number {
   const ms = decodeUnit(text, { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 });
-  const { minimumMs, maximumMs } = schema as { minimumMs?: number; maximumMs?: number };
+  const { minimumMs, maximumMs = TIMER_MS_MAX } = schema as { minimumMs?: number; maximumMs?: number };
   if (minimumMs !== undefined && ms < minimumMs) throw new Error(`${text} is too short: at least ${minimumMs} ms`);
-  if (maximumMs !== undefined && ms > maximumMs) throw new Error(`${text} is too long: at most ${maximumMs / 60_000}m`);
+  if (ms > maximumMs) throw new Error(`${text} is too long: at most ${longest(maximumMs)}`);
   return ms;
+}
+
+function decodeSize(schema: TSchema, text: string): number {
+  const bytes = decodeUnit(text, { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 });
+  const { minimumBytes = 0, maximumBytes = Number.MAX_SAFE_INTEGER } = schema as {
+    minimumBytes?: number;
+    maximumBytes?: number;
+  };
+  if (bytes < minimumBytes) throw new Error(`${text} is too small: at least ${minimumBytes} bytes`);
+  if (bytes > maximumBytes) throw new Error(`${text} is too large: at most ${maximumBytes / 2 ** 20}MiB`);
+  return bytes;
 }
 
 function decodeUnit(text: string, units: Record<string, number>): number {

@@ -7,27 +7,11 @@ import type { TSchema } from "@sinclair/typebox";
 import { type Document, isNode, LineCounter, parseDocument, parse as parseYaml } from "yaml";
 import { messageOf } from "../errors.ts";
 import { readFileText } from "../read-file.ts";
-import {
-  type ConfigurationPath,
-  type ConfigurationProblem,
-  decodeConfiguration,
-  isRecord,
-  nearestName,
-} from "./decode.ts";
+import { ConfigurationError, type ConfigurationPath, showPath } from "./configuration-error.ts";
+import { type ConfigurationProblem, decodeConfiguration, isRecord, nearestName } from "./decode.ts";
 import { isOfCommands, isServiceVariable } from "./environment.ts";
 
 const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
-
-/** Everything that is wrong with a configuration, one line each: `FILE:LINE:COLUMN: path: what is wrong`. */
-export class ConfigurationError extends Error {
-  override readonly name = "ConfigurationError";
-  readonly lines: readonly string[];
-
-  constructor(lines: readonly string[]) {
-    super(lines.join("\n"));
-    this.lines = lines;
-  }
-}
 
 /** The text of a configuration, read but not yet checked. */
 export interface ConfigurationText {
@@ -178,11 +162,4 @@ function keyNode(document: Document, path: ConfigurationPath): unknown {
   const items = (parent as { items?: unknown[] } | undefined)?.items;
   const pair = items?.find((item) => (item as { key?: { value?: unknown } }).key?.value === path.at(-1));
   return (pair as { key?: unknown } | undefined)?.key ?? document.getIn(path, true);
-}
-
-function showPath(path: ConfigurationPath): string {
-  return path.reduce<string>(
-    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? key : `${text}.${key}`),
-    "",
-  );
 }

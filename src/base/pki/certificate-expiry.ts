@@ -104,7 +104,7 @@ export class CertificateExpiry {
 
   #tell({ kind, role, file, subject, notAfterMs }: CertificateLife, nowMs: number): void {
     const ends = new Date(notAfterMs).toISOString();
-    const fields = { role, file, subject, ends, daysLeft: Math.floor((notAfterMs - nowMs) / DAY_MS) };
+    const fields = { kind, role, file, subject, ends, daysLeft: Math.floor((notAfterMs - nowMs) / DAY_MS) };
     if (notAfterMs <= nowMs)
       this.#log.error(fields, `a ${kind} has expired: replace the file, which is taken up by itself`);
     else this.#log.warn(fields, `a ${kind} nears its end: replace the file, which is taken up by itself`);

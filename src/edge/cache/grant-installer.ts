@@ -1,6 +1,7 @@
 /** From a grant to a lease that is held: what the grant may do, and how its keys come into key memory. */
-import { timingSafeEqual } from "node:crypto";
+
 import { messageOf } from "../../base/errors.ts";
+import { timingSafeEqual } from "../../base/system/builtin-modules.ts";
 import type { Cipher } from "../cipher/cipher.ts";
 import type { KeyMemory } from "../key-memory/key-memory.ts";
 import { wipeGrant } from "../key-source/grant.ts";

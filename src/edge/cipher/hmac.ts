@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { nodeCrypto } from "../../base/system/builtin-modules.ts";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
 
 const HASH_BLOCK_LENGTH = 64;
@@ -26,6 +26,7 @@ export function hmacSha256(key: Uint8Array, ...message: readonly Uint8Array[]): 
     inner.set(part, offset);
     offset += part.length;
   }
+  const { hash } = nodeCrypto();
   const digest = hash("sha256", inner, "buffer");
   outer.set(digest, HASH_BLOCK_LENGTH);
   const result = hash("sha256", outer, "buffer");

@@ -1,5 +1,5 @@
 /** From an L3 and a salt to a wrapping key and its commitment (blob-format.md, "Layout"). */
-import { createHmac } from "node:crypto";
+import { nodeCrypto } from "../../base/system/builtin-modules.ts";
 import { allocateSecret, wipe } from "../../base/wipe.ts";
 import { HASH_LENGTH, hmacSha256 } from "./hmac.ts";
 
@@ -27,7 +27,7 @@ export function infoFor(identity: Uint8Array): Uint8Array {
  */
 export function hkdfSha256(inputKey: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   if (length > OUTPUT_LENGTH_MAX) throw new RangeError(`HKDF-SHA-256 has no output of ${length} bytes.`);
-  const pseudorandomKey = createHmac("sha256", salt).update(inputKey).digest();
+  const pseudorandomKey = nodeCrypto().createHmac("sha256", salt).update(inputKey).digest();
   const output = allocateSecret(length);
   const message = allocateSecret(HASH_LENGTH + info.length + 1);
   message.set(info, HASH_LENGTH);

@@ -1,7 +1,8 @@
 /** The settings of each listener's doors: of the listener's entry, else of `doors:`, else the defaults. */
 import { type ConfigurationProblem, decodeConfiguration } from "../../base/config/decode.ts";
-import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
-import type { Configuration, ListenerConfiguration } from "./schema.ts";
+import { NATIVE_DOOR } from "../doors/built-in.ts";
+import { BUILT_IN_SECTIONS, type DoorEntry } from "./built-in-sections.ts";
+import type { Configuration } from "./schema.ts";
 
 /** Fills in sections that stand nowhere with their defaults; what is wrong is returned. */
 export function chooseDoorSections(
@@ -13,7 +14,7 @@ export function chooseDoorSections(
   const sections = configuration.doors as Record<string, unknown>;
   configuration.listeners.forEach((listener, index) => {
     const path = ["listeners", index, "doors"];
-    const entries = listener.doors.map((name) => ({ name, entry: BUILT_IN_DOORS[name] ?? contributed[name] }));
+    const entries = listener.doors.map((name) => ({ name, entry: BUILT_IN_SECTIONS[name] ?? contributed[name] }));
     if (new Set(listener.doors).size < listener.doors.length) problems.push({ path, message: "names a door twice" });
     const alone = entries.find(({ entry }) => entry?.transport === "socket");
     if (alone !== undefined && entries.length > 1) {
@@ -32,17 +33,4 @@ export function chooseDoorSections(
     }
   });
   return problems;
-}
-
-/** The section of a door that a listener names, and where it stands in the file. */
-export function doorSection(
-  { doors }: Configuration,
-  listener: ListenerConfiguration,
-  index: number,
-  name: string,
-): { readonly section: unknown; readonly path: readonly (string | number)[] } {
-  const own = (listener as Record<string, unknown>)[name];
-  return own === undefined
-    ? { section: (doors as Record<string, unknown>)[name], path: ["doors", name] }
-    : { section: own, path: ["listeners", index, name] };
 }

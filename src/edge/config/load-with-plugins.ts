@@ -1,12 +1,13 @@
 /** The whole way from a file to a checked configuration: the plugins that it names are loaded first, for their sections. */
+
 import type { TSchema } from "@sinclair/typebox";
-import type { ConfigurationPath } from "../../base/config/decode.ts";
-import type { ConfigurationError } from "../../base/config/load.ts";
+import type { ConfigurationError, ConfigurationPath } from "../../base/config/configuration-error.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
+import { isBuiltInDoor, NATIVE_DOOR } from "../doors/built-in.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { PluginError } from "../plugin-host/plugin-error.ts";
-import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR } from "./built-in-doors.ts";
+import type { DoorEntry } from "./built-in-sections.ts";
 import { readConfiguration } from "./load.ts";
 import { type Configuration, LISTENER_KEYS } from "./schema.ts";
 
@@ -50,7 +51,7 @@ export async function loadConfiguration(
 function doorEntries({ doors }: LoadedPlugins): Record<string, DoorEntry> {
   const entries: Record<string, DoorEntry> = {};
   for (const [name, { from, contribution }] of doors) {
-    if (name === NATIVE_DOOR || Object.hasOwn(BUILT_IN_DOORS, name) || LISTENER_KEYS.includes(name)) {
+    if (name === NATIVE_DOOR || isBuiltInDoor(name) || LISTENER_KEYS.includes(name)) {
       throw new PluginError("name_taken", from.path, `doors.${name}: the name is the edge's own. Choose another.`);
     }
     entries[name] = { transport: contribution.transport, section: contribution.configuration };

@@ -1,11 +1,7 @@
 /** The edge's configuration: its schema, and what no schema can say. */
-import type { ConfigurationPath, ConfigurationProblem } from "../../base/config/decode.ts";
-import {
-  type ConfigurationError,
-  type ConfigurationText,
-  parseConfigurationText,
-  readConfigurationText,
-} from "../../base/config/load.ts";
+import type { ConfigurationError, ConfigurationPath } from "../../base/config/configuration-error.ts";
+import type { ConfigurationProblem } from "../../base/config/decode.ts";
+import { type ConfigurationText, parseConfigurationText, readConfigurationText } from "../../base/config/load.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
 import { checkPolicies } from "../access/check-policies.ts";
 import { chooseDoorSections } from "./door-sections.ts";

@@ -17,8 +17,9 @@ import {
 import { OPERATIONS } from "../access/access-policy.ts";
 import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
 import { CIPHERS } from "../cipher/open-cipher.ts";
+import { NATIVE_DOOR } from "../doors/built-in.ts";
 import { PluginEntries } from "../plugin-host/plugin-entries.ts";
-import { BUILT_IN_DOORS, type DoorEntry, NATIVE_DOOR, NATIVE_SECTION } from "./built-in-doors.ts";
+import { BUILT_IN_SECTIONS, type DoorEntry, NATIVE_SECTION } from "./built-in-sections.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -365,9 +366,16 @@ const LimitsSection = Section(
       minimum: 1,
       description: "Requests in flight of one principal; further ones are answered 429.",
     }),
-    max_header: Size({ default: "16KiB", description: "The longest head of a request." }),
+    max_header: Size({
+      default: "16KiB",
+      minimumBytes: 1_024,
+      maximumBytes: 2 ** 20,
+      description: "The longest head of a request.",
+    }),
     max_body: Size({
       default: "16MiB",
+      minimumBytes: 1_024,
+      maximumBytes: 2 ** 28,
       description:
         "The longest body of a batch; a longer one is answered 413. One operation on a key takes 64 KiB at most, on a value 128 KiB.",
     }),
@@ -488,7 +496,7 @@ function cipherSection(contributed: Readonly<Record<string, TSchema>>) {
 
 /** The whole schema, with the sections of the contributed sources and transports. */
 export function configurationSchema(contributed: ContributedSections = NO_CONTRIBUTIONS) {
-  const doors = { ...BUILT_IN_DOORS, ...contributed.doors };
+  const doors = { ...BUILT_IN_SECTIONS, ...contributed.doors };
   const sourceNames = ["core", ...Object.keys(contributed.keySources)];
   const transportNames = ["core", ...Object.keys(contributed.revocationTransports)];
   return Section({
@@ -592,6 +600,7 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
     ),
     stop_timeout: Duration({
       default: "10s",
+      maximumMs: 60 * MINUTE_MS,
       description: "How long requests in flight may take to finish after SIGTERM.",
     }),
   });
@@ -601,4 +610,3 @@ export type Configuration = Static<ReturnType<typeof configurationSchema>>;
 export type ListenerConfiguration = Configuration["listeners"][number];
 export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
-export type CoreConfiguration = Static<typeof CoreSection>;

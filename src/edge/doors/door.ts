@@ -184,7 +184,7 @@ export interface SocketLimits {
 export type DoorSocket = import("node:stream").Duplex;
 
 /**
- * How a door is made: what the module of a built-in door exports as `door` (`edge/config/built-in-doors.ts` says where it is), and what a
+ * How a door is made: what the module of a built-in door exports as `door` (`edge/make-doors.ts` says where it is), and what a
  * plugin contributes beside its section's schema.
  */
 export interface DoorFactory<Section = unknown> {

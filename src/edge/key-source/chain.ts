@@ -9,6 +9,7 @@ import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import { CircuitBreaker, type CircuitState } from "../../base/time/circuit-breaker.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
+import { CHAIN_NAME, type ChainedKeySource, type ChainedSourceStatus } from "./chained.ts";
 import { wipeGrant } from "./grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "./key-source.ts";
 
@@ -26,35 +27,11 @@ export interface ChainOptions {
   readonly onCircuit?: (source: string, state: CircuitState, reason: string) => void;
 }
 
-export interface ChainedSourceStatus {
-  readonly source: string;
-  readonly circuit: CircuitState;
-  /** Leases it granted, authoritative refusals it gave, and times it was unavailable. */
-  readonly granted: number;
-  readonly refused: number;
-  readonly unavailable: number;
-  /** Times it was not asked, its circuit being open. */
-  readonly skipped: number;
-  readonly lastFailure: string | undefined;
-}
-
-export interface ChainedKeySource extends KeySource {
-  /** One for each source, in order. */
-  status(): readonly ChainedSourceStatus[];
-  health(): Health;
-}
-
-const NAME = "chain";
-
-export function isChain(source: KeySource): source is ChainedKeySource {
-  return source.name === NAME && "status" in source;
-}
-
 export function createChain(options: ChainOptions): ChainedKeySource {
   const sources = options.sources.map((source) => new ChainedSource(source, options));
 
   return {
-    name: NAME,
+    name: CHAIN_NAME,
 
     async start() {
       await Promise.all(sources.map(({ source }) => source.start?.()));

@@ -1,6 +1,5 @@
 import { LOG, type Module, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
-import { createChain } from "./chain.ts";
 import type { KeySource } from "./key-source.ts";
 
 export const KEY_SOURCE = token<KeySource>("KeySource");
@@ -14,10 +13,11 @@ const CHAIN_TIMEOUT_MS = 4_500;
 /** The one source that is chosen; a chain where it is several. */
 export const keySourceModule: Module<KeySource> = {
   token: KEY_SOURCE,
-  make(get) {
+  async make(get) {
     const sources = get(CHOSEN_KEY_SOURCES);
     const [first] = sources;
     if (sources.length === 1 && first !== undefined) return first;
+    const { createChain } = await import("./chain.ts");
     return createChain({
       sources,
       clock: get(CLOCK),

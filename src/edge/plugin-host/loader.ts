@@ -4,7 +4,6 @@
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { messageOf } from "../../base/errors.ts";
 import {
   type AuditSinkContribution,
@@ -173,11 +172,16 @@ function exportOf(folder: string): string | undefined {
 
 async function importDefault(path: string, file: string): Promise<unknown> {
   try {
-    const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
+    const module = (await import(addressOf(file))) as { default?: unknown };
     return module.default;
   } catch (cause) {
     throw new PluginError("not_loadable", path, `${causeOfImport(cause, file)}`, { cause });
   }
+}
+
+/** The URL of a file, without the module `node:url`, which would stay in the heap that answers requests. */
+function addressOf(file: string): string {
+  return `file://${encodeURI(file).replace(/[?#]/g, encodeURIComponent)}`;
 }
 
 /** A failed import in words; a missing package is by far the most frequent one, so it gets advice of its own. */

@@ -1,5 +1,5 @@
 import type { TSchema } from "@sinclair/typebox";
-import type { ConfigurationPath } from "../../base/config/decode.ts";
+import type { ConfigurationPath } from "../../base/config/configuration-error.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Contributed } from "./loader.ts";
 import { type Contribution, type PluginContext, SectionError } from "./plugin.ts";

@@ -1,5 +1,5 @@
 /** The metrics of hooks and of the chain of key sources, read at the scrape. */
-import type { ChainedKeySource } from "../key-source/chain.ts";
+import type { ChainedKeySource } from "../key-source/chained.ts";
 import type { MetricDefinition, Sample } from "../telemetry/metrics.ts";
 import type { HookRunner } from "./hook-runner.ts";
 

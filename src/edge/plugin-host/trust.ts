@@ -2,7 +2,7 @@
  * Whether a plugin's files can be trusted, judged before any of its code runs: who could have written them, and whether
  * they are the ones that the configuration pins. A plugin has the edge's own rights, so it deserves the edge's own care.
  */
-import { createHash } from "node:crypto";
+
 import {
   existsSync,
   lstatSync,
@@ -14,7 +14,8 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
-import { importedFrom, isCode } from "./imported-files.ts";
+import { nodeCrypto } from "../../base/system/builtin-modules.ts";
+import { compilerSettingsAbove, importedFrom, isCode } from "./imported-files.ts";
 import { PluginError } from "./plugin-error.ts";
 
 const WRITABLE_BY_GROUP = 0o020;
@@ -31,7 +32,7 @@ export interface TrustedOwners {
 
 /**
  * Refuses a plugin that someone else could have changed: every file and folder of it, whatever its code imports from elsewhere, what its
- * links point to, and every folder above any of these must belong to root, to the edge's user or to the configured owner, and must not be
+ * links point to, the compiler's settings above it, and every folder above any of these must belong to root, to the edge's user or to the configured owner, and must not be
  * writable by group or others (a sticky folder such as /tmp may be, above them).
  *
  * @throws {PluginError} `not_trusted`, `not_found`.
@@ -54,6 +55,7 @@ export function checkTrust(path: string, owners: TrustedOwners): void {
     }
   };
   checkAll(real);
+  for (const settings of compilerSettingsAbove(real)) checkAll(realPath(settings));
   for (const imported of importedFrom(real)) checkAll(imported.path);
 }
 
@@ -75,6 +77,7 @@ function checkFoldersAbove(plugin: string, path: string, owners: TrustedOwners, 
  */
 export function hashPlugin(path: string): string {
   const real = realPath(path);
+  const { createHash } = nodeCrypto();
   const total = createHash("sha256");
   const data = dataFolders(path, real);
   for (const { path: file, importedBy } of importedFrom(real)) {

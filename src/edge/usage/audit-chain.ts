@@ -7,7 +7,7 @@
  * for all before it. Whoever can write the file can also forge a chain from some line on: compare the newest hash with one kept
  * elsewhere (`/v1/status` and the log show it, `audit verify --head` checks it).
  */
-import { createHash } from "node:crypto";
+import { nodeCrypto } from "../../base/system/builtin-modules.ts";
 
 /** The place of a line in its chain. */
 export interface ChainHead {
@@ -47,7 +47,7 @@ export function readChainedLine(line: string): ChainedLine | string {
 }
 
 function hashOf(text: string): string {
-  return createHash("sha256").update(text, "utf8").digest("base64url");
+  return nodeCrypto().createHash("sha256").update(text, "utf8").digest("base64url");
 }
 
 function parse(line: string): unknown {

@@ -87,6 +87,7 @@ export class AuditFile implements LineSink {
     mkdirSync(dirname(options.path), { recursive: true });
     const there = statSync(options.path, { throwIfNoEntry: false });
     if (there !== undefined && !there.isFile()) throw notAFile(options.path);
+    requireAuditFile(options.path);
     this.start = findStart(options.path, options.warn);
     this.#headSeq = this.#pendingSeq = this.start.head.seq;
     this.#descriptor = openSync(options.path, "a", 0o640);
@@ -231,6 +232,27 @@ export class AuditFile implements LineSink {
     }
     this.#failing = true;
   }
+}
+
+const LINE_START = Buffer.from('{"seq":');
+
+/**
+ * Whatever else lies at a path that was mistaken, a key for example, is neither written to nor cut nor put aside. A line that was torn at
+ * its beginning, and what a power loss left as zeros, are an audit's.
+ *
+ * @throws Error with a sentence
+ */
+export function requireAuditFile(path: string): void {
+  if (!existsSync(path)) return;
+  const start = Buffer.alloc(LINE_START.length);
+  const descriptor = openSync(path, "r");
+  try {
+    const found = start.subarray(0, readSync(descriptor, start));
+    if (found.every((byte) => byte === 0) || found.equals(LINE_START.subarray(0, found.length))) return;
+  } finally {
+    closeSync(descriptor);
+  }
+  throw new Error(`${path} is there and is no audit file: choose another path`);
 }
 
 /** Files put aside, oldest first. */

@@ -1,9 +1,8 @@
 /** Puts the usage recorder together from the configuration. */
 import type { Clock } from "../../base/time/clock.ts";
 import type { AuditFile, FsyncPolicy } from "./audit-file.ts";
-import { AuditLog, AuditStdout, type LineSink } from "./audit-log.ts";
+import type { LineSink } from "./audit-log.ts";
 import type { AuditSink } from "./audit-sink.ts";
-import { SinkSender } from "./sink-sender.ts";
 import { type AuditedOperations, Usage } from "./usage.ts";
 import { UsageCounters } from "./usage-counters.ts";
 import type { SendUsage } from "./usage-shipper.ts";
@@ -65,14 +64,15 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
       warn,
     });
 
+  const logging = file || audit.stdout || shipper ? await import("./audit-log.ts") : undefined;
   const lineSinks: LineSink[] = [];
   if (file !== undefined) lineSinks.push(file);
-  if (audit.stdout) lineSinks.push(new AuditStdout(warn));
+  if (audit.stdout && logging) lineSinks.push(new logging.AuditStdout(warn));
   if (shipper !== undefined && shipping !== undefined) lineSinks.push(shipping.lineSink(shipper));
   const auditLog =
-    lineSinks.length === 0
+    logging === undefined
       ? undefined
-      : new AuditLog({
+      : new logging.AuditLog({
           clock,
           edgeId: edge.id,
           sinks: lineSinks,
@@ -81,9 +81,10 @@ export async function openUsage({ configuration, clock, send, sinks, warn }: Ope
           maxQueued: usage.max_audit_lines,
         });
 
+  const feeding = sinks.length === 0 ? undefined : await import("./sink-sender.ts");
   const senders = sinks.map(
     (sink) =>
-      new SinkSender({
+      new feeding!.SinkSender({
         clock,
         sink,
         maxQueued: usage.max_audit_lines,

@@ -1,5 +1,4 @@
 /** What must hold before several processes listen on one port. */
-import { availableParallelism } from "node:os";
 import { messageOf } from "../../base/errors.ts";
 import { requireListenPermission } from "../../base/network/listen-permission.ts";
 import type { Configuration } from "../config/schema.ts";
@@ -7,7 +6,7 @@ import { ListenerError } from "../listeners/listener.ts";
 
 /** The number of processes that a configuration asks for. `auto`: one a core. */
 export function workerCount({ workers }: Pick<Configuration, "workers">): number {
-  return workers === "auto" ? availableParallelism() : workers;
+  return workers === "auto" ? process.getBuiltinModule("node:os").availableParallelism() : workers;
 }
 
 export const SHARED_WITH_WORKERS =

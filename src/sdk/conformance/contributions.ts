@@ -1,7 +1,8 @@
 /** Makes each contribution of a plugin from a configuration that uses it, and runs the rules of its kind. */
+
 import { dirname, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
-import type { ConfigurationPath } from "../../base/config/decode.ts";
+import type { ConfigurationPath } from "../../base/config/configuration-error.ts";
 import { systemClock } from "../../base/time/system-clock.ts";
 import { VERSION } from "../../base/version.ts";
 import type { LoadedConfiguration } from "../../edge/config/load-with-plugins.ts";

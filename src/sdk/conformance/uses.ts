@@ -1,6 +1,6 @@
 /** Where a configuration of an edge uses what a plugin brings: the section that it is made from. */
-import type { ConfigurationPath } from "../../base/config/decode.ts";
-import { doorSection } from "../../edge/config/door-sections.ts";
+import type { ConfigurationPath } from "../../base/config/configuration-error.ts";
+import { doorSection } from "../../edge/config/door-section.ts";
 import type { LoadedConfiguration } from "../../edge/config/load-with-plugins.ts";
 import type { LoadedPlugin } from "../../edge/plugin-host/loader.ts";
 import type { Plugin } from "../../edge/plugin-host/plugin.ts";

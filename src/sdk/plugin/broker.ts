@@ -1,7 +1,6 @@
 /** What is the same for every message broker: a transport and a publisher that stay connected, and how to sign in. */
 import { readFileSync } from "node:fs";
-import { type Static, Type } from "@sinclair/typebox";
-import { Path, Secret, Section } from "../../base/config/schema-types.ts";
+import type { Static } from "@sinclair/typebox";
 import { messageOf } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type PluginContext, SectionError } from "../../edge/plugin-host/plugin.ts";
@@ -9,6 +8,7 @@ import type { EventPublisher } from "../../edge/revocation/event-publisher.ts";
 import { keepConnected } from "../../edge/revocation/keep-connected.ts";
 import { Outbox } from "../../edge/revocation/outbox.ts";
 import type { RevocationSink, RevocationTransport } from "../../edge/revocation/revocation-transport.ts";
+import type { BrokerTls } from "./section-parts.ts";
 
 /**
  * An edge's transport over a connection that is made again whenever it ends.
@@ -106,23 +106,6 @@ export function connectedPublisher(
   };
 }
 
-/** How to sign in with a password: two keys of a broker's section. */
-export const PasswordLogin = {
-  user: Type.Optional(Type.String({ minLength: 1, description: "With `password`." })),
-  password: Type.Optional(Secret({ description: "In place, or `file:` and a path." })),
-};
-
-/** The files for TLS to a broker. */
-export const BrokerTls = (description: string) =>
-  Section(
-    {
-      ca: Type.Optional(Path({ description: "The CA of the server's certificate; the system's without it." })),
-      cert: Type.Optional(Path({ description: "A client certificate, with `key`." })),
-      key: Type.Optional(Path({ description: "Its private key." })),
-    },
-    { description },
-  );
-
 interface BrokerLogin {
   readonly user?: string | undefined;
   readonly password?: string | undefined;
@@ -158,3 +141,9 @@ export function readSetting(path: string): string {
     throw new SectionError([], `${path} can't be read (${(cause as NodeJS.ErrnoException).code})`);
   }
 }
+
+export const BROKER = {
+  name: "broker",
+  address: import.meta.url,
+  exports: { checkLogin, connectedPublisher, connectedTransport, readSetting, readTls },
+} as const;

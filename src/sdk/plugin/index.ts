@@ -32,5 +32,13 @@ export type { EventPublisher } from "../../edge/revocation/event-publisher.ts";
 export { keepConnected } from "../../edge/revocation/keep-connected.ts";
 export * from "../../edge/revocation/revocation-transport.ts";
 export type { AuditEvent, AuditSink } from "../../edge/usage/audit-sink.ts";
-export * from "./broker.ts";
+export {
+  checkLogin,
+  connectedPublisher,
+  connectedTransport,
+  type PublisherConnection,
+  readSetting,
+  readTls,
+} from "./broker.ts";
+export { BrokerTls, LeaseTimes, PasswordLogin } from "./section-parts.ts";
 export * from "./stored-versions.ts";

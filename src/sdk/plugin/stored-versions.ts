@@ -1,5 +1,4 @@
 /** What a key source that stores versions with states answers to a request; every shipped source answers alike. */
-import { Duration } from "../../base/config/schema-types.ts";
 import { wipe } from "../../base/wipe.ts";
 import { KeySourceError, type LeasableState, type LeasedServiceKey } from "../../edge/key-source/key-source.ts";
 import { SectionError } from "../../edge/plugin-host/plugin.ts";
@@ -54,17 +53,6 @@ export async function openVersions<Stored>(
   for (const { key } of opened) wipe(key);
   throw failed?.reason ?? new KeySourceError("unavailable", "The source was closed, or the call given up.");
 }
-
-/** How long a source's leases last: two keys of its section. */
-export const LeaseTimes = {
-  ttl: Duration({
-    default: "5m",
-    minimumMs: 1_000,
-    maximumMs: 3_600_000,
-    description: "The hard deadline of a lease.",
-  }),
-  refresh_after: Duration({ default: "4m", minimumMs: 500, description: "When a lease is renewed." }),
-};
 
 /** The times as a grant has them. @throws {SectionError} */
 export function leaseTimesOf(section: { readonly ttl: number; readonly refresh_after: number }): {

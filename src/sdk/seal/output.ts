@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -33,7 +34,11 @@ export interface Output {
 /** @throws Error for what exists where `force` was not given, and for what can be neither replaced nor written to */
 export async function openOutput(path: string, force: boolean): Promise<Output> {
   if (path === "") throw new Error("the output has no name: give one with -o");
-  if (path === STANDARD_STREAM) return written(1, () => {});
+  if (path === STANDARD_STREAM) {
+    if (isClosed(1))
+      throw new Error("standard output is closed: redirect it to a file or a pipe, or name a file with -o");
+    return written(1, () => {});
+  }
   const there = statOf(path);
   if (there?.isCharacterDevice()) {
     const device = openSync(path, "w");
@@ -47,6 +52,21 @@ export async function openOutput(path: string, force: boolean): Promise<Output> 
   const target = there === undefined ? path : realpathSync(path);
   const file = await openUnnamedFile(dirname(target));
   return file === undefined ? replaced(target, force) : unnamed(file, target, force);
+}
+
+const CLOSE_ON_EXEC = 0o2_000_000;
+
+/**
+ * Whether this process was started without that stream: the runtime then opens the null device in its place, where all that is written is
+ * lost. What a process is started with is never closed on exec; where the system does not tell (no /proc), nobody knows.
+ */
+function isClosed(stream: number): boolean {
+  try {
+    const [, flags = "0"] = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${stream}`, "latin1")) ?? [];
+    return (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) !== 0 && readlinkSync(`/proc/self/fd/${stream}`) === "/dev/null";
+  } catch (error) {
+    return (error as { code?: string }).code === "ENOENT" && existsSync("/proc/self/fd");
+  }
 }
 
 /** What is written goes out at once, and can't be taken back. */

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
-import { ConfigurationError } from "../../../src/base/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/configuration-error.ts";
 import { Secret, Section } from "../../../src/base/config/schema-types.ts";
 import { parseConfiguration, readConfiguration } from "../../../src/edge/config/load.ts";
 import { NO_CONTRIBUTIONS } from "../../../src/edge/config/schema.ts";

@@ -1,9 +1,10 @@
 /** The port of the front doors in a whole edge: two tiny doors from a plugin, on every kind of listener. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { ConfigurationError } from "../../../src/base/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/configuration-error.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { type Edge, startEdge } from "../../../src/edge/edge.ts";
 import { makeAuthority } from "../../support/certificates.ts";

@@ -56,7 +56,7 @@ test("an edge told to reload shows the Core its new certificate, keeps its lease
     expect(await seen()).toEqual(["edge-before"]);
 
     write(await world.pki.edge("edge-after"));
-    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
+    await edge.reload(await renewalOf((await load()).configuration, edge.digestKey));
     const calls = world.core.counters.leaseCalls;
     await client.decryptKey({ wrapped });
     expect(world.core.counters.leaseCalls).toBe(calls);
@@ -66,7 +66,7 @@ test("an edge told to reload shows the Core its new certificate, keeps its lease
     writeFileSync(join(directory, "edge.pem"), "nonsense");
     // Told in the log, which stays out of the output of the tests.
     const told = spyOn(edge.log, "error").mockImplementation(() => undefined);
-    await edge.reload(renewalOf((await load()).configuration, edge.digestKey));
+    await edge.reload(await renewalOf((await load()).configuration, edge.digestKey));
     expect(told.mock.calls).toEqual([
       [
         { address: "the Core", reason: expect.stringContaining("edge.pem holds no certificate in PEM, but no PEM") },

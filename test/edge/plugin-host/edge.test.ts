@@ -1,7 +1,8 @@
 /** Contributions in a whole edge: each by its place in the configuration. */
+
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { ConfigurationError } from "../../../src/base/config/load.ts";
+import { ConfigurationError } from "../../../src/base/config/configuration-error.ts";
 import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts";
 import { type Edge, startEdge } from "../../../src/edge/edge.ts";
 import { PluginError } from "../../../src/edge/plugin-host/plugin-error.ts";

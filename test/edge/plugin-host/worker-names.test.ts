@@ -46,7 +46,6 @@ log: { level: error }
     names.push(container.resolve(TOKENS.keySource).name);
     container.resolve(TOKENS.leaseCache).close();
     container.resolve(TOKENS.keyMemory).close();
-    await container.dispose();
   }
   expect(names).toEqual(["edge-1", "edge-1", "edge-1.worker-2", "edge-1.worker-3"]);
 });

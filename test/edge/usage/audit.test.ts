@@ -165,11 +165,27 @@ describe("the audit chain", () => {
   });
 
   test("begins anew beside a file that can't be continued, and says so", async () => {
-    writeFileSync(path, "not an audit line\n");
+    write(1);
+    rmSync(path);
+    writeFileSync(path, '{"seq": not an audit line\n');
+    warnings.length = 0;
     write(1);
     expect(warnings).toEqual([expect.stringContaining("a new chain begins")]);
     expect(await verifyAudit([path])).toMatchObject({ problems: [], lines: 3 });
     expect(readdirSync(directory)).toHaveLength(2);
+  });
+
+  test("touches nothing that is no audit file, such as a key at a path that was mistaken", () => {
+    for (const content of [
+      Buffer.from("-----BEGIN PRIVATE KEY-----\nMIG\n"),
+      Buffer.alloc(32, 0xa7),
+      Buffer.from("x"),
+    ]) {
+      writeFileSync(path, content);
+      expect(() => open()).toThrow("is there and is no audit file");
+      expect(readFileSync(path)).toEqual(content);
+      expect(readdirSync(directory)).toHaveLength(1);
+    }
   });
 
   test("says in a line of its own how many events did not fit in the buffer", async () => {

@@ -158,6 +158,23 @@ test("an output without a name is a mistake that is told", async () => {
   expect(await ended).toMatchObject({ code: 1, stderr: expect.stringContaining("the output has no name") });
 });
 
+test.each(["seal", "open"])(
+  "%s to a standard output that is closed is a failure, not a success that wrote nowhere",
+  (command) => {
+    const { exitCode, stderr } = Bun.spawnSync(
+      [
+        "sh",
+        "-c",
+        `exec "$0" "$1" ${command} - -o - ${command === "seal" ? "-t tenant-a" : ""} >&-`,
+        process.execPath,
+        MAIN,
+      ],
+      { cwd: folder, env: { ...process.env, CRYPTO_EDGE_URL: "http://127.0.0.1:1" }, stdin: Buffer.from("text") },
+    );
+    expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining("standard output is closed")]);
+  },
+);
+
 test("a name may be as long as the file system allows", async () => {
   const name = "n".repeat(248);
   writeFileSync(path(name), "content");

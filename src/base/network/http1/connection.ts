@@ -74,9 +74,9 @@ class Http1Connection {
   }
 
   onData(bytes: Buffer): void {
-    if (this.#phase === "ended") return;
     this.#readBytes += bytes.length;
     if (this.#readBytes >= READ_BYTES) this.#rest();
+    if (this.#phase === "ended") return;
     const received = this.#takeReceived();
     this.#received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
     if (!this.#yields) this.#isAhead = false;

@@ -3,7 +3,7 @@
  * another nonce. Service keys go from key memory to the library by their address, wrapping keys are in its contexts alone, and
  * data keys are drawn, encrypted and wiped outside the runtime's heap.
  */
-import { timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "../../../base/system/builtin-modules.ts";
 import type { ForeignFunctions } from "../../../base/system/libc.ts";
 import type { CipherAdapter, DerivedKey, ServiceKeyReader, TakeMemory } from "../cipher.ts";
 import { DERIVED_LENGTH, WRAPPING_KEY_LENGTH } from "../key-derivation.ts";

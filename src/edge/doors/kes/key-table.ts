@@ -1,5 +1,6 @@
 /** From the names of KES keys to tenants and services: a KES name says no tenant. */
 import type { ServiceKeyName } from "../../operations/operations.ts";
+import { nameInPath } from "../path-name.ts";
 import { badRequest, keyNotFound } from "./answers.ts";
 import type { KesConfiguration } from "./configuration.ts";
 
@@ -23,8 +24,8 @@ export class KeyTable {
 
   /** `parameter`: a segment of the path, as sent. @throws {KesError} 400, 404 */
   find(parameter: string | undefined): { readonly name: string; readonly key: ServiceKeyName } {
-    const name = decode(parameter);
-    if (!NAME.test(name)) throw badRequest("invalid key name");
+    const name = nameInPath(parameter ?? "");
+    if (name === undefined || !NAME.test(name)) throw badRequest("invalid key name");
     const key = this.#keys.get(name);
     if (key === undefined) throw keyNotFound();
     return { name, key };
@@ -32,16 +33,8 @@ export class KeyTable {
 
   /** Those whose names begin so, by name. A star at the end says nothing: the `kes` tool sends one. @throws {KesError} 400 */
   list(parameter: string | undefined): readonly (readonly [string, ServiceKeyName])[] {
-    const prefix = decode(parameter ?? "").replace(/\*$/, "");
-    if (!PREFIX.test(prefix)) throw badRequest("invalid key name prefix");
+    const prefix = nameInPath(parameter ?? "")?.replace(/\*$/, "");
+    if (prefix === undefined || !PREFIX.test(prefix)) throw badRequest("invalid key name prefix");
     return [...this.#keys].filter(([name]) => name.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1));
-  }
-}
-
-function decode(parameter: string | undefined): string {
-  try {
-    return decodeURIComponent(parameter ?? "");
-  } catch {
-    throw badRequest("invalid key name");
   }
 }

@@ -42,7 +42,7 @@ export const door: DoorFactory<VaultTransitConfiguration> = {
   create: (section, context) => createVaultTransitDoor(section, context),
 };
 
-export function createVaultTransitDoor(section: VaultTransitConfiguration, context: DoorContext): HttpDoor {
+function createVaultTransitDoor(section: VaultTransitConfiguration, context: DoorContext): HttpDoor {
   const { operations, log, now } = context;
   const keys = new TransitKeys(section);
 

@@ -5,6 +5,7 @@
 import { CryptoEdgeError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
 import type { ServiceKeyName } from "../../operations/operations.ts";
+import { nameInPath } from "../path-name.ts";
 import { invalid, VaultError } from "./answers.ts";
 import type { VaultTransitConfiguration } from "./configuration.ts";
 
@@ -45,9 +46,10 @@ function readLongTarget(segments: readonly string[], namespace: string | undefin
   }
   // `keys/` with a slash at its end.
   if (operation === "keys" && count === 2 && second === "") return { operation, variant: "", name: "", namespace };
-  if (OPERATIONS.has(second) && (count > 2 || second === "keys")) {
+  if (operation !== "" && OPERATIONS.has(second) && (count > 2 || second === "keys")) {
     const inner = readTarget(segments.slice(1).join("/"), undefined, undefined);
-    return { ...inner, namespace: joinNamespaces(namespace, operation) };
+    // A path that names two is none of ours: neither is dropped.
+    if (inner.namespace === undefined) return { ...inner, namespace: joinNamespaces(namespace, operation) };
   }
   throw new VaultError(
     403,
@@ -72,12 +74,9 @@ function trimSlashes(text: string): string {
 }
 
 function decode(segment: string): string {
-  if (!segment.includes("%")) return segment;
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    throw invalid("The path is not percent-encoded as RFC 3986 has it.");
-  }
+  const name = nameInPath(segment);
+  if (name === undefined) throw invalid("A name in the path is percent-encoded wrongly, or without need.");
+  return name;
 }
 
 export class TransitKeys {
