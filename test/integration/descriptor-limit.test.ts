@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeAuthority } from "../support/certificates.ts";
 import { freePort } from "../support/free-port.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 
 setDefaultTimeout(300_000);
 
