@@ -124,10 +124,8 @@ export function makeOciImage(binary: string, output: string, epochSeconds: numbe
   }
 }
 
-function systemLayer(work: string, binary: string): string {
-  const folder = join(work, "system");
-  for (const name of FOLDERS) mkdirSync(join(folder, name), { recursive: true });
-  for (const [path, text] of Object.entries(ACCOUNTS)) writeFileSync(join(folder, path), text);
+/** The libraries of this machine that the executable links to, or loads while it runs. */
+export function systemLibraries(binary: string): ReadonlySet<string> {
   const linked = run("ldd", [binary]).matchAll(/(?:=> )?(\/\S+) \(0x/g);
   const paths = [...linked].map(([, path]) => path!);
   const libraries = new Map<string, string>();
@@ -142,7 +140,14 @@ function systemLayer(work: string, binary: string): string {
     const path = beside ?? libraries.get(name);
     if (path !== undefined) paths.push(path);
   }
-  for (const path of new Set(paths)) {
+  return new Set(paths);
+}
+
+function systemLayer(work: string, binary: string): string {
+  const folder = join(work, "system");
+  for (const name of FOLDERS) mkdirSync(join(folder, name), { recursive: true });
+  for (const [path, text] of Object.entries(ACCOUNTS)) writeFileSync(join(folder, path), text);
+  for (const path of systemLibraries(binary)) {
     const target = join(folder, path);
     mkdirSync(dirname(target), { recursive: true });
     // Under the name that it is loaded by; what a link points to has the version in its name.

@@ -3,10 +3,11 @@
  * the npm package, a bill of materials, the release's notes, and the sums of all of it. The same commit makes the same files.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { VERSION } from "../src/base/version.ts";
+import { systemLibraries } from "./oci-image.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
@@ -76,7 +77,8 @@ function tarOf(folder: string, name: string): Buffer {
 }
 
 /**
- * What is in the executables: the runtime, and packages by the lock file (a plugin's are its operator's to install). CycloneDX, without what npm
+ * What is in the executables, the runtime and packages by the lock file (a plugin's are its operator's to install), and which of this system's
+ * packages are in the container image. CycloneDX, without what npm
  * puts in of the builder: a random number, the time, its own version, the folder's name.
  */
 function billOfMaterials(): string {
@@ -91,7 +93,17 @@ function billOfMaterials(): string {
     ]),
   ) as Bill;
   const { component } = bill.metadata;
-  const runtime = `bun@${Bun.version}`;
+  const runtime = {
+    "bom-ref": `bun@${Bun.version}`,
+    type: "platform",
+    name: "bun",
+    version: Bun.version,
+    scope: "required",
+    purl: `pkg:npm/bun@${Bun.version}`,
+    licenses: [{ license: { id: "MIT" } }],
+  };
+  const added = [runtime, ...packagesOfImage()];
+  const references = added.map((one) => one["bom-ref"]);
   const { serialNumber: _, ...kept } = bill;
   return `${JSON.stringify(
     {
@@ -102,28 +114,45 @@ function billOfMaterials(): string {
         tools: [{ vendor: "npm", name: "cli" }],
         component: { ...component, name: "crypto-edge", type: "application" },
       },
-      components: [
-        {
-          "bom-ref": runtime,
-          type: "platform",
-          name: "bun",
-          version: Bun.version,
-          scope: "required",
-          purl: `pkg:npm/bun@${Bun.version}`,
-          licenses: [{ license: { id: "MIT" } }],
-        },
-        ...bill.components,
-      ],
+      components: [...added, ...bill.components],
       dependencies: [
         ...bill.dependencies.map((one) =>
-          one.ref === component["bom-ref"] ? { ...one, dependsOn: [runtime, ...(one.dependsOn ?? [])] } : one,
+          one.ref === component["bom-ref"] ? { ...one, dependsOn: [...references, ...(one.dependsOn ?? [])] } : one,
         ),
-        { ref: runtime, dependsOn: [] },
+        ...references.map((ref) => ({ ref, dependsOn: [] })),
       ],
     },
     null,
     2,
   )}\n`;
+}
+
+/** Debian's, whose libraries the image's first layer is made of. */
+function packagesOfImage() {
+  const paths = [...systemLibraries(join(DIST, "crypto-edge"))].map((path) => realpathSync(path));
+  // A package may have been made before /lib became a part of /usr.
+  const packaged = paths.map((path) => (ownerOf(path) ?? ownerOf(path.replace(/^\/usr/, "")))!);
+  return [...new Set(packaged)].sort().map((name) => {
+    // `libc6:amd64` and its version.
+    const [, plain, architecture, version] = /^([^:]+)(?::(\S+))?\t(.+)$/.exec(
+      run("dpkg-query", ["--show", name]).trim(),
+    )!;
+    return {
+      "bom-ref": `debian/${plain}@${version}`,
+      type: "library",
+      name: plain,
+      version,
+      scope: "optional",
+      purl: `pkg:deb/debian/${plain}@${encodeURIComponent(version!)}${architecture === undefined ? "" : `?arch=${architecture}`}`,
+      properties: [{ name: "crypto-edge:in", value: "container image" }],
+    };
+  });
+}
+
+/** The package that a file is of. */
+function ownerOf(path: string): string | undefined {
+  const { exitCode, stdout } = Bun.spawnSync(["dpkg-query", "--search", path], { stderr: "ignore" });
+  return exitCode === 0 ? /^(\S+): /.exec(stdout.toString())?.[1] : undefined;
 }
 
 interface Bill {

@@ -124,6 +124,8 @@ console.log(JSON.stringify(await validator.validate(readFileSync(${JSON.stringif
     };
     for (const [name, version] of Object.entries({ ...manifest.dependencies, bun: Bun.version }))
       expect([name, named.get(name)]).toEqual([name, version]);
+    // What the image has of Debian.
+    for (const name of ["libc6", "libssl3"]) expect([name, named.has(name)]).toEqual([name, true]);
     // A plugin's packages are not in the program.
     expect(named.has("pkcs11js")).toBe(false);
   });
