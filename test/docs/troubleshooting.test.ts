@@ -24,9 +24,12 @@ function patternOf(quoted: string, other = ".+"): RegExp {
   return new RegExp(parts.join(other));
 }
 
-const sources = (readdirSync(join(ROOT, "src"), { recursive: true }) as string[])
-  .filter((name) => name.endsWith(".ts"))
-  .map((name) => readFileSync(join(ROOT, "src", name), "utf8").replaceAll('\\"', '"'));
+/** The program's, and what its package says. */
+const sources = ["src", "packaging"].flatMap((folder) =>
+  (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => readFileSync(join(ROOT, folder, name), "utf8").replaceAll('\\"', '"')),
+);
 
 /** An edge of which everything is wrong that can be. */
 function everyProblem(): string[] {
@@ -65,7 +68,12 @@ describe("docs/troubleshooting.md", () => {
   });
 
   test("quotes what the program says", () => {
-    const quoted = ["The log says", "It does not start", "A command fails"].flatMap(quotedUnder);
+    const quoted = [
+      "The log says",
+      "It does not start",
+      "An upgrade of the Debian package says",
+      "A command fails",
+    ].flatMap(quotedUnder);
     expect(quoted.length).toBeGreaterThan(20);
     // What differs is a template's part in the source, or the rest of a sentence.
     const missing = quoted.filter((each) => !sources.some((source) => patternOf(each, "[^\\n]*").test(source)));
