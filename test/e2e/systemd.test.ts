@@ -192,6 +192,27 @@ if (isRoot)
       }
     });
 
+    test("bring instances that take turns without a refused call, for whatever else changes", async () => {
+      const own = readFileSync(systemd.path("/etc/crypto-edge/edge.yaml"), "utf8");
+      for (const name of ["a", "b"]) {
+        const text = own.replace("audit.jsonl", `audit-${name}.jsonl`);
+        writeFileSync(systemd.path(`/etc/crypto-edge/${name}.yaml`), text);
+      }
+      systemd.succeed("systemctl stop crypto-edge");
+      startUnit("crypto-edge@a");
+      const calls = await underCalls(async () => {
+        const turn = systemd.start("systemctl start crypto-edge@b && systemctl stop crypto-edge@a");
+        expect([await turn.ended, turn.output()]).toEqual([0, ""]);
+      });
+      for (const { refused, lost } of calls) expect({ refused, lost }).toEqual({ refused: [], lost: [] });
+      expect([show("crypto-edge@a", "ActiveState"), show("crypto-edge@b", "ActiveState")]).toEqual([
+        "inactive",
+        "active",
+      ]);
+      systemd.succeed("systemctl stop crypto-edge@b");
+      startUnit("crypto-edge");
+    });
+
     test("restart an edge whose listeners are not shared, and say that calls are refused meanwhile", async () => {
       const path = systemd.path("/etc/crypto-edge/edge.yaml");
       writeFileSync(path, readFileSync(path, "utf8").replaceAll(", shared: true", ""));
