@@ -113,7 +113,10 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       reason: "It spares the next call of that length an object.",
     },
   ],
-  "src/edge/cipher/ready-keys.ts": [{ from: "key.older = undefined;", to: "(nothing)", reason: NO_NEIGHBOURS }],
+  "src/edge/cipher/ready-keys.ts": [
+    { from: "key.older = undefined;", to: "(nothing)", reason: NO_NEIGHBOURS },
+    { from: "0", to: "1 in: #most = 1;", reason: "The first key that is entered sets it." },
+  ],
   "src/edge/operations/pipeline.ts": [
     { from: "1", to: "2 in: const NOT_TIMED = -2;", reason: "Any number serves that no clock gives." },
     {
