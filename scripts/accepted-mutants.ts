@@ -19,6 +19,8 @@ const WRITTEN_FIRST = "It is written before it is read.";
 
 const NO_NEIGHBOURS =
   "A key that left keeps no others in memory; what it says of them is written anew when it is entered.";
+const NONE_READY = "Where no key is ready, nobody asks who holds most.";
+const VIEWS = "Which views are kept is a matter of memory and time; every answer is the same.";
 const SHORT_CUT = "It gives the same answer without the work for it.";
 
 /** By file. */
@@ -110,12 +112,38 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
     {
       from: "if (length < VIEWS_MAX) this.#views[length] = view;",
       to: "if (false)",
-      reason: "It spares the next call of that length an object.",
+      reason: VIEWS,
     },
+  ],
+  "src/edge/cipher/openssl/random-draws.ts": [
+    {
+      from: "<",
+      to: "<= in: for (let offset = 0; offset <= target.length; offset += POOL_LENGTH) {",
+      reason: "To draw nothing changes nothing.",
+    },
+    {
+      from: "0",
+      to: "1 in: check(call.EVP_RAND_reseed(generator, 1, 0, 0, 0, 1));",
+      reason: "OpenSSL takes no length of what is not given.",
+    },
+  ],
+  "src/edge/cipher/openssl/scratch.ts": [
+    { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (true)", reason: VIEWS },
   ],
   "src/edge/cipher/ready-keys.ts": [
     { from: "key.older = undefined;", to: "(nothing)", reason: NO_NEIGHBOURS },
     { from: "0", to: "1 in: #most = 1;", reason: "The first key that is entered sets it." },
+    { from: ">", to: ">= in: if (count >= this.#most) this.#most = count;", reason: "It sets what is set." },
+    {
+      from: ">",
+      to: ">= in: while (this.#most >= 0 && (this.#byCount[this.#most]?.size ?? 0) === 0) this.#most--;",
+      reason: NONE_READY,
+    },
+    {
+      from: "0",
+      to: "1 in: while (this.#most > 1 && (this.#byCount[this.#most]?.size ?? 0) === 0) this.#most--;",
+      reason: NONE_READY,
+    },
   ],
   "src/edge/operations/pipeline.ts": [
     { from: "1", to: "2 in: const NOT_TIMED = -2;", reason: "Any number serves that no clock gives." },
