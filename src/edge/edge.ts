@@ -8,6 +8,7 @@ import type { RequestTrace } from "../base/network/trace-context.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
+import { runForStart } from "../base/system/start-code.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { LeaseStatus } from "./cache/lease-cache.ts";
@@ -20,7 +21,6 @@ import { isChain } from "./key-source/chained.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
-import { makeDoors } from "./make-doors.ts";
 import { listenerLimits, openListener } from "./open-listener.ts";
 import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
@@ -106,7 +106,7 @@ export async function startEdge(
     source: keySource.name,
     ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
     ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
-    ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
+    ...(hooks === undefined ? undefined : { hooks: hooks.status() }),
     cipher: container.resolve(TOKENS.cipher).description,
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
@@ -215,7 +215,7 @@ export async function startEdge(
     await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
-    await hooks.close();
+    await hooks?.close();
     container.resolve(TOKENS.cipher).close();
     keyMemory.close();
     log.info("stopped");
@@ -223,9 +223,10 @@ export async function startEdge(
 
   try {
     await keySource.start?.();
-    await hooks.start();
+    await hooks?.start();
     const { limits } = configuration;
     const sharesPort = worker !== undefined;
+    const { makeDoors } = await runForStart(() => import("./make-doors.ts"));
     for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
