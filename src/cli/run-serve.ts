@@ -1,9 +1,9 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
+import { readFileSync, statSync } from "node:fs";
 import { join, parse } from "node:path";
 import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogPort } from "../base/log-port.ts";
-import { readFileText } from "../base/read-file.ts";
 import type { ServiceManager } from "../base/system/service-manager.ts";
 import { dropStartCode, runForStart } from "../base/system/start-code.ts";
 import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
@@ -67,7 +67,7 @@ async function serviceManager(log: LogPort): Promise<ServiceManager | undefined>
 function mentionsWorkers(config: string): boolean {
   if (process.env.CRYPTO_EDGE_WORKERS !== undefined) return true;
   try {
-    return readFileText(config).includes("workers");
+    return !statSync(config).isFile() || readFileSync(config, "utf8").includes("workers");
   } catch {
     // The reader of the configuration says what is wrong.
     return true;
