@@ -17,6 +17,8 @@ const ONE_EVENT = "One number of the log is one event, about one scope: two mark
 const NO_BLOCK = "Looked at only where the mark blocks, and this one does not.";
 const WRITTEN_FIRST = "It is written before it is read.";
 
+const NO_NEIGHBOURS =
+  "A key that left keeps no others in memory; what it says of them is written anew when it is entered.";
 const SHORT_CUT = "It gives the same answer without the work for it.";
 
 /** By file. */
@@ -104,6 +106,14 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       reason: "It is due at that moment already.",
     },
   ],
+  "src/edge/cipher/node-adapter.ts": [
+    {
+      from: "if (length < VIEWS_MAX) this.#views[length] = view;",
+      to: "if (false)",
+      reason: "It spares the next call of that length an object.",
+    },
+  ],
+  "src/edge/cipher/ready-keys.ts": [{ from: "key.older = undefined;", to: "(nothing)", reason: NO_NEIGHBOURS }],
   "src/edge/operations/pipeline.ts": [
     { from: "1", to: "2 in: const NOT_TIMED = -2;", reason: "Any number serves that no clock gives." },
     {

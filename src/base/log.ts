@@ -48,7 +48,7 @@ export interface LogDestination {
 let standardError: LineOutput | undefined;
 
 /** The process's one output for its log. */
-export function logOutput(): LineOutput {
+function logOutput(): LineOutput {
   standardError ??= openLineOutput(2, {
     droppedLine: (lines) =>
       `${JSON.stringify({

@@ -1,29 +1,36 @@
 /** `crypto-edge bench`: what this machine does, beside AES-GCM alone, in one run; and what an edge answers in. */
 import type { Command } from "commander";
+import { callingEdge, chosenContext, clientOptions, type EdgeOptions, edgeAccess } from "./context.ts";
 
-interface BenchOptions {
+interface BenchOptions extends EdgeOptions {
   readonly seconds: string;
-  readonly edge?: string;
-  readonly tenant: string;
+  readonly tenant?: string;
+  readonly service?: string;
   readonly json?: boolean;
 }
 
 export function registerBench(program: Command): void {
-  program
-    .command("bench")
-    .description("measure wrapping and unwrapping on this machine, and with --edge how soon an edge answers")
+  callingEdge(
+    program
+      .command("bench")
+      .description(
+        "measure wrapping and unwrapping on this machine, and with --edge or --context how soon an edge answers",
+      ),
+  )
     .option("--seconds <n>", "about how long to measure", "3")
-    .option("-e, --edge <url>", "also call this edge: http://…, https://… or unix:PATH")
-    .option("-t, --tenant <name>", "the tenant whose keys are asked for at --edge", "tenant-a")
+    .option("-t, --tenant <name>", "the tenant whose keys the edge is asked for (default: the context's, or tenant-a)")
+    .option("-s, --service <name>", "the service whose keys it is asked for (default: the context's, or default)")
     .option("--json", "as JSON")
     .addHelpText("after", "\nExamples:\n  crypto-edge bench\n  crypto-edge bench --edge http://127.0.0.1:7402")
-    .action(async (options: BenchOptions) => {
+    .action(async (options: BenchOptions, command: Command) => {
       const seconds = Number(options.seconds);
       if (!(seconds > 0 && seconds <= 600))
         program.error(`error: --seconds takes a number up to 600, not "${options.seconds}"`);
       const { measureCipher } = await import("./bench/measure-cipher.ts");
       const rows = await measureCipher(seconds * 1000);
-      const edge = options.edge === undefined ? undefined : await edgeLatency(options.edge, options.tenant, seconds);
+      // What the environment says of an edge is for commands that can't do without one.
+      const isAsked = command.getOptionValueSource("edge") === "cli" || options.context !== undefined;
+      const edge = isAsked ? await edgeLatency(options, seconds) : undefined;
       if (options.json) {
         console.log(JSON.stringify({ cipher: rows, ...(edge === undefined ? {} : { edge }) }));
         return;
@@ -34,14 +41,18 @@ export function registerBench(program: Command): void {
         );
       }
       if (edge === undefined) return;
-      console.log(`CreateKey at ${options.edge}, one call after the other: ${edge.calls} calls`);
+      console.log(`CreateKey at ${edge.url}, one call after the other: ${edge.calls} calls`);
       console.log(
         `p50 ${edge.p50Ms.toFixed(3)} ms, p99 ${edge.p99Ms.toFixed(3)} ms, slowest ${edge.slowestMs.toFixed(3)} ms`,
       );
     });
 }
 
-async function edgeLatency(url: string, tenant: string, seconds: number) {
+async function edgeLatency(options: BenchOptions, seconds: number) {
   const { measureEdge } = await import("./bench/measure-edge.ts");
-  return measureEdge(url, tenant, seconds * 1000);
+  const access = edgeAccess(options);
+  const context = chosenContext(options.context);
+  const tenant = options.tenant ?? context.tenant ?? "tenant-a";
+  const service = options.service ?? context.service ?? "default";
+  return { url: access.url, ...(await measureEdge(clientOptions(access), { tenant, service }, seconds * 1000)) };
 }

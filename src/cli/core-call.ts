@@ -35,6 +35,7 @@ export function administering(command: Command): Command {
 
 /** A client of the Core that the options name. The caller closes it. */
 export async function connect(options: AdminOptions): Promise<AdminClient> {
+  const { existsSync } = await import("node:fs");
   const { join } = await import("node:path");
   const { createAdminClient } = await import("../core/admin-client.ts");
   const { readCoreCertificates } = await import("../edge/key-source/core/core-certificates.ts");
@@ -43,14 +44,23 @@ export async function connect(options: AdminOptions): Promise<AdminClient> {
   // A context's files are for its own Core, and not for another that a flag names; a folder that is named goes before them.
   const files: Partial<Access> = options.pki === undefined && core !== undefined && url === core.url ? core : {};
   const folder = options.pki ?? "pki";
-  return createAdminClient({
-    url,
-    certificates: readCoreCertificates({
-      ca: options.ca ?? files.ca ?? join(folder, "ca.pem"),
-      cert: options.cert ?? files.cert ?? join(folder, "core-admin.pem"),
-      key: options.key ?? files.key ?? join(folder, "core-admin.key"),
-    }),
-  });
+  const paths = {
+    ca: options.ca ?? files.ca ?? join(folder, "ca.pem"),
+    cert: options.cert ?? files.cert ?? join(folder, "core-admin.pem"),
+    key: options.key ?? files.key ?? join(folder, "core-admin.key"),
+  };
+  // Nobody has said where they are.
+  if (
+    Object.keys(files).length === 0 &&
+    options.pki === undefined &&
+    options.cert === undefined &&
+    !existsSync(paths.cert)
+  ) {
+    throw new Error(
+      `there is no administrator's certificate here (${paths.cert}): name its folder with --pki, the files with --ca, --cert and --key, or a context with --context`,
+    );
+  }
+  return createAdminClient({ url, certificates: readCoreCertificates(paths) });
 }
 
 /** One call, and its answer shown: as JSON where the options say so. */

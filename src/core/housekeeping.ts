@@ -13,7 +13,7 @@ export interface UsageRetention {
 }
 
 const DAY_MS = 24 * 3_600_000;
-export const DEFAULT_USAGE_RETENTION: UsageRetention = {
+const DEFAULT_USAGE_RETENTION: UsageRetention = {
   countsMs: 400 * DAY_MS,
   auditMs: 90 * DAY_MS,
   auditBytes: 1024 * 1024 * 1024,

@@ -107,7 +107,7 @@ export class BodyTooLarge extends Error {
 }
 
 /** The caller went before the end of its body: there is no one to answer. */
-export class RequestBrokenOff extends Error {
+class RequestBrokenOff extends Error {
   override readonly name = "RequestBrokenOff";
 }
 

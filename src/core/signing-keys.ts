@@ -12,7 +12,7 @@ import type { CoreEvent } from "./protocol/events.ts";
 import type { SigningKeyRow, Store } from "./store/store.ts";
 
 /** The `typ` of a signed event, which verifiers demand: no other kind of JWS is taken for one. */
-export const EVENT_JWS_TYPE = "crypto-edge-event";
+const EVENT_JWS_TYPE = "crypto-edge-event";
 /** How long a retired key stays in the set. */
 const RETIRED_KEY_MS = 24 * 3_600_000;
 

@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "../base/time/turns.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { UsageTotal } from "./store/usage-tables.ts";
 
-export const MAX_RECORDS = 10_000;
+const MAX_RECORDS = 10_000;
 const MAX_LINE_BYTES = 64 * 1024;
 const LINES_AT_ONCE = 200;
 /** One record counts what one edge did within seconds: more is a mistake, or a lie. */

@@ -5,7 +5,7 @@ import { runForStart } from "../base/system/start-code.ts";
 
 type Functions = Record<PropertyKey, unknown>;
 
-export class Injector {
+class Injector {
   #container: DependencyContainer | undefined;
   readonly #made = new Map<symbol, unknown>();
 

@@ -1,6 +1,6 @@
 /** The compiled binary, copied alone to an empty folder, with plugins that lie elsewhere. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { createClient } from "../../src/sdk/client/client.ts";
@@ -238,3 +238,13 @@ async function freePort(): Promise<number> {
   await new Promise((closed) => server.close(closed));
   return port;
 }
+
+test("`plugin run` fetches no package that a script lacks", () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.file("keys.ts"), 'import isEven from "is-even";\nconsole.log(isEven);\n');
+  const env = { ...process.env, HOME: folder.path, BUN_INSTALL_CACHE_DIR: folder.file("cache") };
+  const ran = run(["plugin", "run", folder.file("keys.ts")], { env, cwd: folder.path });
+  expect([ran.code, ran.stdout]).toEqual([1, ""]);
+  expect(ran.stderr).toMatch(/^crypto-edge: Cannot find package 'is-even'/);
+  expect(readdirSync(folder.path)).toEqual(["keys.ts"]);
+});

@@ -27,7 +27,7 @@ export function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** @throws {JsonError} */
-export function textOf(bytes: Uint8Array): string {
+function textOf(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (isAscii(buffer)) return buffer.toString("latin1");
   if (isUtf8(buffer)) return buffer.toString("utf8");

@@ -26,7 +26,7 @@ export async function runForStart<Result>(run: () => Promise<Result>): Promise<R
 }
 
 /** Calls it when the process has started, before it drops its start's code; never where that is over. */
-export function whenServing(call: () => void): void {
+function whenServing(call: () => void): void {
   if (!isOver) atTheEnd.push(call);
 }
 

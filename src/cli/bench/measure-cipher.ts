@@ -80,6 +80,6 @@ function ratePerSecond(run: () => unknown, durationMs: number): number {
   return (calls * 1000) / elapsedMs;
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }

@@ -1,5 +1,5 @@
 /** How soon an edge answers CreateKey: one call after the other, over one connection. */
-import { createClient } from "../../sdk/client/client.ts";
+import { type ClientOptions, createClient } from "../../sdk/client/client.ts";
 
 export interface EdgeLatency {
   readonly calls: number;
@@ -9,13 +9,17 @@ export interface EdgeLatency {
 }
 
 /** @throws {CryptoEdgeError} when the edge refuses, or none answers */
-export async function measureEdge(url: string, tenant: string, totalMs: number): Promise<EdgeLatency> {
-  const client = createClient({ url });
-  for (let call = 0; call < 200; call++) await client.createKey({ tenant });
+export async function measureEdge(
+  options: ClientOptions,
+  name: { readonly tenant: string; readonly service: string },
+  totalMs: number,
+): Promise<EdgeLatency> {
+  const client = createClient(options);
+  for (let call = 0; call < 200; call++) await client.createKey(name);
   const times: number[] = [];
   const endMs = performance.now() + totalMs;
   for (let nowMs = performance.now(); nowMs < endMs; ) {
-    await client.createKey({ tenant });
+    await client.createKey(name);
     const thenMs = nowMs;
     nowMs = performance.now();
     times.push(nowMs - thenMs);

@@ -59,7 +59,7 @@ export async function readState(parts: DevParts): Promise<DevState> {
   };
 }
 
-export function describeEvent(event: LoggedEvent): string {
+function describeEvent(event: LoggedEvent): string {
   const { type, tenant, service } = event;
   const version = "version" in event && event.version !== undefined ? ` version ${event.version}` : "";
   const name = `${tenant}${service === undefined ? "" : `/${service}`}${version}`;

@@ -7,7 +7,7 @@ import { wipe } from "../../base/wipe.ts";
 import type { StoreReader } from "../store/store.ts";
 import { type KeyName, unwrapKey, wrapKey } from "./envelope.ts";
 
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 const CHECK = Buffer.from("crypto-edge core");
 /** The setting that tells which master key is the store's: a known text under it. */
 export const MASTER_KEY_CHECK = "check";

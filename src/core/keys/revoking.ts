@@ -8,7 +8,7 @@ import type { StoreChange } from "../store/store.ts";
  *
  * @throws CoreError where there is no such tenant, service or version
  */
-export async function scopeState(change: StoreChange, { tenant, service, version }: RevocationScope): Promise<string> {
+async function scopeState(change: StoreChange, { tenant, service, version }: RevocationScope): Promise<string> {
   if (version !== undefined && service === undefined) {
     throw new CoreError("invalid_request", "a version belongs to a service: name the service too");
   }

@@ -28,8 +28,8 @@ export interface PostgresqlStoreOptions {
   readonly onLate?: (late: string | undefined) => void;
 }
 
-export const DEFAULT_MAX_CONNECTIONS = 8;
-export const DEFAULT_TIMEOUT_MS = 1_000;
+const DEFAULT_MAX_CONNECTIONS = 8;
+const DEFAULT_TIMEOUT_MS = 1_000;
 /** A batch of usage is written in many statements. */
 const USAGE_TIMEOUT_MS = 20_000;
 const CHANGES_WAITING_MAX = 1_024;
@@ -152,7 +152,7 @@ class PostgresqlChange extends SqlChange {
 }
 
 /** Brings the tables up to date, one process at a time. Returns the steps that were taken. */
-export async function migratePostgresql(database: PostgresqlDatabase, name: string): Promise<readonly Migration[]> {
+async function migratePostgresql(database: PostgresqlDatabase, name: string): Promise<readonly Migration[]> {
   const [server] = await database.all<{ server_version_num: string }>("SHOW server_version_num");
   if (Number(server?.server_version_num) < OLDEST_SERVER) {
     throw new Error(`the database ${name} is older than PostgreSQL 14: use a newer one`);

@@ -5,7 +5,7 @@ import type { Principal } from "./principal.ts";
 /** Where a certificate's name may come from; they are tried in the order of the configuration. */
 export type NameSource = "uri" | "dns" | "common_name";
 
-export const DEFAULT_NAME_SOURCES: readonly NameSource[] = ["uri", "dns", "common_name"];
+const DEFAULT_NAME_SOURCES: readonly NameSource[] = ["uri", "dns", "common_name"];
 
 /** A principal, or why there is none, for the log and the caller. */
 export type Identified = Principal | { readonly refused: string };

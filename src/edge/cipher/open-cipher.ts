@@ -44,15 +44,14 @@ export async function openCipher(options: OpenCipherOptions): Promise<CipherAdap
   if (use !== "auto") return tried(use, options);
   // Only OpenSSL has a FIPS module: no other one is looked at.
   const candidates = requireFips ? BEST_FIRST.slice(0, 1) : BEST_FIRST;
-  for (const [index, name] of candidates.entries()) {
+  for (const name of candidates.slice(0, -1)) {
     try {
       return await tried(name, options);
     } catch (error) {
-      if (index === candidates.length - 1) throw error;
       warn(`The cipher "${name}" is not used: ${messageOf(error)}`);
     }
   }
-  throw new CipherUnavailableError("There is no cipher.");
+  return tried(candidates.at(-1)!, options);
 }
 
 async function tried(name: string, options: OpenCipherOptions): Promise<CipherAdapter> {

@@ -28,9 +28,9 @@ class TenantShare {
     this.tenant = tenant;
   }
 
+  /** A key that has no neighbours: a new one, or one that was taken out. */
   add(key: ReadyKey): void {
     key.older = this.newest;
-    key.newer = undefined;
     if (this.newest !== undefined) this.newest.newer = key;
     this.newest = key;
     this.oldest ??= key;

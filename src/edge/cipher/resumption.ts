@@ -21,5 +21,5 @@ export function watchForResumption(clock: Clock, signal: AbortSignal, onResumed:
     timer = clock.schedule(INTERVAL_MS, look);
   };
   timer = clock.schedule(INTERVAL_MS, look);
-  signal.addEventListener("abort", () => timer.cancel(), { once: true });
+  signal.addEventListener("abort", () => timer.cancel());
 }

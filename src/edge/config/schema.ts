@@ -610,4 +610,3 @@ export type Configuration = Static<ReturnType<typeof configurationSchema>>;
 export type ListenerConfiguration = Configuration["listeners"][number];
 export type LimitsConfiguration = Static<typeof LimitsSection>;
 export type PolicyConfiguration = Static<typeof PolicySection>;
-export type CoreConfiguration = Static<typeof CoreSection>;

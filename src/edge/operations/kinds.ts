@@ -213,6 +213,6 @@ function hookedBlob(blob: ParsedBlob, operation: "decrypt" | "rewrap"): HookedFa
   return { operation, length: 0, plaintext: false, content: blob.suite === VALUE_SUITE ? "value" : "data_key" };
 }
 
-export function wipePlaintext({ plaintext }: { readonly plaintext: Uint8Array | undefined }): void {
+function wipePlaintext({ plaintext }: { readonly plaintext: Uint8Array | undefined }): void {
   if (plaintext !== undefined) wipe(plaintext);
 }

@@ -30,7 +30,7 @@ export interface Supervisor {
 }
 
 /** A worker could not start: what it said is on standard error. */
-export class WorkerError extends Error {
+class WorkerError extends Error {
   override readonly name = "WorkerError";
 }
 

@@ -50,7 +50,7 @@ export function parseRecord(bytes: Uint8Array): RecordParts {
 }
 
 /** What stands before the nonce in every record of a wrapped key. */
-export function recordStart(wrapped: Uint8Array): Uint8Array {
+function recordStart(wrapped: Uint8Array): Uint8Array {
   const start = new Uint8Array(WRAPPED_OFFSET + wrapped.length);
   start.set(FIXED);
   start[FIXED.length] = wrapped.length >>> 8;

@@ -6,7 +6,7 @@ import { COMMITMENT_LENGTH, deriveRecordKeys, FIXED, OVERHEAD, parseRecordKey, t
 
 /** A data key serves at most so many records (random nonces). */
 export const RECORDS_PER_KEY_MAX = 2 ** 30;
-export const VALUE_LENGTH_MAX = 2 ** 31 - 1;
+const VALUE_LENGTH_MAX = 2 ** 31 - 1;
 
 const KEY_LENGTH = 32;
 const AAD_START = FIXED.length + COMMITMENT_LENGTH;

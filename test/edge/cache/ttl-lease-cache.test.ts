@@ -273,6 +273,18 @@ describe("versions", () => {
     expect(world.source.questions).toHaveLength(2);
   });
 
+  test("each hit is counted: on the active version, on one of the lease, and on one that is held alone", async () => {
+    const world = await holding({ versions: [granted(3), granted(2, "deprecated")] });
+    const alone = world.cache.version("tenant-a", "billing", 1);
+    await world.source.questions[1]!.grant();
+    await alone;
+    const { hits } = world.cache.counters;
+    active(world);
+    expect(world.cache.counters.hits).toBe(hits + 1);
+    for (const version of [2, 1]) world.cache.version("tenant-a", "billing", version);
+    expect(world.cache.counters.hits).toBe(hits + 3);
+  });
+
   test("a blob's version, with no lease held, is first looked for in the lease", async () => {
     const world = createWorld();
     const waiting = world.cache.version("tenant-a", "billing", 2);
@@ -413,6 +425,18 @@ describe("revocation", () => {
     await world.clock.advance(1_000);
     await world.source.questions[2]!.grant();
     expect(await other).toMatchObject({ service: "mail" });
+  });
+
+  test("drops what was refused too: the source may know better now", async () => {
+    const world = createWorld();
+    const refused = codeOf(() => active(world));
+    await world.source.questions[0]!.fail("key_not_found");
+    expect(await refused).toBe("key_not_found");
+    world.cache.dropAll("a hole in the log");
+    expect([world.events, world.cache.counters.dropped]).toEqual([[], 0]);
+    const again = active(world);
+    await world.source.questions[1]!.grant();
+    expect(await again).toMatchObject({ version: 1 });
   });
 
   test("serves nothing while silence forbids it", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { parseBlob } from "../../../src/edge/cipher/blob.ts";
 import type { CipherAdapter } from "../../../src/edge/cipher/cipher.ts";
 import { createNodeAdapter } from "../../../src/edge/cipher/node-adapter.ts";
@@ -62,6 +63,81 @@ describe("ready keys", () => {
     expect(keys.size).toBe(50);
     expect(left(all)).toBeGreaterThanOrEqual(50);
   });
+});
+
+test("the key that gives way is the one used longest ago of the tenant that holds most, of the one that asks where it holds as many", () => {
+  const tenant = fc.constantFrom("a", "b", "c", "d");
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ does: fc.constant("enter" as const), tenant }) },
+    { weight: 2, arbitrary: fc.record({ does: fc.constant("touch" as const), key: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ does: fc.constant("leave" as const), key: fc.nat() }) },
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 7 }), fc.array(step, { maxLength: 80 }), (max, steps) => {
+      const keys = new ReadyKeys(max);
+      const all: Key[] = [];
+      /** By tenant, from the key used longest ago on. */
+      const ready = new Map<string, Key[]>();
+      const held = (name: string): Key[] => ready.get(name) ?? [];
+      const size = (): number => [...ready.values()].flat().length;
+      const takeOut = (key: Key): string | undefined => {
+        for (const [name, list] of ready) {
+          if (!list.includes(key)) continue;
+          ready.set(
+            name,
+            list.filter((other) => other !== key),
+          );
+          return name;
+        }
+        return undefined;
+      };
+      for (const taken of steps) {
+        if (taken.does === "enter") {
+          const most = Math.max(...[...ready.values()].map(({ length }) => length), 0);
+          const mayGive = held(taken.tenant).length === most ? [taken.tenant] : [...ready.keys()];
+          const victims = mayGive.filter((name) => held(name).length === most).map((name) => held(name)[0]!);
+          const isFull = size() === max;
+          const goneBefore = all.filter(({ gone }) => gone);
+          const [key] = entered(keys, taken.tenant, 1) as [Key];
+          const gone = all.filter((each) => each.gone && !goneBefore.includes(each));
+          expect(gone).toHaveLength(isFull ? 1 : 0);
+          for (const victim of gone) {
+            expect(victims).toContain(victim);
+            expect(victim.share).toBeUndefined();
+            takeOut(victim);
+          }
+          ready.set(taken.tenant, [...held(taken.tenant), key]);
+          all.push(key);
+        } else if (all.length > 0) {
+          const key = all[taken.key % all.length]!;
+          keys[taken.does](key);
+          const name = takeOut(key);
+          if (taken.does === "touch" && name !== undefined) ready.set(name, [...held(name), key]);
+        }
+        expect(keys.size).toBe(size());
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("a tenant that has no key ready is forgotten", () => {
+  const keys = new ReadyKeys(1);
+  const [first] = entered(keys, "a", 1) as [Key];
+  const { share } = first;
+  keys.leave(first);
+  keys.enter(first, "a");
+  expect(first.share).toBeDefined();
+  expect(first.share).not.toBe(share);
+});
+
+test("eight thousand keys are ready unless told otherwise", () => {
+  const keys = new ReadyKeys();
+  const all = entered(keys, "tenant-a", 8_192);
+  expect([keys.size, left(all)]).toEqual([8_192, 8_192]);
+  const [first] = all as [Key];
+  entered(keys, "tenant-b", 1);
+  expect([keys.size, left(all), first.gone]).toEqual([8_192, 8_191, true]);
 });
 
 test("a tenant with thousands of salts costs another tenant no derivation", () => {

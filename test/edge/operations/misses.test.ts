@@ -164,7 +164,8 @@ test("every reserved name is looked for, not the first alone, up to its colon", 
 
 test("a slice ends for the time that it takes too, and is looked at after each sixteen items", async () => {
   let nowMs = 0;
-  using _ = spyOn(performance, "now").mockImplementation(() => nowMs);
+  let lookMs = 0;
+  using _ = spyOn(performance, "now").mockImplementation(() => (nowMs += lookMs));
   const sliceOf = async (itemMs: number): Promise<number> => {
     let ran = 0;
     const run = (item: number): number => {
@@ -187,6 +188,9 @@ test("a slice ends for the time that it takes too, and is looked at after each s
   // Half a millisecond to the end is no more than it may take.
   expect(await sliceOf(1 / 64)).toBe(48);
   expect(await sliceOf(0)).toBe(100);
+  // A slice goes on by sixteen at least, however slow the machine is.
+  lookMs = 1;
+  expect(await sliceOf(0)).toBe(16);
 });
 
 describe("a run over many items", () => {

@@ -33,7 +33,7 @@ export const door: DoorFactory<AwsKmsConfiguration> = {
   create: (section, context) => createAwsKmsDoor(section, context),
 };
 
-export function createAwsKmsDoor(section: AwsKmsConfiguration, { operations, log, now }: DoorContext): HttpDoor {
+function createAwsKmsDoor(section: AwsKmsConfiguration, { operations, log, now }: DoorContext): HttpDoor {
   const names = new KeyNames({ account: section.account, table: section.keys });
   const verifier =
     section.access_keys.length === 0 ? undefined : new SignatureVerifier(section.access_keys, () => now.wallMs());

@@ -166,7 +166,6 @@ export const RESULT_REASON = {
 export type ResultReason = (typeof RESULT_REASON)[keyof typeof RESULT_REASON];
 
 export const OBJECT_TYPE = { symmetricKey: 2, secretData: 7 } as const;
-export type ObjectType = (typeof OBJECT_TYPE)[keyof typeof OBJECT_TYPE];
 
 export const STATE = { active: 2, compromised: 4 } as const;
 export const KEY_FORMAT = { raw: 1, opaque: 2, transparentSymmetricKey: 7 } as const;

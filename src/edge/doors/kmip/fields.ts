@@ -8,7 +8,7 @@ const NAME_OF_TAG = new Map<number, string>(
   Object.entries(TAG).map(([name, tag]) => [tag, name.replace(/[A-Z]/g, " $&").replace(/^./, (c) => c.toUpperCase())]),
 );
 
-export const nameOfTag = (tag: number): string => NAME_OF_TAG.get(tag) ?? showTag(tag);
+const nameOfTag = (tag: number): string => NAME_OF_TAG.get(tag) ?? showTag(tag);
 
 export class Fields {
   readonly #structure: Item;

@@ -27,7 +27,7 @@ export interface RequestMessage {
   readonly items: readonly RequestItem[];
 }
 
-export const BATCH_ITEMS_MAX = 64;
+const BATCH_ITEMS_MAX = 64;
 
 /** Attestation Type, of which there may be several. */
 const ATTESTATION_TYPE = 0x4200c7;

@@ -32,10 +32,7 @@ export const door: DoorFactory<KubernetesKmsConfiguration> = {
   create: (section, context) => createKubernetesKmsDoor(section, context),
 };
 
-export function createKubernetesKmsDoor(
-  section: KubernetesKmsConfiguration,
-  { operations, log }: DoorContext,
-): SocketDoor {
+function createKubernetesKmsDoor(section: KubernetesKmsConfiguration, { operations, log }: DoorContext): SocketDoor {
   const service = createService(operations, section);
 
   return {

@@ -28,7 +28,7 @@ export interface NativeCall {
 }
 
 /** A request without its body, which the listener has read. */
-export class NativeRequest extends Request {
+class NativeRequest extends Request {
   readonly call: NativeCall;
 
   constructor(call: NativeCall) {

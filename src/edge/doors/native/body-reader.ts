@@ -5,18 +5,10 @@
  */
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
-import { BATCH_MAX } from "../../operations/kinds.ts";
-import type {
-  CreateKeyRequest,
-  DataKeyLength,
-  EncryptValueRequest,
-  OpenRequest,
-  ServiceKeyName,
-} from "../../operations/operations.ts";
+import type { CreateKeyRequest, DataKeyLength, EncryptValueRequest, OpenRequest } from "../../operations/operations.ts";
 import {
   beginReading,
   CLOSE_BRACE,
-  CLOSE_BRACKET,
   COLON,
   COMMA,
   decode,
@@ -27,7 +19,6 @@ import {
   isMember,
   isNext,
   OPEN_BRACE,
-  OPEN_BRACKET,
   OTHER_FORM,
   readBase64url,
   readBoolean,
@@ -38,35 +29,25 @@ import {
 
 const SERVICE_DEFAULT = "default";
 
-/** What the members of a body or item have given so far. */
+/** What the members of a body have given so far. */
 let tenant: string | undefined;
 let service: string | undefined;
 let context: EncryptionContext | undefined;
 let length: DataKeyLength | undefined;
 let plaintext: boolean | undefined;
-let count: number | undefined;
 /** Where the base64url text of `wrapped` or `value` starts and ends. */
 let dataStart = -1;
 let dataEnd = -1;
 
 /** The members of each body; each may come once. */
-type Member = "tenant" | "service" | "context" | "length" | "plaintext" | "count" | "wrapped" | "value";
+type Member = "tenant" | "service" | "context" | "length" | "plaintext" | "wrapped" | "value";
 const CREATE: readonly Member[] = ["tenant", "service", "context", "length", "plaintext"];
-const CREATE_BATCH: readonly Member[] = [...CREATE, "count"];
 const OPEN: readonly Member[] = ["wrapped", "context"];
 const ENCRYPT: readonly Member[] = ["tenant", "service", "value", "context"];
 
 /** Of `/v1/keys/create`. Undefined, here and below: of another form. */
 export function readCreate(body: Buffer): CreateKeyRequest | undefined {
   return read(body, CREATE, createRequest);
-}
-
-/** Of `/v1/keys/create-batch`. */
-export function readCreateBatch(body: Buffer): { request: CreateKeyRequest; count: number } | undefined {
-  return read(body, CREATE_BATCH, () => {
-    if (count === undefined || count < 1 || count > BATCH_MAX) throw OTHER_FORM;
-    return { request: createRequest(), count };
-  });
 }
 
 /** Of the operations that open a blob. A long blob is a view of `body`, which it is decoded into. */
@@ -77,21 +58,6 @@ export function readOpen(body: Buffer): OpenRequest | undefined {
 /** Of `/v1/values/encrypt`. A long value is a view of `body`, which it is decoded into. */
 export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
-}
-
-/** Of the batches of operations that open blobs. */
-export function readOpenBatch(body: Buffer): OpenRequest[] | undefined {
-  return readItems(body, OPEN, () => [dataStart, dataEnd, context] as const)?.map(([start, end, itsContext]) => ({
-    wrapped: decode(body, start, end),
-    context: itsContext,
-  }));
-}
-
-/** Of `/v1/values/encrypt-batch`. */
-export function readEncryptBatch(body: Buffer): EncryptValueRequest[] | undefined {
-  return readItems(body, ENCRYPT, () => [dataStart, dataEnd, keyName(), context] as const)?.map(
-    ([start, end, name, itsContext]) => ({ ...name, value: decode(body, start, end), context: itsContext }),
-  );
 }
 
 function createRequest(): CreateKeyRequest {
@@ -110,41 +76,12 @@ function encryptRequest(body: Buffer): EncryptValueRequest {
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 
-function keyName(): ServiceKeyName {
-  if (tenant === undefined) throw OTHER_FORM;
-  return { tenant, service: service ?? SERVICE_DEFAULT };
-}
-
 /** `make` is called once all of the body is known to be of the form: until then nothing of it is changed. */
 function read<Request>(body: Buffer, members: readonly Member[], make: (body: Buffer) => Request): Request | undefined {
   beginReading(body);
   try {
     readObject(members);
     return isAtEnd() ? make(body) : undefined;
-  } catch (error) {
-    if (error === OTHER_FORM) return undefined;
-    throw error;
-  } finally {
-    forget();
-  }
-}
-
-function readItems<Item>(body: Buffer, members: readonly Member[], item: () => Item): Item[] | undefined {
-  beginReading(body);
-  try {
-    expect(OPEN_BRACE);
-    if (!isMember("items")) return undefined;
-    expect(COLON);
-    expect(OPEN_BRACKET);
-    const items: Item[] = [];
-    do {
-      readObject(members);
-      if (dataStart < 0 || items.length === BATCH_MAX) return undefined;
-      items.push(item());
-    } while (isNext(COMMA));
-    expect(CLOSE_BRACKET);
-    expect(CLOSE_BRACE);
-    return isAtEnd() ? items : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;
@@ -160,7 +97,7 @@ function forget(): void {
 }
 
 function readObject(members: readonly Member[]): void {
-  tenant = service = context = length = plaintext = count = undefined;
+  tenant = service = context = length = plaintext = undefined;
   dataStart = dataEnd = -1;
   expect(OPEN_BRACE);
   do {
@@ -202,10 +139,6 @@ function readMember(member: Member): void {
     case "plaintext":
       if (plaintext !== undefined) throw OTHER_FORM;
       plaintext = readBoolean();
-      break;
-    case "count":
-      if (count !== undefined) throw OTHER_FORM;
-      count = readUnsigned();
       break;
     default:
       if (dataStart >= 0) throw OTHER_FORM;

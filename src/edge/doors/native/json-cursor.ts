@@ -13,8 +13,6 @@ export const COMMA = 0x2c;
 export const COLON = 0x3a;
 export const OPEN_BRACE = 0x7b;
 export const CLOSE_BRACE = 0x7d;
-export const OPEN_BRACKET = 0x5b;
-export const CLOSE_BRACKET = 0x5d;
 
 const NAME_LENGTH_MAX = 128;
 /** Of base64url, as the schema has it: the longest blob. */

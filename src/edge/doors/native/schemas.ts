@@ -59,8 +59,8 @@ export const CreateBatchBody = Body({
 export type CreateBatchBody = Static<typeof CreateBatchBody>;
 
 export const DecryptBody = Body({ wrapped: WrappedKey, context: Type.Optional(Context) });
-export const DecryptValueBody = Body({ wrapped: WrappedValue, context: Type.Optional(Context) });
-export const RewrapBody = Body({ wrapped: WrappedEither, context: Type.Optional(Context) });
+const DecryptValueBody = Body({ wrapped: WrappedValue, context: Type.Optional(Context) });
+const RewrapBody = Body({ wrapped: WrappedEither, context: Type.Optional(Context) });
 /** All three have one shape. */
 export type WrappedBody = Static<typeof RewrapBody>;
 
@@ -80,7 +80,7 @@ export const Created = Body({
 });
 export type Created = Static<typeof Created>;
 
-export const CreatedBatch = Body({ keys: Type.Array(Created) });
+const CreatedBatch = Body({ keys: Type.Array(Created) });
 export type CreatedBatch = Static<typeof CreatedBatch>;
 
 const opened = { tenant: Tenant, service: Name({}), version: Version, cache_seconds: CacheSeconds };

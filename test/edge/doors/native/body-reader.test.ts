@@ -3,15 +3,8 @@ import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import fc from "fast-check";
 import { fromBase64url } from "../../../../src/base/base64url.ts";
-import {
-  readCreate,
-  readCreateBatch,
-  readEncrypt,
-  readEncryptBatch,
-  readOpen,
-  readOpenBatch,
-} from "../../../../src/edge/doors/native/body-reader.ts";
-import { CreateBatchBody, CreateBody, DecryptBody, Items } from "../../../../src/edge/doors/native/schemas.ts";
+import { readCreate, readEncrypt, readOpen } from "../../../../src/edge/doors/native/body-reader.ts";
+import { CreateBody, DecryptBody } from "../../../../src/edge/doors/native/schemas.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -27,17 +20,7 @@ const openOf = ({ wrapped, context }: Fields) => ({ wrapped: fromBase64url(wrapp
 /** Each form by bytes, and as JSON.parse and the schema have it. */
 const FORMS: Record<string, { read: (body: Buffer) => unknown; schema: TSchema; of: (body: never) => unknown }> = {
   create: { read: readCreate, schema: CreateBody, of: createOf },
-  createBatch: {
-    read: readCreateBatch,
-    schema: CreateBatchBody,
-    of: (body: Fields) => ({ request: createOf(body), count: body.count }),
-  },
   open: { read: readOpen, schema: DecryptBody, of: openOf },
-  openBatch: {
-    read: readOpenBatch,
-    schema: Items(DecryptBody),
-    of: ({ items }: { items: Fields[] }) => items.map(openOf),
-  },
 };
 const checks = Object.fromEntries(
   Object.entries(FORMS).map(([name, { schema }]) => [name, TypeCompiler.Compile(schema)]),
@@ -81,12 +64,9 @@ describe("the reader of bodies", () => {
       ["create", { tenant: "t" }],
       ["create", { ...key, length: 64, plaintext: true, context: { row: "42", "a b": "~!@#$%^&*()" } }],
       ["create", { plaintext: false, context: {}, service: "S_0-1.2:3", tenant: "9" }],
-      ["createBatch", { ...key, count: 10_000 }],
-      ["createBatch", { count: 1, tenant: "t", plaintext: true }],
       ["open", wrapped],
       ["open", { context: { a: "b" }, ...wrapped }],
       ["open", { wrapped: "" }],
-      ["openBatch", { items: [wrapped, { ...wrapped, context: { a: "b" } }, { wrapped: "TDQB" }] }],
     ];
     for (const [name, body] of taken) {
       for (const space of [undefined, 1, "\t"]) {
@@ -123,9 +103,6 @@ describe("the reader of bodies", () => {
       ["create", '{"tenant":"a","context":{"a":"x","a":"y"}}'],
       ["create", '{"tenant":"a","context":{"a":"\\""}}'],
       ["create", '\ufeff{"tenant":"a"}'],
-      ["createBatch", '{"tenant":"a"}'],
-      ["createBatch", '{"tenant":"a","count":0}'],
-      ["createBatch", '{"tenant":"a","count":10001}'],
       ["open", '{"wrapped":"AA=="}'],
       ["open", '{"wrapped":"AB"}'],
       ["open", '{"wrapped":"AAB"}'],
@@ -133,21 +110,15 @@ describe("the reader of bodies", () => {
       ["open", '{"wrapped":"A A"}'],
       ["open", '{"wrapped":"AAAA'],
       ["open", `{"wrapped":"${"A".repeat(200_000)}"}`],
-      ["openBatch", '{"items":[]}'],
-      ["openBatch", '{"items":[{}]}'],
-      ["openBatch", '{"items":[{"wrapped":"AA"}],"more":1}'],
-      ["openBatch", '{"items":[{"wrapped":"AAAA"},]}'],
     ];
     for (const [name, text] of others) expect([text, FORMS[name]!.read(Buffer.from(text))]).toEqual([text, undefined]);
   });
 
   test("changes nothing of a body that it does not take", () => {
-    const texts = [`{"wrapped":"${blob}","context":{"a":"ü"}}`, `{"items":[{"wrapped":"${blob}"},{"wrapped":"AB"}]}`];
-    for (const text of texts) {
-      const body = Buffer.from(text);
-      expect(readOpen(body) ?? readOpenBatch(body)).toBeUndefined();
-      expect(body.toString()).toBe(text);
-    }
+    const text = `{"wrapped":"${blob}","context":{"a":"ü"}}`;
+    const body = Buffer.from(text);
+    expect(readOpen(body)).toBeUndefined();
+    expect(body.toString()).toBe(text);
   });
 
   test("gives values as they were encoded, of every length", () => {
@@ -156,9 +127,6 @@ describe("the reader of bodies", () => {
       const item = { tenant: "t", service: "s", value: Buffer.from(value).toString("base64url"), context: { a: "b" } };
       const read = { tenant: "t", service: "s", value: Buffer.from(value), context: { a: "b" } };
       expect(plain(readEncrypt(Buffer.from(JSON.stringify(item))))).toEqual(plain(read));
-      expect(plain(readEncryptBatch(Buffer.from(JSON.stringify({ items: [item, item] }))))).toEqual(
-        plain([read, read]),
-      );
     }
   });
 
@@ -176,12 +144,9 @@ describe("the reader of bodies", () => {
       context,
     };
     const create = fc.record(key, { requiredKeys: ["tenant"] });
-    const count = fc.integer({ min: -1, max: 20_000 });
     const body = fc.oneof(
       create.map((made) => ["create", made] as const),
-      fc.record({ ...key, count }, { requiredKeys: ["tenant", "count"] }).map((made) => ["createBatch", made] as const),
       item.map((made) => ["open", made] as const),
-      fc.record({ items: fc.array(item) }).map((made) => ["openBatch", made] as const),
       fc.tuple(fc.constantFrom(...Object.keys(FORMS)), fc.jsonValue()),
     );
     let taken = 0;
