@@ -47,7 +47,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
     allows: () => true,
     terms: DEFAULT_LEASE_TERMS,
     createOnFirstUse: false,
-    granted: { note() {} },
   });
   let turn = 0;
 

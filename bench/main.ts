@@ -15,6 +15,8 @@ import { scalingPage } from "./report/scaling-page.ts";
 
 const USAGE = `usage: bun run bench [PART…] [options]
 
+  PART            such as revocation, with what is said of it further (revocation-cores): all of --list that begin so
+
   --json          one object per row on standard output
   --save FILE     keep the rows in FILE; those of parts that did not run stay as they are there
   --against FILE  compare with a saved run by ratio; by default the file that --save names
@@ -34,9 +36,10 @@ async function loadParts(names: readonly string[]): Promise<Map<string, Part>> {
     .map((file) => file.slice(0, -".ts".length))
     .toSorted();
   const unknown = names.find((name) => !all.includes(name));
+  const isWanted = (part: string) => names.some((name) => part === name || part.startsWith(`${name}-`));
   if (unknown !== undefined) fail(`There is no part "${unknown}". The parts: ${all.join(", ")}.`);
   const parts = new Map<string, Part>();
-  for (const name of names.length === 0 ? all : names) {
+  for (const name of names.length === 0 ? all : all.filter(isWanted)) {
     parts.set(name, (await import(join(folder, `${name}.ts`))) as Part);
   }
   return parts;

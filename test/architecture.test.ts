@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/time": ["base"],
   "base/system": ["base", "base/time"],
   "base/pki": ["base", "base/time"],
-  "base/network": ["base", "base/time", "base/pki"],
+  "base/network": ["base", "base/time", "base/pki", "base/system"],
   "base/json": ["base"],
   "base/config": ["base", "base/network", "base/system"],
   "base/web": [],

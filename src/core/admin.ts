@@ -3,7 +3,6 @@
  * decided before it.
  */
 import type { Clock } from "../base/time/clock.ts";
-import type { GrantedLeases } from "./granted-leases.ts";
 import { type Impact, impactOf } from "./impact.ts";
 import type { KeyHierarchy } from "./keys/hierarchy.ts";
 import type { KeyRegistry } from "./keys/registry.ts";
@@ -78,7 +77,6 @@ export interface AdminParts {
   readonly registry: KeyRegistry;
   readonly hierarchy: KeyHierarchy;
   readonly presence: Presence;
-  readonly granted: GrantedLeases;
   readonly clock: Clock;
   readonly signingKeys: SigningKeys;
   readonly status: () => Omit<CoreStatus, "cores">;

@@ -23,7 +23,6 @@ import { createCommands } from "./commands.ts";
 import type { CoreCertificateTexts, CoreOptions } from "./core-options.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
-import { GrantedLeases } from "./granted-leases.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { KeyHierarchy } from "./keys/hierarchy.ts";
 import { KeyRegistry } from "./keys/registry.ts";
@@ -139,8 +138,6 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     });
     opened.push(() => presence.close());
     await presence.begin();
-    const granted = new GrantedLeases({ usage: store.usage, clock, leaseMs: terms.ttlSeconds * 1_000 });
-    opened.push(() => granted.close());
     const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
     opened.push(() => housekeeping.close());
     const calls: CallCounters = {
@@ -156,7 +153,6 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       registry,
       hierarchy,
       presence,
-      granted,
       clock,
       signingKeys,
       status: () => ({
@@ -187,7 +183,6 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         allows,
         terms,
         createOnFirstUse: options.createOnFirstUse ?? false,
-        granted,
       }),
       stream,
       eventLog,

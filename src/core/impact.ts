@@ -1,6 +1,5 @@
 /** What a revocation would hit, before it is made. */
 import type { Clock } from "../base/time/clock.ts";
-import type { GrantedLeases } from "./granted-leases.ts";
 import type { Presence } from "./presence.ts";
 import type { RevocationScope } from "./protocol/events.ts";
 import { slotOf } from "./store/impact-tables.ts";
@@ -21,7 +20,7 @@ export interface EdgeImpact {
   readonly edge: string;
   /** Successful ones that it reported since `since`. */
   readonly operations: number;
-  /** Versions within the scope that it holds a lease of. */
+  /** Versions within the scope that it holds a lease of; none where it is only known that it may hold one. */
   readonly versions: readonly number[];
   /** When its last lease ends; absent where it holds none. */
   readonly leaseEndsAt?: string;
@@ -34,36 +33,27 @@ const HOUR_MS = 3_600_000;
 export interface ImpactParts {
   readonly usage: UsageTables;
   readonly presence: Presence;
-  readonly granted: GrantedLeases;
   readonly clock: Clock;
 }
 
-export async function impactOf(
-  { usage, presence, granted, clock }: ImpactParts,
-  scope: RevocationScope,
-): Promise<Impact> {
+export async function impactOf({ usage, presence, clock }: ImpactParts, scope: RevocationScope): Promise<Impact> {
   const nowMs = clock.wallMs();
   const since = slotOf(nowMs - HOUR_MS);
-  await granted.flush();
-  const [leases, uses, edges] = await Promise.all([
-    usage.leasesWithin(scope, new Date(nowMs).toISOString()),
+  const [holders, uses, edges] = await Promise.all([
+    presence.holders(scope),
     usage.usedWithin(scope, since),
     presence.edges(),
   ]);
   const following = new Set(edges.filter(({ streams }) => streams > 0).map(({ edge }) => edge));
-  const leasesOf = Map.groupBy(leases, ({ edge }) => edge);
+  const holdingOf = new Map(holders.map((one) => [one.edge, one]));
   const usesOf = Map.groupBy(uses, ({ edge }) => edge);
-  const each = [...new Set([...leasesOf.keys(), ...usesOf.keys()])].map((edge): EdgeImpact => {
-    const held = leasesOf.get(edge) ?? [];
-    const leaseEndsAt = held
-      .map(({ endsAt }) => endsAt)
-      .toSorted()
-      .at(-1);
+  const each = [...new Set([...holdingOf.keys(), ...usesOf.keys()])].map((edge): EdgeImpact => {
+    const held = holdingOf.get(edge);
     return {
       edge,
       operations: (usesOf.get(edge) ?? []).reduce((sum, { count }) => sum + count, 0),
-      versions: [...new Set(held.map(({ version }) => version))].toSorted((one, other) => other - one),
-      ...(leaseEndsAt === undefined ? {} : { leaseEndsAt }),
+      versions: (held?.versions ?? []).toSorted((one, other) => other - one),
+      ...(held === undefined ? {} : { leaseEndsAt: held.endsAt }),
       follows: following.has(edge),
     };
   });

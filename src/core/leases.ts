@@ -4,9 +4,9 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { NAME_PATTERN } from "../base/names.ts";
 import { wipe } from "../base/wipe.ts";
 import type { AllowsLease } from "./allowance.ts";
-import type { GrantedLeases } from "./granted-leases.ts";
 import { createSealer, X25519_KEY_BYTES } from "./hpke.ts";
 import type { KeyRegistry, OpenedLease, OpenedVersion } from "./keys/registry.ts";
+import type { TellGranted } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
 
 const LeaseBody = Type.Object({
@@ -44,11 +44,16 @@ const sealer = createSealer("crypto-edge lease v1");
 
 export interface LeaseService {
   /**
-   * Answers one call of an edge, as JSON. `asking` hears what it may have, before the keys' states are read.
+   * Answers one call of an edge, as JSON. `asking` hears what it may have, before the keys' states are read, and gives who hears what
+   * it got.
    *
    * @throws CoreError, StoreUnavailable
    */
-  answer(edge: string, body: unknown, asking?: (tenant: string, service: string) => void): Promise<string>;
+  answer(
+    edge: string,
+    body: unknown,
+    asking?: (tenant: string, service: string) => TellGranted | undefined,
+  ): Promise<string>;
 }
 
 export function createLeaseService(
@@ -57,11 +62,9 @@ export function createLeaseService(
     readonly allows: AllowsLease;
     readonly terms: LeaseTerms;
     readonly createOnFirstUse: boolean;
-    /** Told of each lease, for those who want to know what a revocation would hit. */
-    readonly granted: Pick<GrantedLeases, "note">;
   },
 ): LeaseService {
-  const { allows, terms, createOnFirstUse, granted } = options;
+  const { allows, terms, createOnFirstUse } = options;
   const open = async (tenant: string, service: string, version: number | undefined): Promise<OpenedLease> => {
     try {
       return await registry.openVersions(tenant, service, version, terms.deprecatedVersions);
@@ -89,10 +92,13 @@ export function createLeaseService(
       const recipient = Buffer.from(body.recipient, "base64url");
       if (recipient.length !== X25519_KEY_BYTES)
         throw new CoreError("invalid_request", "the recipient is no X25519 key");
-      asking?.(tenant, service);
+      const tellGranted = asking?.(tenant, service);
       const opened = await open(tenant, service, version);
       try {
-        granted.note(edge, tenant, service, opened.versions);
+        tellGranted?.(
+          opened.versions.map((one) => one.version),
+          version !== undefined,
+        );
         return JSON.stringify({
           tenant,
           service,

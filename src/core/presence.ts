@@ -5,7 +5,8 @@
  */
 import type { Clock, Timer } from "../base/time/clock.ts";
 import { EdgeInstances, mergeInstances } from "./edge-instances.ts";
-import { type LeaseScope, scopeHash } from "./lease-scopes.ts";
+import { type LeaseScope, scopeHash } from "./held-leases.ts";
+import type { RevocationScope } from "./protocol/events.ts";
 import { type CorePresence, type EdgePresence, type Store, TOLD_ALL } from "./store/store.ts";
 
 /** What the Cores have seen of an edge. The counters are since each Core's start. */
@@ -74,6 +75,18 @@ export interface EdgesProgress {
   readonly untoldCores: readonly string[];
 }
 
+/** An edge that holds leases of a scope. */
+export interface EdgeHolding {
+  readonly edge: string;
+  /** Empty where it is only known that it may hold one. */
+  readonly versions: readonly number[];
+  /** When the last of them ends. */
+  readonly endsAt: string;
+}
+
+/** The versions that a lease brought; `alone` where it is of one that was asked for. */
+export type TellGranted = (versions: readonly number[], alone: boolean) => void;
+
 export interface Sighting {
   readonly version?: string | undefined;
   readonly certificateEndsAtMs?: number;
@@ -136,12 +149,41 @@ export class Presence {
     }
   }
 
-  /** An edge that was seen asks for a lease: called before the keys' states are read. */
-  note(edge: string, instance: string, tenant: string, service: string): void {
+  /** An edge that was seen asks for a lease: called before the keys' states are read. What is returned is told what it got. */
+  asks(edge: string, instance: string, tenant: string, service: string): TellGranted | undefined {
     const seen = this.#edges.get(edge);
-    if (seen === undefined) return;
-    seen.instances.note(instance, tenant, service, this.#nowMs());
+    const leases = seen?.instances.leasesOf(instance);
+    if (seen === undefined || leases === undefined) return undefined;
+    const asked = leases.asks(tenant, service, this.#nowMs());
     seen.told = false;
+    return (versions, alone) => {
+      leases.granted(asked, versions, alone, this.#nowMs());
+      seen.told = false;
+    };
+  }
+
+  /** The edges that hold leases of a scope, as far as the Cores have told. */
+  async holders(scope: RevocationScope): Promise<EdgeHolding[]> {
+    const { leaseMs } = this.#options;
+    await this.#remember();
+    const nowMs = this.#nowMs();
+    const sought = scopeHash(scope);
+    const holders: EdgeHolding[] = [];
+    for (const [edge, rows] of Map.groupBy(await this.#everywhere(), (row) => row.edge)) {
+      const versions = new Set<number>();
+      let endsMs = 0;
+      for (const instance of mergeInstances(rows, this.#options.log())) {
+        for (const lease of instance.leasesOf(sought)) {
+          const grantedMs = lease?.grantedMs ?? Date.parse(instance.seenAt);
+          if (grantedMs + leaseMs <= nowMs) continue;
+          if (scope.version !== undefined && lease !== undefined && !lease.versions.includes(scope.version)) continue;
+          for (const version of lease?.versions ?? []) versions.add(version);
+          endsMs = Math.max(endsMs, grantedMs + leaseMs);
+        }
+      }
+      if (endsMs > 0) holders.push({ edge, versions: [...versions], endsAt: new Date(endsMs).toISOString() });
+    }
+    return holders;
   }
 
   /**

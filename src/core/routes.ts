@@ -104,7 +104,7 @@ export function createRoutes(parts: RouteParts): Routes {
     try {
       limit(leaseRates, edge, "asks for leases");
       const body = parseBody(await readBody(request, MAX_LEASE_BODY_BYTES));
-      const asking = (tenant: string, service: string) => presence.note(edge, of.instance, tenant, service);
+      const asking = (tenant: string, service: string) => presence.asks(edge, of.instance, tenant, service);
       sendJson(response, 200, await leases.answer(edge, body, asking));
     } catch (error) {
       counters.leaseRefusals++;

@@ -4,6 +4,7 @@ import { createLog } from "../base/log.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { followFiles } from "../base/pki/follow-files.ts";
 import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../base/pki/server-trust.ts";
+import { watchDescriptors } from "../base/system/descriptors.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
@@ -134,6 +135,7 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
         ),
       ),
     );
+    begun.push(watchDescriptors(systemClock, log));
     if (metrics !== undefined) {
       const watching = await startWatchListener(metrics.listen, { core, expiry, clock: systemClock });
       begun.push(() => watching.close());

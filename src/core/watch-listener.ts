@@ -5,6 +5,7 @@ import type { HostAndPort } from "../base/config/schema-types.ts";
 import { isLoopback, namesLoopback } from "../base/network/loopback-host.ts";
 import { METRICS_TYPES } from "../base/network/metrics-format.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import { descriptorRoom } from "../base/system/descriptors.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { coreMetrics } from "./core-metrics.ts";
 import type { RunningCore } from "./running-core.ts";
@@ -71,6 +72,9 @@ export async function startWatchListener(listen: HostAndPort, watched: WatchedCo
     answer(response, 404, "application/json", JSON.stringify({ code: "not_found" }));
   });
   server.maxConnections = MAX_CONNECTIONS;
+  server.prependListener("connection", (socket) => {
+    if (!descriptorRoom.admits()) socket.destroy();
+  });
   const where = `${listen.host}:${listen.port}`;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>

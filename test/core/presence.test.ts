@@ -38,7 +38,7 @@ const SCOPE = { tenant: "tenant-a", service: "billing" };
 /** An edge's process asks for a lease of the scope. */
 function ask(presence: Presence, edge: string, instance: string, service = "billing"): void {
   presence.see(edge, { instance });
-  presence.note(edge, instance, "tenant-a", service);
+  presence.asks(edge, instance, "tenant-a", service);
 }
 
 /** How many edges are left, and of Cores that have not told yet one. */
@@ -314,4 +314,39 @@ test("Cores whose clocks are apart, or are set, agree on which edges may hold a 
     await Promise.all([one.close(), two.close()]);
     await store.close();
   }
+});
+
+test("who holds leases of a scope is told by whichever Core is asked, until they end: of versions, a service, a tenant", async () => {
+  const { clock, store, presences } = await cores(["one", "two"]);
+  const [one, two] = presences as [Presence, Presence];
+  const get = (core: Presence, edge: string, instance: string, service: string, versions: number[], alone = false) => {
+    core.see(edge, { instance });
+    core.asks(edge, instance, "tenant-a", service)?.(versions, alone);
+  };
+  const endsAt = (agoMs: number) =>
+    new Date(Math.floor((clock.wallMs() - agoMs) / 1_000) * 1_000 + 300_000).toISOString();
+  get(one, "edge-1", "a", "billing", [3, 2]);
+  get(two, "edge-1", "b", "billing", [1], true);
+  get(two, "edge-2", "a", "payroll", [1]);
+  // Asked for, and refused.
+  ask(one, "edge-3", "a");
+  await Promise.all([one.flush(), two.flush()]);
+  for (const core of [one, two]) {
+    const versions = async (scope: object) =>
+      (await core.holders({ tenant: "tenant-a", ...scope })).map((held) => [
+        held.edge,
+        held.versions.toSorted((left, right) => right - left),
+        held.endsAt,
+      ]);
+    expect(await versions({ service: "billing" })).toEqual([["edge-1", [3, 2, 1], endsAt(0)]]);
+    expect(await versions({ service: "billing", version: 2 })).toEqual([["edge-1", [3, 2], endsAt(0)]]);
+    expect(await versions({ service: "billing", version: 7 })).toEqual([]);
+    expect((await versions({})).map(([edge]) => edge)).toEqual(["edge-1", "edge-2"]);
+  }
+  await clock.advance(200_000);
+  get(one, "edge-1", "a", "billing", [3, 2]);
+  await clock.advance(100_001);
+  expect(await two.holders(SCOPE)).toEqual([{ edge: "edge-1", versions: [3, 2], endsAt: endsAt(100_001) }]);
+  await Promise.all([one.close(), two.close()]);
+  await store.close();
 });

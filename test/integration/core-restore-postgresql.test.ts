@@ -10,7 +10,7 @@ import { startEdge } from "../../src/edge/edge.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { freePort } from "../support/free-port.ts";
 import { startServing } from "../support/serving-command.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
 
 setDefaultTimeout(300_000);

@@ -7,7 +7,7 @@ import { createThrowAwayPki, type ThrowAwayPki } from "../../src/base/pki/throw-
 import { createAdminClient } from "../../src/core/admin-client.ts";
 import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { freePort } from "../support/free-port.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { CREDENTIALS, KEY_ARN, type LocalKms, REGION, startLocalKms } from "./support/local-kms.ts";
 import { startTransitWithKv } from "./support/transit-with-kv.ts";
 

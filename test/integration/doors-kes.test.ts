@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { type Running, start } from "../e2e/support/binary.ts";
 import { freePort } from "../support/free-port.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { goPrograms, goVersion, MINIO_VERSION, minio, python, runClient } from "./support/door-clients.ts";
 import { DoorDeployment } from "./support/door-deployment.ts";
 import { DoorTable } from "./support/door-table.ts";

@@ -1,7 +1,7 @@
 /** The clients of KMIP, unchanged, at the door of edges whose keys are leased from a real Core. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { pinned, python, runClient } from "./support/door-clients.ts";
 import { DoorDeployment } from "./support/door-deployment.ts";
 import { DoorTable } from "./support/door-table.ts";

@@ -1,24 +1,36 @@
 /** A Core whose disk is full (a small tmpfs, so root is needed): it can revoke all the same, and says what is wrong. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StoreFull } from "../../src/core/store/store.ts";
 import type { CoreCallError } from "../../src/edge/key-source/core/core-connection.ts";
 import { startCoreWorld } from "../support/core-world.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
+import { startPostgresql } from "./support/postgresql.ts";
 
 setDefaultTimeout(120_000);
 
 let folder: string;
+let large: string;
+
+function smallDisk(size: string): string {
+  const path = mkdtempSync(join(tmpdir(), "full-disk-"));
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path]);
+  if (mounted.exitCode !== 0) throw new Error(`a tmpfs can't be mounted: ${mounted.stderr}`);
+  chmodSync(path, 0o755);
+  return path;
+}
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "full-disk-"));
-  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder]);
-  if (mounted.exitCode !== 0) throw new Error(`a tmpfs can't be mounted: ${mounted.stderr}`);
+  folder = smallDisk("6m");
+  large = smallDisk("150m");
 });
 afterAll(() => {
-  Bun.spawnSync(["umount", folder]);
-  rmSync(folder, { recursive: true, force: true });
+  for (const path of [folder, large]) {
+    Bun.spawnSync(["umount", path]);
+    rmSync(path, { recursive: true, force: true });
+  }
 });
 
 test("revocations are committed while the disk is full, usage is refused with the reason, and all is well with room again", async () => {
@@ -54,14 +66,48 @@ test("revocations are committed while the disk is full, usage is refused with th
   await eventually(() => world.core.health.full === undefined, "the room being kept again");
 });
 
+test("PostgreSQL's disk is full: leases go on, changes are refused with the reason, and all is well with room again", async () => {
+  const server = await startPostgresql([], {}, large);
+  try {
+    const database = { ...(await server.database("core")), timeoutMs: 20_000 };
+    await using world = await startCoreWorld({ database });
+    const { admin } = world.core;
+    await admin.createService("tenant-a", "billing");
+    const client = await world.client();
+    const filler = join(large, "filler");
+    fill(filler);
+    let refusal: unknown;
+    await eventually(async () => {
+      refusal = await admin.rotate("tenant-a", "billing").then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      return refusal !== undefined;
+    }, "the disk being full");
+    expect(refusal).toBeInstanceOf(StoreFull);
+    expect(world.core.health).toMatchObject({ away: undefined, full: expect.stringContaining("make room there") });
+    const { versions } = await client.lease({ tenant: "tenant-a", service: "billing" });
+    expect(versions.length).toBeGreaterThan(0);
+    rmSync(filler);
+    await eventually(
+      () =>
+        admin.rotate("tenant-a", "billing").then(
+          () => true,
+          () => false,
+        ),
+      "a change being taken",
+    );
+    await eventually(() => world.core.health.full === undefined, "the Core saying so");
+  } finally {
+    await server[Symbol.asyncDispose]();
+  }
+});
+
 /** Every byte that there is. */
 function fill(path: string): void {
-  let size = 4 * 1024 * 1024;
-  const pieces: Buffer[] = [];
-  while (size >= 512) {
+  for (let size = 4 * 1024 * 1024; size >= 512; ) {
     try {
-      writeFileSync(`${path}`, Buffer.concat([...pieces, Buffer.alloc(size, 1)]));
-      pieces.push(Buffer.alloc(size, 1));
+      writeFileSync(path, Buffer.alloc(size, 1), { flag: "a" });
     } catch {
       size = Math.floor(size / 2);
     }

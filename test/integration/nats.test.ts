@@ -9,7 +9,8 @@ import { consumerName, createNatsTransport } from "../../plugins/nats/transport.
 import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { type PluginContext, SectionError } from "../../src/edge/plugin-host/plugin.ts";
 import { startCoreWorld } from "../support/core-world.ts";
-import { type Broker, eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
+import type { Broker } from "./support/broker.ts";
 import { clientFiles, contextOf, keepsOthersOut, keepsThePromises, startTestEdge } from "./support/broker-promises.ts";
 import { startNatsServer } from "./support/nats-server.ts";
 

@@ -22,7 +22,7 @@ import {
   protobufWire,
   signTask,
 } from "../support/orbital-manager.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { contextOf, startTestEdge, type TestEdge } from "./support/broker-promises.ts";
 import { RABBIT_USER, type RabbitServer, startRabbitServer } from "./support/rabbitmq-server.ts";
 

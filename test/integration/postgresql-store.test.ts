@@ -8,7 +8,7 @@ import { StoreUnavailable } from "../../src/core/store/store.ts";
 import { orderOfSchema2 } from "../core/support/first-schema.ts";
 import { openRegistry } from "../core/support/registry.ts";
 import { testStore } from "../core/support/store-contract.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { startCutProxy } from "./support/cut-proxy.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
 

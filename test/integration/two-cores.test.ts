@@ -5,7 +5,7 @@ import { createCoreClients } from "../../src/edge/key-source/core/core-clients.t
 import { KeySourceError } from "../../src/edge/key-source/key-source.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import type { Client } from "../../src/sdk/client/operations.ts";
-import { eventually } from "./support/broker.ts";
+import { eventually } from "../support/until.ts";
 import { type CoreCluster, type EdgeProcess, startCluster } from "./support/core-cluster.ts";
 
 setDefaultTimeout(180_000);

@@ -17,3 +17,24 @@ export async function until<T>(
     await new Promise((resume) => setTimeout(resume, everyMs));
   }
 }
+
+/** Waits until `holds` does, for at most `limitMs`. What it throws ends the wait. */
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  limitMs = 60_000,
+): Promise<void> {
+  let failure: { readonly error: unknown } | undefined;
+  const probe = async (): Promise<true | undefined> => {
+    try {
+      return (await holds()) || undefined;
+    } catch (error) {
+      failure = { error };
+      return true;
+    }
+  };
+  await until(probe, { timeoutMs: limitMs }).catch((cause: unknown) => {
+    throw new Error(`${what} did not come true within ${limitMs} ms`, { cause });
+  });
+  if (failure !== undefined) throw failure.error;
+}

@@ -1,40 +1,104 @@
-/** Tells when a process has no file descriptors left: connections then wait in the kernel, and nobody else would say so. */
+/**
+ * What is done before a process has no file descriptors left, and told. A listener that can't accept is called again and again by the
+ * system, which would take a whole core; so connections are turned away while some descriptors are left: for files, certificates that are
+ * renewed, the audit, and connections to the Core.
+ */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import type { LogPort } from "../log-port.ts";
 import type { Clock } from "../time/clock.ts";
 
 const EVERY_MS = 1_000;
+/** Kept of the limit: an eighth, and not less or more than this. */
+const KEPT_PART = 1 / 8;
+const KEPT_MIN = 16;
+const KEPT_MAX = 64;
+/** There is room again once no more than this part of what connections may have is in use: else each that comes and goes would be told. */
+const ROOM_AGAIN = 7 / 8;
+
+/** The error's code, or the lowest number that a new descriptor would have: as many are open at least. */
+type Probe = () => string | number;
+
+export class DescriptorRoom {
+  readonly limit: number | undefined;
+  readonly #probe: Probe;
+  readonly #usable: number;
+  /** How many connections may be taken before it is looked again. */
+  #credit = 0;
+  #turnedAway = 0;
+  #lacks = false;
+
+  /** `limit`: how many descriptors the process may open, where the system says so. */
+  constructor(limit = readLimit(), probe: Probe = lowestFree) {
+    this.limit = limit;
+    this.#probe = probe;
+    const kept = Math.min(KEPT_MAX, Math.max(KEPT_MIN, (limit ?? 0) * KEPT_PART));
+    this.#usable = limit === undefined ? Number.POSITIVE_INFINITY : limit - kept;
+  }
+
+  /** Whether a connection that was just accepted may stay; asked once for each. */
+  admits(): boolean {
+    if (this.#credit > 0) {
+      this.#credit--;
+      return true;
+    }
+    const next = this.#probe();
+    const left = typeof next === "string" ? 0 : this.#usable - next;
+    if (left <= 0) {
+      this.#turnedAway++;
+      return false;
+    }
+    // Others open descriptors meanwhile: looked at again when half of them are gone.
+    this.#credit = Math.floor(Math.min(left, 10_000) / 2);
+    return true;
+  }
+
+  /** Why there is no room for connections: some were turned away, and few have gone since; or nothing can be opened. */
+  lack(): string | undefined {
+    const next = this.#probe();
+    const turnedAway = this.#turnedAway;
+    this.#turnedAway = 0;
+    if (typeof next === "string") return next;
+    this.#lacks = turnedAway > 0 || (this.#lacks && next > this.#usable * ROOM_AGAIN);
+    return this.#lacks ? "EMFILE" : undefined;
+  }
+}
+
+/** Of this process: all its listeners ask it. */
+export const descriptorRoom = new DescriptorRoom();
 
 /** Looks once a second; says so once, and once when there are some again. Returns what ends it. */
-export function watchDescriptors(clock: Clock, log: Pick<LogPort, "warn" | "info">, probe = canOpen): () => void {
-  // Read while there is a descriptor to read it by.
-  const limit = readLimit();
+export function watchDescriptors(
+  clock: Clock,
+  log: Pick<LogPort, "warn" | "info">,
+  room: Pick<DescriptorRoom, "lack" | "limit"> = descriptorRoom,
+): () => void {
+  const { limit } = room;
   let out = false;
   let timer = clock.schedule(EVERY_MS, look);
   function look(): void {
     timer = clock.schedule(EVERY_MS, look);
-    const error = probe();
-    if ((error !== undefined) === out) return;
-    out = error !== undefined;
-    if (error === undefined) log.info({}, "there are file descriptors again");
+    const code = room.lack();
+    if ((code !== undefined) === out) return;
+    out = code !== undefined;
+    if (code === undefined) log.info({}, "there are file descriptors again");
     else {
       log.warn(
-        { code: error, limit },
-        "no file descriptors are left: connections wait. Raise the limit (LimitNOFILE= of the unit, ulimit -n), or lower limits.max_connections",
+        { code, limit },
+        "no file descriptors are left for connections: they are turned away. Raise the limit (LimitNOFILE= of the unit, ulimit -n), or lower limits.max_connections",
       );
     }
   }
   return () => timer.cancel();
 }
 
-/** The error's code where the process can open nothing. */
-function canOpen(): string | undefined {
+function lowestFree(): string | number {
   try {
-    closeSync(openSync("/dev/null", "r"));
-    return undefined;
+    const descriptor = openSync("/dev/null", "r");
+    closeSync(descriptor);
+    return descriptor;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return code === "EMFILE" || code === "ENFILE" ? code : undefined;
+    return code === "EMFILE" || code === "ENFILE" ? code : 0;
   }
 }
 

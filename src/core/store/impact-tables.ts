@@ -1,16 +1,6 @@
-/** What a revocation would hit: which edges hold leases, and what was reported of late. Told by `UsageTables`, whose transactions these join. */
+/** What a revocation would hit: what was reported of late. Told by `UsageTables`, whose transactions these join. */
 import type { RevocationScope } from "../protocol/events.ts";
 import type { Sql } from "./sql.ts";
-
-/** One version of a key at one edge. */
-export interface GrantedLease {
-  readonly edge: string;
-  readonly tenant: string;
-  readonly service: string;
-  readonly version: number;
-  /** By the clock of the Core that granted it. */
-  readonly endsAt: string;
-}
 
 /** Operations of one edge under one version. */
 export interface RecentUse {
@@ -48,35 +38,6 @@ export async function addRecentUse(
   );
 }
 
-export async function addGrantedLease(sql: Sql, one: GrantedLease): Promise<void> {
-  await sql.run(
-    `INSERT INTO granted_leases (tenant, service, version, edge, ends_at) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (tenant, service, version, edge) DO UPDATE SET ends_at =
-       CASE WHEN granted_leases.ends_at > excluded.ends_at THEN granted_leases.ends_at ELSE excluded.ends_at END`,
-    one.tenant,
-    one.service,
-    one.version,
-    one.edge,
-    one.endsAt,
-  );
-}
-
-/** Leases within the scope that have not ended at `at`. */
-export async function grantedLeases(sql: Sql, scope: RevocationScope, at: string): Promise<GrantedLease[]> {
-  const { where, values } = within(scope, at);
-  const rows = await sql.all<{ edge: string; service: string; version: number | string; ends_at: string }>(
-    `SELECT edge, service, version, ends_at FROM granted_leases WHERE ends_at > $1 AND ${where}`,
-    ...values,
-  );
-  return rows.map((row) => ({
-    edge: row.edge,
-    tenant: scope.tenant,
-    service: row.service,
-    version: Number(row.version),
-    endsAt: row.ends_at,
-  }));
-}
-
 /** Within the scope, in the slots from `since` on. */
 export async function recentUse(sql: Sql, scope: RevocationScope, since: string): Promise<RecentUse[]> {
   const { where, values } = within(scope, since);
@@ -88,7 +49,6 @@ export async function recentUse(sql: Sql, scope: RevocationScope, since: string)
 }
 
 export async function pruneImpact(sql: Sql, nowMs: number): Promise<void> {
-  await sql.run("DELETE FROM granted_leases WHERE ends_at <= $1", new Date(nowMs).toISOString());
   await sql.run("DELETE FROM recent_use WHERE slot < $1", slotOf(nowMs - KEPT_MS));
 }
 

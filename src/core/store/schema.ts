@@ -135,6 +135,11 @@ export const USAGE_MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX recent_use_by_time ON recent_use (slot)",
     ],
   },
+  {
+    version: 4,
+    about: "which edges hold leases is told with their presence, in one row an edge",
+    statements: () => ["DROP TABLE granted_leases"],
+  },
 ];
 
 /** The newest version that this program knows. */

@@ -83,8 +83,8 @@ export interface EdgeInstance {
   readonly seenAt: string;
   /** How far it has applied the events; absent while it has confirmed nothing. */
   readonly applied?: { readonly log: string; readonly seq: number };
-  /** What it may hold leases of (`LeaseScopes`); absent where that is anything. */
-  readonly scopes?: string;
+  /** What it may hold leases of (`HeldLeases`); absent where that is anything. */
+  readonly leases?: string;
 }
 
 export interface EdgePresence {

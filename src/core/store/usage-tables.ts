@@ -1,15 +1,7 @@
 /** What edges report and what Cores tell one another, in tables whose writers never hold up a change of keys. */
 import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { RevocationScope } from "../protocol/events.ts";
-import {
-  addGrantedLease,
-  addRecentUse,
-  type GrantedLease,
-  grantedLeases,
-  pruneImpact,
-  type RecentUse,
-  recentUse,
-} from "./impact-tables.ts";
+import { addRecentUse, pruneImpact, type RecentUse, recentUse } from "./impact-tables.ts";
 import type { Sql, SqlDatabase } from "./sql.ts";
 import type { CorePresence, EdgeInstance, EdgePresence } from "./store.ts";
 
@@ -54,7 +46,7 @@ export interface UsageLimits {
   readonly countsSince: string;
   readonly auditSince: string;
   readonly edgesSince: string;
-  /** Leases that have ended go, and old counts of what was used of late. */
+  /** Old counts of what was used of late go. */
   readonly nowMs: number;
   /** Of audit events, the oldest go first. */
   readonly auditBytes: number;
@@ -120,14 +112,6 @@ export class UsageTables {
       limit,
     );
     return rows.map((row) => ({ ...row, version: Number(row.version), count: Number(row.count) }));
-  }
-
-  leasesGranted(leases: readonly GrantedLease[]): Promise<void> {
-    return this.#track(this.#sql.transaction((sql) => inSlices(leases, (one) => addGrantedLease(sql, one))));
-  }
-
-  leasesWithin(scope: RevocationScope, at: string): Promise<GrantedLease[]> {
-    return grantedLeases(this.#sql, scope, at);
   }
 
   usedWithin(scope: RevocationScope, since: string): Promise<RecentUse[]> {

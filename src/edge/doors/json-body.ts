@@ -1,5 +1,8 @@
 /** Bodies of protocols that speak JSON: an object, whose members each operation reads by itself. */
 import { JsonError, parseJson } from "../../base/json/parse.ts";
+import { type ObjectLimits, readJsonObject } from "../../base/json/read-list.ts";
+import { turnFor, yieldToEventLoop } from "../../base/time/turns.ts";
+import type { MaybePromise } from "../operations/operations.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -14,6 +17,37 @@ export function parseJsonObject(body: Uint8Array): JsonObject | undefined {
   } catch (error) {
     if (error instanceof JsonError) return undefined;
     throw error;
+  }
+}
+
+/** One up to this is read at once. */
+export const SHORT_BODY_BYTES_MAX = 65_536;
+
+export interface BodyReading {
+  /** Of a longer one. */
+  readonly limits: ObjectLimits;
+  /** The door's error for a body that is no such object. */
+  readonly notObject: (reason: string) => Error;
+}
+
+/**
+ * The object that a body is; a long one is read in turns with other callers' requests.
+ *
+ * @throws (or rejects with) what `notObject` gives
+ */
+export function readJsonBody(body: Uint8Array, reading: BodyReading): MaybePromise<JsonObject> {
+  if (body.length > SHORT_BODY_BYTES_MAX) return readLongBody(body, reading);
+  const object = parseJsonObject(body);
+  if (object === undefined) throw reading.notObject("it is not a JSON object, in UTF-8 and without a member twice");
+  return object;
+}
+
+async function readLongBody(body: Uint8Array, { limits, notObject }: BodyReading): Promise<JsonObject> {
+  await turnFor(1);
+  try {
+    return await readJsonObject(body, limits, yieldToEventLoop);
+  } catch (error) {
+    throw error instanceof JsonError ? notObject(error.message) : error;
   }
 }
 

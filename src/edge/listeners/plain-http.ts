@@ -4,6 +4,7 @@ import { Connections } from "../../base/network/connections.ts";
 import type { Http1Head } from "../../base/network/http1/head.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
 import { overloaded, RequestGate } from "../../base/network/request-gate.ts";
+import { descriptorRoom } from "../../base/system/descriptors.ts";
 import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection } from "../doors/door.ts";
@@ -78,7 +79,9 @@ async function serve(
   const refuse = (): CryptoEdgeError => overloaded("This listener has too many connections");
 
   const server = await acceptPlain(address, (socket) => {
-    if (connections.closing || connections.size >= 2 * connectionsMax) return socket.destroy();
+    if (connections.closing || connections.size >= 2 * connectionsMax || !descriptorRoom.admits()) {
+      return socket.destroy();
+    }
     const isTooMany = connections.size >= connectionsMax;
     if (connections.size === connectionsMax) log.warn({ connectionsMax }, "a listener refuses connections: too many");
     const open = connections.add(socket, undefined);

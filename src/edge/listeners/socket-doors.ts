@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionActivity, Connections } from "../../base/network/connections.ts";
 import { type CallerLoad, RequestGate } from "../../base/network/request-gate.ts";
+import { descriptorRoom } from "../../base/system/descriptors.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection, SocketDoor, SocketLimits } from "../doors/door.ts";
 import type { Listener, ListenerLimits, ListenerLog } from "./listener.ts";
@@ -101,7 +102,9 @@ async function accept(
   const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
-    if (connections.closing || connections.size >= connectionsMax) return void socket.destroy();
+    if (connections.closing || connections.size >= connectionsMax || !descriptorRoom.admits()) {
+      return void socket.destroy();
+    }
     const open = connections.add(socket, undefined);
     socket.once("close", () => connections.delete(open));
     const activity = connections.activityOf(open);

@@ -23,8 +23,13 @@ export function isCode(path: string): boolean {
 }
 
 const SPECIFIER = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(["'`])([^"'`\n]+)\1/g;
+/** A path as a text, however the code comes to load it: `import.meta.require`, a worker, a name that is chosen between two. */
+const PATH_TEXT = /(["'`])((?:\.{1,2}\/|\/|file:)[^"'`\n$\\]+)\1/g;
+/** What a process runs when it loads it. */
+const LOADABLE = /\.(?:[mc]?[jt]sx?|node|so|wasm)$/;
 /** Given by the program itself. */
 const OWN_MODULE = /^(?:crypto-edge\/|bun$|bun:|node:|data:)/;
+const COMPILER_SETTINGS = ["tsconfig.json", "jsconfig.json"];
 const PACKAGE_FIELDS = ["dependencies", "optionalDependencies", "peerDependencies"];
 
 /** Everything outside `plugin` (a real path: a file, or a folder) that its code reaches, each once. */
@@ -61,8 +66,18 @@ export function importedFrom(plugin: string): ImportedPath[] {
   }
 
   for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-    for (const name of specifiersOf(file)) {
-      if (OWN_MODULE.test(name) || isBuiltin(name)) continue;
+    const code = readFileSync(file, "utf8");
+    for (const [, , name = ""] of code.matchAll(PATH_TEXT)) {
+      const target = resolveImport(name, file);
+      if (target !== undefined && LOADABLE.test(target)) take(target, file, name);
+    }
+    for (const name of specifiersOf(file, code)) {
+      if (OWN_MODULE.test(name) || isBuiltin(name)) {
+        // Compiler settings can put another module in the place of the program's own.
+        const instead = name.startsWith("crypto-edge/") ? resolveImport(name, file) : undefined;
+        if (instead !== undefined && !isProgramsOwn(instead)) take(instead, file, name);
+        continue;
+      }
       const target = resolveImport(name, file);
       if (target !== undefined) take(target, file, name);
       if (!/^[./#]|^file:/.test(name)) {
@@ -89,8 +104,7 @@ const bun = (globalThis as { Bun?: BunModules }).Bun;
 /** Workers, and imports of a path beside the file. */
 const BESIDE = /\bnew\s+URL\(\s*(["'`])([^"'`\n]+)\1\s*,\s*import\.meta\.url\s*\)/g;
 
-function specifiersOf(file: string): string[] {
-  const code = readFileSync(file, "utf8");
+function specifiersOf(file: string, code: string): string[] {
   const names = [...code.matchAll(BESIDE)].map(([, , name = ""]) => (/^[a-z]+:/i.test(name) ? name : `./${name}`));
   try {
     if (bun !== undefined) {
@@ -103,18 +117,32 @@ function specifiersOf(file: string): string[] {
   return [...names, ...[...code.matchAll(SPECIFIER)].map(([, , name = ""]) => name)];
 }
 
-/** The file that the runtime would take, a real path: by NODE_PATH and a package.json's `imports` too. */
+/** A copy of the program's own package beside the plugin is not what it gets. */
+function isProgramsOwn(path: string): boolean {
+  return path.split(sep).includes("node_modules") || path.startsWith(resolve(import.meta.dirname, "../..") + sep);
+}
+
+/** Settings of the compiler above a file, which the runtime obeys: they say where imports lead. */
+export function compilerSettingsAbove(path: string): string[] {
+  const found: string[] = [];
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    found.push(...COMPILER_SETTINGS.map((name) => join(folder, name)).filter((file) => statOf(file) !== undefined));
+    if (folder === dirname(folder)) return found;
+  }
+}
+
+/** The file that the runtime would take, a real path: by NODE_PATH, a package.json's `imports`, and another ending too. */
 function resolveImport(name: string, file: string): string | undefined {
   const plain = name.startsWith("file:") ? pathOf(name) : name.replace(/\?.*$/, "");
   if (plain === undefined) return undefined;
-  if (plain.startsWith(".") || plain.startsWith("/")) return fileAt(resolve(dirname(file), plain));
+  const isPath = plain.startsWith(".") || plain.startsWith("/");
   try {
     const resolved = bun?.resolveSync(plain, dirname(file));
-    return resolved?.startsWith("/") === true ? realpathSync(resolved) : undefined;
+    if (resolved?.startsWith("/") === true) return realpathSync(resolved);
   } catch {
-    // Not installed: the import will say so.
-    return undefined;
+    // Not there: the import will say so.
   }
+  return isPath ? fileAt(resolve(dirname(file), plain)) : undefined;
 }
 
 function pathOf(url: string): string | undefined {

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { nodeCrypto } from "../../base/system/builtin-modules.ts";
-import { importedFrom, isCode } from "./imported-files.ts";
+import { compilerSettingsAbove, importedFrom, isCode } from "./imported-files.ts";
 import { PluginError } from "./plugin-error.ts";
 
 const WRITABLE_BY_GROUP = 0o020;
@@ -32,7 +32,7 @@ export interface TrustedOwners {
 
 /**
  * Refuses a plugin that someone else could have changed: every file and folder of it, whatever its code imports from elsewhere, what its
- * links point to, and every folder above any of these must belong to root, to the edge's user or to the configured owner, and must not be
+ * links point to, the compiler's settings above it, and every folder above any of these must belong to root, to the edge's user or to the configured owner, and must not be
  * writable by group or others (a sticky folder such as /tmp may be, above them).
  *
  * @throws {PluginError} `not_trusted`, `not_found`.
@@ -55,6 +55,7 @@ export function checkTrust(path: string, owners: TrustedOwners): void {
     }
   };
   checkAll(real);
+  for (const settings of compilerSettingsAbove(real)) checkAll(realPath(settings));
   for (const imported of importedFrom(real)) checkAll(imported.path);
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { watchDescriptors } from "../../../src/base/system/descriptors.ts";
+import { DescriptorRoom, watchDescriptors } from "../../../src/base/system/descriptors.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 test("running out of descriptors is one warning, with the limit's name, and one line when it is over", async () => {
@@ -8,7 +8,7 @@ test("running out of descriptors is one warning, with the limit's name, and one 
   const lines: string[] = [];
   const write = (details: object, message: string) => void lines.push(`${JSON.stringify(details)} ${message}`);
   let code: string | undefined;
-  const end = watchDescriptors(clock, { warn: write, info: write }, () => code);
+  const end = watchDescriptors(clock, { warn: write, info: write }, { limit: 64, lack: () => code });
   await clock.advance(5_000);
   expect(lines).toEqual([]);
   code = "EMFILE";
@@ -23,6 +23,32 @@ test("running out of descriptors is one warning, with the limit's name, and one 
   code = "EMFILE";
   await clock.advance(10_000);
   expect(lines).toHaveLength(2);
+});
+
+test("connections are turned away while an eighth of the descriptors is left, at least sixteen, and admitted again as they go", () => {
+  let open = 10;
+  const room = new DescriptorRoom(64, () => open);
+  const take = (): boolean => {
+    const admitted = room.admits();
+    if (admitted) open++;
+    return admitted;
+  };
+  const admitted = Array.from({ length: 100 }, take).filter(Boolean).length;
+  expect([admitted, open]).toEqual([38, 48]);
+  expect(room.lack()).toBe("EMFILE");
+  // Nobody has tried since, and none have gone.
+  expect(room.lack()).toBe("EMFILE");
+  open -= 20;
+  expect(room.lack()).toBeUndefined();
+  expect(take()).toBe(true);
+  const large = new DescriptorRoom(1_048_576, () => 1_048_576 - 70);
+  expect([large.admits(), large.lack()]).toEqual([true, undefined]);
+});
+
+test("where the system tells no limit all are admitted, and what can't be opened at all turns away", () => {
+  expect(new DescriptorRoom(undefined, () => 5_000).admits()).toBe(true);
+  const room = new DescriptorRoom(64, () => "ENFILE");
+  expect([room.admits(), room.lack()]).toEqual([false, "ENFILE"]);
 });
 
 test("a process that has none left notices it", async () => {

@@ -196,6 +196,11 @@ describe("what a plugin imports from outside its folder must be trusted like the
       `new Worker(new URL("file://${file}", import.meta.url));`,
       `export * from
          "${file}";`,
+      `import.meta.require("${file}");`,
+      `import { createRequire } from "node:module"; const load = createRequire(import.meta.url); load("${file}");`,
+      `const file = "${file}"; await import(file);`,
+      `new Worker(process.argv0 ? "${file}" : "./other.ts");`,
+      `import "${file.replace(/ts$/, "js")}";`,
     ]) {
       using folder = folderOf({ "plugin.ts": "" });
       const written = code.replace(relative("PLUGIN", file), relative(realpathSync(folder.path), file));
@@ -223,6 +228,32 @@ describe("what a plugin imports from outside its folder must be trusted like the
         expect.stringContaining("hidden/index.js is writable"),
       ]);
     }
+  });
+
+  test("by a folder whose package.json says what its main file is", async () => {
+    using world = folderOf({
+      "lib/package.json": '{ "main": "real.js" }',
+      "lib/real.js": "",
+      "plugin/plugin.ts": importing("../lib"),
+    });
+    writable(join(world.path, "lib/real.js"));
+    expect((await refusal(join(world.path, "plugin"))).message).toContain("lib/real.js is writable");
+  });
+
+  test("by the compiler's settings above it, which can replace what the program itself gives", async () => {
+    const settings = (paths: object): string => JSON.stringify({ compilerOptions: { paths } });
+    using world = folderOf({
+      "tsconfig.json": settings({ "crypto-edge/plugin": ["./other.ts"] }),
+      "other.ts": "export const Type = 1;",
+      "plugin/plugin.ts": `import { Type } from "crypto-edge/plugin"; export const type = Type;\n${MINIMAL}`,
+    });
+    const plugin = join(world.path, "plugin");
+    writable(join(world.path, "other.ts"));
+    expect((await refusal(plugin)).message).toContain("other.ts is writable");
+    using other = folderOf({ "tsconfig.json": settings({}), "plugin/plugin.ts": MINIMAL });
+    await loadPlugin(join(other.path, "plugin"), "/");
+    writable(join(other.path, "tsconfig.json"));
+    expect((await refusal(join(other.path, "plugin"))).message).toContain("tsconfig.json is writable");
   });
 
   test("by NODE_PATH", () => {

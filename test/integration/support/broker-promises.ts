@@ -11,7 +11,8 @@ import type { RevocationGuard } from "../../../src/edge/revocation/revocation-gu
 import type { RevocationTransport } from "../../../src/edge/revocation/revocation-transport.ts";
 import { NotingControl, noteTo } from "../../edge/revocation/world.ts";
 import { type CoreWorld, startCoreWorld } from "../../support/core-world.ts";
-import { type Broker, eventually } from "./broker.ts";
+import { eventually } from "../../support/until.ts";
+import type { Broker } from "./broker.ts";
 
 export interface BrokerPlugin {
   startBroker(): Promise<Broker>;

@@ -17,16 +17,3 @@ export function makeFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), "crypto-edge-broker-"));
   return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
-
-/** Waits until `holds` does, for at most `limitMs`. */
-export async function eventually(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-  limitMs = 60_000,
-): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`${what} did not come true within ${limitMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -7,7 +7,7 @@ import { createThrowAwayPki, type ThrowAwayPki } from "../../../src/base/pki/thr
 import { type AdminClient, createAdminClient } from "../../../src/core/admin-client.ts";
 import type { PostgresqlOptions } from "../../../src/core/store/open-store.ts";
 import { freePort } from "../../support/free-port.ts";
-import { eventually } from "./broker.ts";
+import { eventually } from "../../support/until.ts";
 import { type CutProxy, startCutProxy } from "./cut-proxy.ts";
 import { type PostgresqlServer, startPostgresql } from "./postgresql.ts";
 

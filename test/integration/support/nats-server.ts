@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { freePort } from "../../support/free-port.ts";
-import { type Broker, eventually, makeFolder } from "./broker.ts";
+import { eventually } from "../../support/until.ts";
+import { type Broker, makeFolder } from "./broker.ts";
 
 export interface NatsServerOptions {
   /** Further lines of the server's configuration; `FOLDER` is replaced. */

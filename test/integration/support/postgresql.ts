@@ -30,14 +30,15 @@ export function isPostgresqlInstalled(): boolean {
   return existsSync(PROGRAMS);
 }
 
-/** `settings` as in its configuration; `files` lie in its data folder. */
+/** `settings` as in its configuration; `files` lie in its data folder, and that in `parent`. */
 export async function startPostgresql(
   settings: readonly string[] = [],
   files: Readonly<Record<string, string>> = {},
+  parent = tmpdir(),
 ): Promise<PostgresqlServer> {
   const versions = readdirSync(PROGRAMS).sort((a, b) => Number(b) - Number(a));
   const programs = join(PROGRAMS, versions[0]!, "bin");
-  const folder = mkdtempSync(join(tmpdir(), "postgresql-"));
+  const folder = mkdtempSync(join(parent, "postgresql-"));
   chmodSync(folder, 0o755);
   const data = join(folder, "data");
   const port = await freePort();

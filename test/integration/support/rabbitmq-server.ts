@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "amqplib";
 import { freePort } from "../../support/free-port.ts";
-import { type Broker, eventually, makeFolder } from "./broker.ts";
+import { eventually } from "../../support/until.ts";
+import { type Broker, makeFolder } from "./broker.ts";
 
 export interface RabbitServerOptions {
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };

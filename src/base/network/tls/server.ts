@@ -6,6 +6,7 @@
 import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
+import { descriptorRoom } from "../../system/descriptors.ts";
 import { type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 import { requireListenPermission } from "../listen-permission.ts";
 import type { HandshakeLimit } from "./handshake-limit.ts";
@@ -149,6 +150,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     options.onRefused?.({ remoteAddress, code: error.code ?? "handshake_failed", reason: error.message });
   });
   server.prependListener("connection", (socket: Socket) => {
+    if (!descriptorRoom.admits()) return void socket.destroy();
     const remoteAddress = socket.remoteAddress ?? "";
     if (handshakes?.admits(remoteAddress) !== false) return void addresses.set(socket, remoteAddress);
     if (handshakes.isToBeTold(remoteAddress)) {

@@ -1,12 +1,9 @@
 /** The bodies of KES requests: JSON of byte strings in standard base64, with padding. */
 import { createHash } from "node:crypto";
-import { JsonError } from "../../../base/json/parse.ts";
-import { readJsonObject } from "../../../base/json/read-list.ts";
-import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
 import type { MaybePromise } from "../../operations/operations.ts";
 import type { DoorRequest } from "../door.ts";
-import { type JsonObject, parseJsonObject } from "../json-body.ts";
+import { type JsonObject, readJsonBody } from "../json-body.ts";
 import { badRequest } from "./answers.ts";
 
 /** As KES has it. */
@@ -16,8 +13,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 /** A member that is no byte string is none of KES's, and is passed over. */
 const LIMITS = { membersMax: 64, stringBytesMax: BODY_LENGTH_MAX, valueBytesMax: 16_384 };
-/** One up to this is read at once. */
-const SHORT_BYTES = 65_536;
+const READING = { limits: LIMITS, notObject: () => badRequest("the request body is not a JSON object") };
 
 /**
  * The members of a JSON object; others than those that are asked for are passed over, as KES does.
@@ -25,18 +21,7 @@ const SHORT_BYTES = 65_536;
  * @throws (or rejects with) {KesError} 400
  */
 export function readBody({ body }: DoorRequest): MaybePromise<JsonObject> {
-  if (body.length > SHORT_BYTES) {
-    return readJsonObject(body, LIMITS, yieldToEventLoop).catch((error: unknown) => {
-      throw error instanceof JsonError ? notObject() : error;
-    });
-  }
-  const object = parseJsonObject(body);
-  if (object === undefined) throw notObject();
-  return object;
-}
-
-function notObject(): Error {
-  return badRequest("the request body is not a JSON object");
+  return readJsonBody(body, READING);
 }
 
 /** Go writes no bytes as "" or null. @throws {KesError} 400 */

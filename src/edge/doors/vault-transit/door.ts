@@ -5,13 +5,10 @@
  * VAULT_ADDR=http://127.0.0.1:7402 VAULT_NAMESPACE=tenant-a vault write transit/datakey/plaintext/billing bits=256
  */
 import { CryptoEdgeError } from "../../../base/errors.ts";
-import { JsonError } from "../../../base/json/parse.ts";
-import { readJsonObject } from "../../../base/json/read-list.ts";
-import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
-import { type JsonObject, parseJsonObject } from "../json-body.ts";
+import { type JsonObject, readJsonBody, SHORT_BODY_BYTES_MAX } from "../json-body.ts";
 import { envelope, invalid, json, requestIdOf, VaultError, writeVaultError } from "./answers.ts";
 import { BATCH_MAX, type BatchAnswer, batchOf, decryptBatch, encryptBatch, rewrapBatch } from "./batch.ts";
 import type { VaultTransitConfiguration } from "./configuration.ts";
@@ -22,17 +19,19 @@ import { isFromVaultClient, tokenOf } from "./who-calls.ts";
 
 /** Vault's own limit, which listeners may have lower. */
 const BODY_BYTES_MAX = 33_554_432;
-const SMALL_BODY_BYTES_MAX = 65_536;
 const WRITES = ["POST", "PUT"];
 const ALL_METHODS = ["GET", "LIST", "POST", "PUT", "PATCH", "DELETE"];
 const EMPTY: JsonObject = {};
 /** The longest value, in base64, and room for what is bound to it. */
 const ITEM_BYTES_MAX = 262_144;
-const LONG_BODY = {
-  list: { name: "batch_input", itemsMax: BATCH_MAX, itemBytesMax: ITEM_BYTES_MAX },
-  membersMax: 64,
-  stringBytesMax: ITEM_BYTES_MAX,
-  valueBytesMax: 16_384,
+const READING = {
+  limits: {
+    list: { name: "batch_input", itemsMax: BATCH_MAX, itemBytesMax: ITEM_BYTES_MAX },
+    membersMax: 64,
+    stringBytesMax: ITEM_BYTES_MAX,
+    valueBytesMax: 16_384,
+  },
+  notObject: (reason: string) => invalid(`failed to parse JSON input: ${reason}`),
 };
 /** What a certificate is answered with: it means nothing without the certificate. */
 const CERTIFICATE_TOKEN = "crypto-edge.by-certificate";
@@ -98,12 +97,13 @@ function createVaultTransitDoor(section: VaultTransitConfiguration, context: Doo
   /** Verified as each later request will be; `role` gives nothing. The token stays the caller's proof: none is made here. */
   const login: Handle = (request, caller) => {
     const { connection } = request;
-    const { jwt } = parsedBody(request.body);
-    if (typeof jwt !== "string" || jwt === "") return denied();
-    const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
-    // The listener's own principal, or the certificate's, whatever the token says.
-    if (connection.principal !== undefined) return answer();
-    return connection.verifyToken === undefined ? denied() : after(connection.verifyToken(jwt), answer);
+    return after(bodyOf(request), ({ jwt }) => {
+      if (typeof jwt !== "string" || jwt === "") return denied();
+      const answer = (): DoorAnswer => loggedIn(jwt, requestIdOf(caller), now.wallMs());
+      // The listener's own principal, or the certificate's, whatever the token says.
+      if (connection.principal !== undefined) return answer();
+      return connection.verifyToken === undefined ? denied() : after(connection.verifyToken(jwt), answer);
+    });
   };
 
   const certificateLogin: Handle = ({ connection }, caller) =>
@@ -131,7 +131,7 @@ function createVaultTransitDoor(section: VaultTransitConfiguration, context: Doo
     routes: routes.map(([methods, path, handle, options]) => ({
       methods,
       path,
-      bodyBytesMax: handle === transit ? BODY_BYTES_MAX : SMALL_BODY_BYTES_MAX,
+      bodyBytesMax: handle === transit ? BODY_BYTES_MAX : SHORT_BODY_BYTES_MAX,
       handle: guarded(handle),
       ...options,
     })),
@@ -186,32 +186,11 @@ function run({ operation, variant, name }: Target, call: TransitCall, method: st
   return made instanceof Promise ? made.then(finishBatch) : finishBatch(made);
 }
 
-/** A long one is read in turns with other callers' requests. */
-function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
-  if (body.length <= SMALL_BODY_BYTES_MAX) return parsedBody(body);
-  return longBody(body);
-}
-
-async function longBody(body: Uint8Array): Promise<JsonObject> {
-  await turnFor(1);
-  try {
-    return await readJsonObject(body, LONG_BODY, yieldToEventLoop);
-  } catch (error) {
-    throw error instanceof JsonError ? notObject(error.message) : error;
-  }
-}
-
 /** Empty and `null` are what clients send who have nothing to say. */
-function parsedBody(body: Uint8Array): JsonObject {
+function bodyOf({ body }: DoorRequest): MaybePromise<JsonObject> {
   if (body.length === 0) return EMPTY;
-  const object = parseJsonObject(body);
-  if (object !== undefined) return object;
   if (body.length < 16 && Buffer.from(body).toString("latin1").trim() === "null") return EMPTY;
-  throw notObject("it is not a JSON object, in UTF-8 and without a member twice");
-}
-
-function notObject(reason: string): Error {
-  return invalid(`failed to parse JSON input: ${reason}`);
+  return readJsonBody(body, READING);
 }
 
 function refuseStrangers(request: DoorRequest): void {
