@@ -1,6 +1,5 @@
 /** Whether a path or an address that a configuration names can be what it has to be, without making it: a check leaves nothing behind. */
 import { accessSync, constants, lstatSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname } from "node:path";
 import { notAFile } from "./read-file.ts";
 
@@ -55,15 +54,4 @@ function checkAccess(path: string): void {
       `${path} can't be written by this user: give it to the user that will run this, or choose another path`,
     );
   }
-}
-
-/** Why no process can listen on an address of this machine: it has none such. By a free port, since the edge may be running. */
-export function whyNotListen(host: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      resolve(`this machine can't listen on ${host} (${error.code}): give one of its own addresses`),
-    );
-    server.listen(0, host, () => server.close(() => resolve(undefined)));
-  });
 }

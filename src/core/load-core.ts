@@ -1,10 +1,11 @@
 /** Everything that `core serve` does before it listens: also what `core config check` and the commands on a database do. */
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
-import { checkFileInFolder, whyNotListen } from "../base/check-path.ts";
+import { checkFileInFolder } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
+import { whyNotListen } from "../base/network/why-not-listen.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
 import { readFileText } from "../base/read-file.ts";

@@ -2,10 +2,11 @@
  * Everything that `serve` looks at before it listens, without listening: for `config check`, so that a mistake is found by the check and
  * not by the restart that takes the old process away.
  */
-import { checkSocketPath, checkWritableFile, whyNotListen } from "../base/check-path.ts";
+import { checkSocketPath, checkWritableFile } from "../base/check-path.ts";
 import { messageOf } from "../base/errors.ts";
 import { SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
+import { whyNotListen } from "../base/network/why-not-listen.ts";
 import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { readServerTrust } from "../base/pki/server-trust.ts";
 import type { Clock } from "../base/time/clock.ts";

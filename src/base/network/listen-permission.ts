@@ -2,8 +2,20 @@
 interface Deno {
   readonly permissions: {
     /** Asks the person at the terminal where there is one. */
-    requestSync(descriptor: { readonly name: "net"; readonly host: string }): { readonly state: string };
+    requestSync(descriptor: NetPermission): { readonly state: string };
+    querySync(descriptor: NetPermission): { readonly state: string };
   };
+}
+
+interface NetPermission {
+  readonly name: "net";
+  readonly host: string;
+}
+
+/** Whether this process may listen there, without asking anybody: always, on other runtimes than Deno. */
+export function mayListen(hostname: string, port: number): boolean {
+  const { Deno } = globalThis as { Deno?: Deno };
+  return Deno === undefined || Deno.permissions.querySync(netPermission(hostname, port)).state === "granted";
 }
 
 /**
@@ -14,7 +26,12 @@ interface Deno {
 export function requireListenPermission(hostname: string, port: number): void {
   const { Deno } = globalThis as { Deno?: Deno };
   if (Deno === undefined) return;
-  const host = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
-  if (Deno.permissions.requestSync({ name: "net", host }).state === "granted") return;
+  const permission = netPermission(hostname, port);
+  const { host } = permission;
+  if (Deno.permissions.requestSync(permission).state === "granted") return;
   throw new Error(`Deno does not let this process listen on ${host}: start it with --allow-net=${host} (docs/deno.md)`);
+}
+
+function netPermission(hostname: string, port: number): NetPermission {
+  return { name: "net", host: `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}` };
 }

@@ -22,7 +22,7 @@ export async function runTop(screen: TopScreen): Promise<void> {
   let before = await look(asker);
   if (!screen.isLive) {
     await sleep(screen.intervalMs);
-    screen.show(draw(await look(asker), before, screen));
+    screen.show(fit(linesOf(await look(asker), before), screen));
     asker.close();
     return;
   }
@@ -36,8 +36,9 @@ export async function runTop(screen: TopScreen): Promise<void> {
     // Ctrl-C comes as a byte while the terminal is raw.
     if (key.includes(3) || key.includes(0x71)) end();
   };
-  const redraw = (): void => screen.show(last);
-  let last = "looking…";
+  let lines = ["looking…"];
+  // A terminal of another size gets what is there at once, fitted to it.
+  const redraw = (): void => screen.show(fit(lines, screen));
   screen.enter();
   process.on("SIGINT", end);
   process.on("SIGTERM", end);
@@ -48,16 +49,19 @@ export async function runTop(screen: TopScreen): Promise<void> {
     redraw();
     while (!ended) {
       await new Promise<void>((resolve) => {
-        wake = resolve;
-        setTimeout(resolve, screen.intervalMs);
+        const timer = setTimeout(resolve, screen.intervalMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
       if (ended) break;
       try {
         const now = await look(asker);
-        last = draw(now, before, screen);
+        lines = linesOf(now, before);
         before = now;
       } catch (error) {
-        last = `${messageOf(error)}\n\nIt is tried again.`;
+        lines = [messageOf(error), "", "It is tried again."];
       }
       redraw();
     }
@@ -85,13 +89,15 @@ async function look(asker: EdgeAsker): Promise<Look> {
   };
 }
 
-function draw(now: Look, before: Look, { columns, rows }: TopScreen): string {
-  const isCore = now.samples.has("crypto_core_info");
-  const lines = isCore ? coreView(now, before) : edgeView(now, before);
-  // Never wider or longer than the terminal: a line that wraps moves all the others.
+function linesOf(now: Look, before: Look): string[] {
+  return now.samples.has("crypto_core_info") ? coreView(now, before) : edgeView(now, before);
+}
+
+/** Never wider or longer than the terminal: a line that wraps moves all the others. */
+function fit(lines: readonly string[], { columns, rows }: TopScreen): string {
   return lines
     .slice(0, Math.max(1, rows() - 1))
-    .map((line) => line.slice(0, Math.max(20, columns())))
+    .map((line) => line.slice(0, columns()))
     .join("\n");
 }
 

@@ -41,6 +41,8 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 for unit in sockets.target timers.target systemd-journald-audit.socket systemd-modules-load.service modprobe@.service dev-hugepages.mount; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+# Without one it would take this for the machine's first start, and enable whatever there is.
+[ -s "$root/etc/machine-id" ] || tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
 # In a container systemd leaves this to whoever made it; credentials of services are mounted so.
 mount --make-rshared "$root"
 exec env -i container=crypto-edge-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
