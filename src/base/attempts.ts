@@ -3,6 +3,8 @@
  * time, and never again once one has failed for good, until the edge is started anew.
  */
 
+import type { Attempts } from "./attempt-queue.ts";
+
 /** An attempt has failed in a way that trying again makes worse. Its message is what every later attempt ends with. */
 export class FinalFailure extends Error {
   override readonly name = "FinalFailure";
@@ -16,56 +18,16 @@ export interface AttemptTurns {
   settle(name: string, failure: string | undefined): void;
 }
 
-/** Of one process, or of the supervisor of several. `holder` tells claims of different processes apart. */
-export class Attempts<Holder = undefined> {
-  readonly #failures = new Map<string, string>();
-  readonly #turns = new Map<
-    string,
-    { holder: Holder; waiting: { holder: Holder; go: (failed: string | undefined) => void }[] }
-  >();
-
-  claim(name: string, holder: Holder): Promise<string | undefined> {
-    const failed = this.#failures.get(name);
-    if (failed !== undefined) return Promise.resolve(failed);
-    const turn = this.#turns.get(name);
-    if (turn !== undefined) return new Promise((go) => turn.waiting.push({ holder, go }));
-    this.#turns.set(name, { holder, waiting: [] });
-    return Promise.resolve(undefined);
-  }
-
-  settle(name: string, failure: string | undefined): void {
-    const turn = this.#turns.get(name);
-    if (turn === undefined) return;
-    if (failure !== undefined) {
-      this.#failures.set(name, failure);
-      this.#turns.delete(name);
-      for (const { go } of turn.waiting) go(failure);
-      return;
-    }
-    const next = turn.waiting.shift();
-    if (next === undefined) this.#turns.delete(name);
-    else {
-      turn.holder = next.holder;
-      next.go(undefined);
-    }
-  }
-
-  /** A process has ended. How an attempt of its that was under way went is not known: nobody tries again. */
-  gone(holder: Holder): void {
-    for (const [name, turn] of [...this.#turns]) {
-      turn.waiting = turn.waiting.filter((each) => each.holder !== holder);
-      if (turn.holder === holder)
-        this.settle(name, "a process ended in the midst of it; start the edge anew to try again");
-    }
-  }
-}
-
-/** The turns of a process that is alone. */
+/** The turns of a process that is alone. Whatever keeps them is loaded by the first attempt. */
 export function aloneTurns(): AttemptTurns {
-  const attempts = new Attempts();
+  let attempts: Promise<Attempts> | undefined;
+  const load = async (): Promise<Attempts> => new (await import("./attempt-queue.ts")).Attempts();
   return {
-    claim: (name) => attempts.claim(name, undefined),
-    settle: (name, failure) => attempts.settle(name, failure),
+    async claim(name) {
+      attempts ??= load();
+      return (await attempts).claim(name, undefined);
+    },
+    settle: (name, failure) => void attempts?.then((queue) => queue.settle(name, failure)),
   };
 }
 

@@ -1,8 +1,10 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
+import { readFileSync, statSync } from "node:fs";
 import { join, parse } from "node:path";
 import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
-import { readFileText } from "../base/read-file.ts";
+import type { LogPort } from "../base/log-port.ts";
+import type { ServiceManager } from "../base/system/service-manager.ts";
 import { dropStartCode, runForStart } from "../base/system/start-code.ts";
 import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
 import type { Configuration } from "../edge/config/schema.ts";
@@ -27,40 +29,45 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   const count = workerCount(loaded.configuration);
   if (count > 1) return superviseEdge(config, loaded.configuration, count);
   const { startEdge } = await import("../edge/edge.ts");
-  const { systemClock } = await import("../base/time/system-clock.ts");
-  const { openServiceManager } = await import("../base/system/service-manager.ts");
   const { onReloadSignal } = await import("../base/system/reload-signal.ts");
   const { stopSignal } = await import("../base/system/stop-signal.ts");
   // Signals are heard before anybody can know that this process runs: none ends it by default.
   const stopped = stopSignal();
   const starting = startEdge(loaded).then(async (edge) => {
-    const manager = await openServiceManager(systemClock, (message) => edge.log.warn(message));
-    return { edge, manager };
+    return { edge, manager: await serviceManager(edge.log) };
   });
   const endReloads = onReloadSignal(async () => {
     const running = await starting.catch(() => undefined);
     if (running === undefined) return;
-    running.manager.reloading();
+    running.manager?.reloading();
     await reload(running.edge, config);
-    running.manager.ready();
+    running.manager?.ready();
   });
   const { edge, manager } = await starting;
   for (const note of notesOnEnvironment()) edge.log.info(note);
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
-  manager.ready();
+  manager?.ready();
   await stopped;
   endReloads();
-  manager.stopping();
+  manager?.stopping();
   await edge.close();
-  manager.close();
+  manager?.close();
+}
+
+/** Undefined where systemd does not ask. */
+async function serviceManager(log: LogPort): Promise<ServiceManager | undefined> {
+  if ((process.env.NOTIFY_SOCKET ?? "") === "") return undefined;
+  const { openServiceManager } = await import("../base/system/service-manager.ts");
+  const { systemClock } = await import("../base/time/system-clock.ts");
+  return openServiceManager(systemClock, (message) => log.warn(message));
 }
 
 /** Whether the configuration might ask for workers, whose supervisor runs no edge itself. */
 function mentionsWorkers(config: string): boolean {
   if (process.env.CRYPTO_EDGE_WORKERS !== undefined) return true;
   try {
-    return readFileText(config).includes("workers");
+    return !statSync(config).isFile() || readFileSync(config, "utf8").includes("workers");
   } catch {
     // The reader of the configuration says what is wrong.
     return true;
@@ -87,7 +94,6 @@ async function reload(edge: import("../edge/edge.ts").Edge, config: string): Pro
 /** The process that starts the workers, replaces one that dies, and answers no request itself. */
 async function superviseEdge(config: string, configuration: Configuration, count: number): Promise<void> {
   const { systemClock } = await import("../base/time/system-clock.ts");
-  const { openServiceManager } = await import("../base/system/service-manager.ts");
   const { createLog } = await import("../base/log.ts");
   const { checkPortsFree } = await import("../edge/workers/shared-ports.ts");
   const { superviseWorkers } = await import("../edge/workers/supervisor.ts");
@@ -107,13 +113,13 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
   const supervisor = await starting;
   log.info({ addresses: supervisor.addresses, workers: count }, "ready");
-  const manager = await openServiceManager(systemClock, (message) => log.warn(message));
-  manager.ready();
+  const manager = await serviceManager(log);
+  manager?.ready();
   await stopped;
   endReloads();
-  manager.stopping();
+  manager?.stopping();
   await supervisor.close();
-  manager.close();
+  manager?.close();
 }
 
 async function serveAsWorker(config: string, index: number): Promise<void> {

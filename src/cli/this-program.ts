@@ -1,5 +1,4 @@
 /** The command that this process was started with: the executable alone, or a runtime and the program's source. */
-import { execFileSync } from "node:child_process";
 
 export function thisProgram(): string[] {
   const script = process.argv[1];
@@ -13,6 +12,8 @@ export function thisProgram(): string[] {
  * in the line of the process, which only a process with every permission may read; to start one takes what starting a worker takes.
  */
 function ofDeno(): string[] {
+  // Loaded here alone: it would stay in the heap that answers requests.
+  const { execFileSync } = process.getBuiltinModule("node:child_process");
   const program = `Deno.stdout.writeSync(Deno.readFileSync("/proc/${process.pid}/cmdline"))`;
   const line = execFileSync(process.execPath, ["eval", program], { encoding: "utf8" }).split("\0").slice(0, -1);
   // The program's own arguments come last.

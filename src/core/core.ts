@@ -138,7 +138,14 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     });
     opened.push(() => presence.close());
     await presence.begin();
-    const housekeeping = new Housekeeping({ store, signingKeys, clock, log, retention: options.usage ?? {} });
+    const housekeeping = new Housekeeping({
+      store,
+      signingKeys,
+      hierarchy,
+      clock,
+      log,
+      retention: options.usage ?? {},
+    });
     opened.push(() => housekeeping.close());
     const calls: CallCounters = {
       leaseCalls: 0,
@@ -259,6 +266,9 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       counters,
       get health() {
         return store.health;
+      },
+      get hasMasterKey() {
+        return housekeeping.hasMasterKey;
       },
       get certificateEndsAtMs() {
         return certificateEndsAtMs(certificates.cert);

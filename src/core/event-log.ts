@@ -107,7 +107,8 @@ export class EventLog {
   async #read(): Promise<void> {
     // As of before the question: what this Core commits meanwhile is newer than the answer.
     const { log, lastSeq } = this;
-    const found = await this.#store.position(lastSeq);
+    // Both at once: a revocation of another Core waits for one answer of the store, not for two.
+    const [found, page] = await Promise.all([this.#store.position(lastSeq), this.#store.eventsAfter(lastSeq, PAGE)]);
     if (found.log === log && (found.lastSeq < lastSeq || (found.event !== undefined && this.#isOther(found.event)))) {
       this.#listener.lostEvents({ told: lastSeq, found: found.lastSeq });
       await this.#beginHistory(log);
@@ -123,6 +124,8 @@ export class EventLog {
       // More was committed than is kept, unheard: streams fall back to what is kept, or are reset.
       this.#position = { ...found, lastSeq: found.oldestSeq - 1 };
     }
+    // None of a history that began in between, and none after a hole.
+    for (const event of page) if (event.log === log && event.seq === this.lastSeq + 1) this.#tell(event);
     while (this.lastSeq < found.lastSeq) {
       const events = await this.#store.eventsAfter(this.lastSeq, PAGE);
       if (events.length === 0) break;

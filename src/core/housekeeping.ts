@@ -2,6 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import type { Clock, Timer } from "../base/time/clock.ts";
 import type { CoreLog } from "./answers.ts";
+import { type KeyHierarchy, MASTER_KEY_CHECK } from "./keys/hierarchy.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 import type { Store } from "./store/store.ts";
 
@@ -27,10 +28,12 @@ const PERIOD_MS = 60_000;
 const ORDERS_PERIOD_MS = 3_600_000;
 /** Takes over a key that another Core signs with; an event signed with the old one is believed for a day. */
 const SIGNING_KEYS_MS = 5_000;
+const MASTER_KEY_MS = 5_000;
 
 export interface HousekeepingOptions {
   readonly store: Store;
   readonly signingKeys: SigningKeys;
+  readonly hierarchy: KeyHierarchy;
   readonly clock: Clock;
   readonly log: CoreLog;
   readonly retention: Partial<UsageRetention>;
@@ -41,12 +44,33 @@ export class Housekeeping {
   readonly #timers = new Map<string, Timer>();
   #working: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #hasMasterKey = true;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
     this.#repeat("prune", PERIOD_MS, () => this.prune());
     this.#repeat("old orders", ORDERS_PERIOD_MS, () => this.forgetOrders());
+    this.#repeat("master key", MASTER_KEY_MS, () => this.checkMasterKey());
     this.#repeat("signing keys", SIGNING_KEYS_MS, () => options.signingKeys.refresh());
+  }
+
+  /** Whether the store's master key is one that this Core has, as of seconds ago. */
+  get hasMasterKey(): boolean {
+    return this.#hasMasterKey;
+  }
+
+  /** A rotation is refused while a Core lacks the new key; one that was away or stood still is not seen by it. */
+  async checkMasterKey(): Promise<void> {
+    const { store, hierarchy, log } = this.#options;
+    const has = hierarchy.checkedBy(await store.setting(MASTER_KEY_CHECK)) !== undefined;
+    if (has === this.#hasMasterKey) return;
+    this.#hasMasterKey = has;
+    if (has) log("info", "this Core has the database's master key again");
+    else
+      log(
+        "error",
+        "the master key was rotated and this Core has the old one only: give it the new one, and restart it",
+      );
   }
 
   async prune(): Promise<void> {

@@ -29,6 +29,8 @@ export interface RunningCore {
   readonly counters: CoreCounters;
   /** Whether the store answers and has room. */
   readonly health: StoreHealth;
+  /** Whether this Core has the store's master key: not where it was rotated while this Core was away. No lease can be granted then. */
+  readonly hasMasterKey: boolean;
   /** When the Core's own certificate ends. */
   readonly certificateEndsAtMs: number;
   /** `KeyHierarchy.sharedSecret`: the caller wipes it. */

@@ -37,12 +37,13 @@ export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
   const reasons = [
     ...(away === undefined ? [] : ["the database is away"]),
     ...(hasExpired ? ["the Core's certificate has expired"] : []),
+    ...(core.hasMasterKey ? [] : ["the master key was rotated and this Core has the old one only"]),
     // Said, though it is ready: a revocation has room, bulk data has none.
     ...(full === undefined ? [] : [full]),
     ...(late === undefined ? [] : [`events of other Cores are told up to a second late: ${late}`]),
   ];
   return {
-    ready: away === undefined && !hasExpired,
+    ready: away === undefined && !hasExpired && core.hasMasterKey,
     database: away !== undefined ? "away" : full !== undefined ? "full" : "ok",
     reasons,
   };

@@ -14,9 +14,7 @@ import type { KeySource } from "./key-source/key-source.ts";
 import { CHOSEN_KEY_SOURCES, KEY_SOURCE } from "./key-source/module.ts";
 import { OPERATION_HOOKS } from "./operations/module.ts";
 import type { OperationHooks } from "./operations/operation-hooks.ts";
-import { HookRunner, type RegisteredHooks } from "./plugin-host/hook-runner.ts";
-import { withLeaseHooks, withRevocationHooks } from "./plugin-host/hooked-leases.ts";
-import { createOperationHooks } from "./plugin-host/hooked-operations.ts";
+import type { HookRunner, RegisteredHooks } from "./plugin-host/hook-runner.ts";
 import { makeContribution } from "./plugin-host/make-contribution.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
 import { BEGINNING_OBSERVER, REVOCATION_GUARD, REVOCATION_TRANSPORTS } from "./revocation/module.ts";
@@ -44,7 +42,8 @@ export const CORE = token<CoreParts | undefined>("Core");
 /** What the edge lends the plugin of a name. */
 export const LEND = token<(plugin: string) => PluginContext>("Lend");
 
-export const HOOKS = token<HookRunner>("Hooks");
+/** Undefined where no hook is configured: then their code is not loaded. */
+export const HOOKS = token<HookRunner | undefined>("Hooks");
 
 export const lendModule: Module<(plugin: string) => PluginContext> = {
   token: LEND,
@@ -142,12 +141,14 @@ export const auditSinksModule: Module<readonly AuditSink[]> = {
 };
 
 /** The configured hooks, in their order, not started. */
-export const hooksModule: Module<HookRunner> = {
+export const hooksModule: Module<HookRunner | undefined> = {
   token: HOOKS,
   async make(get) {
     const { configuration, plugins } = get(LOADED);
     const registered: RegisteredHooks[] = [];
     const entries: readonly ((typeof configuration.hooks)[number] & Record<string, unknown>)[] = configuration.hooks;
+    if (entries.length === 0) return undefined;
+    const { HookRunner } = await import("./plugin-host/hook-runner.ts");
     for (const [index, entry] of entries.entries()) {
       const { use: name, on_failure: onFailure, timeout: timeoutMs } = entry;
       const path = ["hooks", index, name];
@@ -160,9 +161,13 @@ export const hooksModule: Module<HookRunner> = {
 
 export const hookedSourceModule: Module<KeySource> = {
   token: LEASED_SOURCE,
-  make(get) {
+  async make(get) {
     const source = get(KEY_SOURCE);
-    return withLeaseHooks(get(OTLP)?.tracing?.traced(source) ?? source, get(HOOKS));
+    const traced = get(OTLP)?.tracing?.traced(source) ?? source;
+    const hooks = get(HOOKS);
+    if (hooks === undefined) return traced;
+    const { withLeaseHooks } = await import("./plugin-host/hooked-leases.ts");
+    return withLeaseHooks(traced, hooks);
   },
 };
 
@@ -181,12 +186,23 @@ export const beginningObserverModule: Module<() => void> = {
 
 export const hookedControlModule: Module<(cache: LeaseControl) => LeaseControl> = {
   token: LEASE_CONTROL,
-  make: (get) => (cache) => withRevocationHooks(get(REVOCATION_FEED).watched(cache), get(HOOKS)),
+  async make(get) {
+    const feed = get(REVOCATION_FEED);
+    const hooks = get(HOOKS);
+    if (hooks === undefined) return (cache) => feed.watched(cache);
+    const { withRevocationHooks } = await import("./plugin-host/hooked-leases.ts");
+    return (cache) => withRevocationHooks(feed.watched(cache), hooks);
+  },
 };
 
 export const operationHooksModule: Module<OperationHooks | undefined> = {
   token: OPERATION_HOOKS,
-  make: (get) => createOperationHooks(get(HOOKS)),
+  async make(get) {
+    const hooks = get(HOOKS);
+    if (hooks === undefined) return undefined;
+    const { createOperationHooks } = await import("./plugin-host/hooked-operations.ts");
+    return createOperationHooks(hooks);
+  },
 };
 
 const maker = (get: Resolve) => ({ lend: get(LEND), errorAt: get(LOADED).errorAt });

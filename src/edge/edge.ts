@@ -5,9 +5,10 @@ import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
 import type { RequestTrace } from "../base/network/trace-context.ts";
-import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
+import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
+import { runForStart } from "../base/system/start-code.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { LeaseStatus } from "./cache/lease-cache.ts";
@@ -20,12 +21,11 @@ import { isChain } from "./key-source/chained.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
-import { makeDoors } from "./make-doors.ts";
 import { listenerLimits, openListener } from "./open-listener.ts";
 import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
-import { certificateMetrics } from "./telemetry/certificate-metrics.ts";
 import { readinessMetric } from "./telemetry/readiness-metric.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -79,8 +79,7 @@ export async function startEdge(
   const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const started = await renewalOf(configuration, digestKey);
   const startedMs = systemClock.monotonicMs();
-  const expiry = new CertificateExpiry(systemClock, log);
-  telemetry.metrics.add(...certificateMetrics(expiry, systemClock));
+  const expiry = usesCertificates(configuration) ? await watchExpiry(log, telemetry) : undefined;
   const state = (): EdgeState => ({
     stopping: closed !== undefined,
     prewarm: configuration.cache.prewarm,
@@ -97,16 +96,22 @@ export async function startEdge(
     commit: COMMIT,
     uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
     ...readiness(),
-    problems: problemsOf(state(), { usage: usage.status(), certificates: expiry.ends(), nowMs: systemClock.wallMs() }),
+    problems: problemsOf(state(), {
+      usage: usage.status(),
+      certificates: expiry?.ends() ?? [],
+      nowMs: systemClock.wallMs(),
+    }),
     revocation: guard.status(),
     leases: leases.summary(),
-    certificates: expiry
-      .ends()
-      .map(({ role, file, notAfterMs }) => ({ role, file, ends: new Date(notAfterMs).toISOString() })),
+    certificates: (expiry?.ends() ?? []).map(({ role, file, notAfterMs }) => ({
+      role,
+      file,
+      ends: new Date(notAfterMs).toISOString(),
+    })),
     source: keySource.name,
     ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
     ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
-    ...(hooks.counters.length === 0 ? undefined : { hooks: hooks.status() }),
+    ...(hooks === undefined ? undefined : { hooks: hooks.status() }),
     cipher: container.resolve(TOKENS.cipher).description,
     keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
     usage: usage.status(),
@@ -158,7 +163,7 @@ export async function startEdge(
   guard.start();
 
   const endDescriptorWatch = watchDescriptors(systemClock, log);
-  const followingCore = container.resolve(TOKENS.core)?.followCertificates(expiry);
+  const followingCore = expiry && container.resolve(TOKENS.core)?.followCertificates(expiry);
   const listeners: Listener[] = [];
   const edge: Edge = {
     get addresses() {
@@ -211,11 +216,11 @@ export async function startEdge(
     endDescriptorWatch();
     leases.close();
     followingCore?.close();
-    expiry.close();
+    expiry?.close();
     await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
-    await hooks.close();
+    await hooks?.close();
     container.resolve(TOKENS.cipher).close();
     keyMemory.close();
     log.info("stopped");
@@ -223,9 +228,10 @@ export async function startEdge(
 
   try {
     await keySource.start?.();
-    await hooks.start();
+    await hooks?.start();
     const { limits } = configuration;
     const sharesPort = worker !== undefined;
+    const { makeDoors } = await runForStart(() => import("./make-doors.ts"));
     for (const [index, listener] of configuration.listeners.entries()) {
       // A path can't be listened on twice: the first worker serves it.
       if ("unix" in listener && worker !== undefined && worker.index !== 1) continue;
@@ -249,6 +255,18 @@ export async function startEdge(
   });
   log.info({ addresses: edge.addresses, edge: configuration.edge.id, version: VERSION }, "ready");
   return edge;
+}
+
+function usesCertificates({ key_source, listeners }: LoadedConfiguration["configuration"]): boolean {
+  return key_source.core !== undefined || listeners.some((listener) => "https" in listener || "tls" in listener);
+}
+
+async function watchExpiry(log: Log, { metrics }: Telemetry): Promise<CertificateExpiry> {
+  const { CertificateExpiry } = await import("../base/pki/certificate-expiry.ts");
+  const { certificateMetrics } = await import("./telemetry/certificate-metrics.ts");
+  const expiry = new CertificateExpiry(systemClock, log);
+  metrics.add(...certificateMetrics(expiry, systemClock));
+  return expiry;
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Attempts, aloneTurns, attemptInTurn, FinalFailure } from "../../src/base/attempts.ts";
+import { Attempts } from "../../src/base/attempt-queue.ts";
+import { aloneTurns, attemptInTurn, FinalFailure } from "../../src/base/attempts.ts";
 
 describe("attempts that must not be repeated blindly", () => {
   test("run one at a time, and go on after an ordinary failure", async () => {

@@ -7,8 +7,8 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
  * raises them here and says why.
  */
-const FUNCTIONS_MAX = 1_600;
-const MODULES_MAX = 240;
+const FUNCTIONS_MAX = 1_540;
+const MODULES_MAX = 235;
 const GARBAGE_BYTES_MAX = 1_300;
 
 describe("the heap that answers requests", () => {

@@ -49,6 +49,12 @@ test("a Core whose database is away, or whose certificate has ended, is not read
     database: "away",
     reasons: ["the database is away"],
   });
+  expect(with_({ health: { value: { late: "cut" } } })).toEqual({
+    ready: true,
+    database: "ok",
+    reasons: ["events of other Cores are told up to a second late: cut"],
+  });
+  expect(with_({ hasMasterKey: { value: false } })).toMatchObject({ ready: false });
   expect(with_({ certificateEndsAtMs: { value: Date.now() - 1 } })).toMatchObject({ ready: false });
   expect(with_({ health: { value: { away: undefined, full: "the disk is full" } } })).toMatchObject({
     ready: true,

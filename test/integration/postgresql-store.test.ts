@@ -1,13 +1,20 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
+import { startCore } from "../../src/core/core.ts";
+import { rotateMasterKey } from "../../src/core/keys/rotate-master-key.ts";
 import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
 import { PostgresqlNotifications } from "../../src/core/store/postgresql-notifications.ts";
 import { StoreUnavailable } from "../../src/core/store/store.ts";
+import { readinessOf } from "../../src/core/watch-listener.ts";
 import { orderOfSchema2 } from "../core/support/first-schema.ts";
 import { openRegistry } from "../core/support/registry.ts";
 import { testStore } from "../core/support/store-contract.ts";
+import { freePort } from "../support/free-port.ts";
 import { eventually } from "../support/until.ts";
 import { startCutProxy } from "./support/cut-proxy.ts";
 import { type PostgresqlServer, startPostgresql } from "./support/postgresql.ts";
@@ -114,6 +121,71 @@ describe("a store in PostgreSQL", () => {
     await listening;
     await direct.close();
     way.close();
+  });
+
+  test("a Core that was away while the master key was rotated says that it can grant no lease", async () => {
+    const database = { ...(await own.database("rotated")), timeoutMs: 20_000 };
+    const logged: string[] = [];
+    const core = await startCore({
+      listen: { hostname: "127.0.0.1", port: 0 },
+      tls: (await createThrowAwayPki("example.org")).core,
+      database,
+      masterKey,
+      log: (_level, message) => logged.push(message),
+    });
+    const ready = () => readinessOf({ core, expiry: undefined as never, clock: systemClock });
+    expect(ready()).toMatchObject({ ready: true });
+    const rotating = await openRegistry({ database, masterKey: randomBytes(32), formerMasterKey: masterKey });
+    await rotateMasterKey(rotating.store, rotating.hierarchy);
+    await eventually(() => !core.hasMasterKey, "the Core noticing");
+    expect(ready()).toMatchObject({ ready: false, reasons: [expect.stringContaining("master key")] });
+    expect(logged).toContainEqual(expect.stringContaining("give it the new one"));
+    await rotating.close();
+    await core.close();
+  });
+
+  test("a pooler between the Core and the database is named as what is wrong", async () => {
+    const database = await own.database("pooled");
+    const folder = mkdtempSync(join(tmpdir(), "pooler-"));
+    chmodSync(folder, 0o777);
+    const port = await freePort();
+    writeFileSync(
+      join(folder, "pooler.ini"),
+      `[databases]
+pooled = host=127.0.0.1 port=${own.port} dbname=pooled user=core
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+auth_type = any
+pool_mode = transaction
+unix_socket_dir =
+logfile = ${folder}/log
+`,
+    );
+    // It refuses to run as root.
+    const asUser =
+      process.getuid?.() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
+    const pooler = Bun.spawn([...asUser, "/usr/sbin/pgbouncer", join(folder, "pooler.ini")], {
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    try {
+      await eventually(async () => {
+        const failure = await openStore({
+          database: { ...database, port },
+          retainedEvents: 10,
+          clock: systemClock,
+        }).then(
+          () => "opened",
+          (error: Error) => error.message,
+        );
+        // Before that it does not listen yet.
+        return failure.includes("a pooler that shares connections between transactions stands between");
+      }, "the pooler being named");
+    } finally {
+      pooler.kill();
+      await pooler.exited;
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("still knows the orders that a Core of before has carried out, and keeps them", async () => {

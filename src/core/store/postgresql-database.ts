@@ -197,6 +197,11 @@ export function openPool(
   });
 }
 
+/** What a pooler answers that gives each transaction another session: to the parameters of a connection, or to its prepared statements. */
+const POOLER = /unsupported startup parameter|^prepared statement ".*" (already exists|does not exist)/;
+const POOLER_ADVICE =
+  "a pooler that shares connections between transactions stands between: connect to PostgreSQL itself";
+
 /** One statement has to wait for another session; the database answers. */
 class StoreHeld extends StoreUnavailable {}
 
@@ -208,6 +213,8 @@ function classify(error: unknown): unknown {
     if (state === DISK_FULL) {
       return new StoreFull("the disk that PostgreSQL writes to is full: make room there", { cause: error });
     }
+    const message = messageOf(error);
+    if (POOLER.test(message)) return new StoreUnavailable(`${message}: ${POOLER_ADVICE}`, { cause: error });
     if (HELD.test(state)) {
       return new StoreHeld(
         `another session of the database holds what this change needs (${messageOf(error)}): pg_stat_activity tells which`,

@@ -1,8 +1,8 @@
-import { LOG, type Module, STOPPING, token } from "../../base/module.ts";
+import { LOG, type Module, type Resolve, STOPPING, token } from "../../base/module.ts";
 import { CLOCK } from "../../base/time/clock.ts";
-import type { Cipher, TakeMemory } from "./cipher.ts";
+import type { Cipher, CipherAdapter, TakeMemory } from "./cipher.ts";
 import { createFreedKeyOverwriter } from "./freed-keys.ts";
-import { CIPHERS, type CipherFactory, CipherUnavailableError, openCipher } from "./open-cipher.ts";
+import type { CipherFactory } from "./open-cipher.ts";
 import { watchForResumption } from "./resumption.ts";
 import { createCipher } from "./sessions.ts";
 
@@ -27,18 +27,9 @@ export const CIPHER_MEMORY = token<TakeMemory>("CipherMemory");
 export const cipherModule: Module<Cipher> = {
   token: CIPHER,
   async make(get) {
-    const { use, requireFips, errorFor } = get(CIPHER_SETTINGS);
     const log = get(LOG);
     const clock = get(CLOCK);
-    const adapter = await openCipher({
-      use,
-      requireFips,
-      ciphers: { ...CIPHERS, ...get(CONTRIBUTED_CIPHERS) },
-      takeMemory: get(CIPHER_MEMORY),
-      warn: (message) => log.warn(message),
-    }).catch((error: unknown) => {
-      throw error instanceof CipherUnavailableError ? errorFor(error.message) : error;
-    });
+    const adapter = await openConfigured(get);
     log.info({ cipher: adapter.name, library: adapter.library, fips: adapter.fips }, "the cipher passed its tests");
     const cipher = createCipher(
       adapter.name === "node" ? { adapter, onWiped: createFreedKeyOverwriter(clock) } : { adapter },
@@ -50,3 +41,19 @@ export const cipherModule: Module<Cipher> = {
     return cipher;
   },
 };
+
+/** By itself, so that what the cipher keeps does not keep what opens it. */
+async function openConfigured(get: Resolve): Promise<CipherAdapter> {
+  const { use, requireFips, errorFor } = get(CIPHER_SETTINGS);
+  const log = get(LOG);
+  const { CIPHERS, CipherUnavailableError, openCipher } = await import("./open-cipher.ts");
+  return openCipher({
+    use,
+    requireFips,
+    ciphers: { ...CIPHERS, ...get(CONTRIBUTED_CIPHERS) },
+    takeMemory: get(CIPHER_MEMORY),
+    warn: (message) => log.warn(message),
+  }).catch((error: unknown) => {
+    throw error instanceof CipherUnavailableError ? errorFor(error.message) : error;
+  });
+}

@@ -1,8 +1,9 @@
 /** Chooses the adapter that does the cryptography (configuration: `cipher`), and tries it before it is used. */
+
 import { messageOf } from "../../base/errors.ts";
+import { runForStart } from "../../base/system/start-code.ts";
 import { foreignFunctions } from "../../base/system/system-calls.ts";
 import type { CipherAdapter, TakeMemory } from "./cipher.ts";
-import { wrongAnswer } from "./known-answers.ts";
 import { findLibrary, OpensslError } from "./openssl/find-library.ts";
 
 /** Makes an adapter. @throws with the reason why there is none here */
@@ -61,6 +62,7 @@ async function tried(name: string, options: OpenCipherOptions): Promise<CipherAd
     if (!(error instanceof OpensslError)) throw error;
     throw new CipherUnavailableError(`${error.message}.${options.requireFips ? ` ${FIPS_ADVICE}` : ""}`);
   }
+  const { wrongAnswer } = await runForStart(() => import("./known-answers.ts"));
   try {
     const wrong = wrongAnswer(adapter);
     if (wrong !== undefined) {

@@ -85,7 +85,7 @@ export class ReadyKeys {
     share.take(key);
     this.#size--;
     this.#recount(share, share.count - 1);
-    if (share.count === 0 && this.#shares.get(share.tenant) === share) this.#shares.delete(share.tenant);
+    if (share.count === 0) this.#shares.delete(share.tenant);
   }
 
   /** Called at each use. */

@@ -4,8 +4,8 @@ import type { MetricDefinition, Sample } from "../telemetry/metrics.ts";
 import type { HookRunner } from "./hook-runner.ts";
 
 /** None where no plugin brings hooks. */
-export function hookMetrics(hooks: HookRunner): MetricDefinition[] {
-  if (hooks.counters.length === 0) return [];
+export function hookMetrics(hooks: HookRunner | undefined): MetricDefinition[] {
+  if (hooks === undefined) return [];
   const outcomes = ["refused", "threw", "late", "overloaded"] as const;
   return [
     {

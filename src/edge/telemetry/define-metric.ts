@@ -29,3 +29,24 @@ export function metric(
 export function seconds(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : ms / 1000;
 }
+
+/** What is a number, or may be one, in `Source`. */
+type FigureOf<Source> = {
+  [Name in keyof Source]-?: Source[Name] extends number | undefined ? Name : never;
+}[keyof Source];
+
+/**
+ * Reads figures of what `source` gives at the scrape, each by its name there: one function for all, since functions are paid for at each
+ * collection. `scale` turns milliseconds into seconds.
+ */
+export function figuresOf<Source extends object>(
+  source: () => Source | undefined,
+): (name: FigureOf<Source>, scale?: number) => () => number | undefined {
+  return (name, scale = 1) =>
+    () => {
+      const value = source()?.[name] as number | undefined;
+      return value === undefined ? undefined : value * scale;
+    };
+}
+
+export const MS_IN_SECONDS = 1 / 1000;

@@ -2,7 +2,7 @@
 import type { CipherDescription } from "../cipher/cipher.ts";
 import type { KeyMemoryStats } from "../key-memory/key-memory.ts";
 import type { UsageStatus } from "../usage/usage.ts";
-import { metric } from "./define-metric.ts";
+import { figuresOf, metric } from "./define-metric.ts";
 import { type LeaseFigures, leaseMetrics, sourceMetrics } from "./lease-metrics.ts";
 import type { MetricDefinition } from "./metrics.ts";
 import type { OperationLatency } from "./operation-latency.ts";
@@ -35,6 +35,7 @@ export function edgeMetrics(sources: MetricSources): MetricDefinition[] {
 }
 
 function keyMemoryMetrics(keyMemory: MetricSources["keyMemory"]): MetricDefinition[] {
+  const kept = figuresOf(keyMemory);
   return [
     metric(
       "key_memory_keys",
@@ -50,13 +51,8 @@ function keyMemoryMetrics(keyMemory: MetricSources["keyMemory"]): MetricDefiniti
       },
       { kind: "`secret`, `locked`, `heap`" },
     ),
-    metric("key_memory_mapped_bytes", "gauge", "Memory taken for keys.", () => keyMemory().mappedBytes),
-    metric(
-      "key_memory_limit_bytes",
-      "gauge",
-      "RLIMIT_MEMLOCK; absent where there is none.",
-      () => keyMemory().memlockLimitBytes,
-    ),
+    metric("key_memory_mapped_bytes", "gauge", "Memory taken for keys.", kept("mappedBytes")),
+    metric("key_memory_limit_bytes", "gauge", "RLIMIT_MEMLOCK; absent where there is none.", kept("memlockLimitBytes")),
   ];
 }
 

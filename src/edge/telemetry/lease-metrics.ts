@@ -1,7 +1,7 @@
 /** Of leases, and of the calls to the key source that bring them. */
 import type { LeaseCounters } from "../cache/lease-events.ts";
 import type { LeaseCacheSummary } from "../cache/lease-summary.ts";
-import { metric, seconds } from "./define-metric.ts";
+import { figuresOf, MS_IN_SECONDS, metric } from "./define-metric.ts";
 import type { MetricDefinition } from "./metrics.ts";
 
 export interface LeaseFigures {
@@ -11,21 +11,26 @@ export interface LeaseFigures {
 
 export function leaseMetrics(leases: LeaseFigures): MetricDefinition[] {
   const { counters } = leases;
+  const held = figuresOf(() => leases.summary());
+  const counted = figuresOf(() => counters);
   return [
-    metric("leases", "gauge", "Leases held.", () => leases.summary().leases),
-    metric("leases_failing", "gauge", "Leases whose last renewal failed.", () => leases.summary().failing),
-    metric("lease_deadline_seconds", "gauge", "Time to the first hard deadline; absent while no lease is held.", () =>
-      seconds(leases.summary().shortestRemainingMs),
+    metric("leases", "gauge", "Leases held.", held("leases")),
+    metric("leases_failing", "gauge", "Leases whose last renewal failed.", held("failing")),
+    metric(
+      "lease_deadline_seconds",
+      "gauge",
+      "Time to the first hard deadline; absent while no lease is held.",
+      held("shortestRemainingMs", MS_IN_SECONDS),
     ),
-    metric("lease_hits_total", "counter", "Keys answered from a lease held.", () => counters.hits),
-    metric("lease_misses_total", "counter", "Keys that had to wait for the source.", () => counters.misses),
+    metric("lease_hits_total", "counter", "Keys answered from a lease held.", counted("hits")),
+    metric("lease_misses_total", "counter", "Keys that had to wait for the source.", counted("misses")),
     metric(
       "lease_refusals_total",
       "counter",
       "Keys refused from memory: not found, revoked, or silence.",
-      () => counters.refusals,
+      counted("refusals"),
     ),
-    metric("lease_installs_total", "counter", "Leases installed where none was held.", () => counters.installed),
+    metric("lease_installs_total", "counter", "Leases installed where none was held.", counted("installed")),
     metric(
       "lease_renewals_total",
       "counter",
@@ -48,38 +53,29 @@ export function leaseMetrics(leases: LeaseFigures): MetricDefinition[] {
       ],
       { reason: "`expired`, `evicted`, `withdrawn`, `dropped`" },
     ),
-    metric(
-      "lease_revoked_versions_total",
-      "counter",
-      "Versions wiped by a revocation.",
-      () => counters.revokedVersions,
-    ),
+    metric("lease_revoked_versions_total", "counter", "Versions wiped by a revocation.", counted("revokedVersions")),
     metric(
       "lease_stale_grants_total",
       "counter",
       "Answers of the source thrown away since a revocation overtook them.",
-      () => counters.staleGrants,
+      counted("staleGrants"),
     ),
     metric(
       "clock_jumps_total",
       "counter",
       "Times that the wall clock jumped, or the machine slept.",
-      () => counters.clockJumps,
+      counted("clockJumps"),
     ),
   ];
 }
 
 export function sourceMetrics(leases: LeaseFigures): MetricDefinition[] {
+  const held = figuresOf(() => leases.summary());
   return [
-    metric(
-      "source_calls_total",
-      "counter",
-      "Calls to the key source that ended or are under way.",
-      () => leases.summary().calls,
-    ),
-    metric("source_call_failures_total", "counter", "Of these, the failed ones.", () => leases.summary().callFailures),
-    metric("source_calls_in_flight", "gauge", "Calls under way.", () => leases.summary().callsInFlight),
-    metric("source_calls_waiting", "gauge", "Calls that wait for their turn.", () => leases.summary().callsWaiting),
+    metric("source_calls_total", "counter", "Calls to the key source that ended or are under way.", held("calls")),
+    metric("source_call_failures_total", "counter", "Of these, the failed ones.", held("callFailures")),
+    metric("source_calls_in_flight", "gauge", "Calls under way.", held("callsInFlight")),
+    metric("source_calls_waiting", "gauge", "Calls that wait for their turn.", held("callsWaiting")),
     metric(
       "source_circuit",
       "gauge",

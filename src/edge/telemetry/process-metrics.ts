@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { COMMIT, VERSION } from "../../base/version.ts";
-import { metric, seconds, type Value } from "./define-metric.ts";
+import { figuresOf, metric, seconds, type Value } from "./define-metric.ts";
 import type { EventLoopDelay } from "./event-loop-delay.ts";
 import type { MetricDefinition, MetricType } from "./metrics.ts";
 
@@ -30,12 +30,17 @@ export function processMetrics({ clock, eventLoop, log }: ProcessFigures): Metri
     metric("event_loop_delay_seconds", "gauge", "The longest that the event loop was late since the last scrape.", () =>
       seconds(eventLoop.takeLongestMs()),
     ),
-    metric("log_suppressed_total", "counter", "Log lines left out since too many said the same.", () => log.suppressed),
+    metric(
+      "log_suppressed_total",
+      "counter",
+      "Log lines left out since too many said the same.",
+      figuresOf(() => log)("suppressed"),
+    ),
     standard("process_cpu_seconds_total", "counter", "User and system CPU time.", () => {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;
     }),
-    standard("process_resident_memory_bytes", "gauge", "Resident memory.", () => process.memoryUsage.rss()),
+    standard("process_resident_memory_bytes", "gauge", "Resident memory.", process.memoryUsage.rss),
     standard("process_heap_bytes", "gauge", "The garbage-collected heap in use.", () => process.memoryUsage().heapUsed),
     standard("process_start_time_seconds", "gauge", "Start, in seconds since 1970.", () => startSeconds),
     standard("process_open_fds", "gauge", "Open file descriptors, where the system tells.", openDescriptors),

@@ -1,5 +1,5 @@
 /** Of the revocation guard and its transports. */
-import { metric, seconds } from "./define-metric.ts";
+import { figuresOf, MS_IN_SECONDS, metric } from "./define-metric.ts";
 import type { MetricDefinition, Sample } from "./metrics.ts";
 
 /** Of the revocation guard's status, what metrics show. */
@@ -27,59 +27,56 @@ export interface RevocationFigures {
 export function revocationMetrics(revocation: () => RevocationFigures | undefined): MetricDefinition[] {
   type Transport = RevocationFigures["transports"][number];
   const labels = { transport: "the names of the configured transports" };
-  const each = (read: (transport: Transport) => number | undefined) => (): readonly Sample[] =>
-    (revocation()?.transports ?? []).flatMap((transport) => {
-      const value = read(transport);
-      return value === undefined ? [] : [{ labels: { transport: transport.name }, value }];
-    });
+  const figure = figuresOf(revocation);
+  const each =
+    (name: Exclude<keyof Transport, "name" | "drops">, scale = 1) =>
+    (): readonly Sample[] =>
+      (revocation()?.transports ?? []).flatMap((transport) => {
+        const value = transport[name];
+        return value === undefined ? [] : [{ labels: { transport: transport.name }, value: Number(value) * scale }];
+      });
   return [
-    metric(
-      "revocation_connected",
-      "gauge",
-      "1 while the transport is connected.",
-      each(({ connected }) => Number(connected)),
-      labels,
-    ),
+    metric("revocation_connected", "gauge", "1 while the transport is connected.", each("connected"), labels),
     metric(
       "revocation_last_heard_seconds",
       "gauge",
       "Time since the transport's last event or heartbeat.",
-      each(({ lastHeardMs }) => seconds(lastHeardMs)),
+      each("lastHeardMs", MS_IN_SECONDS),
       labels,
     ),
     metric(
       "revocation_lag_seconds",
       "gauge",
       "From the Core's clock to the arrival here, of the newest event or heartbeat.",
-      each(({ lagMs }) => seconds(lagMs)),
+      each("lagMs", MS_IN_SECONDS),
       labels,
     ),
     metric(
       "revocation_events_total",
       "counter",
       "Events that this transport was first to bring.",
-      each(({ events }) => events),
+      each("events"),
       labels,
     ),
     metric(
       "revocation_duplicates_total",
       "counter",
       "Events that another transport had brought before.",
-      each(({ duplicates }) => duplicates),
+      each("duplicates"),
       labels,
     ),
     metric(
       "revocation_gaps_total",
       "counter",
       "Times that the transport showed that an event was missing.",
-      each(({ gaps }) => gaps),
+      each("gaps"),
       labels,
     ),
     metric(
       "revocation_disconnections_total",
       "counter",
       "Times that the transport's connection went.",
-      each(({ disconnections }) => disconnections),
+      each("disconnections"),
       labels,
     ),
     metric(
@@ -92,17 +89,15 @@ export function revocationMetrics(revocation: () => RevocationFigures | undefine
         ),
       { ...labels, reason: "why the event was dropped" },
     ),
-    metric("revocation_silence_seconds", "gauge", "How long no transport has been heard.", () =>
-      seconds(revocation()?.silentMs),
-    ),
-    metric("revocation_seq", "gauge", "The newest event applied with no hole before it.", () => revocation()?.seq),
-    metric("revocation_newest_seq", "gauge", "The newest event heard of.", () => revocation()?.newestSeq),
     metric(
-      "revocation_blocked_scopes",
+      "revocation_silence_seconds",
       "gauge",
-      "Versions, services and tenants blocked.",
-      () => revocation()?.blocked,
+      "How long no transport has been heard.",
+      figure("silentMs", MS_IN_SECONDS),
     ),
+    metric("revocation_seq", "gauge", "The newest event applied with no hole before it.", figure("seq")),
+    metric("revocation_newest_seq", "gauge", "The newest event heard of.", figure("newestSeq")),
+    metric("revocation_blocked_scopes", "gauge", "Versions, services and tenants blocked.", figure("blocked")),
     metric(
       "revocation_authority_blocks",
       "gauge",
@@ -114,7 +109,7 @@ export function revocationMetrics(revocation: () => RevocationFigures | undefine
       "revocation_lease_drops_total",
       "counter",
       "Times that every lease was dropped for safety.",
-      () => revocation()?.leaseDrops,
+      figure("leaseDrops"),
     ),
   ];
 }

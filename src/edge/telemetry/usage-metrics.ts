@@ -1,36 +1,40 @@
 /** Of usage counts and of the audit. */
 import type { UsageStatus } from "../usage/usage.ts";
-import { metric, seconds } from "./define-metric.ts";
+import { figuresOf, MS_IN_SECONDS, metric } from "./define-metric.ts";
 import type { MetricDefinition, Sample } from "./metrics.ts";
 
 export function usageMetrics(usage: () => UsageStatus): MetricDefinition[] {
-  const core = (): UsageStatus["core"] => usage().core;
+  const kept = figuresOf(usage);
+  const core = figuresOf(() => usage().core);
   return [
-    metric("usage_rows", "gauge", "Usage counts kept apart (principal, tenant, service, version).", () => usage().rows),
+    metric("usage_rows", "gauge", "Usage counts kept apart (principal, tenant, service, version).", kept("rows")),
     metric(
       "usage_merged_rows_total",
       "counter",
       "Counts merged into a principal's `*` row for want of room.",
-      () => usage().mergedRows,
+      kept("mergedRows"),
     ),
     metric(
       "usage_waiting_records",
       "gauge",
       "Usage records in batches that the Core has not taken.",
-      () => core()?.waitingRecords,
+      core("waitingRecords"),
     ),
-    metric("usage_waiting_audit_lines", "gauge", "Audit lines that wait for a batch.", () => core()?.waitingLines),
-    metric("usage_oldest_seconds", "gauge", "Age of the oldest count that the Core has not taken.", () =>
-      seconds(core()?.oldestMs),
+    metric("usage_waiting_audit_lines", "gauge", "Audit lines that wait for a batch.", core("waitingLines")),
+    metric(
+      "usage_oldest_seconds",
+      "gauge",
+      "Age of the oldest count that the Core has not taken.",
+      core("oldestMs", MS_IN_SECONDS),
     ),
-    metric("usage_batches_total", "counter", "Batches that the Core took.", () => core()?.sentBatches),
-    metric("usage_records_total", "counter", "Usage records that the Core took.", () => core()?.sentRecords),
-    metric("usage_retries_total", "counter", "Batches tried again.", () => core()?.retries),
+    metric("usage_batches_total", "counter", "Batches that the Core took.", core("sentBatches")),
+    metric("usage_records_total", "counter", "Usage records that the Core took.", core("sentRecords")),
+    metric("usage_retries_total", "counter", "Batches tried again.", core("retries")),
     metric(
       "usage_refused_records_total",
       "counter",
       "Usage records that the Core refused for good: lost.",
-      () => core()?.refusedRecords,
+      core("refusedRecords"),
     ),
     metric(
       "audit_dropped_events_total",

@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { Attempts } from "../../base/attempts.ts";
+import { Attempts } from "../../base/attempt-queue.ts";
 import type { LogPort } from "../../base/log-port.ts";
 import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";

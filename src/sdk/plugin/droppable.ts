@@ -23,19 +23,19 @@ export function droppable<Exports extends object>({ name, address, exports }: Dr
     (key: string) =>
     (...given: unknown[]): unknown =>
       current()[key]!(...given);
-  const forwarded = Object.entries(exports).map(([key, value]) => {
-    if (key === "Type") return [key, new Proxy({}, { get: (_, member) => Reflect.get(current()[key]!, member) })];
-    return [key, typeof value === "function" ? forward(key) : value];
-  });
-  return Object.fromEntries(forwarded) as Exports;
+  const forwarded: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(exports)) {
+    if (key === "Type") forwarded[key] = new Proxy({}, { get: (_, member) => Reflect.get(current()[key]!, member) });
+    else forwarded[key] = typeof value === "function" ? forward(key) : value;
+  }
+  return forwarded as Exports;
 }
 
 /** At once, since nothing waits where a plugin calls. Once bundled, a module's exports have other names: it is known by what it holds. */
 function loadAgain(name: string, address: string): object {
-  const exported: unknown[] = Object.values(require(address) as object);
-  const found = exported.find((value) => {
-    const { name: itsName, address: itsAddress } = (value ?? {}) as Partial<Droppable<object>>;
-    return itsName === name && itsAddress === address;
-  });
-  return (found as Droppable<object>).exports;
+  for (const value of Object.values(require(address) as object)) {
+    const found = (value ?? {}) as Partial<Droppable<object>>;
+    if (found.name === name && found.address === address) return found.exports!;
+  }
+  throw new Error(`the module ${name} is not at ${address}`);
 }

@@ -41,7 +41,14 @@ let listener: Listener | undefined;
 afterEach(() => listener?.close(0));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function start(clock = new VirtualClock()): Promise<{ port: number; crl: string; clock: VirtualClock }> {
+/** The certificates are of today. */
+function clockOfToday(): VirtualClock {
+  const clock = new VirtualClock();
+  clock.jumpWall(Date.now() - clock.wallMs());
+  return clock;
+}
+
+async function start(clock = clockOfToday()): Promise<{ port: number; crl: string; clock: VirtualClock }> {
   const crl = file("live.crl", await authority.revoke([]));
   listener = await listenOnTls(
     {
@@ -114,9 +121,7 @@ test("a connection is kept until its certificate is revoked, and no longer", asy
 });
 
 test("a connection is kept until its certificate has expired, and no longer", async () => {
-  const clock = new VirtualClock();
-  clock.jumpWall(Date.now() - clock.wallMs());
-  const { port } = await start(clock);
+  const { port, clock } = await start();
   const { ask } = await open(port);
   expect(await ask()).toBe("db.example");
   clock.jumpWall(31 * 86_400_000);

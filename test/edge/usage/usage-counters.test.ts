@@ -46,7 +46,7 @@ describe("usage counts", () => {
       drain: fc.integer({ min: 0, max: 9 }).map((value) => value === 0),
     });
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 300 }), (calls) => {
+      fc.property(fc.array(call, { maxLength: 300, size: "max" }), (calls) => {
         const counters = new UsageCounters({ maxRows: 8, maxPrincipals: 3 });
         const drained: CountRecord[] = [];
         for (const { principal, tenant, version, operation, outcome, count, drain } of calls) {

@@ -1,8 +1,8 @@
-/** What a file of `src/` exports is imported somewhere: by other code, or by a test, and then with a reason. */
+/** docs/architecture.md: what a file of `src/` exports is imported by other code, or by a test, and then with a reason. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import { ROOT } from "./support/pages.ts";
+import { ROOT } from "../support/pages.ts";
 
 const BOUND = "Tests go up to the bound, and one beyond it.";
 const PART = "A test tries this part by itself, in all its cases.";
@@ -19,6 +19,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   "src/base/network/trace-context.ts traceIdOf": PART,
   "src/base/pki/pem.ts readPrivateKey": PART,
   "src/base/pki/revocation-list.ts RevocationListError": PART,
+  "src/base/system/descriptors.ts DescriptorRoom": PART,
   "src/base/system/service-manager.ts watchdogMs": PART,
   "src/core/console/overview-page.ts problemsOf": PART,
   "src/core/master-key.ts parseMasterKey": PART,
