@@ -42,7 +42,9 @@ if (process.env.TEST_FAILURES !== undefined) {
 process.exit(failed === 0 ? 0 : 1);
 
 function run(arguments_: readonly string[]): number {
-  return Bun.spawnSync(["sh", join(import.meta.dirname, "bun.sh"), ...arguments_], { stdio: ["ignore", "inherit", "inherit"] }).exitCode;
+  return Bun.spawnSync(["sh", join(import.meta.dirname, "bun.sh"), ...arguments_], {
+    stdio: ["ignore", "inherit", "inherit"],
+  }).exitCode;
 }
 
 function readReport(): { tests: number; failures: number; skipped: number; failedTests: string[] } {

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import { CryptoEdgeError } from "../../../src/base/errors.ts";
 import type { Operation } from "../../../src/edge/access/access-policy.ts";
 import { checkPolicies } from "../../../src/edge/access/check-policies.ts";
@@ -8,6 +7,7 @@ import { Policy } from "../../../src/edge/access/policy.ts";
 import type { PolicyRule } from "../../../src/edge/access/policy-rule.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import { parsePrincipalId, principalId } from "../../../src/edge/access/principal-id.ts";
+import { fc } from "../../support/properties.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const local: Principal = { kind: "listener", name: "local" };

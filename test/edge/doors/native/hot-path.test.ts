@@ -1,10 +1,10 @@
 /** What is well-formed takes a shorter way through the native door: its answers are those of the app that declares the routes. */
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import { CryptoEdgeError } from "../../../../src/base/errors.ts";
 import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
 import type { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
 import type { Operations } from "../../../../src/edge/operations/operations.ts";
+import { fc } from "../../../support/properties.ts";
 import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
 
 interface Ways {
