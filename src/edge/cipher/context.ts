@@ -49,16 +49,16 @@ function encodeAscii(context: EncryptionContext, keys: string[]): Uint8Array | u
   const bytes = new Uint8Array(length);
   bytes[1] = count;
   let offset = 2;
-  let units = 0;
+  let allUnits = 0;
   for (let index = 0; index < count; index++) {
     const key = keys[index]!;
-    units |= putText(bytes, offset, key);
+    allUnits |= putText(bytes, offset, key);
     offset += 2 + key.length;
     const value = VALUES[index]!;
-    units |= putText(bytes, offset, value);
+    allUnits |= putText(bytes, offset, value);
     offset += 2 + value.length;
   }
-  return units < 0x80 ? bytes : undefined;
+  return allUnits < 0x80 ? bytes : undefined;
 }
 
 /** Of ASCII text the order of its units is the order of its bytes. The first ones mostly tell. */
