@@ -1,5 +1,5 @@
 /** The encryption context and its one encoding (blob-format.md, "Encryption context"). */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 
 /** Strings that the caller gives at creation and must give again, equal, at decryption. Authenticated, not stored. */
 export type EncryptionContext = Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /**
  * Zero bytes for none or an empty map; else the number of entries, then each entry sorted by the bytes of its UTF-8 key.
  *
- * @throws {CryptoEdgeError} `invalid_request` for too many entries or bytes, an empty key, or a lone surrogate.
+ * @throws {OperationError} `invalid_request` for too many entries or bytes, an empty key, or a lone surrogate.
  */
 export function encodeContext(context: EncryptionContext | undefined): Uint8Array {
   if (context === undefined) return NO_CONTEXT;
@@ -114,7 +114,7 @@ function encodeAny(context: EncryptionContext, keys: readonly string[]): Uint8Ar
 /**
  * The context that `encodeContext` made these bytes from; none for zero bytes.
  *
- * @throws {CryptoEdgeError} `invalid_request` for bytes that `encodeContext` never makes.
+ * @throws {OperationError} `invalid_request` for bytes that `encodeContext` never makes.
  */
 export function decodeContext(bytes: Uint8Array): EncryptionContext {
   if (bytes.length === 0) return {};
@@ -149,8 +149,8 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
-function invalid(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError(
+function invalid(reason: string): OperationError {
+  return new OperationError(
     "invalid_request",
     `The context ${reason}. It is a map of at most ${CONTEXT_ENTRIES_MAX} non-empty keys to strings, ${CONTEXT_BYTES_MAX} bytes in all.`,
   );

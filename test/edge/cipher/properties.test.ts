@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { type ParsedBlob, parseBlob, type ServiceKeyIdentity } from "../../../src/edge/cipher/blob.ts";
 import { decodeContext, encodeContext } from "../../../src/edge/cipher/context.ts";
 import { type CipherOptions, createCipher } from "../../../src/edge/cipher/sessions.ts";
@@ -34,7 +34,7 @@ const codeOf = (run: () => unknown): string => {
   try {
     run();
   } catch (error) {
-    if (error instanceof CryptoEdgeError) return error.code;
+    if (error instanceof OperationError) return error.code;
     throw error;
   }
   return "opened";
