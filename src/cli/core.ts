@@ -35,15 +35,16 @@ Examples:
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
-      const stopped = stopSignal();
+      const stop = stopSignal();
       const running = await serveCore(options.config, {
         notes: notesOnEnvironment(),
         loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
       });
+      stop.serving();
       const manager = await openServiceManager(systemClock, (message) => console.error(message));
       manager.ready();
       console.log(`core: ready on ${running.url}`);
-      await stopped;
+      await stop.asked;
       manager.stopping();
       await running.close();
       manager.close();

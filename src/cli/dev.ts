@@ -27,7 +27,9 @@ export function registerDev(program: Command): void {
       requireBun("the Core of `dev`");
       const { startDev } = await import("./run-dev.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
-      const stopped = stopSignal();
+      const stop = stopSignal();
+      // A start that is interrupted has a folder to remove.
+      stop.serving();
       const tell = (line: string): void => console.log(line);
       const dev = await startDev({
         port,
@@ -37,7 +39,7 @@ export function registerDev(program: Command): void {
         ...(options.quiet === true ? {} : { tell }),
       });
       console.log(introduction(dev));
-      await stopped;
+      await stop.asked;
       await dev.close();
     });
 }
