@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import fc from "fast-check";
 import { isKeySet, isProblem, isUsageAnswer, wrongInLease } from "../../../src/edge/key-source/core/answer-shapes.ts";
+import { fc } from "../../support/properties.ts";
 
 const SECONDS = { exclusiveMinimum: 0, maximum: 86_400 * 366 };
 const LEASE_VERSION = Type.Object({
