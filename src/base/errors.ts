@@ -141,7 +141,7 @@ export interface ErrorOptionsWithRetry {
 
 /**
  * What every error with a code has. A kind of error inside the edge (of key sources, of plugins, of events) is a class of its
- * own with its own codes; at the border they become a `CryptoEdgeError`.
+ * own with its own codes; at the border they become a `OperationError`.
  */
 export abstract class CodedError<Code extends string> extends Error {
   readonly code: Code;
@@ -163,18 +163,19 @@ export abstract class CodedError<Code extends string> extends Error {
 }
 
 /**
- * The error of an operation, or of a request that a listener turns away. Its message says what to do, and never holds a key, a blob, a context value or a token.
+ * The error of an operation, or of a request that a listener turns away. Its message says what to do, and never holds a key, a blob, a
+ * context value or a token. Callers get it as a problem detail; what `crypto-edge/client` makes of that is its `CryptoEdgeError`.
  *
  * @example
  * try {
  *   await operations.decrypt(call, request);
  * } catch (error) {
- *   if (error instanceof CryptoEdgeError && error.code === "key_revoked") discard();
+ *   if (error instanceof OperationError && error.code === "key_revoked") discard();
  *   else throw error;
  * }
  */
-export class CryptoEdgeError extends CodedError<ErrorCode | RequestErrorCode> {
-  override readonly name: string = "CryptoEdgeError";
+export class OperationError extends CodedError<ErrorCode | RequestErrorCode> {
+  override readonly name: string = "OperationError";
 
   get status(): number {
     return HTTP_STATUS[this.code];

@@ -1,14 +1,13 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { readFileSync, statSync } from "node:fs";
 import { join, parse } from "node:path";
-import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogPort } from "../base/log-port.ts";
 import type { ServiceManager } from "../base/system/service-manager.ts";
-import { dropStartCode, runForStart } from "../base/system/start-code.ts";
-import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
+import { dropStartCode } from "../base/system/start-code.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
+import { loadForStart } from "./load-for-start.ts";
 import { thisProgram } from "./this-program.ts";
 
 export interface ServeOptions {
@@ -73,14 +72,6 @@ function mentionsWorkers(config: string): boolean {
     // The reader of the configuration says what is wrong.
     return true;
   }
-}
-
-function loadForStart(config: string): Promise<LoadedConfiguration> {
-  return runForStart(async () => {
-    const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-    const loaded = await loadConfiguration(config);
-    return { ...loaded, errorAt: errorsUntilServing(loaded.errorAt) };
-  });
 }
 
 async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {

@@ -2,7 +2,7 @@
 import "../sdk/plugin/provide.ts";
 import { loadMetadata } from "../base/system/metadata.ts";
 import { directCommand } from "./direct.ts";
-import { EXIT_FAILED } from "./exit-codes.ts";
+import { EXIT_FAILED, OutputEnded } from "./exit-codes.ts";
 import { isServing } from "./is-serving.ts";
 
 /** How long the last lines of a log may take to reach a slow reader. */
@@ -37,7 +37,8 @@ async function run(args: readonly string[]): Promise<number> {
     }
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    console.error(`crypto-edge: ${error instanceof Error ? error.message : String(error)}`);
+    if (!(error instanceof OutputEnded))
+      console.error(`crypto-edge: ${error instanceof Error ? error.message : String(error)}`);
     return EXIT_FAILED;
   }
 }
