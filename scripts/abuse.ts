@@ -27,7 +27,9 @@ const SETTLE_MS = 1_000;
 /** The part of the time whose memory and turns are not judged: code is not compiled yet, and buffers have not their size. */
 const WARM_UP = 1 / 6;
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" }, only: { type: "string", default: "" } } });
+const { values } = parseArgs({
+  options: { minutes: { type: "string", default: "10" }, only: { type: "string", default: "" } },
+});
 const minutes = Number(values.minutes);
 if (!(minutes > 0 && minutes <= MINUTES_MAX)) fail(`--minutes takes a number up to ${MINUTES_MAX}`);
 const binary = resolve(import.meta.dir, "../dist/crypto-edge");
