@@ -122,7 +122,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           ),
           signal,
         });
-        return openLeaseAnswer(await json(answer, signal), request, recipient, core);
+        return await openLeaseAnswer(await json(answer, signal), request, recipient, core);
       } catch (error) {
         throw toKeySourceError(error);
       }
