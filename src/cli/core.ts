@@ -37,16 +37,17 @@ Examples:
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
       const { openLineOutput } = await import("../base/line-output.ts");
-      const stopped = stopSignal();
+      const stop = stopSignal();
       const running = await serveCore(options.config, {
         notes: notesOnEnvironment(),
         loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
       });
+      stop.serving();
       const manager = await openServiceManager(systemClock, (message) => console.error(message));
       manager.ready();
       // A reader that stands still must not hold up what serves.
       openLineOutput(1, {}).write(`core: ready on ${running.url}\n`);
-      await stopped;
+      await stop.asked;
       manager.stopping();
       await running.close();
       manager.close();

@@ -28,7 +28,9 @@ export function registerDev(program: Command): void {
       const { startDev } = await import("./run-dev.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openLineOutput } = await import("../base/line-output.ts");
-      const stopped = stopSignal();
+      const stop = stopSignal();
+      // A start that is interrupted has a folder to remove.
+      stop.serving();
       // A terminal that stands still must not hold up what is shown on it.
       const output = openLineOutput(1, {});
       const tell = (line: string): void => output.write(`${line}\n`);
@@ -40,7 +42,7 @@ export function registerDev(program: Command): void {
         ...(options.quiet === true ? {} : { tell }),
       });
       tell(introduction(dev));
-      await stopped;
+      await stop.asked;
       await dev.close();
     });
 }

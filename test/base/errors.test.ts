@@ -29,3 +29,8 @@ test("an error keeps its code, its cause and when to ask again", () => {
   expect(error.cause).toBe(cause);
   expect("cause" in new OperationError("key_revoked", "No.")).toBe(false);
 });
+
+test("an error with a code has no stack, which a collection would work through; others keep theirs", () => {
+  expect(new OperationError("invalid_blob", "No.").stack ?? "").not.toContain("errors.test");
+  expect(new Error("a defect").stack).toContain("errors.test");
+});
