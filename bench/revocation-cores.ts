@@ -40,7 +40,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
   };
   const revoking = await start(context, { name: "revoking", ...shared });
   const followed = await start(context, { name: "followed", ...shared });
-  const transport: Transport = { name: "two Cores", sections: [{ use: "core" }] as never, plugins: [], publishers: [] };
+  const transport: Transport = { name: "core", sections: [{ use: "core" }] as never, plugins: [], publishers: [] };
   const numbers = process.env.REVOCATION_EDGES?.split(",").map(Number) ?? [...GOALS.keys()];
   const rows: Row[] = [];
   for (const edges of numbers) {
@@ -48,13 +48,13 @@ export async function run(context: BenchContext): Promise<Row[]> {
     const hosts: Host[] = [];
     try {
       const cores = { ...revoking, url: followed.url };
-      const measured = await measure(context, cores, pki, transport, edges, hosts, null);
+      const begin = `revocation at two Cores, ${edges} ${edges === 1 ? "edge" : "edges"}: `;
+      const measured = await measure(context, cores, pki, transport, edges, hosts, { begin, goal: null });
       const { sinceCommitMs, commitMs } = measured;
-      const name = `revocation: two Cores, ${edges} ${edges === 1 ? "edge" : "edges"}`;
       rows.push(
-        row({ name: `${name}, since the commit, p50`, value: quantile(sinceCommitMs, 0.5), unit: "ms" }),
+        row({ name: `${begin}since the commit, p50`, value: quantile(sinceCommitMs, 0.5), unit: "ms" }),
         row({
-          name: `${name}, since the commit, p99`,
+          name: `${begin}since the commit, p99`,
           value: quantile(sinceCommitMs, 0.99),
           unit: "ms",
           goal: GOALS.get(edges) ?? null,

@@ -210,6 +210,12 @@ function inThisProcess({ url, admin }: RunningCore): RevokingCore {
   };
 }
 
+/** How the rows' names begin, and what is asked of the p99. */
+interface Named {
+  readonly begin: string;
+  readonly goal: Goal | null;
+}
+
 export interface Measured {
   readonly p99Ms: number;
   readonly rows: Row[];
@@ -227,7 +233,7 @@ export async function measure(
   transport: Transport,
   edges: number,
   hosts: Host[],
-  goal: Goal | null = goalOf(edges),
+  { begin, goal }: Named = { begin: `${nameOf(transport, edges)}, `, goal: goalOf(edges) },
 ): Promise<Measured> {
   const warmUpRounds = context.isGuard ? GUARD_WARM_UP_ROUNDS : WARM_UP_ROUNDS;
   const rounds = context.isGuard ? 5 : Math.max(40, Math.ceil(200 / edges));
@@ -271,15 +277,14 @@ export async function measure(
   await Promise.all(hosts.map((host) => host.stop()));
   // No matter of speed: whoever runs this must not overlook it.
   if (servedAfter > 0) throw new Error(`${servedAfter} requests were served after the edge had applied the revocation`);
-  const name = nameOf(transport, edges);
   const note = `${rounds} revocations, ${processes} ${processes === 1 ? "process" : "processes"}, ${LEASES.toLocaleString("en-US")} leases an edge, ${Math.round((requests / loadMs) * 1_000).toLocaleString("en-US")} requests/s meanwhile, ${Math.round(hosts.reduce((sum, host) => sum + host.residentBytes, 0) / 2 ** 20).toLocaleString("en-US")} MiB; the first of all reached the last edge after ${firstMs.toFixed(1)} ms`;
   const p99Ms = quantile(latencies, 0.99);
   const rows = [
-    row({ name: `${name}, p50`, value: quantile(latencies, 0.5), unit: "ms", note }),
-    row({ name: `${name}, p99`, value: p99Ms, unit: "ms", goal }),
-    row({ name: `${name}, max`, value: quantile(latencies, 1), unit: "ms" }),
+    row({ name: `${begin}p50`, value: quantile(latencies, 0.5), unit: "ms", note }),
+    row({ name: `${begin}p99`, value: p99Ms, unit: "ms", goal }),
+    row({ name: `${begin}max`, value: quantile(latencies, 1), unit: "ms" }),
     row({
-      name: `${name}, served after the edge had applied it`,
+      name: `${begin}served after the edge had applied it`,
       value: servedAfter,
       unit: "requests",
       goal: { of: "value", atMost: 0 },
