@@ -59,6 +59,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const revoked =
     options.revocationLists ?? (await readRevocationLists(certificates.clientCrls ?? [], certificates.clientCa, clock));
   const trustDomain = options.trustDomain ?? trustDomainOf(certificates.cert);
+  const coreName = options.name ?? `${hostname()}:${options.listen.port}`;
   const startedAt = new Date(now()).toISOString();
 
   /** What has been opened, in order: closed the other way round. */
@@ -78,6 +79,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
         away === undefined
           ? log("info", "the database answers again")
           : log("error", "the database is away: no lease is granted, no event told", { reason: away }),
+      user: `core ${coreName}`,
+      onUnfit: (reason) => log("error", "this Core grants nothing and tells nothing from here on", { reason }),
       onLate: (late) =>
         late === undefined
           ? log("info", "events of other Cores are told at once again")
@@ -122,7 +125,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     const presence = new Presence({
       store,
       clock,
-      core: options.name ?? `${hostname()}:${options.listen.port}`,
+      core: coreName,
       version: VERSION,
       masterKeys: hierarchy.masterKeyIds,
       log: () => eventLog.log,
@@ -164,11 +167,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       signingKeys,
       status: () => ({
         version: VERSION,
-        core: options.name ?? `${hostname()}:${options.listen.port}`,
+        core: coreName,
         database: {
           kind: store.kind,
           name: store.name,
           ...(store.health.away === undefined ? {} : { away: store.health.away }),
+          ...(store.health.unfit === undefined ? {} : { unfit: store.health.unfit }),
           ...(store.health.full === undefined ? {} : { full: store.health.full }),
           ...(store.health.late === undefined ? {} : { late: store.health.late }),
         },
