@@ -41,7 +41,7 @@ interface Window {
 }
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  const core = await startServer("core.ts", { directory: context.directory }, "client");
+  const core = await startServer("core.ts", { directory: context.directory }, "behind");
   context.cleanUp(() => core.stop());
   const certificate = (name: string): string => join(context.directory, name);
   const source = {

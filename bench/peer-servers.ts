@@ -1,63 +1,71 @@
 /**
- * Servers that do the same job, each over its own API and TLS with connections kept alive: a data key made, with its plaintext, and
- * opened. Each runs on one core, and each asks who calls and applies a policy, as for an application: OpenBao's root token would pass its
+ * Servers that do the same job, each over its own API with connections kept alive: a data key made, with its plaintext, and opened.
+ * Each runs on one core. Over TLS each asks who calls and applies a policy, as for an application: OpenBao's root token would pass its
  * policies by, which flatters it threefold.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { startAsherah } from "./harness/asherah.ts";
 import type { BenchContext } from "./harness/context.ts";
-import { generateLoad, type LoadResult } from "./harness/generator.ts";
 import { freePort, type Peer, startKes } from "./harness/kes.ts";
-import { cpuSecondsOf, onCore } from "./harness/processes.ts";
+import { type LoadedServer, type OperationLoad, overHttp, type PeerOperation } from "./harness/loaded-server.ts";
+import { cpuSecondsOf, onCore, startServer } from "./harness/processes.ts";
 import { compare, interleave, median } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 import { startTlsEdge } from "./harness/tls-edge.ts";
 
 export const about =
-  "KES and OpenBao's Transit (or Vault's, whose API it has) over TLS, against the edge over mutual TLS";
+  "KES and OpenBao's Transit (or Vault's, whose API it has) over TLS, against the edge over mutual TLS; Asherah's sidecar, both over Unix sockets";
 
 const CONNECTIONS = 32;
 const OPERATIONS = ["create", "decrypt"] as const;
-type OperationName = (typeof OPERATIONS)[number];
 
 /** Times as many requests of one core's time as the peer. */
-const GOALS: Readonly<Record<string, Readonly<Record<OperationName, number>>>> = {
+const GOALS: Readonly<Record<string, Readonly<Record<PeerOperation, number>>>> = {
   "MinIO KES": { create: 2.5, decrypt: 2.2 },
   "OpenBao Transit": { create: 50, decrypt: 50 },
+  "Asherah's sidecar": { create: 15, decrypt: 5 },
 };
 
 export async function run(context: BenchContext): Promise<Row[]> {
   const own = await startTlsEdge(context);
+  const edge = overHttp(own.peer);
   const kes = await startKes(context, own.identities);
   const transit = await startTransit(context);
+  const asherah = await startAsherah(context);
   const rows: Row[] = [];
   for (const operation of OPERATIONS) {
-    if (kes !== undefined) rows.push(await against(context, own.peer, kes, operation));
+    if (kes !== undefined) rows.push(await against(context, edge, overHttp(kes), operation, "TLS"));
     if (transit === undefined) continue;
-    rows.push(await against(context, own.peer, transit, operation));
+    rows.push(await against(context, edge, overHttp(transit), operation, "TLS"));
     // The same client, the same requests, another address.
-    rows.push(await against(context, own.transit, transit, operation));
+    rows.push(await against(context, overHttp(own.transit), overHttp(transit), operation, "TLS"));
+  }
+  if (asherah !== undefined) {
+    const atSocket = overHttp(await startUnixEdge(context));
+    for (const operation of OPERATIONS) {
+      rows.push(await against(context, atSocket, asherah, operation, "a Unix socket"));
+    }
   }
   return rows;
 }
 
-async function against(context: BenchContext, own: Peer, peer: Peer, operation: OperationName): Promise<Row> {
-  const loads = new Map<Peer, LoadResult[]>();
-  const sample = (server: Peer) => async () => {
+async function against(
+  context: BenchContext,
+  own: LoadedServer,
+  peer: LoadedServer,
+  operation: PeerOperation,
+  transport: string,
+): Promise<Row> {
+  const loads = new Map<LoadedServer, OperationLoad[]>();
+  const sample = (server: LoadedServer) => async () => {
     const before = cpuSecondsOf(server.pid);
-    const load = await generateLoad({
-      target: server.target,
-      connections: CONNECTIONS,
-      seconds: Math.max(3, context.sampleMs / 1000),
-      warmUpSeconds: 0,
-      requests: [server.requests[operation]],
-    });
-    if (load.errors > 0) throw new Error(`${server.name}: ${load.errors} requests failed: ${load.firstError}`);
+    const load = await server.load(operation, CONNECTIONS, Math.max(3, context.sampleMs / 1000));
     loads.set(server, [...(loads.get(server) ?? []), load]);
     return load.requests / (cpuSecondsOf(server.pid) - before);
   };
   const samples = await interleave({ own: sample(own), peer: sample(peer) }, Math.min(context.rounds, 5));
-  const times = (server: Peer): string =>
+  const times = (server: LoadedServer): string =>
     (["p50", "p99"] as const)
       .map(
         (figure) => `${figure} ${median(loads.get(server)!.map(({ latencyMs }) => latencyMs[figure])).toFixed(2)} ms`,
@@ -65,13 +73,34 @@ async function against(context: BenchContext, own: Peer, peer: Peer, operation: 
       .join(", ");
   const atLeast = GOALS[peer.name]?.[operation];
   return row({
-    name: `peers: ${operation} over TLS, ${own.name} against ${peer.name}`,
+    name: `peers: ${operation} over ${transport}, ${own.name} against ${peer.name}`,
     ...compare(samples.own, samples.peer),
     baselineName: peer.name,
     unit: "requests per second of server's processor time",
     ...(atLeast === undefined ? {} : { goal: { of: "ratio", atLeast } as const }),
     note: `${CONNECTIONS} connections, each asking again at once; ${times(own)}; ${peer.name}: ${times(peer)}`,
   });
+}
+
+/** The edge beside an application, as a sidecar is reached. */
+async function startUnixEdge(context: BenchContext): Promise<Peer> {
+  const unix = join(context.directory, "edge.sock");
+  const server = await startServer("edge.ts", { unix });
+  context.cleanUp(() => server.stop());
+  const create = JSON.stringify({ tenant: "tenant-a", service: "billing", plaintext: true });
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch("http://localhost/v1/keys/create", { method: "POST", unix, headers, body: create });
+  if (!answer.ok) throw new Error(`the edge answered ${answer.status}: ${await answer.text()}`);
+  const { wrapped } = (await answer.json()) as { wrapped: string };
+  return {
+    name: "crypto-edge",
+    pid: server.pid,
+    target: { unix },
+    requests: {
+      create: { method: "POST", path: "/v1/keys/create", body: create },
+      decrypt: { method: "POST", path: "/v1/keys/decrypt", body: JSON.stringify({ wrapped }) },
+    },
+  };
 }
 
 /** OpenBao or Vault, in memory and without an audit device, as it is quickest; undefined where neither is installed. */
@@ -103,7 +132,8 @@ async function startTransit(context: BenchContext): Promise<Peer | undefined> {
     await child.exited;
   });
   const address = `https://localhost:${port}/v1`;
-  const caFile = join(context.directory, `${program}-ca.pem`);
+  // OpenBao kept the name of its ancestor's file.
+  const caFile = join(context.directory, "vault-ca.pem");
   const deadlineMs = performance.now() + 20_000;
   for (;;) {
     try {

@@ -8,12 +8,7 @@ import { allowAll, CALLER, heldLeases, ignoreAll } from "./harness/edge-in-proce
 import { compare, interleave, median, ratePerCpuSecond } from "./harness/rounds.ts";
 import { type Row, row } from "./harness/row.ts";
 
-export const about = "node:crypto by hand on Node, in process; what else there is, and how to get it";
-
-/** Could not be had where this was written, so their drivers are not. Peers that are servers: peer-servers.ts. */
-const NOT_DRIVEN = [
-  ["Asherah for Node", "https://github.com/godaddy/asherah-node; its package was not in the registry that was reached"],
-] as const;
+export const about = "node:crypto by hand on Node, in process (servers: peer-servers)";
 
 interface Figures {
   /** Operations per second of processor time. */
@@ -34,7 +29,6 @@ export async function run(context: BenchContext): Promise<Row[]> {
     context.say("skipped: there is no Node here (https://nodejs.org)");
     return [];
   }
-  for (const [name, how] of NOT_DRIVEN) context.say(`skipped: ${name}. No driver yet, none could be tried: ${how}`);
 
   const edge = createOperations({ access: allowAll, leases: heldLeases(), recorder: ignoreAll });
   const request = { tenant: "tenant-a", service: "billing" };

@@ -27,7 +27,9 @@ const SETTLE_MS = 1_000;
 /** The part of the time whose memory and turns are not judged: code is not compiled yet, and buffers have not their size. */
 const WARM_UP = 1 / 6;
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" } } });
+const { values } = parseArgs({
+  options: { minutes: { type: "string", default: "10" }, only: { type: "string", default: "" } },
+});
 const minutes = Number(values.minutes);
 if (!(minutes > 0 && minutes <= MINUTES_MAX)) fail(`--minutes takes a number up to ${MINUTES_MAX}`);
 const binary = resolve(import.meta.dir, "../dist/crypto-edge");
@@ -62,7 +64,7 @@ setPriority(
 );
 bystander.send({ socketPath: edge.unixPath });
 const { httpPort, httpsPort, unixPath, ca, alice, mallory } = edge;
-attacker.send({ httpPort, httpsPort, unixPath, ca, alice, mallory });
+attacker.send({ edge: { httpPort, httpsPort, unixPath, ca, alice, mallory }, only: values.only });
 
 interface Round {
   readonly quietMs: number;

@@ -21,6 +21,9 @@ const NO_NEIGHBOURS =
   "A key that left keeps no others in memory; what it says of them is written anew when it is entered.";
 const NONE_READY = "Where no key is ready, nobody asks who holds most.";
 const VIEWS = "Which views are kept is a matter of memory and time; every answer is the same.";
+const HIGH_BITS = "Only the bits from 0x80 on are asked for.";
+const MORE_ROOM = "More room than the list takes changes nothing.";
+const NO_BYTES = "To authenticate no bytes changes nothing: the condition spares the call.";
 const SHORT_CUT = "It gives the same answer without the work for it.";
 
 /** By file. */
@@ -114,6 +117,8 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       to: ">= in: return difference > 0 || (difference === 0 && one >= other);",
       reason: "The names of one context are never equal.",
     },
+    { from: "0", to: "1 in: let allUnits = 1;", reason: HIGH_BITS },
+    { from: "0", to: "1 in: let units = 1;", reason: HIGH_BITS },
   ],
   "src/edge/cipher/known-answers.ts": [
     { from: "1", to: "2 in: altered[altered.length - 1]! ^= 2;", reason: "Any bit that is altered serves." },
@@ -131,6 +136,12 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
     },
   ],
   "src/edge/cipher/openssl/derived-key.ts": [
+    {
+      from: ">",
+      to: ">= in: if (context.length >= 0) check(call.decryptBytes(this.#context, 0, lengthOut, context, context.length));",
+      reason: NO_BYTES,
+    },
+    { from: ">", to: ">= in: if (context.length >= 0) {", reason: NO_BYTES },
     {
       from: "+",
       to: "- in: check(call.EVP_EncryptFinal_ex(this.#context, address - FINAL_OUT, address + LENGTH_OUT));",
@@ -150,6 +161,10 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
     },
   ],
   "src/edge/cipher/openssl/scratch.ts": [
+    { from: "0", to: "1 in: end: 1,", reason: "Only where it begins is asked for." },
+    { from: "3", to: "4 in: opening: 4 * PARAMETER_LENGTH,", reason: MORE_ROOM },
+    { from: "2", to: "3 in: sealing: 3 * PARAMETER_LENGTH,", reason: MORE_ROOM },
+    { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (false)", reason: VIEWS },
     { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (true)", reason: VIEWS },
   ],
   "src/edge/cipher/ready-keys.ts": [

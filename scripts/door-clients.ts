@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "..");
 const files = globSync("test/integration/doors-*.test.ts", { cwd: root });
-const { exitCode } = Bun.spawnSync([process.execPath, "test", "--timeout=120000", ...files], {
+const { exitCode } = Bun.spawnSync(["sh", "scripts/bun.sh", "test", ...files], {
   cwd: root,
   env: { ...process.env, WRITE_DOOR_CLIENTS: "yes" },
   stdio: ["ignore", "inherit", "inherit"],

@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const PATHS: Record<string, readonly string[]> = {
-  unit: ["--timeout=120000", "--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
-  e2e: ["--timeout=120000", "test/e2e"],
-  integration: ["--timeout=120000", "test/integration"],
+  unit: ["--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
+  e2e: ["test/e2e"],
+  integration: ["test/integration"],
 };
 
 const [group = "", ...rest] = process.argv.slice(2);
@@ -42,7 +42,9 @@ if (process.env.TEST_FAILURES !== undefined) {
 process.exit(failed === 0 ? 0 : 1);
 
 function run(arguments_: readonly string[]): number {
-  return Bun.spawnSync([process.execPath, ...arguments_], { stdio: ["ignore", "inherit", "inherit"] }).exitCode;
+  return Bun.spawnSync(["sh", join(import.meta.dirname, "bun.sh"), ...arguments_], {
+    stdio: ["ignore", "inherit", "inherit"],
+  }).exitCode;
 }
 
 function readReport(): { tests: number; failures: number; skipped: number; failedTests: string[] } {

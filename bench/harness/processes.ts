@@ -32,16 +32,17 @@ export async function machineCpuSeconds(): Promise<{ busy: number; total: number
 /**
  * Where a process of the bench runs: the server on the first core, the client that measures on the last. A load that is
  * not itself measured ("beside") shares the server's core, in the time that the server leaves idle: on the client's core
- * it would make the client late, which counts as the server's latency.
+ * it would make the client late, which counts as the server's latency. What the server itself asks of another ("behind")
+ * shares the client's core likewise, in the time that the client leaves idle.
  */
-export type Side = "server" | "client" | "beside";
+export type Side = "server" | "client" | "beside" | "behind";
 
 /** The command bound to its core. On one core, or without `taskset` and `chrt`, the command as it is. */
 export function onCore(side: Side, command: readonly string[]): string[] {
   const cores = availableParallelism();
   if (cores < 2 || Bun.which("taskset") === null) return [...command];
-  const core = side === "client" ? String(cores - 1) : "0";
-  const idle = side === "beside" && Bun.which("chrt") !== null ? ["chrt", "--idle", "0"] : [];
+  const core = side === "client" || side === "behind" ? String(cores - 1) : "0";
+  const idle = (side === "beside" || side === "behind") && Bun.which("chrt") !== null ? ["chrt", "--idle", "0"] : [];
   return ["taskset", "-c", core, ...idle, ...command];
 }
 
@@ -58,7 +59,7 @@ export interface ServerProcess {
 export async function startServer(
   script: string,
   options: Readonly<Record<string, unknown>> = {},
-  cores: "server" | "client" | "all" = "server",
+  cores: Side | "all" = "server",
   settings: ProcessSettings = {},
 ): Promise<ServerProcess> {
   const path = fileURLToPath(new URL(`../servers/${script}`, import.meta.url));
@@ -75,7 +76,7 @@ export interface ProcessSettings {
 /** The same for any program that prints one line of JSON once it serves. */
 export async function startCommand(
   command: readonly string[],
-  cores: "server" | "client" | "all" = "server",
+  cores: Side | "all" = "server",
   { environment, errors }: ProcessSettings = {},
 ): Promise<ServerProcess> {
   const child = Bun.spawn(cores === "all" ? [...command] : onCore(cores, command), {

@@ -1,14 +1,14 @@
 /**
- * The real edge, from a configuration as an operator would write it: policy, leases, usage and metrics as they are. Its
- * service keys come from the static source, unless the options bring a source of their own.
+ * The real edge, from a configuration as an operator would write it: policy, leases, usage and metrics as they are. It drops the code of
+ * its start as `serve` does. Its service keys come from the static source, unless the options bring a source of their own.
  * Options: { port?, unix?, configuration?, tenants? }. The configuration is merged over the one made here; `tenants` says how many
  * more tenants the static source has, by the names of a seed.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import "reflect-metadata";
-import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
+import { dropStartCode } from "../../src/base/system/start-code.ts";
+import { loadForStart } from "../../src/cli/load-for-start.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import { seededNames } from "../harness/seeded-names.ts";
 
@@ -47,7 +47,8 @@ const configuration = {
 const directory = mkdtempSync(join(tmpdir(), "crypto-edge-bench-edge-"));
 const file = join(directory, "edge.yaml");
 writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 });
-const edge = await startEdge(await loadConfiguration(file));
+const edge = await startEdge(await loadForStart(file));
+dropStartCode();
 rmSync(directory, { recursive: true });
 console.log(JSON.stringify({ addresses: edge.addresses, port: portOf(edge.addresses[0]!) }));
 process.on("SIGTERM", () => void edge.close().then(() => process.exit(0)));

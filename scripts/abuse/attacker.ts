@@ -12,17 +12,24 @@ export interface Attacked {
 
 const CONNECTIONS = { http: 2_000, https: 400 } as const;
 
-let edge: AttackedEdge;
+interface Orders {
+  readonly edge: AttackedEdge;
+  /** A part of the names of the attacks that are run; empty for all. */
+  readonly only: string;
+}
 
-process.on("message", (message: "round" | AttackedEdge) => {
-  if (message === "round") void round().then((attacked) => process.send!(attacked));
-  else edge = message;
+let orders: Orders;
+
+process.on("message", (message: "round" | Orders) => {
+  if (message === "round") void round(orders).then((attacked) => process.send!(attacked));
+  else orders = message;
 });
 process.on("disconnect", () => process.exit());
 
-async function round(): Promise<Attacked[]> {
+async function round({ edge, only }: Orders): Promise<Attacked[]> {
   const attacked: Attacked[] = [];
   const timed = async (name: string, run: () => Promise<Ends>): Promise<void> => {
+    if (!name.includes(only)) return;
     const startMs = Date.now();
     const ends = await run();
     attacked.push({ name, startMs, endMs: Date.now(), ends });

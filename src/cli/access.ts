@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { isName } from "../base/names.ts";
 import { OPERATIONS, type Operation } from "../edge/access/access-policy.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print } from "./print.ts";
 
 export function registerAccess(program: Command): void {
   program
@@ -34,9 +35,9 @@ export function registerAccess(program: Command): void {
       const { allowed, ruleIndex, reasons } = explainDecision(rules, parsePrincipalId(id), operation, tenant, service);
       if (options.json) {
         const rule = ruleIndex === undefined ? null : `policies[${ruleIndex}]`;
-        console.log(JSON.stringify({ allowed, rule, reasons }));
+        print(JSON.stringify({ allowed, rule, reasons }));
       } else {
-        console.log([`${allowed ? "allowed" : "denied"}: ${reasons[0]}`, ...reasons.slice(1)].join("\n  "));
+        print([`${allowed ? "allowed" : "denied"}: ${reasons[0]}`, ...reasons.slice(1)].join("\n  "));
       }
       if (!allowed) process.exitCode = EXIT_FAILED;
     });

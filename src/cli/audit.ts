@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { ChainHead } from "../edge/usage/audit-chain.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print } from "./print.ts";
 
 export function registerAudit(program: Command): void {
   const audit = program.command("audit").description("check audit files");
@@ -18,13 +19,13 @@ export function registerAudit(program: Command): void {
       const { problems, notes, lines, head } = await verifyAudit(files, options.head);
       if (problems.length > 0) process.exitCode = EXIT_FAILED;
       if (options.json) {
-        console.log(JSON.stringify({ ok: problems.length === 0, lines, head, problems, notes }));
+        print(JSON.stringify({ ok: problems.length === 0, lines, head, problems, notes }));
         return;
       }
-      for (const problem of problems) console.log(`problem: ${problem}`);
-      for (const note of notes) console.log(`note: ${note}`);
+      for (const problem of problems) print(`problem: ${problem}`);
+      for (const note of notes) print(`note: ${note}`);
       const verdict = problems.length === 0 ? "nothing is missing or altered" : "the audit was changed";
-      console.log(`${lines} lines, head ${head === undefined ? "none" : `${head.seq}:${head.hash}`}: ${verdict}`);
+      print(`${lines} lines, head ${head === undefined ? "none" : `${head.seq}:${head.hash}`}: ${verdict}`);
     });
 }
 

@@ -1,6 +1,7 @@
 /** `crypto-edge bench`: what this machine does, beside AES-GCM alone, in one run; and what an edge answers in. */
 import type { Command } from "commander";
 import { callingEdge, chosenContext, clientOptions, type EdgeOptions, edgeAccess } from "./context.ts";
+import { print } from "./print.ts";
 
 interface BenchOptions extends EdgeOptions {
   readonly seconds: string;
@@ -32,17 +33,17 @@ export function registerBench(program: Command): void {
       const isAsked = command.getOptionValueSource("edge") === "cli" || options.context !== undefined;
       const edge = isAsked ? await edgeLatency(options, seconds) : undefined;
       if (options.json) {
-        console.log(JSON.stringify({ cipher: rows, ...(edge === undefined ? {} : { edge }) }));
+        print(JSON.stringify({ cipher: rows, ...(edge === undefined ? {} : { edge }) }));
         return;
       }
       for (const { name, perSecond, ratio } of rows) {
-        console.log(
+        print(
           `${name.padEnd(36)} ${Math.round(perSecond).toLocaleString("en").padStart(11)} /s   ${ratio.toFixed(2)} of AES-GCM alone`,
         );
       }
       if (edge === undefined) return;
-      console.log(`CreateKey at ${edge.url}, one call after the other: ${edge.calls} calls`);
-      console.log(
+      print(`CreateKey at ${edge.url}, one call after the other: ${edge.calls} calls`);
+      print(
         `p50 ${edge.p50Ms.toFixed(3)} ms, p99 ${edge.p99Ms.toFixed(3)} ms, slowest ${edge.slowestMs.toFixed(3)} ms`,
       );
     });

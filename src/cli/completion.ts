@@ -1,5 +1,6 @@
 /** `crypto-edge completion bash|zsh|fish`: completions made from the commands themselves, so that they never lag behind. */
 import { type Argument, type Command, Option } from "commander";
+import { write } from "./print.ts";
 
 type Shell = "bash" | "zsh" | "fish";
 
@@ -19,7 +20,7 @@ Examples:
     .action((shell: string) => {
       if (!Object.hasOwn(WRITERS, shell))
         program.error(`error: there are completions for bash, zsh and fish, not for "${shell}"`);
-      process.stdout.write(completions(program, shell as Shell));
+      write(completions(program, shell as Shell));
     });
 }
 

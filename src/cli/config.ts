@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print, write } from "./print.ts";
 
 export function registerConfig(program: Command): void {
   const config = program.command("config").description("check a configuration, or print its schema");
@@ -26,10 +27,10 @@ export function registerConfig(program: Command): void {
         problems = error.lines;
       }
       if (problems.length > 0) process.exitCode = EXIT_FAILED;
-      if (options.json) return console.log(JSON.stringify({ ok: problems.length === 0, problems, notes }));
-      for (const note of notes) console.log(`${file}: note: ${note}`);
+      if (options.json) return print(JSON.stringify({ ok: problems.length === 0, problems, notes }));
+      for (const note of notes) print(`${file}: note: ${note}`);
       for (const problem of problems) console.error(`crypto-edge: ${problem}`);
-      if (problems.length === 0) console.log(`${file}: no mistakes`);
+      if (problems.length === 0) print(`${file}: no mistakes`);
     });
 
   config
@@ -39,7 +40,7 @@ export function registerConfig(program: Command): void {
     .action(async (file: string) => {
       const { makeRenewal } = await import("./read-renewal.ts");
       const key = readFileSync(0, "utf8");
-      process.stdout.write(JSON.stringify(await makeRenewal(file, key)));
+      write(JSON.stringify(await makeRenewal(file, key)));
     });
 
   config
@@ -47,6 +48,6 @@ export function registerConfig(program: Command): void {
     .description("print the configuration's JSON Schema, for an editor")
     .action(async () => {
       const { configurationSchema } = await import("../edge/config/schema.ts");
-      console.log(JSON.stringify(configurationSchema(), null, 2));
+      print(JSON.stringify(configurationSchema(), null, 2));
     });
 }

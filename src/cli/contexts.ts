@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type Access, type Context, type Contexts, contextsFile, readContexts, writeContexts } from "./context.ts";
+import { print } from "./print.ts";
 
 interface SetOptions {
   readonly edge?: string;
@@ -36,8 +37,8 @@ Examples:
     .option("--json", "as JSON")
     .action((options: { json?: boolean }) => {
       const all = readContexts();
-      if (options.json === true) return console.log(JSON.stringify(all));
-      for (const line of contextLines(all)) console.log(line);
+      if (options.json === true) return print(JSON.stringify(all));
+      for (const line of contextLines(all)) print(line);
     });
 
   context
@@ -83,7 +84,7 @@ Examples:
   context
     .command("path")
     .description("the file that they are in")
-    .action(() => console.log(contextsFile()));
+    .action(() => print(contextsFile()));
 }
 
 /** The contexts but one. */

@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import type { AdminClient } from "../core/admin-client.ts";
 import { type Access, chosenContext } from "./context.ts";
+import { print } from "./print.ts";
 
 const DEFAULT_CORE = "https://127.0.0.1:8443";
 
@@ -74,7 +75,7 @@ export async function administer(
   const client = await connect(options);
   try {
     const answer = await client.call(method, path, body);
-    console.log(options.json === true ? JSON.stringify(answer) : show(answer).join("\n"));
+    print(options.json === true ? JSON.stringify(answer) : show(answer).join("\n"));
   } finally {
     client.close();
   }

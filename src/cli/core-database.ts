@@ -3,6 +3,7 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { backUp, type RestoredService, restore } from "../core/backup.ts";
 import { databaseOf, loadCore } from "../core/load-core.ts";
 import { openStore } from "../core/store/open-store.ts";
+import { print } from "./print.ts";
 
 export async function migrateDatabase(config: string): Promise<void> {
   const loaded = await loadCore(config);
@@ -13,9 +14,9 @@ export async function migrateDatabase(config: string): Promise<void> {
       clock: systemClock,
       user: "core migrate",
     });
-    console.log(`${store.name}: its tables are those of this version`);
+    print(`${store.name}: its tables are those of this version`);
     for (const user of store.migrated ? await store.others() : []) {
-      console.log(`${user} uses it too: a Core of an older version grants nothing until it is updated`);
+      print(`${user} uses it too: a Core of an older version grants nothing until it is updated`);
     }
     await store.close();
   } finally {
@@ -31,11 +32,11 @@ export async function backUpDatabase(
   const loaded = await loadCore(config);
   try {
     const report = await backUp(loaded, file, force);
-    if (json) return console.log(JSON.stringify(report));
+    if (json) return print(JSON.stringify(report));
     const { tenants, services, versions, log, lastSeq } = report;
-    console.log(`${file}: ${tenants} tenants, ${services} services, ${versions} key versions`);
-    console.log(`up to event ${lastSeq} of the log ${log}`);
-    console.log("keep it apart from the master key, without which it opens nothing; usage and audit are not in it");
+    print(`${file}: ${tenants} tenants, ${services} services, ${versions} key versions`);
+    print(`up to event ${lastSeq} of the log ${log}`);
+    print("keep it apart from the master key, without which it opens nothing; usage and audit are not in it");
   } finally {
     loaded.end();
   }
@@ -59,18 +60,16 @@ export async function restoreDatabase(
       versionMargin: options.versionMargin,
       force: options.force ?? false,
     });
-    if (options.json === true) return console.log(JSON.stringify(report));
-    console.log(`a new history has begun: log ${report.log}, from event ${report.lastSeq + 1}`);
-    if (report.before !== undefined) console.log(`the database that was there is ${report.before} now`);
+    if (options.json === true) return print(JSON.stringify(report));
+    print(`a new history has begun: log ${report.log}, from event ${report.lastSeq + 1}`);
+    if (report.before !== undefined) print(`the database that was there is ${report.before} now`);
     if (report.newestChangeAt !== undefined) {
-      console.log(
-        `the newest key that is there is of ${report.newestChangeAt}: revocations made since then are forgotten`,
-      );
+      print(`the newest key that is there is of ${report.newestChangeAt}: revocations made since then are forgotten`);
     }
-    for (const service of report.services) console.log(lostLine(service));
+    for (const service of report.services) print(lostLine(service));
     if (report.forgotten.length > 0) {
-      console.log("forgotten, by the database that was there:");
-      for (const line of report.forgotten) console.log(`  ${line}`);
+      print("forgotten, by the database that was there:");
+      for (const line of report.forgotten) print(`  ${line}`);
     }
   } finally {
     loaded.end();

@@ -5,6 +5,7 @@ import type { EdgeState } from "../core/presence.ts";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import { type AdminOptions, administer, administering, connect, table } from "./core-call.ts";
 import { eventLine } from "./core-keys.ts";
+import { print } from "./print.ts";
 
 interface EventsOptions extends AdminOptions {
   readonly after: number;
@@ -45,7 +46,7 @@ export function registerCoreWatch(core: Command): void {
         for (let after = options.after; ; ) {
           const { events } = (await client.call("GET", `events?after=${after}`)) as { events: LoggedEvent[] };
           for (const event of events) {
-            console.log(options.json === true ? JSON.stringify(event) : `${event.at}  ${eventLine(event)}`);
+            print(options.json === true ? JSON.stringify(event) : `${event.at}  ${eventLine(event)}`);
           }
           const last = events.at(-1);
           if (last !== undefined) after = last.seq;

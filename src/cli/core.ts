@@ -4,6 +4,7 @@ import { registerCoreKeys } from "./core-keys.ts";
 import { registerCoreWatch } from "./core-watch.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
+import { print } from "./print.ts";
 import { requireBun } from "./require-bun.ts";
 
 export function registerCore(program: Command): void {
@@ -35,15 +36,18 @@ Examples:
       const { stopSignal } = await import("../base/system/stop-signal.ts");
       const { openServiceManager } = await import("../base/system/service-manager.ts");
       const { systemClock } = await import("../base/time/system-clock.ts");
-      const stopped = stopSignal();
+      const { openLineOutput } = await import("../base/line-output.ts");
+      const stop = stopSignal();
       const running = await serveCore(options.config, {
         notes: notesOnEnvironment(),
         loadConsole: async () => (await import("../core/console/listener.ts")).startConsole,
       });
+      stop.serving();
       const manager = await openServiceManager(systemClock, (message) => console.error(message));
       manager.ready();
-      console.log(`core: ready on ${running.url}`);
-      await stopped;
+      // A reader that stands still must not hold up what serves.
+      openLineOutput(1, {}).write(`core: ready on ${running.url}\n`);
+      await stop.asked;
       manager.stopping();
       await running.close();
       manager.close();
@@ -68,8 +72,8 @@ Examples:
         problems = error.lines;
         process.exitCode = EXIT_FAILED;
       }
-      if (options.json) console.log(JSON.stringify({ ok: problems.length === 0, problems }));
-      else console.log(`${file}: no mistakes`);
+      if (options.json) print(JSON.stringify({ ok: problems.length === 0, problems }));
+      else print(`${file}: no mistakes`);
     });
 
   core

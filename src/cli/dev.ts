@@ -27,8 +27,13 @@ export function registerDev(program: Command): void {
       requireBun("the Core of `dev`");
       const { startDev } = await import("./run-dev.ts");
       const { stopSignal } = await import("../base/system/stop-signal.ts");
-      const stopped = stopSignal();
-      const tell = (line: string): void => console.log(line);
+      const { openLineOutput } = await import("../base/line-output.ts");
+      const stop = stopSignal();
+      // A start that is interrupted has a folder to remove.
+      stop.serving();
+      // A terminal that stands still must not hold up what is shown on it.
+      const output = openLineOutput(1, {});
+      const tell = (line: string): void => output.write(`${line}\n`);
       const dev = await startDev({
         port,
         corePort,
@@ -36,8 +41,8 @@ export function registerDev(program: Command): void {
         context: CONTEXT,
         ...(options.quiet === true ? {} : { tell }),
       });
-      console.log(introduction(dev));
-      await stopped;
+      tell(introduction(dev));
+      await stop.asked;
       await dev.close();
     });
 }

@@ -4,7 +4,8 @@
  * over takes the newest files anyway. The others are what logrotate, `dd` or a habit sends: nothing is to be done, a moved audit file is
  * noticed anyway.
  */
-const [command, subcommand] = process.argv.slice(2);
-if (command === "serve" || (command === "core" && subcommand === "serve")) {
+import { isServing } from "./is-serving.ts";
+
+if (isServing(process.argv.slice(2))) {
   for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"] as const) process.on(signal, () => undefined);
 }

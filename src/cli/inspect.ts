@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } fro
 import type { Command } from "commander";
 import { fromBase64url } from "../base/base64url.ts";
 import { DATA_KEY_SUITE, type ParsedBlob, parseBlob, VALUE_BLOB_LENGTH_MAX } from "../edge/cipher/blob.ts";
+import { print } from "./print.ts";
 
 /** Of a file, no more than this is read: a blob in base64url, or a sealed file's header. */
 const START_LENGTH = 2 * VALUE_BLOB_LENGTH_MAX;
@@ -28,11 +29,11 @@ export function registerInspect(program: Command): void {
       const length = blob.tagOffset - blob.ciphertextOffset;
       if (options.json) {
         const lengths = suite === DATA_KEY_SUITE ? { dataKeyLength: length } : { valueLength: length };
-        console.log(JSON.stringify({ kind, format, suite, tenant, service, version, ...lengths, verified: false }));
+        print(JSON.stringify({ kind, format, suite, tenant, service, version, ...lengths, verified: false }));
         return;
       }
       const commits = kind === "sealed file" && format === 1 ? ", which does not commit to its key" : "";
-      console.log(
+      print(
         [
           `${kind}, format ${format}${commits}; suite ${suite} (HKDF-SHA-256, AES-256-GCM, committing)`,
           `tenant        ${tenant}`,

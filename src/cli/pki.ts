@@ -4,6 +4,7 @@ import { basename, dirname } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CertificateRequest } from "../base/pki/authority.ts";
 import type { Identity } from "../base/pki/identity.ts";
+import { print } from "./print.ts";
 
 interface IssueOptions {
   readonly dir: string;
@@ -109,8 +110,8 @@ Examples:
         all = noteRevoked(options.dir, certificate, serials[index] ?? "");
       });
       const file = writeRevocationList(options.dir, await makeRevocationList(authority, all));
-      if (options.json === true) console.log(JSON.stringify({ list: file, revoked: serials, entries: all.length }));
-      else console.log(`${file}  ${all.length} revoked\nGive it to the edges and reload them (SIGHUP).`);
+      if (options.json === true) print(JSON.stringify({ list: file, revoked: serials, entries: all.length }));
+      else print(`${file}  ${all.length} revoked\nGive it to the edges and reload them (SIGHUP).`);
     });
 }
 
@@ -167,8 +168,8 @@ async function renew(paths: readonly string[], options: RenewOptions): Promise<v
       throw new PkiError(`${path} was not issued by this authority: renew it where it was made`);
     if (options.within !== undefined && notAfter.getTime() - Date.now() > options.within * DAY_MS) {
       if (options.json === true)
-        console.log(JSON.stringify({ certificate: path, renewed: false, notAfter: notAfter.toISOString() }));
-      else console.log(`${path}  good until ${notAfter.toISOString()}: not renewed yet`);
+        print(JSON.stringify({ certificate: path, renewed: false, notAfter: notAfter.toISOString() }));
+      else print(`${path}  good until ${notAfter.toISOString()}: not renewed yet`);
       continue;
     }
     const before = Math.max(1, Math.round((notAfter.getTime() - notBefore.getTime()) / DAY_MS));
@@ -184,11 +185,11 @@ async function report(id: string, files: { certificate: string; key: string }, j
   const { readPem } = await import("../base/pki/files.ts");
   const { serial, notAfter, dns, ip } = describeCertificate(readPem(files.certificate));
   if (json) {
-    console.log(JSON.stringify({ id, ...files, serial, notAfter: notAfter.toISOString(), dns, ip }));
+    print(JSON.stringify({ id, ...files, serial, notAfter: notAfter.toISOString(), dns, ip }));
     return;
   }
   const names = [...dns, ...ip];
-  console.log(
+  print(
     [
       `identity     ${id}`,
       ...(names.length === 0 ? [] : [`serves as    ${names.join(", ")}`]),

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print } from "./print.ts";
 
 export function registerPlugin(program: Command): void {
   const plugin = program.command("plugin").description("write a plugin, or check one");
@@ -23,7 +24,7 @@ export function registerPlugin(program: Command): void {
       const { printReport, totalsOf } = await import("../sdk/conformance/report.ts");
       const report = await checkPlugin(dir, options);
       const totals = totalsOf(report);
-      console.log(options.json ? JSON.stringify({ ...report, totals }, null, 2) : printReport(report));
+      print(options.json ? JSON.stringify({ ...report, totals }, null, 2) : printReport(report));
       if (totals.broken > 0) process.exitCode = EXIT_FAILED;
     });
 
@@ -60,7 +61,7 @@ export function registerPlugin(program: Command): void {
     .action(async (name: string, options: { kind: string; dir?: string }) => {
       const { writeTemplate } = await import("../sdk/template/write-template.ts");
       const { folder, files } = writeTemplate(name, options.kind as never, options.dir);
-      for (const file of files) console.log(`${folder}/${file}`);
-      console.log(`\nNext: crypto-edge plugin check ${folder}`);
+      for (const file of files) print(`${folder}/${file}`);
+      print(`\nNext: crypto-edge plugin check ${folder}`);
     });
 }

@@ -1,8 +1,9 @@
 /** What `crypto-edge version` prints: version, commit, runtime and target. */
 import { COMMIT, TARGET, VERSION } from "../base/version.ts";
+import { print } from "./print.ts";
 
 export function printVersion(asJson: boolean): void {
-  console.log(
+  print(
     asJson
       ? JSON.stringify({ version: VERSION, commit: COMMIT, runtime: runtime(), target: TARGET })
       : describeVersion(),

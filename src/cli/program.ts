@@ -12,6 +12,7 @@ import { EXIT_USAGE } from "./exit-codes.ts";
 import { registerInspect } from "./inspect.ts";
 import { registerPki } from "./pki.ts";
 import { registerPlugin } from "./plugin.ts";
+import { write } from "./print.ts";
 import { describeVersion } from "./print-version.ts";
 import { registerSeal } from "./seal.ts";
 import { registerServe } from "./serve.ts";
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     .showHelpAfterError("(add --help for help)")
     .showSuggestionAfterError()
     .version(describeVersion(), "-V, --version", "the version, and what it was built from")
+    .configureOutput({ writeOut: write, writeErr: (text) => console.error(text.trimEnd()) })
     .exitOverride();
   const register = [
     registerDev,

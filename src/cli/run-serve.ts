@@ -1,14 +1,13 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
 import { readFileSync, statSync } from "node:fs";
 import { join, parse } from "node:path";
-import { errorsUntilServing } from "../base/config/errors-until-serving.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogPort } from "../base/log-port.ts";
 import type { ServiceManager } from "../base/system/service-manager.ts";
-import { dropStartCode, runForStart } from "../base/system/start-code.ts";
-import type { LoadedConfiguration } from "../edge/config/load-with-plugins.ts";
+import { dropStartCode } from "../base/system/start-code.ts";
 import type { Configuration } from "../edge/config/schema.ts";
 import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
+import { loadForStart } from "./load-for-start.ts";
 import { thisProgram } from "./this-program.ts";
 
 export interface ServeOptions {
@@ -31,9 +30,10 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   const { startEdge } = await import("../edge/edge.ts");
   const { onReloadSignal } = await import("../base/system/reload-signal.ts");
   const { stopSignal } = await import("../base/system/stop-signal.ts");
-  // Signals are heard before anybody can know that this process runs: none ends it by default.
-  const stopped = stopSignal();
+  // Signals are heard before anybody can know that this process runs.
+  const stop = stopSignal();
   const starting = startEdge(loaded).then(async (edge) => {
+    stop.serving();
     return { edge, manager: await serviceManager(edge.log) };
   });
   const endReloads = onReloadSignal(async () => {
@@ -48,7 +48,7 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
   manager?.ready();
-  await stopped;
+  await stop.asked;
   endReloads();
   manager?.stopping();
   await edge.close();
@@ -74,14 +74,6 @@ function mentionsWorkers(config: string): boolean {
   }
 }
 
-function loadForStart(config: string): Promise<LoadedConfiguration> {
-  return runForStart(async () => {
-    const { loadConfiguration } = await import("../edge/config/load-with-plugins.ts");
-    const loaded = await loadConfiguration(config);
-    return { ...loaded, errorAt: errorsUntilServing(loaded.errorAt) };
-  });
-}
-
 async function reload(edge: import("../edge/edge.ts").Edge, config: string): Promise<void> {
   const { readRenewal } = await import("./read-renewal.ts");
   try {
@@ -102,7 +94,7 @@ async function superviseEdge(config: string, configuration: Configuration, count
   const log = createLog(configuration.log.level);
   for (const note of notesOnEnvironment()) log.info(note);
   await checkPortsFree(configuration);
-  const stopped = stopSignal();
+  const stop = stopSignal();
   const program = thisProgram();
   const starting = superviseWorkers({
     count,
@@ -112,10 +104,11 @@ async function superviseEdge(config: string, configuration: Configuration, count
   });
   const endReloads = onReloadSignal(async () => (await starting.catch(() => undefined))?.reload());
   const supervisor = await starting;
+  stop.serving();
   log.info({ addresses: supervisor.addresses, workers: count }, "ready");
   const manager = await serviceManager(log);
   manager?.ready();
-  await stopped;
+  await stop.asked;
   endReloads();
   manager?.stopping();
   await supervisor.close();
@@ -126,11 +119,11 @@ async function serveAsWorker(config: string, index: number): Promise<void> {
   const { openWorkerChannel } = await import("../edge/workers/worker.ts");
   const { startEdge } = await import("../edge/edge.ts");
   const channel = openWorkerChannel(index);
-  const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   // The terminal sends Ctrl-C to every process; the supervisor decides.
   for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => undefined);
   const loaded = await loadForStart(config);
   const edge = await startEdge({ ...loaded, configuration: ofWorker(loaded.configuration, index) }, [], channel);
+  const stopped = new Promise<void>((resolve) => channel.onStop(resolve));
   channel.onReload(() => void reload(edge, config));
   dropStartCode();
   channel.ready(edge.addresses, edge.answer);

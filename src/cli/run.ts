@@ -2,7 +2,8 @@
 import "../sdk/plugin/provide.ts";
 import { loadMetadata } from "../base/system/metadata.ts";
 import { directCommand } from "./direct.ts";
-import { EXIT_FAILED } from "./exit-codes.ts";
+import { EXIT_FAILED, OutputEnded } from "./exit-codes.ts";
+import { isServing } from "./is-serving.ts";
 
 /** How long the last lines of a log may take to reach a slow reader. */
 const LAST_LINES_MS = 1_000;
@@ -13,8 +14,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   // It has written nothing but its one line, at once.
   if (args[0] === "version") return code;
   const { flushLineOutputs } = await import("../base/line-output.ts");
-  // A reader that is stalled must not keep a process that has stopped.
-  if (!(await flushLineOutputs(LAST_LINES_MS))) process.exit(code);
+  // A reader that is stalled must not keep a process that has stopped, nor what a start that failed has left open.
+  if (!(await flushLineOutputs(LAST_LINES_MS)) || (isServing(args) && code !== 0)) process.exit(code);
   return code;
 }
 
@@ -36,7 +37,8 @@ async function run(args: readonly string[]): Promise<number> {
     }
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    console.error(`crypto-edge: ${error instanceof Error ? error.message : String(error)}`);
+    if (!(error instanceof OutputEnded))
+      console.error(`crypto-edge: ${error instanceof Error ? error.message : String(error)}`);
     return EXIT_FAILED;
   }
 }

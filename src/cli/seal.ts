@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { messageOf } from "../base/errors.ts";
 import { isName } from "../base/names.ts";
 import { callingEdge, clientOptions, type EdgeOptions, edgeAccess, type NamedOptions, namesFrom } from "./context.ts";
+import { print } from "./print.ts";
 
 const SUFFIX = ".sealed";
 
@@ -85,7 +86,7 @@ async function run<Result>(
   } finally {
     if (progress !== undefined) process.stderr.write("\r\x1b[K");
   }
-  if (output !== "-") console.log(output);
+  if (output !== "-") print(output);
   return result;
 }
 

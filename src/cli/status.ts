@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { callingEdge, type EdgeOptions, edgeAccess } from "./context.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print } from "./print.ts";
 
 export function registerStatus(program: Command): void {
   callingEdge(
@@ -15,8 +16,8 @@ export function registerStatus(program: Command): void {
       const status = JSON.parse(await asker.text("/v1/status")) as Status;
       asker.close();
       if (status.ready !== true) process.exitCode = EXIT_FAILED;
-      if (options.json) console.log(JSON.stringify(status, null, 2));
-      else for (const line of describe(status)) console.log(line);
+      if (options.json) print(JSON.stringify(status, null, 2));
+      else for (const line of describe(status)) print(line);
     });
 }
 

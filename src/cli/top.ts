@@ -1,6 +1,7 @@
 /** `crypto-edge top`: an edge, or a Core's watchers' listener, live in the terminal. */
 import type { Command } from "commander";
 import { callingEdge, type EdgeOptions, edgeAccess } from "./context.ts";
+import { write } from "./print.ts";
 
 interface TopOptions extends EdgeOptions {
   readonly interval: string;
@@ -35,9 +36,9 @@ export function registerTop(program: Command): void {
         isLive,
         columns: () => process.stdout.columns ?? 80,
         rows: () => process.stdout.rows ?? 24,
-        show: (text) => void process.stdout.write(isLive ? CLEAR + text : `${text}\n`),
-        enter: () => void process.stdout.write(ENTER),
-        leave: () => void process.stdout.write(LEAVE),
+        show: (text) => void write(isLive ? CLEAR + text : `${text}\n`),
+        enter: () => void write(ENTER),
+        leave: () => void write(LEAVE),
       });
     });
 }

@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import { readFileText } from "../base/read-file.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
+import { print } from "./print.ts";
 import { printVersion } from "./print-version.ts";
 
 export function registerVersion(program: Command): void {
@@ -30,5 +31,5 @@ async function verify(sumsFile: string): Promise<void> {
       `crypto-edge: this executable (SHA-256 ${sum}) is none of those in ${sumsFile}: get it anew from where the release is`,
     );
     process.exitCode = EXIT_FAILED;
-  } else console.log(`this executable is ${name} of ${sumsFile}`);
+  } else print(`this executable is ${name} of ${sumsFile}`);
 }

@@ -69,7 +69,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
   if (core !== undefined) {
     await attempt(["key_source", "core"], async () => {
       const { createCoreParts } = await import("./core-parts.ts");
-      createCoreParts(loaded, core, clock, SILENT_LOG);
+      await createCoreParts(loaded, core, clock, SILENT_LOG);
       useCoreFiles(expiry, core);
     });
   }

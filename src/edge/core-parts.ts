@@ -14,8 +14,9 @@ import { followCoreCertificates } from "./key-source/core/follow-core-certificat
 import type { KeySource } from "./key-source/key-source.ts";
 import type { ConfirmApplied } from "./revocation/confirmations.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
+import type { CoreKeySetOptions } from "./revocation/core-key-set.ts";
 import { createCoreStream } from "./revocation/core-stream.ts";
-import { createEventVerifier, type EventVerifier } from "./revocation/event-verifier.ts";
+import type { EventVerifier } from "./revocation/event-verifier.ts";
 import type { RevocationTransport } from "./revocation/revocation-transport.ts";
 import { sendToCore } from "./usage/core-usage.ts";
 import type { SendUsage } from "./usage/usage-shipper.ts";
@@ -23,7 +24,8 @@ import type { SendUsage } from "./usage/usage-shipper.ts";
 export interface CoreParts {
   readonly source: KeySource;
   readonly events: CoreEvents;
-  readonly verifier: EventVerifier;
+  /** Undefined where nothing signed can come: the Core's own stream needs no signature. */
+  readonly verifier: EventVerifier | undefined;
   readonly confirm: ConfirmApplied;
   readonly send: SendUsage;
   stream(): RevocationTransport;
@@ -34,12 +36,12 @@ export interface CoreParts {
 type CoreSection = NonNullable<Configuration["key_source"]["core"]>;
 
 /** @throws {ConfigurationError} for certificates or an address that can never work */
-export function createCoreParts(
+export async function createCoreParts(
   { configuration, errorAt }: Pick<LoadedConfiguration, "configuration" | "errorAt">,
   section: CoreSection,
   clock: Clock,
   log: LogPort,
-): CoreParts {
+): Promise<CoreParts> {
   const core = (() => {
     try {
       const certificates = readCoreCertificates(section);
@@ -59,10 +61,19 @@ export function createCoreParts(
   return {
     source: createCoreKeySource(core),
     events,
-    verifier: createEventVerifier({ fetchKeys: (signal) => core.keys(signal), clock }),
+    verifier: isSigned(configuration) ? await openVerifier((signal) => core.keys(signal), clock) : undefined,
     confirm: (place, signal) => core.applied(place, signal),
     send: sendToCore(core),
     stream: () => createCoreStream({ core: events, clock }),
     followCertificates: (expiry) => followCoreCertificates({ core, paths: section, clock, log, expiry }),
   };
+}
+
+function isSigned({ revocation }: Configuration): boolean {
+  return revocation.transports.some(({ use }) => use !== "core");
+}
+
+async function openVerifier(fetchKeys: CoreKeySetOptions["fetchKeys"], clock: Clock): Promise<EventVerifier> {
+  const { createEventVerifier } = await import("./revocation/event-verifier.ts");
+  return createEventVerifier({ fetchKeys, clock });
 }

@@ -1,6 +1,6 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { CryptoEdgeError, messageOf } from "../base/errors.ts";
+import { messageOf, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
@@ -122,7 +122,7 @@ export async function startEdge(
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const onFailure = (error: unknown, trace: RequestTrace): void => {
-    if (!(error instanceof CryptoEdgeError)) {
+    if (!(error instanceof OperationError)) {
       log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
     } else if (error.code === "unauthenticated") {
       log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");

@@ -69,7 +69,7 @@ export async function openListener(configuration: ListenerConfiguration, parts: 
   const { unix, mode, owner, shared } = configuration;
   const socket = {
     mode: Number.parseInt(mode, 8),
-    ...(owner === undefined ? {} : { owner: parseOwner(owner) }),
+    ...(owner === undefined ? {} : { owner }),
     ...(shared ? { shared: clock } : {}),
   };
   if ("socket" in doors) {
@@ -99,10 +99,4 @@ export function listenerLimits(limits: LimitsConfiguration, sharesPort: boolean)
     idleTimeoutMs: limits.idle_timeout,
     sharesPort,
   };
-}
-
-/** `user`, `user:group` or `:group`; -1 leaves what is not named as it is. */
-function parseOwner(text: string): { user: number; group: number } {
-  const [user = -1, group = -1] = text.split(":").map((id) => (id === "" ? -1 : Number(id)));
-  return { user, group };
 }

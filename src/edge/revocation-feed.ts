@@ -1,5 +1,5 @@
 /** What the guard does to leases, told on to callers that keep data keys (`GET /v1/revocations`), each of what it may use. */
-import { CryptoEdgeError } from "../base/errors.ts";
+import { OperationError } from "../base/errors.ts";
 import type { Policy } from "./access/policy.ts";
 import type { Principal } from "./access/principal.ts";
 import type { LeaseControl, RevocationScope } from "./cache/lease-cache.ts";
@@ -76,7 +76,7 @@ export class RevocationBroadcast implements RevocationFeed {
       this.#access.authorizeAny(principal, tenant, service);
       return true;
     } catch (error) {
-      if (error instanceof CryptoEdgeError) return false;
+      if (error instanceof OperationError) return false;
       throw error;
     }
   }

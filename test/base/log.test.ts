@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../src/base/errors.ts";
+import { OperationError } from "../../src/base/errors.ts";
 import { createLog } from "../../src/base/log.ts";
 
 function capture(level: "debug" | "info" = "debug") {
@@ -24,7 +24,7 @@ describe("the log", () => {
       log.info({ value: secret }, "field");
       log.info(`in the message: ${secret}`);
       log.warn({ deep: { deeper: [{ key: secret }] } }, "nested");
-      log.error({ err: new CryptoEdgeError("invalid_request", `bad ${secret}`) }, "error");
+      log.error({ err: new OperationError("invalid_request", `bad ${secret}`) }, "error");
       log.error({ err: new Error("outer", { cause: new TypeError(`inner ${secret}`) }) }, "cause");
       log.info({ [secret]: 1 }, "name");
       log.child({ plugin: "static" }).info({ value: `prefix ${secret} suffix` }, "child");

@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import {
-  CryptoEdgeError,
   ERROR_CODES,
   type ErrorCode,
   HTTP_STATUS,
+  OperationError,
   type RequestErrorCode,
 } from "../../src/base/errors.ts";
 import { writeKmsError } from "../../src/edge/doors/aws-kms/errors.ts";
@@ -31,7 +31,7 @@ function errorTable(page: string): Map<string, string[]> {
 const errorOf = (code: string): unknown =>
   code === "internal_error"
     ? new Error("a defect")
-    : new CryptoEdgeError(code as ErrorCode | RequestErrorCode, "what to do", { retryAfterMs: 1_500 });
+    : new OperationError(code as ErrorCode | RequestErrorCode, "what to do", { retryAfterMs: 1_500 });
 
 /** A body that is too long is not an operation's. */
 const OPERATION_CODES = ERROR_CODES.filter((code) => code !== "too_large");

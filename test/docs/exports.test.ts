@@ -115,7 +115,7 @@ describe("an export", () => {
   test("is found, and so are its imports", () => {
     expect(files.length).toBeGreaterThan(400);
     expect(byCode.size).toBeGreaterThan(1_500);
-    expect(byCode.has("src/base/errors.ts CryptoEdgeError")).toBe(true);
+    expect(byCode.has("src/base/errors.ts OperationError")).toBe(true);
   });
 
   test("of a value is imported by code, or has the reason why tests alone do", () => {

@@ -1,10 +1,11 @@
 /** The compiled binary, copied alone to an empty folder, with plugins that lie elsewhere. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { CREDENTIALS, KEY_ARN, REGION, startLocalKms } from "../integration/support/local-kms.ts";
+import { openBaoProgram, softHsmLibrary } from "../support/installed.ts";
 import { BINARY, run, start, temporaryFolder } from "./support/binary.ts";
 
 const PLUGINS = resolve(import.meta.dir, "../../plugins");
@@ -61,9 +62,7 @@ policies: [{ principals: [local], tenants: ["*"], services: ["*"], operations: [
 plugins: ["${join(PLUGINS, plugin)}"]
 `;
 
-const SOFTHSM = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"].find(
-  existsSync,
-);
+const SOFTHSM = softHsmLibrary();
 
 test.skipIf(SOFTHSM === undefined)(
   "the binary alone loads the native addon of the PKCS#11 plugin, and serves from a token",
@@ -118,9 +117,7 @@ test("the binary alone loads the AWS SDK of the KMS plugin, and serves from it",
   }
 }, 300_000);
 
-const BAO = [process.env.CRYPTO_EDGE_OPENBAO, "bao", "vault"].find(
-  (name): name is string => name !== undefined && name !== "" && run(["version"], { command: name }).code === 0,
-);
+const BAO = openBaoProgram();
 
 test.skipIf(BAO === undefined)(
   "the binary alone serves from a real OpenBao or Vault",

@@ -1,15 +1,19 @@
 /** Several workers and a token that refuses the PIN (SoftHSM2, spied on by OpenSC's spy): one login in all, since tokens lock. */
 import { expect, test } from "bun:test";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePort } from "../support/free-port.ts";
+import { installed, softHsmLibrary } from "../support/installed.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
-const first = (...paths: string[]): string | undefined => paths.find((path) => existsSync(path));
-const MODULE = first("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so");
-const SPY = first("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so");
+const MODULE = softHsmLibrary();
+const SPY = installed(
+  "OpenSC's spy",
+  ["/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so"],
+  "Debian: apt-get install opensc",
+);
 
 /** How many logins of four workers with this PIN the token has seen, once all four have asked for a key. */
 async function loginsOf(pin: string): Promise<number> {

@@ -4,16 +4,15 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { softHsmLibrary } from "../support/installed.ts";
 
-const MODULE = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"].find(existsSync);
+const MODULE = softHsmLibrary();
 const KEYS = resolve(import.meta.dir, "../../plugins/pkcs11/keys.ts");
 const WORLD = resolve(import.meta.dir, "support/pkcs11-world.ts");
 const PIN = "493817";
-
-if (MODULE === undefined) console.log("skipped: SoftHSM2 is not installed (Debian: apt-get install softhsm2)");
 
 describe.skipIf(MODULE === undefined)("an HSM as the key source", () => {
   let folder: string;

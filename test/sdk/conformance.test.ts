@@ -1,7 +1,7 @@
 /** The kit finds what is wrong: for each rule, a plugin that breaks just that one. */
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { CryptoEdgeError } from "../../src/base/errors.ts";
+import { OperationError } from "../../src/base/errors.ts";
 import type { DoorAnswer, DoorRoute, HttpDoor, SocketDoor } from "../../src/edge/doors/door.ts";
 import { type KeySource, KeySourceError, type LeaseGrant } from "../../src/edge/key-source/key-source.ts";
 import { type Hooks, refuse } from "../../src/edge/plugin-host/hooks.ts";
@@ -318,7 +318,7 @@ test("the shipped static plugin keeps every rule, and the report says what was n
 describe("of a front door, the kit", () => {
   const text = (status: number, body = ""): DoorAnswer => ({ status, headers: { "Content-Type": "text/plain" }, body });
   const refuse = (error: unknown): DoorAnswer =>
-    error instanceof CryptoEdgeError ? text(error.status, error.message) : text(500, "It failed.");
+    error instanceof OperationError ? text(error.status, error.message) : text(500, "It failed.");
 
   function goodDoor(
     refusing: RefusingOperations,
@@ -394,7 +394,7 @@ describe("of a front door, the kit", () => {
 
   test("finds a refusal that tells a defect's message, and an answer that is none", async () => {
     expect(
-      await check({ refuse: (error) => (error instanceof CryptoEdgeError ? refuse(error) : text(500, String(error))) }),
+      await check({ refuse: (error) => (error instanceof OperationError ? refuse(error) : text(500, String(error))) }),
     ).toEqual(["refuse"]);
     expect(await check({}, () => ({ status: 200, headers: { "X-A": "b\r\nc: d" }, body: "" }))).toContain(
       "hostile-bodies",

@@ -4,7 +4,7 @@
  * the invariants are checked; in the end everything heals, and then everything that may be used must be usable.
  */
 
-import { CryptoEdgeError } from "../../src/base/errors.ts";
+import { OperationError } from "../../src/base/errors.ts";
 import type { LeasedVersion } from "../../src/edge/cache/lease-cache.ts";
 import { parseBlob } from "../../src/edge/cipher/blob.ts";
 import { CoreModel, type ModelService } from "./core-model.ts";
@@ -232,7 +232,7 @@ class World {
     const { life } = edge;
     const refused = (error: unknown): void => {
       if (life !== edge.life) return;
-      if (!(error instanceof CryptoEdgeError)) {
+      if (!(error instanceof OperationError)) {
         if (error instanceof Violation) throw error;
         this.#trouble(edge, error);
         return;

@@ -8,7 +8,7 @@ import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
 import { readFileLine } from "../read-file.ts";
 import type { ConfigurationPath } from "./configuration-error.ts";
-import { decodingOf, expectedBy, type HostAndPort } from "./schema-types.ts";
+import { decodingOf, expectedBy, type FileOwner, type HostAndPort } from "./schema-types.ts";
 
 export interface ConfigurationProblem {
   readonly path: ConfigurationPath;
@@ -115,6 +115,8 @@ function decodeText(schema: TSchema, value: unknown, environment: DecodingEnviro
       return text.startsWith("file:") ? readSecret(resolve(environment.directory, text.slice(5))) : text;
     case "address":
       return decodeAddress(text);
+    case "owner":
+      return decodeOwner(text);
     case undefined:
       return value;
   }
@@ -158,6 +160,17 @@ function decodeAddress(text: string): HostAndPort {
   const port = Number(text.slice(colon + 1));
   if (port > 65_535) throw new Error(`the port ${port} is too large: at most 65535`);
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port };
+}
+
+/** The system's numbers have 32 bits, of which the last means "as it is". */
+const OWNER_ID_MAX = 2 ** 32 - 2;
+
+function decodeOwner(text: string): FileOwner {
+  const [user = -1, group = -1] = text.split(":").map((id) => (id === "" ? -1 : Number(id)));
+  for (const id of [user, group]) {
+    if (id > OWNER_ID_MAX) throw new Error(`the id ${id} is too large: at most ${OWNER_ID_MAX}`);
+  }
+  return { user, group };
 }
 
 function readSecret(file: string): string {

@@ -6,7 +6,7 @@
 import { type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { NAME_PATTERN } from "../names.ts";
 
-export type Decoding = "duration" | "size" | "path" | "secret" | "address";
+export type Decoding = "duration" | "size" | "path" | "secret" | "address" | "owner";
 
 interface DecodedSchema extends SchemaOptions {
   readonly decode: Decoding;
@@ -46,6 +46,21 @@ export const Address = (options: SchemaOptions = {}): TUnsafe<HostAndPort> =>
     "address",
     "^(\\[[0-9a-fA-F:]+\\]|[^:\\[\\]]+):[0-9]{1,5}$",
     "an address such as 127.0.0.1:7402",
+    options,
+  );
+
+/** Whose a file is; -1 leaves one as it is. */
+export interface FileOwner {
+  readonly user: number;
+  readonly group: number;
+}
+
+/** `1000`, `1000:1000`, `:1000`; decoded to both numbers. */
+export const Owner = (options: SchemaOptions = {}): TUnsafe<FileOwner> =>
+  decoded<FileOwner>(
+    "owner",
+    "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
+    'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
     options,
   );
 

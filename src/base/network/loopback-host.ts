@@ -1,4 +1,4 @@
-import { CryptoEdgeError } from "../errors.ts";
+import { OperationError } from "../errors.ts";
 import type { Http1Head } from "./http1/head.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
@@ -21,7 +21,7 @@ export function namesLoopback(header: string): boolean {
  * For a listener on loopback: refuses requests that name another host. A browser on this machine can be led to send those
  * by a page whose own name was made to point at 127.0.0.1 (DNS rebinding); it could then read the answers.
  */
-export function createHostCheck(): (head: Http1Head) => CryptoEdgeError | undefined {
+export function createHostCheck(): (head: Http1Head) => OperationError | undefined {
   let seen: string | undefined;
   return ({ headers }) => {
     const host = headers.fields.get("host");
@@ -31,6 +31,6 @@ export function createHostCheck(): (head: Http1Head) => CryptoEdgeError | undefi
       return undefined;
     }
     const sentence = "This listener is for this machine: call it as localhost, 127.0.0.1 or [::1].";
-    return new CryptoEdgeError("misdirected_request", sentence);
+    return new OperationError("misdirected_request", sentence);
   };
 }

@@ -1,5 +1,5 @@
 /** Errors as RFC 9457 problem details: a stable `code` and a sentence; never a key, a blob or a stack. */
-import { CryptoEdgeError } from "../errors.ts";
+import { OperationError } from "../errors.ts";
 import { REASON_PHRASES } from "./http1/reason-phrases.ts";
 import { retryAfterOf } from "./retry-after.ts";
 import type { RequestTrace } from "./trace-context.ts";
@@ -24,7 +24,7 @@ export function problem(status: number, code: string, detail: string): Problem {
 
 /** Of an expected error; anything else is a defect, told as such and nothing more. */
 export function problemOf(error: unknown): Problem {
-  if (error instanceof CryptoEdgeError) return problem(error.status, error.code, error.message);
+  if (error instanceof OperationError) return problem(error.status, error.code, error.message);
   return problem(500, "internal_error", "The edge failed at this request. Its log tells more under the request id.");
 }
 
@@ -43,5 +43,5 @@ export function writeProblem(details: Problem, retryAfterMs?: number, trace?: Re
 }
 
 export function writeError(error: unknown, trace?: RequestTrace): WrittenAnswer {
-  return writeProblem(problemOf(error), error instanceof CryptoEdgeError ? error.retryAfterMs : undefined, trace);
+  return writeProblem(problemOf(error), error instanceof OperationError ? error.retryAfterMs : undefined, trace);
 }

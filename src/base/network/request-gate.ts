@@ -2,7 +2,7 @@
  * Sheds load early: what would wait too long is answered at once, with 503 or 429 and `Retry-After`, so that what is let
  * in stays quick. One gate for each listener.
  */
-import { CryptoEdgeError } from "../errors.ts";
+import { OperationError } from "../errors.ts";
 
 export interface GateLimits {
   readonly requestsMax: number;
@@ -38,7 +38,7 @@ export class RequestGate {
   }
 
   /** Undefined: let in. `weight`: the body's length, 0 where it is not known yet. Then `leave` is called once with the newest. */
-  enter(caller: CallerLoad, weight: number): CryptoEdgeError | undefined {
+  enter(caller: CallerLoad, weight: number): OperationError | undefined {
     const limits = this.#limits;
     if (this.#requests >= limits.requestsMax) return overloaded("This edge has too many requests in flight");
     if (caller.requests >= Math.max(1, limits.requestsPerCallerMax * caller.part)) {
@@ -56,7 +56,7 @@ export class RequestGate {
   }
 
   /** The weight of one that was let in goes from one number to a larger; not so when it is refused. */
-  grow(caller: CallerLoad, from: number, to: number): CryptoEdgeError | undefined {
+  grow(caller: CallerLoad, from: number, to: number): OperationError | undefined {
     const bytes = counted(to) - counted(from);
     if (bytes <= 0) return undefined;
     if (caller.bytes + bytes > this.#callerBytesMax * caller.part) return limited(TOO_MANY_BYTES);
@@ -90,19 +90,19 @@ function counted(weight: number): number {
   return weight > SMALL_BODY_BYTES ? weight : 0;
 }
 
-function limited(what: string): CryptoEdgeError {
-  return new CryptoEdgeError("rate_limited", `${what}. Ask again after the time in Retry-After.`, {
+function limited(what: string): OperationError {
+  return new OperationError("rate_limited", `${what}. Ask again after the time in Retry-After.`, {
     retryAfterMs: RETRY_AFTER_MS,
   });
 }
 
-export const TOO_LARGE = new CryptoEdgeError(
+export const TOO_LARGE = new OperationError(
   "too_large",
   "The body is too long for this operation. Split the batch, or raise limits.max_body.",
 );
 
-export function overloaded(what: string): CryptoEdgeError {
-  return new CryptoEdgeError("overloaded", `${what}. Ask again after the time in Retry-After.`, {
+export function overloaded(what: string): OperationError {
+  return new OperationError("overloaded", `${what}. Ask again after the time in Retry-After.`, {
     retryAfterMs: RETRY_AFTER_MS,
   });
 }

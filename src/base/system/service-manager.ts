@@ -5,6 +5,7 @@
 
 import type { Clock, Timer } from "../time/clock.ts";
 import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
+import { unixAddress } from "./unix-address.ts";
 
 export interface ServiceManager {
   /** The edge listens. From now on the watchdog is fed. */
@@ -28,7 +29,7 @@ export async function openServiceManager(
   const path = environment.NOTIFY_SOCKET;
   if (path === undefined || path === "") return NONE;
   const { calls } = await loadSystemCalls();
-  const address = socketAddress(path);
+  const address = unixAddress(path);
   if (calls === undefined || address === undefined) {
     warn("The service manager can't be told that the edge is ready: use Type=exec, or run the compiled binary.");
     return NONE;
@@ -75,18 +76,4 @@ export function watchdogMs(environment: Readonly<Record<string, string | undefin
   if (microseconds === undefined || !/^[1-9]\d{0,15}$/.test(microseconds)) return undefined;
   if (pid !== undefined && pid !== String(process.pid)) return undefined;
   return Number(microseconds) / 1000;
-}
-
-const PATH_MAX = 107;
-
-/** A `sockaddr_un`: a path, or with `@` a name of the abstract namespace. */
-function socketAddress(path: string): Uint8Array | undefined {
-  const name = Buffer.from(path, "utf8");
-  if (name.length > PATH_MAX || (name[0] !== 0x2f && name[0] !== 0x40)) return undefined;
-  const abstract = name[0] === 0x40;
-  const address = new Uint8Array(2 + name.length + (abstract ? 0 : 1));
-  new DataView(address.buffer).setUint16(0, 1, true);
-  address.set(name, 2);
-  if (abstract) address[2] = 0;
-  return address;
 }

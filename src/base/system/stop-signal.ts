@@ -2,15 +2,31 @@
 const STOPPING = ["SIGTERM", "SIGINT", "SIGQUIT"] as const;
 const CODES: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGINT: 130, SIGQUIT: 131 };
 
-/** Resolves at the first of them; a second one ends the process at once. */
-export function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let asked = false;
+export interface StopSignal {
+  /** Resolves at the first signal after `serving`; one more ends the process at once. */
+  readonly asked: Promise<void>;
+  /**
+   * From now on there is something to end in order. Before, a signal ends the process at once, whatever the start waits for: what it has
+   * begun is bound to the process.
+   */
+  serving(): void;
+}
+
+export function stopSignal(): StopSignal {
+  let isServing = false;
+  const asked = new Promise<void>((resolve) => {
+    let wasAsked = false;
     const stop = (signal: NodeJS.Signals): void => {
-      if (asked) process.exit(CODES[signal] ?? 143);
-      asked = true;
+      if (wasAsked || !isServing) process.exit(CODES[signal] ?? 143);
+      wasAsked = true;
       resolve();
     };
     for (const signal of STOPPING) process.on(signal, stop);
   });
+  return {
+    asked,
+    serving() {
+      isServing = true;
+    },
+  };
 }

@@ -1,5 +1,5 @@
 /** The door of `crypto-edge dev` that serves its page, beside the edge's own API. */
-import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { messageOf, OperationError } from "../../base/errors.ts";
 import { isName } from "../../base/names.ts";
 import { isOwnRequest, PAGE_HEADERS } from "../../base/web/html.ts";
 import type { DoorAnswer, DoorContext, DoorRequest, HttpDoor } from "../../edge/doors/door.ts";
@@ -120,7 +120,7 @@ export function devDoor(parts: DevParts, { operations }: DoorContext): HttpDoor 
         },
       },
     ],
-    refuse: (error) => json(error instanceof CryptoEdgeError ? error.status : 500, { text: messageOf(error) }),
+    refuse: (error) => json(error instanceof OperationError ? error.status : 500, { text: messageOf(error) }),
   };
 }
 

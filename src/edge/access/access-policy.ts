@@ -15,14 +15,14 @@ export interface AccessPolicy {
    * Returns when the principal may do this, and throws otherwise. Synchronous: a look-up, on the hot path. `count` is
    * how many keys of this tenant and service the call is about, for rate limits; 1 where it is left out.
    *
-   * @throws {CryptoEdgeError} `access_denied`, the same whether or not the tenant exists; `rate_limited`.
+   * @throws {OperationError} `access_denied`, the same whether or not the tenant exists; `rate_limited`.
    */
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count?: number): void;
 
   /**
    * Returns when the principal may do anything at all with this service key. Takes nothing from a rate limit.
    *
-   * @throws {CryptoEdgeError} `access_denied`
+   * @throws {OperationError} `access_denied`
    */
   authorizeAny(principal: Principal, tenant: string, service: string): void;
 

@@ -12,7 +12,7 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from "jose";
-import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { messageOf, OperationError } from "../../base/errors.ts";
 import { fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import { readFileText } from "../../base/read-file.ts";
@@ -105,7 +105,7 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       remembered.remember(digest, name, untilMs);
       return { kind: "token", name, peer };
     } catch (error) {
-      if (error instanceof CryptoEdgeError) throw error;
+      if (error instanceof OperationError) throw error;
       throw refused(reasonOfRefusal(error));
     }
   }
@@ -114,7 +114,7 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
     principalOf(authorization, peer) {
       const token = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization ?? "")?.[1];
       if (authorization === undefined) {
-        throw new CryptoEdgeError(
+        throw new OperationError(
           "unauthenticated",
           "Present a client certificate, or a token as Authorization: Bearer.",
         );
@@ -166,8 +166,8 @@ function issuerOf(token: string): unknown {
   }
 }
 
-function refused(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError("unauthenticated", `The bearer token is refused: ${reason}.`);
+function refused(reason: string): OperationError {
+  return new OperationError("unauthenticated", `The bearer token is refused: ${reason}.`);
 }
 
 /** Says what is wrong with a token, never what is in it. */

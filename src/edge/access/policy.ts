@@ -6,7 +6,7 @@
  * tenant from another. It is made once for each principal, tenant and service and remembered; a caller that makes names up
  * makes only its own memory forgetful.
  */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Rate, type TokenBucket, TokenBuckets } from "../../base/time/token-bucket.ts";
 import { yieldToEventLoop } from "../../base/time/turns.ts";
@@ -99,12 +99,12 @@ export class Policy implements AccessPolicy {
 
   authorize(principal: Principal, operation: Operation, tenant: string, service: string, count = 1): void {
     const grant = this.#decisions(principal, tenant, service)[operation];
-    if (grant === undefined) throw new CryptoEdgeError("access_denied", DENIED);
+    if (grant === undefined) throw new OperationError("access_denied", DENIED);
     if (grant.principalBucket !== undefined || grant.tenantBucket !== undefined) takeFrom(grant, count);
   }
 
   authorizeAny(principal: Principal, tenant: string, service: string): void {
-    if (!this.#mayAny(principal, tenant, service)) throw new CryptoEdgeError("access_denied", DENIED);
+    if (!this.#mayAny(principal, tenant, service)) throw new OperationError("access_denied", DENIED);
   }
 
   namedServices(principal: Principal, tenant: string): string[] {
@@ -204,8 +204,8 @@ function takeFrom({ principalBucket, tenantBucket }: Grant, count: number): void
   }
 }
 
-function rateLimited(who: string, retryAfterMs: number): CryptoEdgeError {
-  return new CryptoEdgeError(
+function rateLimited(who: string, retryAfterMs: number): OperationError {
+  return new OperationError(
     "rate_limited",
     `${who} has used up its rate. Ask again after the time in Retry-After, or ask whoever runs the edge for a higher rate.`,
     { retryAfterMs },

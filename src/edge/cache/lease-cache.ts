@@ -12,7 +12,7 @@ export interface LeaseCache {
    *
    * Use the result at once (in the same turn, or right after the await): it is valid now, not later.
    *
-   * @throws {CryptoEdgeError} (or rejects with) `key_not_found`; `key_revoked`; `access_denied`, where the source does not
+   * @throws {OperationError} (or rejects with) `key_not_found`; `key_revoked`; `access_denied`, where the source does not
    * let this edge have the key; `rate_limited`, when too many keys asked for were not there; `lease_unavailable`.
    */
   active(tenant: string, service: string): LeasedVersion | Promise<LeasedVersion>;

@@ -1,5 +1,5 @@
 /** Asking the source for leases: one call per lease however many wait, again while revocations overtake the answers. */
-import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { messageOf, OperationError } from "../../base/errors.ts";
 import { backoffMs, longestBackoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
 import { wipeGrant } from "../key-source/grant.ts";
@@ -106,7 +106,7 @@ export class LeaseFetches {
   }
 
   /** Settles what a failed call means for the lease, and says it in the edge's own words. */
-  #failed(lease: Lease, error: unknown): CryptoEdgeError {
+  #failed(lease: Lease, error: unknown): OperationError {
     const { time, tuning, refusals, lifecycle, counters, onEvent } = this.#options;
     const nowMs = time.read();
     lifecycle.expireIfOver(lease);
@@ -132,9 +132,9 @@ export class LeaseFetches {
       lifecycle.setDue(lease, Math.min(lease.hardMs, nowMs + this.#retryMs(lease, nowMs, retryAfterMs ?? 0)));
       lifecycle.arm(nowMs);
     }
-    if (error instanceof CryptoEdgeError) return error;
+    if (error instanceof OperationError) return error;
     if (error instanceof SourceNotCalled && error.code === "misses_exhausted") {
-      return new CryptoEdgeError("rate_limited", error.message, { retryAfterMs: error.retryAfterMs });
+      return new OperationError("rate_limited", error.message, { retryAfterMs: error.retryAfterMs });
     }
     return unavailable(error, retryAfterMs);
   }

@@ -2,7 +2,7 @@
 import { type Lease, WHOLE_SERVICE } from "./lease.ts";
 import type { LeasedVersion, LeaseGate } from "./lease-cache.ts";
 import type { LeaseClock } from "./lease-clock.ts";
-import { asCryptoEdgeError, leaseEnded, REVOKED, revoked, silenced, stopping, unavailable } from "./lease-errors.ts";
+import { asOperationError, leaseEnded, REVOKED, revoked, silenced, stopping, unavailable } from "./lease-errors.ts";
 import type { LeaseCounters } from "./lease-events.ts";
 import type { LeaseFetches } from "./lease-fetches.ts";
 import type { LeaseLifecycle } from "./lease-lifecycle.ts";
@@ -82,7 +82,7 @@ export class LeaseMisses {
         await this.#options.fetches.fetch(whole, true).promise;
       } catch (error) {
         // No version may wrap any more; this one may still open.
-        if (asCryptoEdgeError(error).code !== "key_revoked") throw error;
+        if (asOperationError(error).code !== "key_revoked") throw error;
       }
       this.#checkOpen();
       this.#checkBlocked(tenant, service, version);

@@ -1,4 +1,4 @@
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { Cipher, WrappingSession } from "../cipher/cipher.ts";
 import type { KeySlot } from "../key-memory/key-memory.ts";
 import type { LeasableState } from "../key-source/key-source.ts";
@@ -54,7 +54,7 @@ export class HeldVersion implements LeasedVersion {
 
   #begin(): WrappingSession {
     if (this.#slot.released) {
-      throw new CryptoEdgeError("lease_unavailable", "The lease ended in this very moment. Ask again.", {
+      throw new OperationError("lease_unavailable", "The lease ended in this very moment. Ask again.", {
         retryAfterMs: 0,
       });
     }
@@ -65,7 +65,7 @@ export class HeldVersion implements LeasedVersion {
 
 /** A call to the source that is under way, and shared by all who wait for it. */
 export interface Fetch {
-  /** Resolves when the lease is installed; rejects with `CryptoEdgeError`. Somebody always listens. */
+  /** Resolves when the lease is installed; rejects with `OperationError`. Somebody always listens. */
   readonly promise: Promise<void>;
   /** Whether a caller waits: then it goes before background renewals. */
   demanded: boolean;

@@ -1,8 +1,8 @@
 /** Leases that are wanted before anybody asks: `cache.prewarm` of the configuration. */
-import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { OperationError } from "../../base/errors.ts";
 import { type Backoff, backoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
-import { asCryptoEdgeError } from "./lease-errors.ts";
+import { asOperationError } from "./lease-errors.ts";
 import type { LeaseFetches } from "./lease-fetches.ts";
 import type { LeaseTable } from "./lease-table.ts";
 
@@ -12,7 +12,7 @@ export interface ServiceName {
 }
 
 export interface RefusedPrewarm extends ServiceName {
-  readonly error: CryptoEdgeError;
+  readonly error: OperationError;
 }
 
 export interface PrewarmOptions {
@@ -37,7 +37,7 @@ export async function prewarm(keys: readonly ServiceName[], options: PrewarmOpti
         await fetches.fetch(lease, false).promise;
         return;
       } catch (error) {
-        const failure = asCryptoEdgeError(error);
+        const failure = asOperationError(error);
         if (failure.code !== "lease_unavailable" && failure.code !== "rate_limited") {
           refused.push({ tenant, service, error: failure });
           return;

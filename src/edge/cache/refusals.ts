@@ -1,9 +1,9 @@
-import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { OperationError } from "../../base/errors.ts";
 import type { RevocationScope } from "./lease-cache.ts";
 
 interface Refusal {
   readonly scope: Required<RevocationScope>;
-  readonly error: CryptoEdgeError;
+  readonly error: OperationError;
   readonly untilMs: number;
 }
 
@@ -23,7 +23,7 @@ export class Refusals {
     return this.#byName.size;
   }
 
-  find(tenant: string, service: string, version: number, nowMs: number): CryptoEdgeError | undefined {
+  find(tenant: string, service: string, version: number, nowMs: number): OperationError | undefined {
     const name = nameOf(tenant, service, version);
     const refusal = this.#byName.get(name);
     if (refusal === undefined) return undefined;
@@ -32,7 +32,7 @@ export class Refusals {
     return undefined;
   }
 
-  add(tenant: string, service: string, version: number, error: CryptoEdgeError, untilMs: number): void {
+  add(tenant: string, service: string, version: number, error: OperationError, untilMs: number): void {
     const name = nameOf(tenant, service, version);
     this.#byName.delete(name);
     if (this.#byName.size >= this.#max) this.#byName.delete(this.#byName.keys().next().value!);

@@ -2,7 +2,7 @@
  * The blob, format 1: a wrapped data key (suite 1) or an encrypted value (suite 2). Its layout and nothing else; no key is
  * touched here. Sections refer to docs/blob-format.md, which this file follows in order.
  */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 
 /** "Layout": magic `L4`, format 1. */
 const MAGIC_0 = 0x4c;
@@ -94,7 +94,7 @@ export function encodeIdentity(identity: ServiceKeyIdentity, suite: Suite = DATA
  * What it takes depends on these bytes alone: nothing is remembered from one blob to the next, so its time tells a caller
  * nothing about what others ask for (docs/security.md, "Denied calls").
  *
- * @throws {CryptoEdgeError} `invalid_blob`, and nothing else, whatever the bytes are.
+ * @throws {OperationError} `invalid_blob`, and nothing else, whatever the bytes are.
  */
 export function parseBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob {
   if (bytes.length < FIXED_LENGTH + 2 + 1) throw malformed("it is too short");
@@ -170,15 +170,15 @@ function putAscii(target: Uint8Array, offset: number, text: string): void {
   for (let index = 0; index < text.length; index++) target[offset + index] = text.charCodeAt(index);
 }
 
-function malformed(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError(
+function malformed(reason: string): OperationError {
+  return new OperationError(
     "invalid_blob",
     `This is not a wrapped key or value: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
   );
 }
 
-function ofOtherSuite(suite: Suite): CryptoEdgeError {
-  return new CryptoEdgeError(
+function ofOtherSuite(suite: Suite): OperationError {
+  return new OperationError(
     "invalid_blob",
     suite === VALUE_SUITE
       ? "This is an encrypted value, not a wrapped data key: open it with the operation for values."

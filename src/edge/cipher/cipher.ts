@@ -57,7 +57,7 @@ export interface WrappingSession {
   /**
    * Opens a blob, of either suite, of this session's tenant, service and version. Answers the data key or value.
    *
-   * @throws {CryptoEdgeError} `decryption_failed`: tampered with, or another context; one error for both.
+   * @throws {OperationError} `decryption_failed`: tampered with, or another context; one error for both.
    */
   unwrap(blob: ParsedBlob, context: Uint8Array): Uint8Array;
 

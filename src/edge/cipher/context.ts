@@ -1,5 +1,5 @@
 /** The encryption context and its one encoding (blob-format.md, "Encryption context"). */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 
 /** Strings that the caller gives at creation and must give again, equal, at decryption. Authenticated, not stored. */
 export type EncryptionContext = Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /**
  * Zero bytes for none or an empty map; else the number of entries, then each entry sorted by the bytes of its UTF-8 key.
  *
- * @throws {CryptoEdgeError} `invalid_request` for too many entries or bytes, an empty key, or a lone surrogate.
+ * @throws {OperationError} `invalid_request` for too many entries or bytes, an empty key, or a lone surrogate.
  */
 export function encodeContext(context: EncryptionContext | undefined): Uint8Array {
   if (context === undefined) return NO_CONTEXT;
@@ -49,16 +49,16 @@ function encodeAscii(context: EncryptionContext, keys: string[]): Uint8Array | u
   const bytes = new Uint8Array(length);
   bytes[1] = count;
   let offset = 2;
-  let units = 0;
+  let allUnits = 0;
   for (let index = 0; index < count; index++) {
     const key = keys[index]!;
-    units |= putText(bytes, offset, key);
+    allUnits |= putText(bytes, offset, key);
     offset += 2 + key.length;
     const value = VALUES[index]!;
-    units |= putText(bytes, offset, value);
+    allUnits |= putText(bytes, offset, value);
     offset += 2 + value.length;
   }
-  return units < 0x80 ? bytes : undefined;
+  return allUnits < 0x80 ? bytes : undefined;
 }
 
 /** Of ASCII text the order of its units is the order of its bytes. The first ones mostly tell. */
@@ -114,7 +114,7 @@ function encodeAny(context: EncryptionContext, keys: readonly string[]): Uint8Ar
 /**
  * The context that `encodeContext` made these bytes from; none for zero bytes.
  *
- * @throws {CryptoEdgeError} `invalid_request` for bytes that `encodeContext` never makes.
+ * @throws {OperationError} `invalid_request` for bytes that `encodeContext` never makes.
  */
 export function decodeContext(bytes: Uint8Array): EncryptionContext {
   if (bytes.length === 0) return {};
@@ -149,8 +149,8 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
-function invalid(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError(
+function invalid(reason: string): OperationError {
+  return new OperationError(
     "invalid_request",
     `The context ${reason}. It is a map of at most ${CONTEXT_ENTRIES_MAX} non-empty keys to strings, ${CONTEXT_BYTES_MAX} bytes in all.`,
   );

@@ -2,7 +2,7 @@
  * A wrapping session (blob-format.md): which salt a blob is made under, which keys are ready, and what a reader checks before it
  * opens. The hot path: every wrap and unwrap runs through here.
  */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import {
   COMMITMENT_LENGTH,
   DATA_KEY_SUITE,
@@ -231,9 +231,9 @@ function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   return start.every((byte, index) => byte === bytes[index]);
 }
 
-function decryptionFailed(suite: Suite): CryptoEdgeError {
+function decryptionFailed(suite: Suite): OperationError {
   const what = suite === VALUE_SUITE ? "encrypted value" : "wrapped key";
-  return new CryptoEdgeError(
+  return new OperationError(
     "decryption_failed",
     `The ${what} does not open: it was altered, or the context is not the one given at its creation.`,
   );

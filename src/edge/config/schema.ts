@@ -7,6 +7,7 @@ import {
   Address,
   Duration,
   Name,
+  Owner,
   oneOf,
   optional,
   Path,
@@ -200,11 +201,7 @@ function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
         description: "The socket's file mode.",
       }),
       owner: Type.Optional(
-        Type.String({
-          pattern: "^([0-9]+(:[0-9]+)?|:[0-9]+)$",
-          expected: 'numeric ids in quotes, such as "1000", "1000:1000" or ":1000"',
-          description: "The socket's user, user and group, or (with a colon before it) group, by number.",
-        }),
+        Owner({ description: "The socket's user, user and group, or (with a colon before it) group, by number." }),
       ),
       shared: Type.Boolean({
         default: false,

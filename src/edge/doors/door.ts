@@ -6,7 +6,7 @@
  * success that isn't one (`../../../docs/doors.md`).
  */
 
-import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { OperationError } from "../../base/errors.ts";
 import type { LogPort } from "../../base/log-port.ts";
 import type { AnswerText } from "../../base/network/http1/answer-text.ts";
 import type { Principal } from "../access/principal.ts";
@@ -57,7 +57,7 @@ export interface DoorConnection {
   readonly otherCertificates: readonly ShownCertificate[];
   /**
    * Verifies a bearer token that came elsewhere than in the head, as at a login: by the listener's issuers, who are the same that count for
-   * requests. Undefined where the listener takes no tokens. @throws {CryptoEdgeError} `unauthenticated`, or rejects with it
+   * requests. Undefined where the listener takes no tokens. @throws {OperationError} `unauthenticated`, or rejects with it
    */
   readonly verifyToken?: ((token: string) => MaybePromise<Principal>) | undefined;
 }
@@ -77,7 +77,7 @@ export interface DoorRequest extends DoorRequestHead {
    * Counts bytes that the answer will take against the caller, before work of that size begins: a batch, for example. An error refuses:
    * `rate_limited`, `overloaded`. It is given back with the answer.
    */
-  reserve(bytes: number): CryptoEdgeError | undefined;
+  reserve(bytes: number): OperationError | undefined;
 }
 
 /** What the listener sends back: status, headers and body. */
@@ -129,11 +129,11 @@ export interface HttpDoor {
    * body is there (`prove`). Not asked where the listener's own principal or a client certificate decides.
    */
   identify?(head: DoorRequestHead): DoorIdentity;
-  /** The proof that needs the body (a signature over it). @throws {CryptoEdgeError} `unauthenticated` */
+  /** The proof that needs the body (a signature over it). @throws {OperationError} `unauthenticated` */
   prove?(request: DoorRequest): Principal;
   /**
    * An error in the protocol's own words, made from the head alone, since no body may have been read: of the gate (401, 413, 429, 503), of routing (404, 405), or thrown by `prove`. `error` is a
-   * `CryptoEdgeError` (with `code`, `status` and `retryAfterMs`), anything else is a defect, logged already, and told as such. `Allow` of a
+   * `OperationError` (with `code`, `status` and `retryAfterMs`), anything else is a defect, logged already, and told as such. `Allow` of a
    * 405 is the listener's. Of paths that no door has, the door whose routes come nearest is asked.
    */
   refuse(error: unknown, head: DoorRequestHead): DoorAnswer;
@@ -147,7 +147,7 @@ export type DoorIdentity =
   | { readonly kind: "unproven"; readonly load: string }
   | { readonly kind: "none" }
   /** What is proven can't count: the request is answered with this error, by `refuse`. */
-  | { readonly kind: "refused"; readonly error: CryptoEdgeError };
+  | { readonly kind: "refused"; readonly error: OperationError };
 
 /** A door with a protocol of its own on a stream of bytes. */
 export interface SocketDoor {

@@ -1,5 +1,5 @@
 /** Who sends a request on a connection that proves nobody, from its head: as the door says, else by a bearer token. */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { TokenVerifier } from "../access/bearer-token.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection, DoorIdentity, DoorRequestHead } from "../doors/door.ts";
@@ -9,7 +9,7 @@ import type { RouteMatch } from "./door-routes.ts";
 /** Known, or known by this name until the body has proven more. */
 export type Sender = { readonly principal: Principal } | { readonly unproven: string };
 
-/** @throws {CryptoEdgeError} `unauthenticated` or the door's own, or rejects with it */
+/** @throws {OperationError} `unauthenticated` or the door's own, or rejects with it */
 export function identifySender(
   { door, route }: RouteMatch,
   head: DoorRequestHead,
@@ -35,8 +35,8 @@ export function identifySender(
   }
 }
 
-export function unknownSender(): CryptoEdgeError {
-  return new CryptoEdgeError("unauthenticated", "Present a client certificate, or a token as Authorization: Bearer.");
+export function unknownSender(): OperationError {
+  return new OperationError("unauthenticated", "Present a client certificate, or a token as Authorization: Bearer.");
 }
 
 export function anonymous({ principal, peer }: DoorConnection): Principal {

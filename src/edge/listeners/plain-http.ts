@@ -1,5 +1,5 @@
 /** Plain HTTP on a loopback port or a Unix socket. All callers of such a listener are one. */
-import { type CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { messageOf, type OperationError } from "../../base/errors.ts";
 import { Connections } from "../../base/network/connections.ts";
 import type { Http1Head } from "../../base/network/http1/head.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
@@ -66,7 +66,7 @@ type PlainService = Required<Pick<Listener, "drain" | "close">> & Pick<PlainServ
 
 async function serve(
   address: PlainAddress,
-  refusalOf: (head: Http1Head) => CryptoEdgeError | undefined,
+  refusalOf: (head: Http1Head) => OperationError | undefined,
   { principal, doors, limits, log }: PlainListenerOptions,
 ): Promise<PlainService> {
   const times = { idleTimeoutMs: limits.idleTimeoutMs, bodyTimeoutMs: limits.requestTimeoutMs };
@@ -76,7 +76,7 @@ async function serve(
   const shares = new Shares();
   const share = shares.of("the listener's callers");
   share.connections = 1;
-  const refuse = (): CryptoEdgeError => overloaded("This listener has too many connections");
+  const refuse = (): OperationError => overloaded("This listener has too many connections");
 
   const server = await acceptPlain(address, (socket) => {
     if (connections.closing || connections.size >= 2 * connectionsMax || !descriptorRoom.admits()) {

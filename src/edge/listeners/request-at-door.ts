@@ -1,5 +1,5 @@
 /** One request on its way through a door: what the door is given, and the caller of its operations, in one object. */
-import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { OperationError } from "../../base/errors.ts";
 import { type RequestId, RequestTrace } from "../../base/network/trace-context.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection, DoorRequest, DoorRequestHead } from "../doors/door.ts";
@@ -9,7 +9,7 @@ export class RequestAtDoor implements DoorRequest, Caller {
   readonly door: string;
   readonly principal: Principal;
   readonly body: Uint8Array;
-  readonly reserve: (bytes: number) => CryptoEdgeError | undefined;
+  readonly reserve: (bytes: number) => OperationError | undefined;
   private readonly head: DoorRequestHead;
   private trace: RequestTrace | undefined;
 
@@ -18,7 +18,7 @@ export class RequestAtDoor implements DoorRequest, Caller {
     principal: Principal,
     head: DoorRequestHead,
     body: Uint8Array,
-    reserve: (bytes: number) => CryptoEdgeError | undefined,
+    reserve: (bytes: number) => OperationError | undefined,
   ) {
     this.door = door;
     this.principal = principal;

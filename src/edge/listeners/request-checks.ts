@@ -1,12 +1,12 @@
 /** What is refused by the head alone, at whatever door: pages of other sites, and codings that are not taken. */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { Http1Head } from "../../base/network/http1/head.ts";
 
-const CROSS_SITE = new CryptoEdgeError(
+const CROSS_SITE = new OperationError(
   "cross_site_request",
   "A web page of another site sent this request. Call the edge from a program, not from a page.",
 );
-const CODED = new CryptoEdgeError(
+const CODED = new OperationError(
   "unsupported_media_type",
   "A body with a content-encoding is not taken here. Send it as it is.",
 );
@@ -15,7 +15,7 @@ export function refusalByHead({
   headers: { fields },
   contentLength = 0,
   chunked,
-}: Http1Head): CryptoEdgeError | undefined {
+}: Http1Head): OperationError | undefined {
   if (isCrossSite(fields)) return CROSS_SITE;
   const coding = fields.get("content-encoding")?.toLowerCase() ?? "identity";
   return coding !== "identity" && coding !== "" && (chunked || contentLength > 0) ? CODED : undefined;

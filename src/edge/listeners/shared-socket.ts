@@ -24,7 +24,12 @@ export async function bindSharedSocket(
   for (const other of namesBeside(path)) if (!(await isLive(other))) rmSync(other, { force: true });
   const own = join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}`);
   const server = await listenAt(own, options, listen);
-  take(path, own);
+  try {
+    take(path, own);
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
 
   let closed = false;
   let timer: Timer;
@@ -65,7 +70,11 @@ export async function bindSharedSocket(
 async function handOver(path: string, own: string): Promise<void> {
   for (const other of namesBeside(path)) {
     if (other === own || !(await isLive(other))) continue;
-    return take(path, other);
+    try {
+      return take(path, other);
+    } catch {
+      // Another user's: it takes the path by itself once it finds it gone.
+    }
   }
   rmSync(path, { force: true });
 }
@@ -89,5 +98,6 @@ function namesBeside(path: string): string[] {
   const [folder, name] = [dirname(path), `.${basename(path)}`];
   return readdirSync(folder)
     .filter((file) => file.startsWith(name) && OWN_SUFFIX.test(file.slice(name.length)))
-    .map((file) => join(folder, file));
+    .map((file) => join(folder, file))
+    .filter((file) => lstatSync(file, { throwIfNoEntry: false })?.isSocket() === true);
 }

@@ -1,5 +1,5 @@
 /** HTTP/1.1 with one connection of a listener: who calls and what it may use, from the head; then the doors. */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { ConnectionActivity } from "../../base/network/connections.ts";
 import { serveHttp1 } from "../../base/network/http1/connection.ts";
 import type { Http1Handler, Http1Request } from "../../base/network/http1/handler.ts";
@@ -31,9 +31,9 @@ export interface HttpConnection {
   readonly gate: RequestGate;
   readonly tokens: TokenVerifier | undefined;
   /** An error turns a request away by its head, and ends the connection. */
-  readonly refusalOf: (head: Http1Head) => CryptoEdgeError | undefined;
+  readonly refusalOf: (head: Http1Head) => OperationError | undefined;
   /** A request has proven who sends it, where the connection does not. An error turns it away. */
-  readonly onKnown: ((share: Share) => CryptoEdgeError | undefined) | undefined;
+  readonly onKnown: ((share: Share) => OperationError | undefined) | undefined;
   readonly limits: Pick<ListenerLimits, "headerBytesMax" | "bodyBytesMax">;
   readonly activity: ConnectionActivity;
   readonly log: ListenerLog;
@@ -48,7 +48,7 @@ interface SeenHead {
   readonly of: Http1Head;
   readonly head: DoorRequestHead;
   readonly found: RouteMatch | RouteMissing;
-  readonly refused: CryptoEdgeError | undefined;
+  readonly refused: OperationError | undefined;
   readonly bodyBytesMax: number;
 }
 
@@ -68,7 +68,7 @@ class HttpSpeaker implements Http1Handler {
   /** What it is counted in, and with how many bytes; undefined for what is not counted. */
   #share: Share | undefined;
   #weight = 0;
-  readonly #reserve = (bytes: number): CryptoEdgeError | undefined => this.#grow(this.#weight + bytes);
+  readonly #reserve = (bytes: number): OperationError | undefined => this.#grow(this.#weight + bytes);
 
   constructor(connection: HttpConnection) {
     this.#of = connection;
@@ -173,7 +173,7 @@ class HttpSpeaker implements Http1Handler {
     return refused === undefined ? undefined : this.#refuse(refused);
   }
 
-  #grow(to: number): CryptoEdgeError | undefined {
+  #grow(to: number): OperationError | undefined {
     if (this.#share === undefined || to <= this.#weight) return undefined;
     const refused = this.#of.gate.grow(this.#share, this.#weight, to);
     if (refused === undefined) this.#weight = to;
@@ -215,7 +215,7 @@ class HttpSpeaker implements Http1Handler {
     this.#of.activity.closing ? { ...answer, close: true } : answer;
 
   readonly #failed = (error: unknown): Http1Answer => {
-    if (error instanceof CryptoEdgeError) {
+    if (error instanceof OperationError) {
       if (error.code === "unauthenticated") this.#logUnknown(error);
       return this.#last(this.#write(error));
     }
@@ -227,12 +227,12 @@ class HttpSpeaker implements Http1Handler {
   };
 
   #unknown(error: unknown): Http1Answer {
-    if (!(error instanceof CryptoEdgeError)) return this.#failed(error);
+    if (!(error instanceof OperationError)) return this.#failed(error);
     this.#logUnknown(error);
     return this.#refuse(error);
   }
 
-  #logUnknown({ message: reason }: CryptoEdgeError): void {
+  #logUnknown({ message: reason }: OperationError): void {
     const { head } = this.#seen!;
     const { log, connection } = this.#of;
     log.warn({ ...new RequestTrace(head).fields, remoteAddress: connection.peer, reason }, "a caller was not known");
@@ -247,7 +247,7 @@ class HttpSpeaker implements Http1Handler {
   }
 
   /** Ends the connection too: a body may come that nobody reads. */
-  #refuse(error: CryptoEdgeError): Http1Answer {
+  #refuse(error: OperationError): Http1Answer {
     return { ...this.#write(error), close: true };
   }
 
@@ -309,8 +309,8 @@ class HttpSpeaker implements Http1Handler {
   }
 }
 
-function missing({ allow }: RouteMissing, method: string): CryptoEdgeError {
+function missing({ allow }: RouteMissing, method: string): OperationError {
   return allow.length === 0
-    ? new CryptoEdgeError("not_found", "There is nothing at this path.")
-    : new CryptoEdgeError("method_not_allowed", `There is no ${method} here. It takes ${allow.join(", ")}.`);
+    ? new OperationError("not_found", "There is nothing at this path.")
+    : new OperationError("method_not_allowed", `There is no ${method} here. It takes ${allow.join(", ")}.`);
 }

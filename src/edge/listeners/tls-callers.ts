@@ -1,6 +1,6 @@
 /** Who is at the other end of a listener's TLS connections: principals by their certificates, and strangers, who are bounded together. */
 
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import { overloaded } from "../../base/network/request-gate.ts";
 import type { Peer } from "../../base/pki/peer-certificate.ts";
 import type { RevocationLists } from "../../base/pki/revocation-list.ts";
@@ -100,7 +100,7 @@ export class TlsCallers {
   }
 
   /** A request has proven whose connection it is: from now on it is counted there. An error: that one has too many. */
-  known(caller: TlsCaller, share: Share): CryptoEdgeError | undefined {
+  known(caller: TlsCaller, share: Share): OperationError | undefined {
     if (!this.#strangers.has(caller)) return undefined;
     if (share.connections >= this.#options.limits.connectionsPerPrincipalMax) {
       return overloaded(`There are too many connections of ${share.id}`);
@@ -113,7 +113,7 @@ export class TlsCallers {
   }
 
   /** Why the requests of a connection are refused; its certificate is looked at again when there are new revocation lists. */
-  refusalOf(caller: TlsCaller, { certificate }: Peer): CryptoEdgeError | undefined {
+  refusalOf(caller: TlsCaller, { certificate }: Peer): OperationError | undefined {
     const revocationLists = this.#options.revocationLists();
     if (caller.checkedBy !== revocationLists && certificate !== undefined) {
       caller.checkedBy = revocationLists;
@@ -121,7 +121,7 @@ export class TlsCallers {
     }
     const reason = caller.refused ?? this.#expired(certificate);
     if (reason === undefined) return undefined;
-    return new CryptoEdgeError("unauthenticated", `The client certificate is refused: ${reason}. Use another one.`);
+    return new OperationError("unauthenticated", `The client certificate is refused: ${reason}. Use another one.`);
   }
 
   /** A certificate may end while its connection lives on. */

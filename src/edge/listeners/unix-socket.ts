@@ -1,22 +1,21 @@
 /** A socket's path: bound with mode and owner before anybody can connect, and given up only while it is still our own. */
 import { chmodSync, chownSync, lstatSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { FileOwner } from "../../base/config/schema-types.ts";
 import { messageOf } from "../../base/errors.ts";
+import { errnoName, loadSystemCalls } from "../../base/system/system-calls.ts";
+import { SOCKET_PATH_BYTES_MAX, unixAddress } from "../../base/system/unix-address.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Listener, ListenerError } from "./listener.ts";
 
 export interface UnixSocketOptions {
   readonly mode: number;
-  /** Numeric ids; -1 leaves one as it is. */
-  readonly owner?: { readonly user: number; readonly group: number };
+  readonly owner?: FileOwner;
   /** Whether several edges serve this path in turn (`shared-socket.ts`). */
   readonly shared?: Clock;
 }
 
 export type Listening = Omit<Listener, "address">;
-
-/** What a socket's path can hold (sockaddr_un), its end left away. */
-const PATH_BYTES_MAX = 107;
 
 /**
  * A stale socket file is replaced; one that somebody listens on is an error. `listen` binds the path that it is given.
@@ -28,9 +27,8 @@ export async function bindUnixSocket(
   options: UnixSocketOptions,
   listen: (path: string) => Promise<Listening>,
 ): Promise<Listener> {
-  if (options.shared === undefined && (await isLive(path))) {
-    throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
-  }
+  const use = options.shared === undefined ? await useOf(path) : undefined;
+  if (use !== undefined) throw new ListenerError(`The socket ${path} ${use}. Stop it, or choose another path.`);
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
     throw new ListenerError(`${path} exists and is no socket. Move it away, or choose another path.`);
   }
@@ -43,22 +41,25 @@ export async function bindUnixSocket(
   // Under a name of its own first: what is there is replaced in one step, and the runtime, which removes the name that it bound when it
   // closes, then removes nobody else's.
   const first = nameBeside(path);
+  let server: Listening | undefined;
   try {
     rmSync(first, { force: true });
-    // Nobody else serves the path: there is nobody to hand over to.
-    const { drain: _, ...server } = await listenAt(first, options, listen);
+    server = await listenAt(first, options, listen);
     const { ino, dev } = statSync(first);
     if (first !== path) renameSync(first, path);
+    // Nobody else serves the path: there is nobody to hand over to.
+    const { drain: _, ...alone } = server;
     return {
-      ...server,
+      ...alone,
       address: `unix:${path}`,
       async close(timeoutMs) {
         const now = lstatSync(path, { throwIfNoEntry: false });
         if (now?.ino === ino && now.dev === dev) rmSync(path, { force: true });
-        await server.close(timeoutMs);
+        await alone.close(timeoutMs);
       },
     };
   } catch (error) {
+    await server?.close(0);
     rmSync(first, { force: true });
     throw cannotListen(path, error);
   }
@@ -83,9 +84,14 @@ export async function listenAt(
   } finally {
     process.umask(before);
   }
-  if (owner !== undefined) chownSync(path, owner.user, owner.group);
-  chmodSync(path, mode);
-  return server;
+  try {
+    if (owner !== undefined) chownSync(path, owner.user, owner.group);
+    chmodSync(path, mode);
+    return server;
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
 }
 
 /** In the same folder; the path itself where there is no room for another name, and on Deno, whose permissions name each socket. */
@@ -93,19 +99,48 @@ function nameBeside(path: string): string {
   if ("Deno" in globalThis) return path;
   const name = `.${basename(path).slice(0, 8)}.${(process.pid % 46_656).toString(36)}`;
   const beside = join(dirname(path), name);
-  return Buffer.byteLength(beside) > PATH_BYTES_MAX ? path : beside;
+  return Buffer.byteLength(beside) > SOCKET_PATH_BYTES_MAX ? path : beside;
 }
 
-/** Whether a process listens there. Sockets of `node:net` are loaded where something is in the place alone. */
+/** Whether a process listens there, or may. */
 export async function isLive(path: string): Promise<boolean> {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return false;
+  return (await useOf(path)) !== undefined;
+}
+
+/** Errors of Linux. */
+const ENOENT = 2;
+const EPROTOTYPE = 91;
+const ECONNREFUSED = 111;
+
+/**
+ * Why the socket is to be left alone: somebody listens there, or it can't be told whether. Undefined: nobody does. A datagram is tried where
+ * that can be, which a listener's socket is of the wrong kind for: nobody has a connection to accept, and a listener with too many, whose
+ * refusal Bun tells as nobody's, is one.
+ */
+async function useOf(path: string): Promise<string | undefined> {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+  const { calls } = await loadSystemCalls();
+  const address = unixAddress(path);
+  if (calls?.platform !== "linux" || address === undefined) return useByConnecting(path);
+  if (calls.sendDatagram(address, new Uint8Array(0)) >= 0) return IN_USE;
+  const errno = calls.errno();
+  if (errno === ECONNREFUSED || errno === ENOENT) return undefined;
+  return errno === EPROTOTYPE ? IN_USE : perhapsInUse(errnoName(errno));
+}
+
+async function useByConnecting(path: string): Promise<string | undefined> {
   const { connect } = await import("node:net");
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {
       socket.destroy();
-      resolve(true);
+      resolve(IN_USE);
     });
-    socket.once("error", () => resolve(false));
+    socket.once("error", ({ code = "an error" }: NodeJS.ErrnoException) => {
+      resolve(code === "ECONNREFUSED" || code === "ENOENT" ? undefined : perhapsInUse(code));
+    });
   });
 }
+
+const IN_USE = "is in use by another process";
+const perhapsInUse = (code: string): string => `may be in use by another process (${code})`;

@@ -2,7 +2,7 @@
  * What each operation does once it is allowed: the lease, then the cipher (ADR-602). While the lease is held all of it is
  * synchronous and the result is a value; only a miss makes a promise.
  */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import { DATA_KEY_SUITE, type ParsedBlob, parseBlob, VALUE_LENGTH_MAX, VALUE_SUITE } from "../cipher/blob.ts";
@@ -37,7 +37,7 @@ type HookedFacts = Pick<HookedOperation, "operation" | "length" | "plaintext" | 
 
 /** One operation: what it reads, does and gives. Made once, so that a call makes no closure. */
 export interface Kind<Request extends AnyRequest, Read extends Subject, Result> extends RecordedKind {
-  /** @throws {CryptoEdgeError} `invalid_blob`, `invalid_request` */
+  /** @throws {OperationError} `invalid_blob`, `invalid_request` */
   read(request: Request): Read;
   perform(leases: LeaseCache, read: Read, context: Uint8Array, count: number): MaybePromise<Result>;
   versionOf(result: Result): number;
@@ -86,7 +86,7 @@ export const encrypt: Kind<EncryptValueRequest, EncryptValueRequest, EncryptedVa
   read(request) {
     const { length } = request.value;
     if (length >= 1 && length <= VALUE_LENGTH_MAX) return request;
-    throw new CryptoEdgeError(
+    throw new OperationError(
       "invalid_request",
       `A value has 1 to ${VALUE_LENGTH_MAX} bytes; this one has ${length}. Encrypt longer data under a data key (createKey).`,
     );

@@ -20,7 +20,7 @@ export interface HookedOperation extends ServiceKeyName {
 /** `Event`: what the hooks of one operation are told, made once; the pipeline only hands it on. */
 export interface OperationHooks<Event = unknown> {
   event(operation: HookedOperation): Event;
-  /** After the policy has allowed it, before the lease. @throws or rejects with {CryptoEdgeError} `refused_by_hook` */
+  /** After the policy has allowed it, before the lease. @throws or rejects with {OperationError} `refused_by_hook` */
   before(event: Event): MaybePromise<void>;
   /** After the cipher, before the caller. The same errors; the pipeline then wipes what it has made. */
   after(event: Event, version: number): MaybePromise<void>;

@@ -6,7 +6,7 @@
  * one. Buffers given in stay the caller's and are not kept; buffers given out are the caller's, who wipes those that hold keys or
  * values.
  */
-import type { CryptoEdgeError } from "../../base/errors.ts";
+import type { OperationError } from "../../base/errors.ts";
 import type { RequestId } from "../../base/network/trace-context.ts";
 import type { Principal } from "../access/principal.ts";
 import type { LeasedVersion } from "../cache/lease-cache.ts";
@@ -84,7 +84,7 @@ export interface KeyDescription extends ServiceKeyName {
   readonly versions: readonly { readonly version: number; readonly state: LeasedVersion["state"] }[];
 }
 
-/** Every method: @throws {CryptoEdgeError} or rejects with it (docs/errors.md); anything else is a defect. */
+/** Every method: @throws {OperationError} or rejects with it (docs/errors.md); anything else is a defect. */
 export interface Operations {
   /** Makes a data key under the active version (suite 1; policy operation `create`). */
   createKey(caller: Caller, request: CreateKeyRequest): MaybePromise<CreatedKey>;
@@ -93,19 +93,19 @@ export interface Operations {
   /** Opens a wrapped data key (suite 1; `decrypt`). */
   decryptKey(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
   /** Each item judged by itself, in the order asked. */
-  decryptKeys(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | CryptoEdgeError)[]>;
+  decryptKeys(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | OperationError)[]>;
   /** Wraps what the blob holds, of either suite, under the active version; it is never shown (`rewrap`). */
   rewrap(caller: Caller, request: OpenRequest): MaybePromise<Rewrapped>;
-  rewrapMany(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Rewrapped | CryptoEdgeError)[]>;
+  rewrapMany(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Rewrapped | OperationError)[]>;
   /** Encrypts bytes that the caller chose (suite 2; `encrypt`). */
   encryptValue(caller: Caller, request: EncryptValueRequest): MaybePromise<EncryptedValue>;
   encryptValues(
     caller: Caller,
     requests: readonly EncryptValueRequest[],
-  ): MaybePromise<(EncryptedValue | CryptoEdgeError)[]>;
+  ): MaybePromise<(EncryptedValue | OperationError)[]>;
   /** Opens an encrypted value (suite 2; `decrypt`). */
   decryptValue(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
-  decryptValues(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | CryptoEdgeError)[]>;
+  decryptValues(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | OperationError)[]>;
   /** Opens a blob of either suite: for front doors that have one operation for both. */
   open(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
   /**

@@ -5,7 +5,7 @@
  * While the lease is held and no hook answers later, an operation ends at once: no promise, no closure, nothing allocated beside
  * what it gives.
  */
-import { CryptoEdgeError, messageOf } from "../../base/errors.ts";
+import { messageOf, OperationError } from "../../base/errors.ts";
 import type { AccessPolicy } from "../access/access-policy.ts";
 import type { LeaseCache } from "../cache/lease-cache.ts";
 import { type EncryptionContext, encodeContext } from "../cipher/context.ts";
@@ -96,7 +96,7 @@ class Pipeline {
     caller: Caller,
     requests: readonly Request[],
     bytesOf: (request: Request) => number,
-  ): MaybePromise<(Result | CryptoEdgeError)[]> {
+  ): MaybePromise<(Result | OperationError)[]> {
     checkCount(requests.length);
     const startMs = this.#recorder.now();
     const took = (outcome: Outcome): void => this.#recorder.took(kind, caller, outcome, this.#recorder.now() - startMs);
@@ -247,7 +247,7 @@ function contextOf({ door }: Caller, context: EncryptionContext | undefined): Ui
 
 function checkCount(count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= BATCH_MAX) return count;
-  throw new CryptoEdgeError("invalid_request", `A batch has 1 to ${BATCH_MAX} items. Ask for fewer at a time.`);
+  throw new OperationError("invalid_request", `A batch has 1 to ${BATCH_MAX} items. Ask for fewer at a time.`);
 }
 
 /** About the work of encoding one entry, in bytes that are encrypted. */

@@ -1,6 +1,6 @@
 /** What was done, for usage, audit and metrics: the port. Never on the path of a request's answer. */
 
-import { CryptoEdgeError, ERROR_CODES, type ErrorCode, isOperationCode } from "../../base/errors.ts";
+import { ERROR_CODES, type ErrorCode, isOperationCode, OperationError } from "../../base/errors.ts";
 import type { Operation } from "../access/access-policy.ts";
 import type { Caller, ServiceKeyName } from "./operations.ts";
 
@@ -9,7 +9,7 @@ export type Outcome = "ok" | ErrorCode | "internal_error";
 export const OUTCOMES: readonly Outcome[] = ["ok", ...ERROR_CODES, "internal_error"];
 
 export function outcomeOf(error: unknown): Outcome {
-  return error instanceof CryptoEdgeError && isOperationCode(error.code) ? error.code : "internal_error";
+  return error instanceof OperationError && isOperationCode(error.code) ? error.code : "internal_error";
 }
 
 /** What is recorded: what policies allow, and the look at a service key that any of those allows. */

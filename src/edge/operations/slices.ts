@@ -1,5 +1,5 @@
 /** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import { ITEMS_BETWEEN_LOOKS, sliceEndMs, yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "./operations.ts";
 
@@ -8,7 +8,7 @@ export const SLICE_ITEMS = 1_000;
 export const SLICE_BYTES = 1_048_576;
 
 /** In the place of an item that a defect has ended; its batch ends with it, so nobody sees this. */
-const ENDED_BY_DEFECT = new CryptoEdgeError("lease_unavailable", "This item has ended by a defect.");
+const ENDED_BY_DEFECT = new OperationError("lease_unavailable", "This item has ended by a defect.");
 
 /**
  * Runs each item and gives what it ended with, in their order: its result, or its own error. At once while the items are few and
@@ -19,12 +19,12 @@ export function runEach<Item, Result>(
   bytesOf: (item: Item) => number,
   run: (item: Item) => MaybePromise<Result>,
   discard: (result: Result) => void,
-): MaybePromise<(Result | CryptoEdgeError)[]> {
-  const results: MaybePromise<Result | CryptoEdgeError>[] = [];
+): MaybePromise<(Result | OperationError)[]> {
+  const results: MaybePromise<Result | OperationError>[] = [];
   try {
     const next = runSlice(items, 0, bytesOf, run, results);
     if (next === items.length && !results.some((result) => result instanceof Promise)) {
-      return results as (Result | CryptoEdgeError)[];
+      return results as (Result | OperationError)[];
     }
     return runRest(items, next, bytesOf, run, discard, results);
   } catch (error) {
@@ -39,7 +39,7 @@ function runSlice<Item, Result>(
   start: number,
   bytesOf: (item: Item) => number,
   run: (item: Item) => MaybePromise<Result>,
-  results: MaybePromise<Result | CryptoEdgeError>[],
+  results: MaybePromise<Result | OperationError>[],
 ): number {
   const end = Math.min(items.length, start + SLICE_ITEMS);
   let bytes = 0;
@@ -65,8 +65,8 @@ async function runRest<Item, Result>(
   bytesOf: (item: Item) => number,
   run: (item: Item) => MaybePromise<Result>,
   discard: (result: Result) => void,
-  results: MaybePromise<Result | CryptoEdgeError>[],
-): Promise<(Result | CryptoEdgeError)[]> {
+  results: MaybePromise<Result | OperationError>[],
+): Promise<(Result | OperationError)[]> {
   let settled = 0;
   let next = start;
   try {
@@ -81,7 +81,7 @@ async function runRest<Item, Result>(
         if (defect !== undefined) throw defect.reason;
       }
       settled = results.length;
-      if (next === items.length) return results as (Result | CryptoEdgeError)[];
+      if (next === items.length) return results as (Result | OperationError)[];
       await yieldToEventLoop();
       next = runSlice(items, next, bytesOf, run, results);
     }
@@ -92,21 +92,21 @@ async function runRest<Item, Result>(
 }
 
 function discardAll<Result>(
-  results: readonly MaybePromise<Result | CryptoEdgeError>[],
+  results: readonly MaybePromise<Result | OperationError>[],
   discard: (result: Result) => void,
 ): void {
   for (const result of results) {
     if (result instanceof Promise) {
       result.then(
-        (late) => late instanceof CryptoEdgeError || discard(late),
+        (late) => late instanceof OperationError || discard(late),
         () => {},
       );
-    } else if (!(result instanceof CryptoEdgeError)) discard(result);
+    } else if (!(result instanceof OperationError)) discard(result);
   }
 }
 
 /** Expected errors are an item's own; anything else is a defect and must not be turned into an answer of one item. */
-function itsError(error: unknown): CryptoEdgeError {
-  if (error instanceof CryptoEdgeError) return error;
+function itsError(error: unknown): OperationError {
+  if (error instanceof OperationError) return error;
   throw error;
 }

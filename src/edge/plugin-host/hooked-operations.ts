@@ -1,5 +1,5 @@
 /** What hooks see of operations: the pipeline's port over the runner. */
-import { CryptoEdgeError } from "../../base/errors.ts";
+import { OperationError } from "../../base/errors.ts";
 import type { Principal } from "../access/principal.ts";
 import type { HookedOperation, OperationHooks } from "../operations/operation-hooks.ts";
 import type { MaybePromise } from "../operations/operations.ts";
@@ -64,7 +64,7 @@ function eventOf(operation: HookedOperation): OperationEvent {
   }
 }
 
-/** @throws or rejects with {CryptoEdgeError} `refused_by_hook`, the hook's own code and sentence in its message */
+/** @throws or rejects with {OperationError} `refused_by_hook`, the hook's own code and sentence in its message */
 function passed(answer: MaybePromise<HookRefusal | undefined>): MaybePromise<void> {
   if (answer instanceof Promise) return answer.then(check);
   check(answer);
@@ -73,7 +73,7 @@ function passed(answer: MaybePromise<HookRefusal | undefined>): MaybePromise<voi
 function check(refusal: HookRefusal | undefined): void {
   if (refusal === undefined) return;
   const { hook, code, sentence } = refusal;
-  throw new CryptoEdgeError("refused_by_hook", `${sentence} (${hook}: ${code})`);
+  throw new OperationError("refused_by_hook", `${sentence} (${hook}: ${code})`);
 }
 
 const OBSERVED = new WeakMap<Principal, Principal>();

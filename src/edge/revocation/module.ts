@@ -17,7 +17,8 @@ export const REVOCATION_SETTINGS =
 
 /** What the guard asks of the Core; nothing where the edge has none. */
 export const REVOCATION_CORE = token<
-  { readonly events: CoreEvents; readonly verifier: EventVerifier; readonly confirm: ConfirmApplied } | undefined
+  | { readonly events: CoreEvents; readonly verifier: EventVerifier | undefined; readonly confirm: ConfirmApplied }
+  | undefined
 >("RevocationCore");
 
 /** Who is told of each event that was applied. */

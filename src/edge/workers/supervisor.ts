@@ -70,10 +70,14 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       env: workerEnvironment(),
     });
+    // One that hangs would outlive this process.
+    const killAtExit = (): void => void child.kill("SIGKILL");
+    process.once("exit", killAtExit);
     return new Promise((resolve, reject) => {
       const exited = new Promise<void>((done) => {
         child.once("exit", (code, signal) => {
           done();
+          process.off("exit", killAtExit);
           attempts.gone(worker);
           if (workers.get(index) === worker) workers.delete(index);
           if (worker.isReady) replace(worker, startedMs, code, signal);

@@ -19,9 +19,12 @@ export interface WorkerChannel extends Worker {
   /** Says that this worker serves, and how it answers its siblings' questions. */
   ready(addresses: readonly string[], answer: (question: Question) => Promise<string>): void;
   onReload(reload: () => void): void;
-  /** Called once, when the supervisor asks for the end or is gone. */
+  /** Called once, when the supervisor asks for the end or is gone. Until there is one to call, that ends the process at once. */
   onStop(stop: () => void): void;
 }
+
+/** As by SIGTERM. */
+const ENDED_WHILE_STARTING = 143;
 
 /** @throws when this process was not started by a supervisor */
 export function openWorkerChannel(index: number): WorkerChannel {
@@ -29,7 +32,7 @@ export function openWorkerChannel(index: number): WorkerChannel {
   if (send === undefined) throw new Error("--worker is for processes that a supervisor starts: leave it away.");
   let answer: ((question: Question) => Promise<string>) | undefined;
   let reload = (): void => undefined;
-  let stop = (): void => undefined;
+  let stop = (): void => process.exit(ENDED_WHILE_STARTING);
   let stopped = false;
   let asked = 0;
   const waiting = new Map<number, (answers: ReadonlyMap<number, string>) => void>();
@@ -91,7 +94,6 @@ export function openWorkerChannel(index: number): WorkerChannel {
     },
     onStop(callback) {
       stop = callback;
-      if (stopped) stop();
     },
   };
 }

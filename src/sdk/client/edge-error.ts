@@ -1,4 +1,4 @@
-import { CryptoEdgeError as BaseError, type ErrorCode } from "../../base/errors.ts";
+import { type ErrorCode, OperationError } from "../../base/errors.ts";
 
 /**
  * The codes of docs/errors.md, and whatever a newer edge tells. Of the client itself: `lease_unavailable` where no edge
@@ -26,7 +26,7 @@ export interface EdgeErrorOptions {
 }
 
 /**
- * Every failure of a call: the edge's own code and sentence.
+ * Every failure of a call: the code and sentence of the edge's answer, or of the client itself where there is none.
  *
  * @example
  * ```ts
@@ -70,7 +70,7 @@ export function withClientErrors<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof BaseError) throw new CryptoEdgeError(error.code, error.message, { status: error.status });
+    if (error instanceof OperationError) throw new CryptoEdgeError(error.code, error.message, { status: error.status });
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** The rules of front doors: docs/doors.md, and the contract in src/edge/doors/door.ts. */
 import { Duplex } from "node:stream";
-import { CryptoEdgeError, ERROR_CODES, type ErrorCode, messageOf, type RequestErrorCode } from "../../base/errors.ts";
+import { ERROR_CODES, type ErrorCode, messageOf, OperationError, type RequestErrorCode } from "../../base/errors.ts";
 import type { Principal } from "../../edge/access/principal.ts";
 import type { Door, DoorAnswer, DoorConnection, DoorRequestHead, HttpDoor, SocketDoor } from "../../edge/doors/door.ts";
 import { DoorRoutes } from "../../edge/listeners/door-routes.ts";
@@ -19,7 +19,7 @@ export class RefusingOperations {
       if (name === "namedServices") return () => [];
       return () => {
         this.asked++;
-        throw new CryptoEdgeError(this.code, SECRET_FREE, { retryAfterMs: 1_000 });
+        throw new OperationError(this.code, SECRET_FREE, { retryAfterMs: 1_000 });
       };
     },
   });
@@ -124,7 +124,7 @@ function httpRules(door: HttpDoor, refusing: RefusingOperations): Rule[] {
       async run() {
         const head = { method: "POST", path: "/nowhere", query: "", headers: new Map(), connection: CONNECTION };
         for (const code of GATE) {
-          const answer = door.refuse(new CryptoEdgeError(code, SECRET_FREE, { retryAfterMs: 1_000 }), head);
+          const answer = door.refuse(new OperationError(code, SECRET_FREE, { retryAfterMs: 1_000 }), head);
           checkAnswer(answer, code);
           if (answer.status < 400) throw broken(`${code} is answered ${answer.status}, as if it had been done`);
         }

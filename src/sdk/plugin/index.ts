@@ -11,7 +11,7 @@ export {
   Section,
   Size,
 } from "../../base/config/schema-types.ts";
-export { CryptoEdgeError, type ErrorCode, messageOf } from "../../base/errors.ts";
+export { type ErrorCode, messageOf, OperationError } from "../../base/errors.ts";
 export type { Health } from "../../base/health.ts";
 export { isName } from "../../base/names.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";

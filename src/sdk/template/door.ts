@@ -8,7 +8,7 @@ export function doorTemplate(name: string): Template {
     doors: `native, ${name}`,
     use: `doors: { ${name}: { mount: ${name} } }\n`,
     plugin: `import {
-  CryptoEdgeError,
+  OperationError,
   definePlugin,
   door,
   type DoorAnswer,
@@ -32,7 +32,7 @@ const text = (status: number, body: string, more: Record<string, string> = {}): 
 
 /** In this protocol's words: what the listener refuses, and what operations throw. A defect's own message is for the log. */
 function refuse(error: unknown): DoorAnswer {
-  if (!(error instanceof CryptoEdgeError)) return text(500, "It failed.");
+  if (!(error instanceof OperationError)) return text(500, "It failed.");
   const seconds = error.retryAfterMs === undefined ? {} : { "Retry-After": String(Math.ceil(error.retryAfterMs / 1000)) };
   return text(error.status, \`\${error.code}: \${error.message}\`, seconds);
 }

@@ -1,15 +1,37 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import { JsonError, parseJson } from "../../../src/base/json/parse.ts";
 import { readJsonList, readJsonObject } from "../../../src/base/json/read-list.ts";
 import { writeJsonList } from "../../../src/base/json/write-list.ts";
+import { fc } from "../../support/properties.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 const LIMITS = { name: "items", itemsMax: 10_000, itemBytesMax: 65_536 };
 
+const scalar = fc.oneof(fc.string({ maxLength: 40 }), fc.double(), fc.integer(), fc.constantFrom(true, false, null));
+
+/** Values of a few parts, as fast-check makes them by itself, and long lists, objects and texts. */
+const anyJson = fc.oneof(
+  { weight: 4, arbitrary: fc.jsonValue() },
+  { weight: 1, arbitrary: fc.array(scalar, { maxLength: 80 }).map(asWritten) },
+  { weight: 1, arbitrary: fc.dictionary(fc.string(), scalar, { maxKeys: 60 }).map(asWritten) },
+  { weight: 1, arbitrary: fc.string({ unit: "grapheme", maxLength: 500 }) },
+  {
+    weight: 1,
+    arbitrary: fc.string({
+      unit: fc.constantFrom("\\", '"', "/", "\n", "u", "0", "\u2028", "\u{1f511}"),
+      maxLength: 200,
+    }),
+  },
+);
+
+/** What JSON can hold of it: no NaN, no infinity. */
+function asWritten(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
 /** Any JSON, written with space between its parts, and with escapes that a writer need not use. */
 const jsonText = fc
-  .tuple(fc.jsonValue(), fc.constantFrom("", " ", "\n\t", "\r\n  "), fc.boolean())
+  .tuple(anyJson, fc.constantFrom("", " ", "\n\t", "\r\n  "), fc.boolean())
   .map(([value, space, escaped]) => {
     const text = JSON.stringify(value, undefined, space);
     return escaped
@@ -84,14 +106,10 @@ describe("a list in an object", () => {
 
   test("is read as JSON.parse reads it", async () => {
     await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.jsonValue(), { maxLength: 20 }),
-        fc.constantFrom("", " ", "\n"),
-        async (items, space) => {
-          const text = `${space}${JSON.stringify({ items }, undefined, space)}${space}`;
-          expect(await read(text)).toEqual((JSON.parse(text) as { items: unknown[] }).items);
-        },
-      ),
+      fc.asyncProperty(fc.array(anyJson, { maxLength: 20 }), fc.constantFrom("", " ", "\n"), async (items, space) => {
+        const text = `${space}${JSON.stringify({ items }, undefined, space)}${space}`;
+        expect(await read(text)).toEqual((JSON.parse(text) as { items: unknown[] }).items);
+      }),
       { numRuns: 500 },
     );
     expect(await read('{"\\u0069tems":[1]}')).toEqual([1]);
@@ -221,7 +239,7 @@ describe("an object of megabytes is read as JSON.parse reads it, in turns", () =
   test("whatever members it has", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("items", "__proto__", "constructor")), fc.jsonValue(), {
+        fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("items", "__proto__", "constructor")), anyJson, {
           maxKeys: 8,
         }),
         fc.constantFrom("", " ", "\n\t"),

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { createTokenVerifier, type TokenVerifier } from "../../../src/edge/access/bearer-token.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -32,7 +32,7 @@ async function refusal(verifier: TokenVerifier, header: string | undefined): Pro
     await verifier.principalOf(header, "127.0.0.1");
     return "accepted";
   } catch (error) {
-    if (!(error instanceof CryptoEdgeError) || error.code !== "unauthenticated") throw error;
+    if (!(error instanceof OperationError) || error.code !== "unauthenticated") throw error;
     return error.message;
   }
 }

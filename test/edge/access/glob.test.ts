@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
 import { compileGlob, compileGlobs } from "../../../src/edge/access/glob.ts";
+import { fc } from "../../support/properties.ts";
 
 const text = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 10 });
 const pattern = fc.string({ unit: fc.constantFrom("a", "b", "*"), maxLength: 7 });

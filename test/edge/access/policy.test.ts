@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { Operation } from "../../../src/edge/access/access-policy.ts";
 import { checkPolicies } from "../../../src/edge/access/check-policies.ts";
 import { explainDecision } from "../../../src/edge/access/explain-decision.ts";
@@ -8,6 +7,7 @@ import { Policy } from "../../../src/edge/access/policy.ts";
 import type { PolicyRule } from "../../../src/edge/access/policy-rule.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import { parsePrincipalId, principalId } from "../../../src/edge/access/principal-id.ts";
+import { fc } from "../../support/properties.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const local: Principal = { kind: "listener", name: "local" };
@@ -28,7 +28,7 @@ function codeOf(run: () => void): string {
     run();
     return "ok";
   } catch (error) {
-    if (error instanceof CryptoEdgeError) return error.code;
+    if (error instanceof OperationError) return error.code;
     throw error;
   }
 }
@@ -166,7 +166,7 @@ describe("a policy", () => {
       try {
         policy.authorize(local, "rewrap", tenant, "billing");
       } catch (error) {
-        messages.add(JSON.stringify([(error as CryptoEdgeError).code, (error as CryptoEdgeError).message]));
+        messages.add(JSON.stringify([(error as OperationError).code, (error as OperationError).message]));
       }
     }
     expect(messages.size).toBe(1);
@@ -247,7 +247,7 @@ describe("a rate limit", () => {
     try {
       policy.authorize(local, "create", "tenant-a", "billing");
     } catch (error) {
-      expect((error as CryptoEdgeError).retryAfterMs).toBe(100);
+      expect((error as OperationError).retryAfterMs).toBe(100);
     }
     await clock.advance(100);
     expect(ask(policy, local, "create", "tenant-a", "billing")).toBe("ok");

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import * as fc from "fast-check";
 import { type Due, DueHeap } from "../../../src/edge/cache/due-heap.ts";
+import { fc } from "../../support/properties.ts";
 
 interface Item extends Due {
   readonly name: number;
@@ -9,7 +9,7 @@ interface Item extends Due {
 test("gives what is due first, whatever was put in, moved and taken out before", () => {
   const step = fc.record({ name: fc.nat(20), dueMs: fc.nat(50), remove: fc.boolean() });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
       const heap = new DueHeap<Item>();
       const items = Array.from({ length: 21 }, (_, name): Item => ({ name, dueMs: 0, heapIndex: -1 }));
       const model = new Map<number, number>();

@@ -1,12 +1,6 @@
 import { expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
-import {
-  asCryptoEdgeError,
-  leaseEnded,
-  silenced,
-  stopping,
-  unavailable,
-} from "../../../src/edge/cache/lease-errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
+import { asOperationError, leaseEnded, silenced, stopping, unavailable } from "../../../src/edge/cache/lease-errors.ts";
 import { SourceNotCalled } from "../../../src/edge/cache/source-call.ts";
 
 test("whoever can't be served now is told when to ask again", () => {
@@ -28,8 +22,8 @@ test("a call that was not made is asked for again after whole milliseconds, one 
 });
 
 test("an error of the edge is taken for one, and a defect is not", () => {
-  const error = new CryptoEdgeError("key_not_found", "There is none.");
-  expect(asCryptoEdgeError(error)).toBe(error);
+  const error = new OperationError("key_not_found", "There is none.");
+  expect(asOperationError(error)).toBe(error);
   const defect = new TypeError("undefined is not a function");
-  expect(() => asCryptoEdgeError(defect)).toThrow(defect);
+  expect(() => asOperationError(defect)).toThrow(defect);
 });

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { RevocationScope } from "../../../src/edge/cache/lease-cache.ts";
 import { Refusals } from "../../../src/edge/cache/refusals.ts";
 
-const refusal = new CryptoEdgeError("key_not_found", "There is none.");
+const refusal = new OperationError("key_not_found", "There is none.");
 const NAMES: readonly (readonly [string, string, number])[] = [
   ["t", "a", 1],
   ["t", "a", 2],

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { parseBlob, type Suite } from "../../../src/edge/cipher/blob.ts";
 import { encodeContext } from "../../../src/edge/cipher/context.ts";
 import type { NodeAdapter } from "../../../src/edge/cipher/node-adapter.ts";
@@ -82,7 +82,7 @@ export function allVectors(): Record<string, number> {
           const reader = { use: <T>(use: (key: Uint8Array) => T): T => use(bytes(vector.l3)) };
           createCipher({ adapter: adapter() }).begin(parsed, reader).unwrap(parsed, encodeContext(vector.context));
         } catch (error) {
-          if (!(error instanceof CryptoEdgeError)) throw error;
+          if (!(error instanceof OperationError)) throw error;
           code = error.code;
         }
         expectEqual(code, vector.code, `${name} refuses ${vector.name}`);

@@ -23,6 +23,7 @@ const CONTEXTS: Readonly<Record<string, EncryptionContext>> = {
   "64 keys that are not": entries(CONTEXT_ENTRIES_MAX, (index) => `schlüssel-${(index * 37) % 64}`),
   "the first unit that is no ASCII, in a key": { "\u0080": "1", a: "2" },
   "the first unit that is no ASCII, in a value": { a: "\u0080", b: "2" },
+  "the first unit that is no ASCII, and nothing else": { "\u0080": "" },
   "the last unit that is ASCII": { "\u007f": "\u007f", "\u0000": "\u0000" },
   "keys whose units are in another order than their bytes": { "\u{1f511}": "1", "\uff5e": "2" },
   "a byte order mark": { "\ufeffa": "\ufeff" },

@@ -4,7 +4,7 @@
  * `crossing.ts OPERATIONS SEED` repeats a run.
  */
 import { createHash } from "node:crypto";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { parseBlob } from "../../../src/edge/cipher/blob.ts";
 import type { Cipher, WrappingSession } from "../../../src/edge/cipher/cipher.ts";
 import { encodeContext } from "../../../src/edge/cipher/context.ts";
@@ -105,7 +105,7 @@ export function cross(operations: number, seed: number): Crossings {
       const parsed = parseBlob(bytes, of.suite);
       return Buffer.from(sessionOf(adapter, of).unwrap(parsed, encodeContext(of.context)));
     } catch (error) {
-      if (error instanceof CryptoEdgeError) return undefined;
+      if (error instanceof OperationError) return undefined;
       throw error;
     }
   };

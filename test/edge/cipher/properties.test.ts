@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { type ParsedBlob, parseBlob, type ServiceKeyIdentity } from "../../../src/edge/cipher/blob.ts";
 import { decodeContext, encodeContext } from "../../../src/edge/cipher/context.ts";
 import { type CipherOptions, createCipher } from "../../../src/edge/cipher/sessions.ts";
 import { ADAPTERS, nodeCipher } from "../../support/ciphers.ts";
+import { fc } from "../../support/properties.ts";
 
 const alphanumeric = [..."ABCXYZabcxyz0189"];
 const name = fc
@@ -34,7 +34,7 @@ const codeOf = (run: () => unknown): string => {
   try {
     run();
   } catch (error) {
-    if (error instanceof CryptoEdgeError) return error.code;
+    if (error instanceof OperationError) return error.code;
     throw error;
   }
   return "opened";

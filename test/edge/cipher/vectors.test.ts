@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { parseBlob, type Suite } from "../../../src/edge/cipher/blob.ts";
 import { encodeContext } from "../../../src/edge/cipher/context.ts";
 import { createCipher } from "../../../src/edge/cipher/sessions.ts";
@@ -56,7 +56,7 @@ for (const [adapterName, adapter] of Object.entries(ADAPTERS)) {
           const session = createCipher({ adapter: adapter() }).begin(parsed, reader(vector.l3));
           session.unwrap(parsed, encodeContext(vector.context as Record<string, string>));
         } catch (error) {
-          if (!(error instanceof CryptoEdgeError)) throw error;
+          if (!(error instanceof OperationError)) throw error;
           code = error.code;
         }
         expect(code).toBe(vector.code);

@@ -31,6 +31,8 @@ const MISTAKES: readonly (readonly [name: string, from: string | RegExp, to: str
   ["a lease that is too long", "ttl: 5m", "ttl: 2h", ":5:10:", "at most 60m"],
   ["a mode that is a number", 'mode: "0660"', "mode: 0660", ":8:29:", 'in quotes, such as "0660"'],
   ["an owner by name", '":997"', '":clients"', ":8:43:", "numeric ids in quotes"],
+  ["an owner that no system has", '":997"', '"99999999999:1"', ":8:43:", "at most 4294967294"],
+  ["an owner that means none", '":997"', '"0:4294967295"', ":8:43:", "at most 4294967294"],
   ["an operation that there is not", "[create]", "[encript]", ":10:78:", '"create" or "decrypt" or "rewrap"'],
   ["a text for a list", "operations: [create]", "operations: create", ":10:65:", "expected a list"],
   ["a principal of no listener", "[local]", "[locl]", ":10:7:", "named are local, billing"],

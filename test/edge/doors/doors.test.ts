@@ -14,9 +14,9 @@ const STATIC = resolve(import.meta.dir, "../../../plugins/static");
 
 /** `tiny` speaks text over HTTP, `lines` echoes lines of its own, `unmade` can't be made. */
 const PLUGIN = `
-import { CryptoEdgeError, definePlugin, door, Section, SectionError, Type } from "crypto-edge/plugin";
+import { OperationError, definePlugin, door, Section, SectionError, Type } from "crypto-edge/plugin";
 const text = (status, body, headers = {}) => ({ status, headers: { "Content-Type": "text/plain", ...headers }, body });
-const refuse = (error, head) => error instanceof CryptoEdgeError
+const refuse = (error, head) => error instanceof OperationError
   ? text(error.status, "NO " + error.code + " " + head.method + " " + head.path)
   : text(500, "NO defect");
 export default definePlugin({
@@ -54,7 +54,7 @@ export default definePlugin({
             return head.connection.peerCertificate === undefined ? { kind: "none" } : { kind: "proven", principal: { kind: "public_key", name: "k" } };
           },
           prove(request) {
-            if (Buffer.from(request.body).toString() !== "sesame") throw new CryptoEdgeError("unauthenticated", "no");
+            if (Buffer.from(request.body).toString() !== "sesame") throw new OperationError("unauthenticated", "no");
             return { kind: "access_key", name: "by-body" };
           },
           refuse,

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
 import { nameInPath } from "../../../src/edge/doors/path-name.ts";
+import { fc } from "../../support/properties.ts";
 
 test("a name is what its segment says, with what can't stand in one escaped", () => {
   expect(nameInPath("billing")).toBe("billing");

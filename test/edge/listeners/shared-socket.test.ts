@@ -1,7 +1,7 @@
 /** A Unix socket that several edges serve in turn: no caller finds it unserved, whichever of them ends. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Listener } from "../../../src/edge/listeners/listener.ts";
@@ -95,15 +95,66 @@ describe("a shared socket", () => {
 
   test("leaves nothing of edges that were killed behind", async () => {
     (await edge("killed")).kill();
-    writeFileSync(join(folder, ".kms.sock.01234567"), "");
     const next = await edge("next");
     expect(readdirSync(folder).length).toBe(2);
     expect(await whoAnswers()).toBe("next");
     await next.close(0);
   });
 
+  test("takes a file of such a name for nobody's socket, and removes it not", async () => {
+    const file = join(folder, ".kms.sock.01234567");
+    writeFileSync(file, "not a socket");
+    const only = await edge("only");
+    await only.close(0);
+    expect(readdirSync(folder)).toEqual([".kms.sock.01234567"]);
+  });
+
   test("that is not shared stays an error while somebody serves it", async () => {
     await edge("first", false);
     await expect(edge("second", false)).rejects.toThrow("in use by another process");
   });
+});
+
+describe("a socket of which it can't be told whether somebody listens is left alone", () => {
+  test.skipIf(process.getuid?.() !== 0)("since this user may not connect to it", async () => {
+    await edge("first");
+    chmodSync(folder, 0o777);
+    process.seteuid!(65_534);
+    try {
+      await expect(edge("second", false)).rejects.toThrow("may be in use by another process (EACCES)");
+      await (await edge("third")).close(0);
+    } finally {
+      process.seteuid!(0);
+    }
+    await answered("first");
+  });
+
+  test("since more wait to be accepted than it lets", async () => {
+    const listening = `require("node:net").createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => console.log("on"))`;
+    const child = Bun.spawn([process.execPath, "-e", listening], { stdout: "pipe" });
+    const waiting: Socket[] = [];
+    try {
+      await child.stdout.getReader().read();
+      child.kill("SIGSTOP");
+      for (let count = 0; count < 8; count++) waiting.push(connect(path).on("error", () => undefined));
+      await expect(edge("second", false)).rejects.toThrow("in use by another process");
+      expect(statSync(path).isSocket()).toBe(true);
+    } finally {
+      for (const socket of waiting) socket.destroy();
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  }, 20_000);
+});
+
+test("a socket that can't be given to its owner is closed again", async () => {
+  const closed: string[] = [];
+  const binding = bindUnixSocket(path, { mode: 0o600, owner: { user: 2 ** 32, group: 0 } }, async (own) => {
+    const server = createServer();
+    await new Promise<void>((listening) => server.listen(own, listening));
+    return { close: async () => void server.close(() => closed.push("closed")) };
+  });
+  await expect(binding).rejects.toThrow("that the owner may be set");
+  expect(readdirSync(folder)).toEqual([]);
+  while (closed.length === 0) await new Promise((passed) => setTimeout(passed, 5));
 });

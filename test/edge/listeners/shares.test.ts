@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import { writeError } from "../../../src/base/network/problem.ts";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import type { DoorRoute, HttpDoor } from "../../../src/edge/doors/door.ts";
@@ -318,7 +318,7 @@ test("a route's own error is no defect", async () => {
         path: "/fails",
         bodyBytesMax: 0,
         handle() {
-          throw new CryptoEdgeError("unauthenticated", "Say who you are.");
+          throw new OperationError("unauthenticated", "Say who you are.");
         },
       },
     ],

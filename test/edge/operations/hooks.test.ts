@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
 import { CALLER, createWorld, isWiped, NAME, refusal } from "./world.ts";
 
@@ -78,7 +78,7 @@ describe("a hook", () => {
   test("hears of what a policy or a rate refuses, and of no other failure", () => {
     for (const code of ["access_denied", "rate_limited", "key_revoked"] as const) {
       const refuse = (): never => {
-        throw new CryptoEdgeError(code, "No.");
+        throw new OperationError(code, "No.");
       };
       const world = createWorld({ access: { authorize: refuse, authorizeAny: refuse } as never });
       expect(() => world.operations.createKey(CALLER, NAME)).toThrow("No.");

@@ -1,5 +1,5 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
 import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
 import { runEach, SLICE_BYTES, SLICE_ITEMS } from "../../../src/edge/operations/slices.ts";
@@ -40,7 +40,7 @@ describe("with the lease to be fetched first", () => {
   test("a failure is recorded with its reason and the version of the blob, and given on", async () => {
     const { operations, lease, recorded } = createWorld();
     lease.later = true;
-    lease.fail = new CryptoEdgeError("lease_unavailable", "The source is down.");
+    lease.fail = new OperationError("lease_unavailable", "The source is down.");
     await expect(operations.createKey(CALLER, NAME) as Promise<unknown>).rejects.toBe(lease.fail);
     expect(recorded).toEqual(["create lease_unavailable v0 x1: The source is down.", "took create lease_unavailable"]);
   });
@@ -95,7 +95,7 @@ describe("rewrap", () => {
       lease.later = later;
       const rewrap = async () => operations.rewrap(CALLER, { wrapped });
       await rewrap();
-      lease.fail = new CryptoEdgeError("lease_unavailable", "The source is down.");
+      lease.fail = new OperationError("lease_unavailable", "The source is down.");
       await expect(rewrap()).rejects.toBe(lease.fail);
       expect(plaintexts).toHaveLength(2);
       for (const plaintext of plaintexts) expect(isWiped(plaintext)).toBe(true);
@@ -219,7 +219,7 @@ describe("a run over many items", () => {
   });
 
   test("gives an item its own error, at once or later", async () => {
-    const failure = new CryptoEdgeError("key_not_found", "There is none.");
+    const failure = new OperationError("key_not_found", "There is none.");
     const results = await runEach(
       [0, 1, 2],
       () => 0,
@@ -242,7 +242,7 @@ describe("a run over many items", () => {
           (item): number | Promise<number> => {
             if (item === 1) return run(item);
             if (item === 2) return Promise.resolve(run(item));
-            if (item === 3) return Promise.reject(new CryptoEdgeError("key_not_found", "There is none."));
+            if (item === 3) return Promise.reject(new OperationError("key_not_found", "There is none."));
             if (defect === "at once") throw new TypeError("a defect");
             return Promise.reject(new TypeError("a defect"));
           },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { LeaseCache, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
 import type {
   Caller,
@@ -43,7 +43,7 @@ function leaseThatChanges() {
     },
     version(_tenant, _service, number) {
       asked.push(number);
-      if (revoked) throw new CryptoEdgeError("key_revoked", "It was revoked.");
+      if (revoked) throw new OperationError("key_revoked", "It was revoked.");
       return version(number);
     },
     versions: () => [{ version: 1, state: "active" }],

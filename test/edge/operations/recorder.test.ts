@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { CryptoEdgeError, HTTP_STATUS, isOperationCode, type RequestErrorCode } from "../../../src/base/errors.ts";
+import { HTTP_STATUS, isOperationCode, OperationError, type RequestErrorCode } from "../../../src/base/errors.ts";
 import { outcomeOf } from "../../../src/edge/operations/recorder.ts";
 
 test("an outcome is the code of an operation's own error; anything else, whatever its code, is internal", () => {
@@ -7,7 +7,7 @@ test("an outcome is the code of an operation's own error; anything else, whateve
   expect(new Set(codes.map(isOperationCode))).toEqual(new Set([true, false]));
   for (const code of codes) {
     const outcome = isOperationCode(code) ? code : "internal_error";
-    expect(outcomeOf(new CryptoEdgeError(code, "It failed."))).toBe(outcome);
+    expect(outcomeOf(new OperationError(code, "It failed."))).toBe(outcome);
     expect(outcomeOf(Object.assign(new Error("Of a library."), { code }))).toBe("internal_error");
   }
   expect(outcomeOf(undefined)).toBe("internal_error");

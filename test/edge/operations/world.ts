@@ -1,5 +1,5 @@
 /** Operations on a real cipher under leases that the test holds back, with every record, duration and hook noted. */
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { LeaseCache, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
 import type { HookedOperation, OperationHooks } from "../../../src/edge/operations/operation-hooks.ts";
 import type { Caller, MaybePromise, Operations } from "../../../src/edge/operations/operations.ts";
@@ -36,7 +36,7 @@ export class NotingHooks implements OperationHooks<HookedOperation> {
   }
 }
 
-export const refusal = (): CryptoEdgeError => new CryptoEdgeError("refused_by_hook", "A hook has refused it.");
+export const refusal = (): OperationError => new OperationError("refused_by_hook", "A hook has refused it.");
 
 export interface World {
   readonly operations: Operations;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import type { LeaseCache, LeaseControl, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
@@ -50,7 +50,7 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
   } as unknown as LeaseCache;
   const denied = { is: false };
   const authorize = (): void => {
-    if (denied.is) throw new CryptoEdgeError("access_denied", "No.");
+    if (denied.is) throw new OperationError("access_denied", "No.");
   };
   const access: AccessPolicy = { authorize, authorizeAny: authorize, namedServices: () => [] };
   const records: string[] = [];
@@ -68,12 +68,12 @@ function world(hooks: Hooks | readonly Hooks[], settings: Partial<RegisteredHook
   return { clock, lines, runner, operations, parts, asked, denied, records, session };
 }
 
-function refusalOf(call: () => unknown): CryptoEdgeError {
+function refusalOf(call: () => unknown): OperationError {
   try {
     call();
   } catch (error) {
-    expect(error).toBeInstanceOf(CryptoEdgeError);
-    return error as CryptoEdgeError;
+    expect(error).toBeInstanceOf(OperationError);
+    return error as OperationError;
   }
   throw new Error("nothing was refused");
 }
@@ -218,7 +218,7 @@ test("in a batch of decryptions each item is judged by itself", () => {
   const { operations } = world({ beforeDecrypt: () => (calls++ === 1 ? refuse("second", "Not this.") : undefined) });
   const { wrapped } = operations.createKey(CALLER, REQUEST) as CreatedKey;
   const results = operations.decryptKeys(CALLER, [{ wrapped }, { wrapped }, { wrapped }]) as object[];
-  expect(results.map((result) => (result instanceof CryptoEdgeError ? result.code : "key"))).toEqual([
+  expect(results.map((result) => (result instanceof OperationError ? result.code : "key"))).toEqual([
     "key",
     "refused_by_hook",
     "key",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import type { RevocationScope } from "../../../src/edge/cache/lease-cache.ts";
 import { Blocks } from "../../../src/edge/revocation/blocks.ts";
+import { fc } from "../../support/properties.ts";
 
 interface Word {
   readonly scope: RevocationScope;
@@ -149,7 +149,7 @@ describe("the blocks", () => {
 
   test("never lower a barrier, while anything of its tenant is remembered", () => {
     fc.assert(
-      fc.property(fc.array(words, { minLength: 1, maxLength: 24, size: "max" }), (log) => {
+      fc.property(fc.array(words, { minLength: 1, maxLength: 24 }), (log) => {
         const blocks = new Blocks({ maxScopes: 1_000, onForget: () => {} });
         // Destroyed, and named by no word: it stays.
         for (const tenant of TENANTS) blocks.revoke({ tenant, service: "kept", version: 1 }, 1, true);
@@ -233,7 +233,7 @@ describe("the blocks", () => {
   test("refuse an answer from before any revocation that touches it, whatever came after", () => {
     fc.assert(
       fc.property(
-        fc.array(words, { minLength: 1, maxLength: 24, size: "max" }),
+        fc.array(words, { minLength: 1, maxLength: 24 }),
         fc.array(fc.nat(), { maxLength: 6 }),
         fc.integer({ min: 1, max: 8 }),
         (log, picks, maxScopes) => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { allowAll, CALLER, heldLeases } from "../../../bench/harness/edge-in-process.ts";
 import { metricsReferencePage } from "../../../scripts/metrics-reference.ts";
-import { CryptoEdgeError } from "../../../src/base/errors.ts";
+import { OperationError } from "../../../src/base/errors.ts";
 import type { LeaseCache } from "../../../src/edge/cache/lease-cache.ts";
 import { createLeaseCounters } from "../../../src/edge/cache/lease-events.ts";
 import type { CreatedKey } from "../../../src/edge/operations/operations.ts";
@@ -173,7 +173,7 @@ test("the histogram counts every call with the time that it took, whether it end
       return Bun.sleep(wait).then(() => held.active(tenant, service));
     },
     version() {
-      throw new CryptoEdgeError("key_revoked", "gone");
+      throw new OperationError("key_revoked", "gone");
     },
   };
   let clockMs = 0;

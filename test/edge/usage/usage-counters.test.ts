@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import type { Principal } from "../../../src/edge/access/principal.ts";
 import { type CountRecord, MERGED, UsageCounters } from "../../../src/edge/usage/usage-counters.ts";
+import { fc } from "../../support/properties.ts";
 
 const alice: Principal = { kind: "listener", name: "alice" };
 const bob: Principal = { kind: "spiffe", name: "spiffe://example.org/bob" };
@@ -46,7 +46,7 @@ describe("usage counts", () => {
       drain: fc.integer({ min: 0, max: 9 }).map((value) => value === 0),
     });
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 300, size: "max" }), (calls) => {
+      fc.property(fc.array(call, { maxLength: 300 }), (calls) => {
         const counters = new UsageCounters({ maxRows: 8, maxPrincipals: 3 });
         const drained: CountRecord[] = [];
         for (const { principal, tenant, version, operation, outcome, count, drain } of calls) {

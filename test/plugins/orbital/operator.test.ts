@@ -3,7 +3,6 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { edgeHandlers } from "../../../plugins/orbital/edge-tasks.ts";
 import { Operator } from "../../../plugins/orbital/operator.ts";
 import { protobufCodec } from "../../../plugins/orbital/protobuf.ts";
@@ -23,6 +22,7 @@ import {
   protobufWire,
   signTask,
 } from "../../support/orbital-manager.ts";
+import { fc } from "../../support/properties.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 let trusted: SigningKey;

@@ -1,6 +1,5 @@
 /** docs/records.md: what records promise, against a real edge. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import { CryptoEdgeError } from "../../../src/sdk/client/index.ts";
 import {
   createRecords,
@@ -9,6 +8,7 @@ import {
   recordToText,
   type SealedRecord,
 } from "../../../src/sdk/records/index.ts";
+import { fc } from "../../support/properties.ts";
 import { type StaticEdge, startStaticEdge, staticConfiguration } from "../../support/static-edge.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { type KeepingEdge, keepingEdge } from "../support/edge-that-allows-keeping.ts";

@@ -4,7 +4,7 @@
  * @example
  * AWS_ENDPOINT_URL_KMS=http://127.0.0.1:7402 aws kms generate-data-key --key-id alias/tenant-a/billing --key-spec AES_256
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type {
   DoorAnswer,
@@ -44,7 +44,7 @@ function createAwsKmsDoor(section: AwsKmsConfiguration, { operations, log, now }
     const { headers } = request;
     const failed = (error: unknown): DoorAnswer => {
       const requestId = caller.requestId?.toString();
-      if (!(error instanceof CryptoEdgeError))
+      if (!(error instanceof OperationError))
         log.error({ err: error, request_id: requestId }, "a KMS request failed by a defect");
       return writeKmsError(
         error,
@@ -83,8 +83,7 @@ function createAwsKmsDoor(section: AwsKmsConfiguration, { operations, log, now }
 
 /** AWS's own names for why nobody is known. */
 function asUnauthenticated(error: unknown, { headers }: DoorRequestHead, nowMs: number): unknown {
-  if (!(error instanceof CryptoEdgeError) || error.code !== "unauthenticated" || error instanceof KmsError)
-    return error;
+  if (!(error instanceof OperationError) || error.code !== "unauthenticated" || error instanceof KmsError) return error;
   const token = headers.get("x-amz-security-token");
   if (token !== undefined) {
     return hasExpired(token, nowMs) ? new KmsError("ExpiredTokenException", error.message, "unauthenticated") : error;

@@ -1,10 +1,10 @@
 /** Errors as AWS KMS gives them: a status, and `__type` in the body, which clients make typed exceptions of. */
-import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
+import { type ErrorCode, OperationError, type RequestErrorCode } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { DoorAnswer } from "../door.ts";
 
 /** One that the door itself raises, under AWS's name. */
-export class KmsError extends CryptoEdgeError {
+export class KmsError extends OperationError {
   override readonly name = "KmsError";
   readonly type: string;
 
@@ -50,7 +50,7 @@ export function writeKmsError(
   requestId: string | undefined,
   types: Readonly<Partial<Record<ErrorCode | RequestErrorCode, KmsFault>>> = {},
 ): DoorAnswer {
-  const known = error instanceof CryptoEdgeError;
+  const known = error instanceof OperationError;
   const fault = known
     ? (types[error.code] ?? FAULTS[error.code] ?? { type: "ValidationException", status: error.status })
     : INTERNAL;

@@ -1,7 +1,7 @@
 /** The operations of AWS KMS that this door has, each over the edge's own: from a request's members to the text of an answer. */
 import { randomFillSync } from "node:crypto";
 import { toBase64 } from "../../../base/base64.ts";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { allocateSecret, wipe } from "../../../base/wipe.ts";
 import { beginsAsBlob, isBlobOf } from "../../cipher/blob-header.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
@@ -31,7 +31,7 @@ export interface KmsCall {
   readonly account: string;
 }
 
-/** Answers the text of the body. @throws {CryptoEdgeError} */
+/** Answers the text of the body. @throws {OperationError} */
 export type KmsOperation = (call: KmsCall) => MaybePromise<string>;
 
 const PLAINTEXT_LENGTH_MAX = 4_096;
@@ -153,7 +153,7 @@ const describeKey: KmsOperation = (call) => {
     });
   };
   const revoked = (error: unknown): string => {
-    if (error instanceof CryptoEdgeError && error.code === "key_revoked") return write(false);
+    if (error instanceof OperationError && error.code === "key_revoked") return write(false);
     throw error;
   };
   try {

@@ -3,7 +3,7 @@
  * The hash of the body is made here and never taken from the request; what the operation depends on must be signed.
  */
 import { hash, timingSafeEqual } from "node:crypto";
-import type { CryptoEdgeError } from "../../../base/errors.ts";
+import type { OperationError } from "../../../base/errors.ts";
 import type { Principal } from "../../access/principal.ts";
 import { hmacSha256 } from "../../cipher/hmac.ts";
 import type { DoorRequest } from "../door.ts";
@@ -170,6 +170,6 @@ function utf8(text: string): Uint8Array {
   return Buffer.from(text, "utf8");
 }
 
-function refused(type: string, message: string): CryptoEdgeError {
+function refused(type: string, message: string): OperationError {
   return new KmsError(type, message, "unauthenticated");
 }

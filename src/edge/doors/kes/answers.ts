@@ -2,7 +2,7 @@
  * Answers in KES's words. Its clients compare status *and* text exactly (kms-go, `error.go`), and decide by them what to do: MinIO makes a new key
  * on "key does not exist", tries again on 503, and tells its user the rest.
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { DoorAnswer } from "../door.ts";
 
@@ -34,7 +34,7 @@ export function answerNothing(): DoorAnswer {
 /** A defect, which the listener has logged, is told as such and no more. */
 export function answerError(error: unknown): DoorAnswer {
   const { status, message } = kesErrorOf(error) ?? { status: 500, message: "internal server error" };
-  const retry = error instanceof CryptoEdgeError ? error.retryAfterMs : undefined;
+  const retry = error instanceof OperationError ? error.retryAfterMs : undefined;
   return {
     status,
     headers: retry === undefined ? JSON_TYPE : { ...JSON_TYPE, "Retry-After": retryAfterOf(retry) },
@@ -44,7 +44,7 @@ export function answerError(error: unknown): DoorAnswer {
 
 function kesErrorOf(error: unknown): { readonly status: number; readonly message: string } | undefined {
   if (error instanceof KesError) return error;
-  if (!(error instanceof CryptoEdgeError)) return undefined;
+  if (!(error instanceof OperationError)) return undefined;
   switch (error.code) {
     case "key_not_found":
       return keyNotFound();

@@ -1,6 +1,6 @@
 /** Who a KES client is: the hash of its public key, however its certificate was signed (KES makes a new one at every start). */
 import { createHash, X509Certificate } from "node:crypto";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { readPeerCertificate } from "../../../base/pki/peer-certificate.ts";
 import type { DoorConnection, DoorIdentity } from "../door.ts";
 
@@ -49,5 +49,5 @@ function makeIdentity(connection: DoorConnection): DoorIdentity {
 
 /** 400, in KES's words. */
 function refused(message: string): DoorIdentity {
-  return { kind: "refused", error: new CryptoEdgeError("invalid_request", message) };
+  return { kind: "refused", error: new OperationError("invalid_request", message) };
 }

@@ -1,5 +1,5 @@
 /** What KES's clients ask about keys, the server and themselves. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { Caller, Operations } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorContext, DoorRequest } from "../door.ts";
 import { answerJson } from "./answers.ts";
@@ -9,7 +9,7 @@ import type { KeyTable } from "./key-table.ts";
 /** Go's zero time: when a key was made, and by whom, is the Core's to know. */
 const UNKNOWN_TIME = "0001-01-01T00:00:00Z";
 
-/** @throws {KesError | CryptoEdgeError} or rejects with it */
+/** @throws {KesError | OperationError} or rejects with it */
 export async function describeKey(
   keys: KeyTable,
   operations: Operations,
@@ -33,7 +33,7 @@ export async function listKeys(
     try {
       await operations.describeKey(caller, key);
     } catch (error) {
-      if (!(error instanceof CryptoEdgeError)) throw error;
+      if (!(error instanceof OperationError)) throw error;
       if (error.code === "access_denied" || error.code === "key_not_found") continue;
     }
     names.push(name);

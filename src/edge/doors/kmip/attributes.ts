@@ -111,7 +111,7 @@ function refuseLimits(found: ReadonlyMap<number, Item>, nowSeconds: number): voi
   }
 }
 
-/** How many bits the object has, as its blob shows it. @throws {CryptoEdgeError} `invalid_blob` */
+/** How many bits the object has, as its blob shows it. @throws {OperationError} `invalid_blob` */
 export function lengthInBits(blob: Uint8Array): number {
   const { ciphertextOffset, tagOffset } = parseBlob(blob);
   return (tagOffset - ciphertextOffset) * 8;

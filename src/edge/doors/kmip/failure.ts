@@ -1,5 +1,5 @@
 /** Why a request, or one item of it, fails: in KMIP's reasons, with a sentence that says what to do, since clients show it to people. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { RESULT_REASON, type ResultReason } from "./enumerations.ts";
 
 export class KmipFailure extends Error {
@@ -16,7 +16,7 @@ export class KmipFailure extends Error {
  * Databases shut down, or make a new key, when they are told that theirs is not there or not valid. So whatever may be better in a moment is a
  * General Failure, and so is each code that is not in this table.
  */
-const REASON_OF: Readonly<Partial<Record<CryptoEdgeError["code"], ResultReason>>> = {
+const REASON_OF: Readonly<Partial<Record<OperationError["code"], ResultReason>>> = {
   invalid_request: RESULT_REASON.invalidField,
   invalid_blob: RESULT_REASON.itemNotFound,
   decryption_failed: RESULT_REASON.itemNotFound,
@@ -34,7 +34,7 @@ const NO_SUCH_OBJECT =
 /** The failure that an operation's error is told as; undefined for what is a defect. */
 export function failureOf(error: unknown): KmipFailure | undefined {
   if (error instanceof KmipFailure) return error;
-  if (!(error instanceof CryptoEdgeError)) return undefined;
+  if (!(error instanceof OperationError)) return undefined;
   const { code, message } = error;
   const reason = REASON_OF[code] ?? RESULT_REASON.generalFailure;
   return new KmipFailure(reason, code === "invalid_blob" || code === "decryption_failed" ? NO_SUCH_OBJECT : message);

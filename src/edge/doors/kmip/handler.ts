@@ -32,6 +32,6 @@ export interface HandlerParts {
 export interface Handler {
   /** The version of KMIP that brought the operation. */
   readonly since: Version;
-  /** @throws {KmipFailure | CryptoEdgeError} or rejects with it */
+  /** @throws {KmipFailure | OperationError} or rejects with it */
   readonly handle: (payload: Fields, batch: Batch, parts: HandlerParts) => MaybePromise<WritePayload>;
 }

@@ -1,5 +1,5 @@
 /** What is done with an object that its identifier holds: Get, its attributes, Activate, Encrypt, Decrypt (KMIP 1.4, section 4). */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { decrypt, encrypt, readMode, refuseParts } from "./aes.ts";
 import {
@@ -43,7 +43,7 @@ export function readObject(payload: Fields, { placeholder, version }: Batch): Na
   return { identifier, ...readIdentifier(identifier) };
 }
 
-/** The object's bytes, which the caller wipes. @throws {CryptoEdgeError} */
+/** The object's bytes, which the caller wipes. @throws {OperationError} */
 export async function open(
   { object, blob }: NamedObject,
   { caller }: Batch,
@@ -61,7 +61,7 @@ async function stateOf(named: NamedObject, batch: Batch, parts: HandlerParts): P
     wipe(await open(named, batch, parts));
     return STATE.active;
   } catch (error) {
-    if (error instanceof CryptoEdgeError && error.code === "key_revoked") return STATE.compromised;
+    if (error instanceof OperationError && error.code === "key_revoked") return STATE.compromised;
     throw error;
   }
 }

@@ -3,7 +3,7 @@
  * key that an object is wrapped under, with all that is wrapped under it: there is no smaller unit, since nothing of an object is kept. So
  * it takes a caller that is named for it, and the reason Key Compromise.
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { principalId } from "../../access/principal-id.ts";
 import { parseBlob } from "../../cipher/blob.ts";
@@ -57,7 +57,7 @@ async function isRevoked(use: () => Promise<Uint8Array>): Promise<boolean> {
     wipe(await use());
     return false;
   } catch (error) {
-    if (error instanceof CryptoEdgeError && error.code === "key_revoked") return true;
+    if (error instanceof OperationError && error.code === "key_revoked") return true;
     throw error;
   }
 }

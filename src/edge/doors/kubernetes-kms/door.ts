@@ -9,7 +9,7 @@ import {
   type ServiceDefinition,
   type sendUnaryData,
 } from "@grpc/grpc-js";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { Caller } from "../../operations/operations.ts";
 import type { DoorContext, DoorFactory, DoorSocket, SocketDoor, SocketLimits } from "../door.ts";
@@ -69,12 +69,12 @@ function createKubernetesKmsDoor(section: KubernetesKmsConfiguration, { operatio
     return ({ request }: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
       const bytes = request.length;
       if (!limits.enter(bytes)) {
-        callback(grpcErrorOf(new CryptoEdgeError("overloaded", "this edge has too many calls in flight")));
+        callback(grpcErrorOf(new OperationError("overloaded", "this edge has too many calls in flight")));
         return;
       }
       const failed = (error: unknown): void => {
         limits.leave(bytes);
-        if (!(error instanceof CryptoEdgeError)) log.error({ err: error }, "a call of Kubernetes failed by a defect");
+        if (!(error instanceof OperationError)) log.error({ err: error }, "a call of Kubernetes failed by a defect");
         callback(grpcErrorOf(error));
       };
       const succeeded = (answer: Buffer): void => {

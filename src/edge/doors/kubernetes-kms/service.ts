@@ -1,5 +1,5 @@
 /** `v2.KeyManagementService` over the edge's operations: what each call answers, without gRPC. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { beginsAsBlob, isBlobOf, versionOf } from "../../cipher/blob-header.ts";
 import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
@@ -17,7 +17,7 @@ import {
 /** What calls are made as: a caller, but for the request's own name. */
 export type CallerOf = (uid: string) => Caller;
 
-/** From a request's message to the answer's. @throws {CryptoEdgeError} */
+/** From a request's message to the answer's. @throws {OperationError} */
 export type Method = (message: Uint8Array, callerOf: CallerOf) => MaybePromise<Buffer>;
 
 export interface KeyManagementService {
@@ -70,6 +70,6 @@ function read<T>(reader: (message: Uint8Array) => T, message: Uint8Array): T {
   }
 }
 
-function refused(sentence: string): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_request", sentence);
+function refused(sentence: string): OperationError {
+  return new OperationError("invalid_request", sentence);
 }

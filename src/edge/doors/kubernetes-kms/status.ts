@@ -1,6 +1,6 @@
 /** Errors as gRPC has them: a status, and a text that the API server writes to its log. */
 import { Metadata, status } from "@grpc/grpc-js";
-import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
+import { type ErrorCode, OperationError, type RequestErrorCode } from "../../../base/errors.ts";
 
 /** As a handler's callback takes it. */
 export interface GrpcError {
@@ -25,7 +25,7 @@ const CODES: Readonly<Partial<Record<ErrorCode | RequestErrorCode, status>>> = {
 };
 
 export function grpcErrorOf(error: unknown): GrpcError {
-  if (!(error instanceof CryptoEdgeError)) {
+  if (!(error instanceof OperationError)) {
     return {
       code: status.INTERNAL,
       details: "the edge failed at this call: its log tells more",

@@ -2,7 +2,7 @@
  * Answers as the API writes them, from what operations give, into the text that goes out. Names and base64url hold nothing that JSON escapes.
  * Plaintexts are wiped once they have been written.
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { AnswerText } from "../../../base/network/http1/answer-text.ts";
 import { problemOf } from "../../../base/network/problem.ts";
 import { wipe } from "../../../base/wipe.ts";
@@ -47,10 +47,10 @@ function writeName(to: AnswerText, { tenant, service }: ServiceKeyName): void {
 /** An item of a batch: its own problem, or what `write` makes of its answer. */
 export function itemOf<Result extends object>(
   to: AnswerText,
-  result: Result | CryptoEdgeError,
+  result: Result | OperationError,
   write: (to: AnswerText, result: Result) => void,
 ): string {
-  if (result instanceof CryptoEdgeError) return JSON.stringify({ error: problemOf(result) });
+  if (result instanceof OperationError) return JSON.stringify({ error: problemOf(result) });
   write(to.begin(), result);
   return to.take();
 }

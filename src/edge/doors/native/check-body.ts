@@ -1,7 +1,7 @@
 /** Checks what a body says against its schema, and names what is wrong with it. Loaded with the app alone. */
 import type { TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { ItemsRoute, OperationRoute, SchemaName } from "./route.ts";
 import { Items, Results, SCHEMAS } from "./schemas.ts";
 
@@ -16,7 +16,7 @@ function checkerOf(name: SchemaName): TypeCheck<TSchema> {
   return check;
 }
 
-/** A body that is none of its schema's. @throws {CryptoEdgeError} `invalid_request`, with the first field that is wrong */
+/** A body that is none of its schema's. @throws {OperationError} `invalid_request`, with the first field that is wrong */
 export function checkBody({ body: name }: OperationRoute, body: unknown): void {
   check(name, body);
 }
@@ -39,7 +39,7 @@ export function schemasOf({ kind, body, answer }: OperationRoute): {
 function check(name: SchemaName, value: unknown, place?: string): void {
   const checker = checkerOf(name);
   if (!checker.Check(value)) {
-    throw new CryptoEdgeError("invalid_request", describeMistake(checker.Errors(value).First(), place));
+    throw new OperationError("invalid_request", describeMistake(checker.Errors(value).First(), place));
   }
 }
 

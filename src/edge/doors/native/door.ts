@@ -1,5 +1,5 @@
 /** The edge's own API as a front door. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
@@ -109,7 +109,7 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
 
 /** Of routing: where to look. */
 function pointed(error: unknown, { method }: DoorRequestHead): unknown {
-  if (!(error instanceof CryptoEdgeError)) return error;
+  if (!(error instanceof OperationError)) return error;
   if (error.code !== "not_found" && error.code !== "method_not_allowed") return error;
-  return new CryptoEdgeError(error.code, `There is no ${method} here. /openapi.json lists the operations.`);
+  return new OperationError(error.code, `There is no ${method} here. /openapi.json lists the operations.`);
 }

@@ -15,7 +15,7 @@
  * An item that failed is, in each answer: status 2, code_len 1, code. `context` is `length 2` and then that many bytes, encoded as
  * blob-format.md has it.
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
 import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
@@ -40,7 +40,7 @@ const encoder = new TextEncoder();
 const TURN_ITEMS = 500;
 const TURN_BYTES = 262_144;
 
-/** @throws {CryptoEdgeError} `invalid_request` */
+/** @throws {OperationError} `invalid_request` */
 export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest; count: number } {
   const reader = new Reader(bytes);
   const count = readCount(reader);
@@ -54,7 +54,7 @@ export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest;
   return { request: { tenant, service, context, length, plaintext: plaintext === 1 }, count };
 }
 
-/** Of a decrypt-batch of keys. @throws {CryptoEdgeError} `invalid_request`; a blob that is malformed is its own item's error, later. */
+/** Of a decrypt-batch of keys. @throws {OperationError} `invalid_request`; a blob that is malformed is its own item's error, later. */
 export const readKeys = (bytes: Uint8Array): Promise<OpenRequest[]> =>
   readItems(bytes, (reader) => readBlob(reader, 2));
 
@@ -62,7 +62,7 @@ export const readKeys = (bytes: Uint8Array): Promise<OpenRequest[]> =>
 export const readBlobs = (bytes: Uint8Array): Promise<OpenRequest[]> =>
   readItems(bytes, (reader) => readBlob(reader, 4));
 
-/** @throws {CryptoEdgeError} `invalid_request` */
+/** @throws {OperationError} `invalid_request` */
 export const readValues = (bytes: Uint8Array): Promise<EncryptValueRequest[]> =>
   readItems(bytes, (reader) => {
     const names = readNames(reader);
@@ -87,7 +87,7 @@ export function writeCreatedKeys(keys: readonly CreatedKey[]): Uint8Array {
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-export const writeOpenedKeys = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
+export const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ plaintext }) => 1 + plaintext.length,
@@ -95,14 +95,14 @@ export const writeOpenedKeys = (results: readonly (Opened | CryptoEdgeError)[]):
   );
 
 /** Writes the answer and wipes every value that it has copied. */
-export const writeOpenedValues = (results: readonly (Opened | CryptoEdgeError)[]): Uint8Array =>
+export const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ plaintext }) => 4 + plaintext.length,
     (writer, opened) => putOnce(writer, 4, opened),
   );
 
-export const writeRewrappedMany = (results: readonly (Rewrapped | CryptoEdgeError)[]): Uint8Array =>
+export const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ wrapped }) => 9 + wrapped.length,
@@ -114,7 +114,7 @@ export const writeRewrappedMany = (results: readonly (Rewrapped | CryptoEdgeErro
     },
   );
 
-export const writeEncryptedValues = (results: readonly (EncryptedValue | CryptoEdgeError)[]): Uint8Array =>
+export const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ wrapped }) => 8 + wrapped.length,
@@ -132,18 +132,18 @@ function putOnce(writer: Writer, lengthBytes: 1 | 4, { plaintext }: Opened): voi
 }
 
 function writeResults<Result extends object>(
-  results: readonly (Result | CryptoEdgeError)[],
+  results: readonly (Result | OperationError)[],
   lengthOf: (result: Result) => number,
   put: (writer: Writer, result: Result) => void,
 ): Uint8Array {
   const total = results.reduce(
-    (sum, result) => sum + 2 + (result instanceof CryptoEdgeError ? 1 + result.code.length : lengthOf(result)),
+    (sum, result) => sum + 2 + (result instanceof OperationError ? 1 + result.code.length : lengthOf(result)),
     4,
   );
   const writer = new Writer(total);
   writer.unsigned(4, results.length);
   for (const result of results) {
-    if (result instanceof CryptoEdgeError) {
+    if (result instanceof OperationError) {
       writer.unsigned(2, result.status);
       writer.unsigned(1, result.code.length);
       writer.put(encoder.encode(result.code));
@@ -241,6 +241,6 @@ class Writer {
   }
 }
 
-function invalid(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_request", `The batch cannot be read: ${reason}. docs/api.md has its layout.`);
+function invalid(reason: string): OperationError {
+  return new OperationError("invalid_request", `The batch cannot be read: ${reason}. docs/api.md has its layout.`);
 }

@@ -2,7 +2,7 @@
  * What a row of the table of routes (routes.ts) says of its operation. Schemas are named here and not imported: what checks them is loaded
  * with the app (check-body.ts), and an edge whose callers write the usual forms never needs it.
  */
-import type { CryptoEdgeError } from "../../../base/errors.ts";
+import type { OperationError } from "../../../base/errors.ts";
 import { type AnswerText, answerText } from "../../../base/network/http1/answer-text.ts";
 import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
 import type * as schemas from "./schemas.ts";
@@ -30,7 +30,7 @@ export interface SingleRoute extends Facts {
   readonly kind: "single";
   /** What a body asks for, in the forms that clients write; undefined for every other form, well-formed or not. May change the body. */
   readFast(body: Buffer): unknown;
-  /** What a checked body asks for. @throws {CryptoEdgeError} `invalid_blob`, `invalid_request` */
+  /** What a checked body asks for. @throws {OperationError} `invalid_blob`, `invalid_request` */
   read(body: unknown): unknown;
   /** From what is asked for to the answer's text: written where it goes out from, or, where it comes later, a string. */
   run(operations: Operations, caller: Caller, request: unknown): AnswerText | Promise<string>;
@@ -46,10 +46,10 @@ export interface ItemsRoute extends Facts {
   readonly kind: "items";
   /** Of the text of one item. */
   readonly itemBytesMax: number;
-  /** What a checked item asks for. @throws {CryptoEdgeError} `invalid_request` */
+  /** What a checked item asks for. @throws {OperationError} `invalid_request` */
   read(item: unknown): unknown;
   readBytes(body: Uint8Array): Promise<unknown[]>;
-  run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | CryptoEdgeError)[]>;
+  run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | OperationError)[]>;
   write(to: AnswerText, result: never, cacheSeconds: (name: ServiceKeyName) => number): void;
   writeBytes(results: never): Uint8Array;
   /** How long those of an answer in bytes may be kept; undefined where it holds no plaintext. */
@@ -99,9 +99,9 @@ export function items<Item, Request, Result extends object>(
       operations: Operations,
       caller: Caller,
       requests: readonly Request[],
-    ) => MaybePromise<(Result | CryptoEdgeError)[]>;
+    ) => MaybePromise<(Result | OperationError)[]>;
     readonly write: (to: AnswerText, result: Result, cacheSeconds: (name: ServiceKeyName) => number) => void;
-    readonly writeBytes: (results: readonly (Result | CryptoEdgeError)[]) => Uint8Array;
+    readonly writeBytes: (results: readonly (Result | OperationError)[]) => Uint8Array;
     readonly keptBy?: (result: Result) => ServiceKeyName;
   },
 ): ItemsRoute {

@@ -3,7 +3,7 @@
  * `Allow`; its bodies and answers (schemas.ts) are the types of the client, too.
  */
 import { fromBase64url } from "../../../base/base64url.ts";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type {
   CreateKeyRequest,
   EncryptValueRequest,
@@ -37,7 +37,7 @@ const created = ({
 function opening({ wrapped, context }: schemas.WrappedBody): OpenRequest {
   const read = fromBase64url(wrapped);
   if (read !== undefined) return { wrapped: read, context };
-  throw new CryptoEdgeError(
+  throw new OperationError(
     "invalid_blob",
     '"wrapped" is not base64url without padding. Pass it exactly as it was returned.',
   );
@@ -52,7 +52,7 @@ const openingItem = ({ wrapped, context }: schemas.WrappedBody): OpenRequest => 
 function encrypting({ tenant, service = "default", value, context }: schemas.EncryptValueBody): EncryptValueRequest {
   const read = fromBase64url(value);
   if (read !== undefined) return { tenant, service, value: read, context };
-  throw new CryptoEdgeError("invalid_request", '"value" is not base64url without padding.');
+  throw new OperationError("invalid_request", '"value" is not base64url without padding.');
 }
 
 const ofResult = <Result extends ServiceKeyName>(result: Result): ServiceKeyName => result;

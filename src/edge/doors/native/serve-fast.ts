@@ -7,7 +7,7 @@ import type { OperationRoute, SingleRoute } from "./route.ts";
 export const JSON_TYPE = "application/json";
 export const JSON_HEADERS = { "Content-Type": "application/json;charset=utf-8" };
 
-/** Of a body in the forms that clients write. Undefined: it has another form. @throws {CryptoEdgeError} or rejects with it */
+/** Of a body in the forms that clients write. Undefined: it has another form. @throws {OperationError} or rejects with it */
 export function serveFast(
   route: SingleRoute,
   operations: Operations,

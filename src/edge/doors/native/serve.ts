@@ -1,5 +1,5 @@
 /** One operation of the API over HTTP: from a body, in JSON or in bytes, to an answer. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
@@ -27,7 +27,7 @@ const ANSWER_BYTES_EACH = 480;
 /** What is read of a body in a slice of a turn of the event loop. */
 const SLICE_BODY_BYTES = 32_768;
 
-/** Whatever body came. @throws {CryptoEdgeError} or rejects with it */
+/** Whatever body came. @throws {OperationError} or rejects with it */
 export function serveOperation(
   route: OperationRoute,
   operations: Operations,
@@ -127,7 +127,7 @@ async function serveBytes(
   const results = await route.run(operations, caller, requests as never);
   let cacheSeconds: number | undefined;
   for (const result of results) {
-    const name = result instanceof CryptoEdgeError ? undefined : route.keptBy(result);
+    const name = result instanceof OperationError ? undefined : route.keptBy(result);
     if (name === undefined) continue;
     cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
     if (cacheSeconds === 0) break;
@@ -161,15 +161,15 @@ function contentTypeOf({ headers }: DoorRequest): string | undefined {
   return isUtf8 ? type.trim() : undefined;
 }
 
-function unsupported(route: OperationRoute): CryptoEdgeError {
+function unsupported(route: OperationRoute): OperationError {
   const bytes = route.kind === "single" ? "" : `, or ${OCTET_STREAM} for a batch as bytes`;
-  return new CryptoEdgeError(
+  return new OperationError(
     "unsupported_media_type",
     `The body has no content-type that is taken here. Send JSON with content-type: ${JSON_TYPE}${bytes}.`,
   );
 }
 
-/** @throws {CryptoEdgeError} `invalid_request` */
+/** @throws {OperationError} `invalid_request` */
 function parse(body: Uint8Array): unknown {
   try {
     return parseJson(body);
@@ -178,10 +178,10 @@ function parse(body: Uint8Array): unknown {
   }
 }
 
-function notJson(reason: string): CryptoEdgeError {
+function notJson(reason: string): OperationError {
   return invalid(`The body is not JSON that is taken here: ${reason}.`);
 }
 
-function invalid(sentence: string): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_request", sentence);
+function invalid(sentence: string): OperationError {
+  return new OperationError("invalid_request", sentence);
 }

@@ -1,5 +1,5 @@
 /** What those who watch an edge may ask, on a listener of their own: no operation, no name of a tenant. */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
 import type { DoorAnswer, HttpDoor } from "../door.ts";
@@ -36,10 +36,10 @@ export function createWatchDoor({ readiness, metrics }: WatchParts): HttpDoor {
   };
 }
 
-const NOTHING_ELSE = new CryptoEdgeError("not_found", "Here are /metrics, /livez and /readyz, and nothing else.");
+const NOTHING_ELSE = new OperationError("not_found", "Here are /metrics, /livez and /readyz, and nothing else.");
 
 function isMissing(error: unknown): boolean {
-  return error instanceof CryptoEdgeError && (error.code === "not_found" || error.code === "method_not_allowed");
+  return error instanceof OperationError && (error.code === "not_found" || error.code === "method_not_allowed");
 }
 
 function json(status: number, body: object): DoorAnswer {

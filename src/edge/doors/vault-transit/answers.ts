@@ -1,5 +1,5 @@
 /** Answers and errors as Vault gives them: an envelope around `data`, or `errors`. */
-import { CryptoEdgeError, type ErrorCode, type RequestErrorCode } from "../../../base/errors.ts";
+import { type ErrorCode, OperationError, type RequestErrorCode } from "../../../base/errors.ts";
 import { retryAfterOf } from "../../../base/network/retry-after.ts";
 import type { Caller } from "../../operations/operations.ts";
 import type { DoorAnswer } from "../door.ts";
@@ -7,7 +7,7 @@ import type { DoorAnswer } from "../door.ts";
 const HEADERS: Readonly<Record<string, string>> = { "Content-Type": "application/json", "Cache-Control": "no-store" };
 
 /** One of Vault's own kinds of refusal, which no code of ours has. */
-export class VaultError extends CryptoEdgeError {
+export class VaultError extends OperationError {
   override readonly name = "VaultError";
   readonly httpStatus: number;
 
@@ -17,8 +17,8 @@ export class VaultError extends CryptoEdgeError {
   }
 }
 
-export function invalid(message: string): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_request", message);
+export function invalid(message: string): OperationError {
+  return new OperationError("invalid_request", message);
 }
 
 export function json(status: number, body: string | Uint8Array): DoorAnswer {
@@ -75,27 +75,27 @@ const FAULTS: Readonly<Partial<Record<ErrorCode | RequestErrorCode, Fault>>> = {
 const INTERNAL: Fault = { status: 500, text: () => "internal error: the edge's log tells more" };
 
 function faultOf(error: unknown): Fault {
-  if (!(error instanceof CryptoEdgeError)) return INTERNAL;
+  if (!(error instanceof OperationError)) return INTERNAL;
   if (error instanceof VaultError) return { status: error.httpStatus, text: same };
   return FAULTS[error.code] ?? { status: error.status, text: same };
 }
 
 /** What an item of a batch says of its failure. */
-export function errorText(error: CryptoEdgeError): string {
+export function errorText(error: OperationError): string {
   return faultOf(error).text(error.message);
 }
 
 /** Whether asking again, unchanged, can help. */
-export function isTemporary(error: CryptoEdgeError): boolean {
+export function isTemporary(error: OperationError): boolean {
   const { status } = faultOf(error);
   return status === 429 || status === 503;
 }
 
 export function writeVaultError(error: unknown): DoorAnswer {
   const fault = faultOf(error);
-  const message = fault.text(error instanceof CryptoEdgeError ? error.message : "");
+  const message = fault.text(error instanceof OperationError ? error.message : "");
   const headers = { ...HEADERS };
-  if (error instanceof CryptoEdgeError && error.retryAfterMs !== undefined) {
+  if (error instanceof OperationError && error.retryAfterMs !== undefined) {
     headers["Retry-After"] = retryAfterOf(error.retryAfterMs);
   }
   return { status: fault.status, headers, body: JSON.stringify({ errors: message === "" ? [] : [message] }) };

@@ -1,6 +1,6 @@
 /** `batch_input`: each item judged by itself, in order, its `reference` given back. */
 import { toBase64 } from "../../../base/base64.ts";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
 import { mapInTurns, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
@@ -29,7 +29,7 @@ export interface BatchAnswer {
   readonly status: number;
 }
 
-/** The items, where the request is a batch. @throws {CryptoEdgeError} */
+/** The items, where the request is a batch. @throws {OperationError} */
 export function batchOf(body: JsonObject): readonly unknown[] | undefined {
   const items = body.batch_input;
   if (items === undefined || items === null) return undefined;
@@ -42,13 +42,13 @@ export function batchOf(body: JsonObject): readonly unknown[] | undefined {
 
 export function encryptBatch(call: TransitCall, items: readonly unknown[]): MaybePromise<BatchAnswer> {
   const { operations, caller, key } = call;
-  const read = (item: unknown): EncryptValueRequest | CryptoEdgeError =>
+  const read = (item: unknown): EncryptValueRequest | OperationError =>
     attempt(() => {
       const body = itemOf(item);
       return { tenant: key.tenant, service: key.service, value: readPlaintext(body), context: readContext(body) };
     });
   return after(mapInTurns(items, read, lengthOf), (requests) => {
-    const values = requests.flatMap((request) => (request instanceof CryptoEdgeError ? [] : [request.value]));
+    const values = requests.flatMap((request) => (request instanceof OperationError ? [] : [request.value]));
     return usingSecrets(values, () =>
       after(demandVersions(call, items), () =>
         after(
@@ -89,7 +89,7 @@ export function decryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
 function openMany(
   { operations, caller }: TransitCall,
   requests: readonly OpenRequest[],
-): MaybePromise<(Opened | CryptoEdgeError)[]> {
+): MaybePromise<(Opened | OperationError)[]> {
   const isKey = ({ wrapped }: OpenRequest): boolean => suiteOf(wrapped) === 1;
   const keys = requests.filter(isKey);
   if (keys.length === 0) return operations.decryptValues(caller, requests);
@@ -104,9 +104,9 @@ function openMany(
 }
 
 /** The blobs of the items. Where one is of another key, the caller must be someone who may use the path's key at all. */
-function readBlobs(call: TransitCall, items: readonly unknown[]): MaybePromise<(OpenRequest | CryptoEdgeError)[]> {
+function readBlobs(call: TransitCall, items: readonly unknown[]): MaybePromise<(OpenRequest | OperationError)[]> {
   let others = false;
-  const read = (item: unknown): OpenRequest | CryptoEdgeError =>
+  const read = (item: unknown): OpenRequest | OperationError =>
     attempt(() => {
       const body = itemOf(item);
       const wrapped = readCiphertext(body.ciphertext);
@@ -150,23 +150,23 @@ function demandVersions(call: TransitCall, items: readonly unknown[]): MaybeProm
 
 /** Runs those that can be read; the others keep their place and their error. */
 function runValid<Request extends object, Result>(
-  requests: readonly (Request | CryptoEdgeError)[],
-  run: (valid: readonly Request[]) => MaybePromise<(Result | CryptoEdgeError)[]>,
-): MaybePromise<(Result | CryptoEdgeError)[]> {
-  const valid = requests.filter((request): request is Request => !(request instanceof CryptoEdgeError));
+  requests: readonly (Request | OperationError)[],
+  run: (valid: readonly Request[]) => MaybePromise<(Result | OperationError)[]>,
+): MaybePromise<(Result | OperationError)[]> {
+  const valid = requests.filter((request): request is Request => !(request instanceof OperationError));
   if (valid.length === requests.length) return run(valid);
-  if (valid.length === 0) return requests as CryptoEdgeError[];
+  if (valid.length === 0) return requests as OperationError[];
   return after(run(valid), (results) => {
     let next = 0;
-    return requests.map((request) => (request instanceof CryptoEdgeError ? request : results[next++]!));
+    return requests.map((request) => (request instanceof OperationError ? request : results[next++]!));
   });
 }
 
-function attempt<T>(read: () => T): T | CryptoEdgeError {
+function attempt<T>(read: () => T): T | OperationError {
   try {
     return read();
   } catch (error) {
-    if (error instanceof CryptoEdgeError) return error;
+    if (error instanceof OperationError) return error;
     throw error;
   }
 }
@@ -178,17 +178,17 @@ function writeWrapped({ wrapped, version }: { readonly wrapped: Uint8Array; read
 function writeBatch<Result extends object>(
   { body, caller }: TransitCall,
   items: readonly unknown[],
-  results: readonly (Result | CryptoEdgeError)[],
+  results: readonly (Result | OperationError)[],
   write: (result: Result) => string,
 ): MaybePromise<BatchAnswer> {
   const partial = partialStatusOf(body);
-  const failures = results.filter((result) => result instanceof CryptoEdgeError);
+  const failures = results.filter((result) => result instanceof OperationError);
   const isPartial = partial !== undefined && failures.length < results.length;
   // Asking again can help: then it is no verdict about the items.
   const temporary = failures.find(isTemporary);
   if (temporary !== undefined && !isPartial) throw temporary;
-  const writeOne = (result: Result | CryptoEdgeError, index: number): string => {
-    const text = result instanceof CryptoEdgeError ? `"error":${JSON.stringify(errorText(result))}` : write(result);
+  const writeOne = (result: Result | OperationError, index: number): string => {
+    const text = result instanceof OperationError ? `"error":${JSON.stringify(errorText(result))}` : write(result);
     const reference = (items[index] as JsonObject | null)?.reference;
     return typeof reference === "string" && reference !== ""
       ? `{${text},"reference":${JSON.stringify(reference)}}`

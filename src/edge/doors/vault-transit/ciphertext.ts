@@ -1,6 +1,6 @@
 /** `vault:vN:BASE64`: our blob with its version before it; and what Vault binds to a ciphertext. */
 import { fromBase64, toBase64 } from "../../../base/base64.ts";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { versionOf } from "../../cipher/blob-header.ts";
 import type { EncryptionContext } from "../../cipher/context.ts";
 import type { JsonObject } from "../json-body.ts";
@@ -13,7 +13,7 @@ export function writeCiphertext(wrapped: Uint8Array, version: number): string {
   return `${PREFIX}${version}:${toBase64(wrapped)}`;
 }
 
-/** The blob. Its version is the one before it, or neither is trusted. @throws {CryptoEdgeError} `invalid_blob` */
+/** The blob. Its version is the one before it, or neither is trusted. @throws {OperationError} `invalid_blob` */
 export function readCiphertext(text: unknown): Uint8Array {
   if (typeof text !== "string" || text === "") throw invalid("missing ciphertext to decrypt");
   const colon = text.indexOf(":", PREFIX.length);
@@ -28,8 +28,8 @@ export function readCiphertext(text: unknown): Uint8Array {
   return wrapped;
 }
 
-function malformed(reason: string): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_blob", reason);
+function malformed(reason: string): OperationError {
+  return new OperationError("invalid_blob", reason);
 }
 
 /** Of 1 to 65,536 bytes, which the pipeline checks; the caller wipes it. */

@@ -4,7 +4,7 @@
  * @example
  * VAULT_ADDR=http://127.0.0.1:7402 VAULT_NAMESPACE=tenant-a vault write transit/datakey/plaintext/billing bits=256
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { Caller, MaybePromise, Operations } from "../../operations/operations.ts";
 import { after } from "../after.ts";
 import type { DoorAnswer, DoorContext, DoorFactory, DoorIdentity, DoorRequest, DoorRoute, HttpDoor } from "../door.ts";
@@ -50,7 +50,7 @@ function createVaultTransitDoor(section: VaultTransitConfiguration, context: Doo
   function guarded(handle: Handle): Handle {
     return (request, caller, parameters) => {
       const failed = (error: unknown): DoorAnswer => {
-        if (!(error instanceof CryptoEdgeError)) {
+        if (!(error instanceof OperationError)) {
           log.error({ err: error, request_id: requestIdOf(caller) }, "a Vault request failed by a defect");
         }
         return writeVaultError(error);
@@ -157,7 +157,7 @@ async function listNames(
       await operations.describeKey(caller, key);
       names.add(name);
     } catch (error) {
-      if (!(error instanceof CryptoEdgeError)) throw error;
+      if (!(error instanceof OperationError)) throw error;
     }
   }
   return [...names].sort();

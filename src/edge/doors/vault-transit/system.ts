@@ -1,6 +1,6 @@
 /** What Vault's clients ask of the server itself: whether it serves, and who they are. From memory, all of it. */
 
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import type { Principal } from "../../access/principal.ts";
 import { principalId } from "../../access/principal-id.ts";
 import type { DoorAnswer, DoorContext, DoorRequest } from "../door.ts";
@@ -135,5 +135,5 @@ function secondsLeft(expires: number, nowMs: number): number {
 }
 
 export function denied(): DoorAnswer {
-  return writeVaultError(new CryptoEdgeError("access_denied", ""));
+  return writeVaultError(new OperationError("access_denied", ""));
 }

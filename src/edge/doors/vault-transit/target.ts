@@ -2,7 +2,7 @@
  * What a path under the mount asks for. The tenant is the namespace, the service the key's name: the namespace comes as
  * `X-Vault-Namespace`, before the mount (`/v1/tenant-a/transit/…`) or after it (`/v1/transit/tenant-a/…`).
  */
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
 import type { ServiceKeyName } from "../../operations/operations.ts";
 import { nameInPath } from "../path-name.ts";
@@ -22,7 +22,7 @@ export interface Target {
 
 const OPERATIONS: ReadonlySet<string> = new Set(["encrypt", "decrypt", "rewrap", "datakey", "keys"]);
 
-/** `rest`: what follows the mount. @throws {CryptoEdgeError} */
+/** `rest`: what follows the mount. @throws {OperationError} */
 export function readTarget(
   rest: string,
   pathNamespace: string | undefined,
@@ -88,7 +88,7 @@ export class TransitKeys {
     this.#tenant = tenant;
   }
 
-  /** The service key of a name. @throws {CryptoEdgeError} `key_not_found`, `invalid_request` */
+  /** The service key of a name. @throws {OperationError} `key_not_found`, `invalid_request` */
   resolve({ name, namespace }: Pick<Target, "name" | "namespace">): ServiceKeyName {
     if (this.#table.size > 0) {
       const configured = this.#table.get(namespace === undefined ? name : `${namespace}/${name}`);
@@ -100,7 +100,7 @@ export class TransitKeys {
         "Name the tenant: as X-Vault-Namespace (VAULT_NAMESPACE), or as a part of the mount's path (transit/TENANT).",
       );
     }
-    if (!isName(tenant) || !isName(name)) throw new CryptoEdgeError("key_not_found", "No service key has such a name.");
+    if (!isName(tenant) || !isName(name)) throw new OperationError("key_not_found", "No service key has such a name.");
     return { tenant, service: name };
   }
 

@@ -1,6 +1,6 @@
 /** The operations of the Transit secrets engine that this door has, each over the edge's own. */
 import { toBase64 } from "../../../base/base64.ts";
-import { CryptoEdgeError } from "../../../base/errors.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { beginsAsBlob, isBlobOf } from "../../cipher/blob-header.ts";
 import type { Caller, KeyDescription, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
@@ -111,7 +111,7 @@ export function ensureKey(call: TransitCall, name: string): MaybePromise<string>
 function describe(call: TransitCall, name: string, missing: () => VaultError): MaybePromise<string> {
   const write = (found: KeyDescription): string => writeKey(name, found);
   const failed = (error: unknown): never => {
-    throw error instanceof CryptoEdgeError && error.code === "key_not_found" ? missing() : error;
+    throw error instanceof OperationError && error.code === "key_not_found" ? missing() : error;
   };
   try {
     const described = call.operations.describeKey(call.caller, call.key);
@@ -157,11 +157,11 @@ function refuseOtherKey(call: TransitCall): MaybePromise<never> {
   });
 }
 
-export function otherKey(): CryptoEdgeError {
-  return new CryptoEdgeError("invalid_blob", "it was made under another key");
+export function otherKey(): OperationError {
+  return new OperationError("invalid_blob", "it was made under another key");
 }
 
-/** @throws {CryptoEdgeError} unless it is the active version: an edge makes no other. */
+/** @throws {OperationError} unless it is the active version: an edge makes no other. */
 export function demandActive(
   { operations, caller, key }: Omit<TransitCall, "body">,
   version: number,

@@ -1,13 +1,12 @@
 /** The calls of core-protocol.md that an edge makes, over one set of connection settings. */
 import { randomUUID } from "node:crypto";
-import { Type } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { JSONWebKeySet } from "jose";
 import { messageOf } from "../../../base/errors.ts";
 import { parseRetryAfter } from "../../../base/network/retry-after.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source.ts";
+import { isKeySet, isProblem, isUsageAnswer } from "./answer-shapes.ts";
 import { type CoreCertificates, oneLine } from "./core-certificates.ts";
 import { type CoreAnswer, CoreCallError, CoreConnection } from "./core-connection.ts";
 import { type RevocationHandlers, readEventStream } from "./event-stream-reader.ts";
@@ -72,14 +71,6 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 /** A Core can't put an edge to sleep for ever. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-const isProblem = TypeCompiler.Compile(
-  Type.Object({ code: Type.String({ maxLength: 64 }), detail: Type.Optional(Type.String()) }),
-);
-const isJwks = TypeCompiler.Compile(
-  Type.Object({ keys: Type.Array(Type.Object({ kty: Type.String() }), { maxItems: 64 }) }),
-);
-const isUsageAnswer = TypeCompiler.Compile(Type.Object({ accepted: Type.Number(), duplicate: Type.Boolean() }));
-
 /** @throws Error with a sentence that says what to do, for a URL or certificates that can never work. */
 export function createCoreClient(options: CoreClientOptions): CoreClient {
   const clock = options.clock ?? systemClock;
@@ -99,7 +90,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     const { status } = answer;
     const retryAfterMs = parseRetryAfter(answer.headers["retry-after"], clock.wallMs(), MAX_RETRY_AFTER_MS);
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
-    if (!isProblem.Check(body)) return new CoreCallError(`${core} answered ${status}`, { status, ...retry });
+    if (!isProblem(body)) return new CoreCallError(`${core} answered ${status}`, { status, ...retry });
     const { code, detail = code } = body;
     return new CoreCallError(`${core} answered ${status}: ${oneLine(detail)}`, { status, code, ...retry });
   };
@@ -131,7 +122,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           ),
           signal,
         });
-        return openLeaseAnswer(await json(answer, signal), request, recipient, core);
+        return await openLeaseAnswer(await json(answer, signal), request, recipient, core);
       } catch (error) {
         throw toKeySourceError(error);
       }
@@ -139,8 +130,8 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
 
     async keys(signal) {
       const body = await json(await connection.send({ method: "GET", path: "/core/v1/keys", signal }), signal);
-      if (!isJwks.Check(body)) throw new CoreCallError(`${core} answered with something that is no JWK set`);
-      return body as JSONWebKeySet;
+      if (!isKeySet(body)) throw new CoreCallError(`${core} answered with something that is no JWK set`);
+      return body;
     },
 
     async usage(batch, signal) {
@@ -156,7 +147,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
         signal,
       });
       const body = await json(answer, signal);
-      if (!isUsageAnswer.Check(body)) throw new CoreCallError(`${core} did not say that it took the batch`);
+      if (!isUsageAnswer(body)) throw new CoreCallError(`${core} did not say that it took the batch`);
       return body;
     },
 

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, spyOn, test } from "bun:test";
-import fc from "fast-check";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
 import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
 import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
+import { fc } from "../../../support/properties.ts";
 
 /** A turn of the event loop, which all connections of the process share. */
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -114,6 +114,24 @@ const chunked = (...parts: string[]): string =>
     "Transfer-Encoding: chunked\r\n",
     `${parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("")}0\r\n\r\n`,
   );
+
+/** Requests, and what is read of each. */
+const READ_AS: Readonly<Record<string, string>> = {
+  [`GET /a HTTP/1.1\r\n${HOST}\r\n`]: "GET ",
+  [withLength("")]: "POST ",
+  [withLength("hello")]: "POST hello",
+  [withLength("y".repeat(1_200))]: `POST ${"y".repeat(1_200)}`,
+  [chunked("hel", "lo there")]: "POST hello there",
+};
+const WHOLE_REQUESTS = Object.keys(READ_AS);
+
+/** Gives turns until no more is read: a turn reads a part of what came ahead. */
+async function untilRead(requests: readonly unknown[]): Promise<void> {
+  for (let before = -1; before !== requests.length; ) {
+    before = requests.length;
+    await nextTurn();
+  }
+}
 
 describe("a request", () => {
   test("is read with a length, in chunks, or without a body", () => {
@@ -483,7 +501,7 @@ test("a body whose length nobody said is turned away when it has grown too much"
   expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
 });
 
-test("random bytes never throw, and never count wrong", () => {
+test("random bytes never throw, and never count wrong", async () => {
   const piece = fc.oneof(
     fc.constantFrom(
       "GET / HTTP/1.1\r\n",
@@ -498,17 +516,62 @@ test("random bytes never throw, and never count wrong", () => {
       ":",
       " ",
     ),
+    fc.constantFrom(...WHOLE_REQUESTS),
     fc.string({ maxLength: 20 }),
   );
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
-      const { socket, counts } = serve();
-      for (const each of pieces) socket.feed(each);
-      socket.emit("close");
-      expect(counts.admitted).toBe(counts.answered + counts.abandoned);
-    }),
+  // What follows it is its body, and mostly too little.
+  const begun = post("Content-Length: 500\r\n", "");
+  const good = fc.array(fc.constantFrom(...WHOLE_REQUESTS), { maxLength: 10 });
+  const seen = { requests: 0, refusals: 0, abandoned: 0 };
+  await fc.assert(
+    fc.asyncProperty(
+      good,
+      fc.constantFrom("", begun),
+      fc.array(piece, { maxLength: 30 }),
+      async (first, next, pieces) => {
+        const { socket, requests, counts, statuses } = serve();
+        for (const each of [...first, next, ...pieces]) socket.feed(each);
+        await untilRead(requests);
+        socket.emit("close");
+        expect(counts.admitted).toBe(counts.answered + counts.abandoned);
+        expect(requests.length).toBe(counts.answered);
+        seen.requests += requests.length;
+        seen.refusals += statuses().filter((status) => status !== "200").length;
+        seen.abandoned += counts.abandoned;
+      },
+    ),
     { numRuns: 500 },
   );
+  // Not blind: each outcome came, many times.
+  expect(seen.requests).toBeGreaterThan(1_000);
+  expect(seen.refusals).toBeGreaterThan(100);
+  expect(seen.abandoned).toBeGreaterThan(10);
+});
+
+test("requests one after another are all read, in their order, wherever their bytes are cut", async () => {
+  let mostAhead = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.constantFrom(...WHOLE_REQUESTS), { maxLength: 60 }),
+      fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 20 }),
+      async (sent, sizes) => {
+        const { socket, requests, counts } = serve();
+        const stream = sent.join("");
+        for (let at = 0, turn = 0; at < stream.length; turn++) {
+          const size = sizes[turn % sizes.length]!;
+          socket.feed(stream.slice(at, at + size));
+          at += size;
+        }
+        mostAhead = Math.max(mostAhead, sent.length - requests.length);
+        await untilRead(requests);
+        expect(requests.map(({ method, body }) => `${method} ${body}`)).toEqual(sent.map((each) => READ_AS[each]!));
+        expect(counts).toEqual({ answered: sent.length, abandoned: 0, admitted: sent.length });
+      },
+    ),
+    { numRuns: 200 },
+  );
+  // Some had to wait for a later turn.
+  expect(mostAhead).toBeGreaterThan(10);
 });
 
 describe("requests that were sent ahead", () => {

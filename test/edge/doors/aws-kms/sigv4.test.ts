@@ -1,10 +1,10 @@
 /** Signature Version 4: what another implementation (@smithy/signature-v4) signs is verified, and nothing else is. */
 import { describe, expect, test } from "bun:test";
 import { SignatureV4 } from "@smithy/signature-v4";
-import { assert, asyncProperty, constantFrom, record, string, uint8Array } from "fast-check";
 import { KmsError } from "../../../../src/edge/doors/aws-kms/errors.ts";
 import { parseSignatureHeader, SignatureVerifier } from "../../../../src/edge/doors/aws-kms/sigv4.ts";
 import type { DoorRequest } from "../../../../src/edge/doors/door.ts";
+import { fc } from "../../../support/properties.ts";
 import { Sha256 } from "./sha256.ts";
 
 const KEY = { id: "AKIDTEST0000000000001", secret: "secret/test+key" };
@@ -94,15 +94,15 @@ describe("a signature", () => {
   });
 
   test("is accepted over whatever body, headers, region and session token", async () => {
-    const text = string({ unit: "grapheme-ascii", maxLength: 40 });
-    const property = asyncProperty(
-      record({
-        body: uint8Array({ maxLength: 300 }),
+    const text = fc.string({ unit: "grapheme-ascii", maxLength: 40 });
+    const property = fc.asyncProperty(
+      fc.record({
+        body: fc.uint8Array({ maxLength: 300 }),
         agent: text,
         note: text,
-        region: constantFrom("us-east-1", "eu-central-1", "us-gov-west-1"),
-        token: constantFrom(undefined, "aaa.bbb.ccc"),
-        checksum: constantFrom(true, false),
+        region: fc.constantFrom("us-east-1", "eu-central-1", "us-gov-west-1"),
+        token: fc.constantFrom(undefined, "aaa.bbb.ccc"),
+        checksum: fc.constantFrom(true, false),
       }),
       async ({ body, agent, note, region, token, checksum }) => {
         const headers = { "x-amz-user-agent": `a${agent}`, "amz-sdk-request": `n${note}` };
@@ -110,7 +110,7 @@ describe("a signature", () => {
         expect(refusalOf(request)).toBe("accepted");
       },
     );
-    await assert(property, { numRuns: 300, seed: 18 });
+    await fc.assert(property, { numRuns: 300, seed: 18 });
   });
 
   test("of a long secret is accepted", async () => {

@@ -3,10 +3,10 @@ import "reflect-metadata";
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import fc from "fast-check";
 import type { DoorContext } from "../../../../src/edge/doors/door.ts";
 import { createKesDoor } from "../../../../src/edge/doors/kes/door.ts";
 import { type DoorEdge, startDoorEdge } from "../../../support/door-edge.ts";
+import { fc } from "../../../support/properties.ts";
 
 const KEYS = `{
   my-key: { tenant: tenant-a, service: billing },

@@ -1,6 +1,6 @@
 /** docs/door-kmip.md: messages as a whole: versions, headers, batches, and what is refused before anything is done. */
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import { OperationError } from "../../../../src/base/errors.ts";
 import { OPERATION, RESULT_REASON, TAG } from "../../../../src/edge/doors/kmip/enumerations.ts";
 import { integerOf, textOf } from "../../../../src/edge/doors/kmip/ttlv.ts";
 import type { TtlvWriter } from "../../../../src/edge/doors/kmip/ttlv-writer.ts";
@@ -291,7 +291,7 @@ describe("secrets", () => {
 
   test("of the policy's are no part of a failure's message", async () => {
     const world = makeWorld();
-    world.denial = new CryptoEdgeError("access_denied", "This principal may not do this.");
+    world.denial = new OperationError("access_denied", "This principal may not do this.");
     const { answers } = await send(14, [registerSecret(14, Buffer.from("a secret"))], {}, world);
     expect(answers[0]!.message).toBe("This principal may not do this.");
   });

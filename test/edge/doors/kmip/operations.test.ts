@@ -1,7 +1,7 @@
 /** docs/door-kmip.md: what each operation gives, in each version, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { createCipheriv, createDecipheriv } from "node:crypto";
-import { CryptoEdgeError, type ErrorCode } from "../../../../src/base/errors.ts";
+import { type ErrorCode, OperationError } from "../../../../src/base/errors.ts";
 import { parseBlob } from "../../../../src/edge/cipher/blob.ts";
 import { OPERATION, RESULT_REASON, TAG } from "../../../../src/edge/doors/kmip/enumerations.ts";
 import { contextOf, readIdentifier, writeIdentifier } from "../../../../src/edge/doors/kmip/identifier.ts";
@@ -415,8 +415,8 @@ describe("an identifier", () => {
     const { blob, object } = readIdentifier(await made(world, 14));
     const { operations } = world.parts;
     const native = { ...CALLER, door: "native" };
-    expect(() => operations.open(native, { wrapped: blob })).toThrow(CryptoEdgeError);
-    expect(() => operations.open(native, { wrapped: blob, context: contextOf(object) })).toThrow(CryptoEdgeError);
+    expect(() => operations.open(native, { wrapped: blob })).toThrow(OperationError);
+    expect(() => operations.open(native, { wrapped: blob, context: contextOf(object) })).toThrow(OperationError);
     expect(() => operations.open(CALLER, { wrapped: blob, context: contextOf(object) })).not.toThrow();
   });
 });
@@ -621,7 +621,7 @@ describe("an error of the edge", () => {
   const answerTo = async (code: ErrorCode, operation: number, denied = false): Promise<Answer> => {
     const world = makeWorld();
     const identifier = await made(world, 14);
-    const error = new CryptoEdgeError(code, `It is ${code}.`);
+    const error = new OperationError(code, `It is ${code}.`);
     if (denied) world.denial = error;
     else world.trouble = error;
     if (operation === OPERATION.create) return (await ask(world, message(14, [create(14)]))).answers[0]!;
@@ -678,7 +678,7 @@ describe("an error of the edge", () => {
   test("a defect is logged, and told as General Failure without its words", async () => {
     const world = makeWorld();
     const identifier = await made(world, 14);
-    world.trouble = new Error("of the inside") as CryptoEdgeError;
+    world.trouble = new Error("of the inside") as OperationError;
     const answer = await askFor(world, 14, OPERATION.get, named(identifier));
     expect(answer).toMatchObject({ ok: false, reason: RESULT_REASON.generalFailure });
     expect(answer.message).not.toContain("inside");
@@ -735,7 +735,7 @@ describe("Revoke with forward: core", () => {
       ok: false,
       reason: RESULT_REASON.itemNotFound,
     });
-    world.denial = new CryptoEdgeError("access_denied", "no");
+    world.denial = new OperationError("access_denied", "no");
     expect((await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2)))).ok).toBe(false);
     expect(revoked).toEqual([]);
 
@@ -755,7 +755,7 @@ describe("Revoke with forward: core", () => {
   test("is done already where the version is revoked", async () => {
     const { world, revoked } = forwarding();
     const identifier = await made(world, 14);
-    world.trouble = new CryptoEdgeError("key_revoked", "It is revoked.");
+    world.trouble = new OperationError("key_revoked", "It is revoked.");
     expect((await askFor(world, 14, OPERATION.revoke, named(identifier, revokeBy(2)))).ok).toBe(true);
     expect(revoked).toEqual([]);
   });

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import {
   booleanOf,
   DEPTH_MAX,
@@ -14,6 +13,7 @@ import {
   unsignedOf,
 } from "../../../../src/edge/doors/kmip/ttlv.ts";
 import { TtlvWriter } from "../../../../src/edge/doors/kmip/ttlv-writer.ts";
+import { fc } from "../../../support/properties.ts";
 
 const hex = (text: string): Uint8Array => Buffer.from(text.replace(/[ |]/g, ""), "hex");
 

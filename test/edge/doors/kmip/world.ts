@@ -2,7 +2,7 @@
 import { connect as connectTo, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { allowAll, heldLeases, ignoreAll } from "../../../../bench/harness/edge-in-process.ts";
-import type { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import type { OperationError } from "../../../../src/base/errors.ts";
 import type { AccessPolicy } from "../../../../src/edge/access/access-policy.ts";
 import type { Principal } from "../../../../src/edge/access/principal.ts";
 import type { LeaseCache } from "../../../../src/edge/cache/lease-cache.ts";
@@ -25,9 +25,9 @@ export const NOW_SECONDS = 1_767_225_600;
 
 export interface World {
   /** Thrown by every lease from now on. */
-  trouble: CryptoEdgeError | undefined;
+  trouble: OperationError | undefined;
   /** Thrown by the policy from now on. */
-  denial: CryptoEdgeError | undefined;
+  denial: OperationError | undefined;
   readonly parts: HandlerParts;
   readonly defects: unknown[];
   /** What the policy was asked. */

@@ -1,6 +1,5 @@
 /** The messages of Kubernetes' KMS plugin API, against another implementation of protocol buffers (protobufjs). */
 import { describe, expect, test } from "bun:test";
-import { array, assert, boolean, property, record, string, uint8Array } from "fast-check";
 import protobuf from "protobufjs";
 import {
   MalformedMessage,
@@ -11,6 +10,7 @@ import {
   writeEncryptResponse,
   writeStatusResponse,
 } from "../../../../src/edge/doors/kubernetes-kms/messages.ts";
+import { fc } from "../../../support/properties.ts";
 
 /** k8s.io/kms/apis/v2/api.proto */
 const API = protobuf.parse(
@@ -28,14 +28,14 @@ const encode = (name: string, value: object): Uint8Array => type(name).encode(va
 const decode = (name: string, bytes: Uint8Array): unknown =>
   type(name).toObject(type(name).decode(bytes), { defaults: true, bytes: Array });
 
-const bytes = uint8Array({ maxLength: 400 });
-const text = string({ unit: "grapheme", maxLength: 300 });
+const bytes = fc.uint8Array({ maxLength: 400 });
+const text = fc.string({ unit: "grapheme", maxLength: 300 });
 const RUNS = { numRuns: 1_000, seed: 18 };
 
 describe("requests", () => {
   test("are read as another implementation has written them", () => {
-    assert(
-      property(record({ ciphertext: bytes, uid: text, key_id: text, annotation: bytes }), (given) => {
+    fc.assert(
+      fc.property(fc.record({ ciphertext: bytes, uid: text, key_id: text, annotation: bytes }), (given) => {
         const { ciphertext, uid, key_id, annotation } = given;
         const message = encode("DecryptRequest", { ciphertext, uid, key_id, annotations: { "a.example": annotation } });
         const read = readDecryptRequest(message);
@@ -43,8 +43,8 @@ describe("requests", () => {
       }),
       RUNS,
     );
-    assert(
-      property(record({ plaintext: bytes, uid: text }), ({ plaintext, uid }) => {
+    fc.assert(
+      fc.property(fc.record({ plaintext: bytes, uid: text }), ({ plaintext, uid }) => {
         const read = readEncryptRequest(encode("EncryptRequest", { plaintext, uid }));
         expect([[...read.plaintext], read.uid]).toEqual([[...plaintext], uid]);
       }),
@@ -66,9 +66,9 @@ describe("requests", () => {
   });
 
   test("are read or refused as malformed, whatever the bytes are", () => {
-    const piece = uint8Array({ minLength: 1, maxLength: 12 });
-    assert(
-      property(array(piece, { maxLength: 8 }), boolean(), (pieces, whole) => {
+    const piece = fc.uint8Array({ minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 8 }), fc.boolean(), (pieces, whole) => {
         const start = whole
           ? encode("DecryptRequest", { ciphertext: [1, 2, 3], uid: "u", key_id: "k" })
           : new Uint8Array(0);
@@ -116,8 +116,8 @@ describe("requests", () => {
 
 describe("answers", () => {
   test("are what another implementation reads", () => {
-    assert(
-      property(uint8Array({ maxLength: 70_000 }), (content) => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 70_000 }), (content) => {
         const list = [...content];
         expect(decode("DecryptResponse", writeDecryptResponse(content))).toEqual({ plaintext: list });
         expect(decode("EncryptResponse", writeEncryptResponse(content, "tenant-a/etcd/7"))).toEqual({

@@ -1,6 +1,6 @@
 /** The batches of the native door, in JSON and in bytes, and what its answers say of keeping plaintexts. */
 import { describe, expect, test } from "bun:test";
-import { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import { OperationError } from "../../../../src/base/errors.ts";
 import { encodeContext } from "../../../../src/edge/cipher/context.ts";
 import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
 import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
@@ -93,7 +93,7 @@ describe("in JSON", () => {
 
   test("a batch counts against its caller before it is made", async () => {
     const reserved: number[] = [];
-    const refused = new CryptoEdgeError("rate_limited", "Too much.", { retryAfterMs: 1_000 });
+    const refused = new OperationError("rate_limited", "Too much.", { retryAfterMs: 1_000 });
     const reserve = (bytes: number) => {
       reserved.push(bytes);
       return refused;

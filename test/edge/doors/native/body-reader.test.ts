@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import fc from "fast-check";
 import { fromBase64url } from "../../../../src/base/base64url.ts";
 import { readCreate, readEncrypt, readOpen } from "../../../../src/edge/doors/native/body-reader.ts";
 import { CreateBody, DecryptBody } from "../../../../src/edge/doors/native/schemas.ts";
+import { fc } from "../../../support/properties.ts";
 
 type Fields = Record<string, unknown>;
 

@@ -1,10 +1,10 @@
 /** What is well-formed takes a shorter way through the native door: its answers are those of the app that declares the routes. */
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import { OperationError } from "../../../../src/base/errors.ts";
 import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
 import type { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
 import type { Operations } from "../../../../src/edge/operations/operations.ts";
+import { fc } from "../../../support/properties.ts";
 import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
 
 interface Ways {
@@ -16,7 +16,7 @@ function ways(of: Operations, defects: unknown[] = []): Ways {
   const parts = nativeParts({
     operations: of,
     onFailure(error) {
-      if (!(error instanceof CryptoEdgeError)) defects.push(error);
+      if (!(error instanceof OperationError)) defects.push(error);
     },
   });
   return { short: routesOf(parts), long: routesOf(parts, false) };
@@ -166,7 +166,7 @@ describe("the short way answers as the app does", () => {
   });
 
   test("for an error that comes later, with its time to wait, and for a defect, which is told", async () => {
-    const unavailable = new CryptoEdgeError("lease_unavailable", "Ask again.", { retryAfterMs: 1500 });
+    const unavailable = new OperationError("lease_unavailable", "Ask again.", { retryAfterMs: 1500 });
     const later = ways({ ...operations, createKey: () => Promise.reject(unavailable) });
     expect(await expectSame(later, "/v1/keys/create", JSON.stringify(KEY))).toMatchObject({
       status: 503,

@@ -1,6 +1,6 @@
 /** The native door without a listener: asked as a listener asks it. */
 import { allowAll, heldLeases, ignoreAll, PRINCIPAL } from "../../../../bench/harness/edge-in-process.ts";
-import type { CryptoEdgeError } from "../../../../src/base/errors.ts";
+import type { OperationError } from "../../../../src/base/errors.ts";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
 import { createNativeDoors, type NativeParts } from "../../../../src/edge/doors/native/door.ts";
 import { DoorRoutes } from "../../../../src/edge/listeners/door-routes.ts";
@@ -36,7 +36,7 @@ export const routesOf = (parts: NativeParts, shortWay = true): DoorRoutes =>
 export interface Asking {
   readonly method?: string;
   readonly headers?: Record<string, string>;
-  readonly reserve?: (bytes: number) => CryptoEdgeError | undefined;
+  readonly reserve?: (bytes: number) => OperationError | undefined;
 }
 
 export async function ask(routes: DoorRoutes, path: string, body: string | Uint8Array, asking: Asking = {}) {
