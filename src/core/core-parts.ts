@@ -48,6 +48,8 @@ export async function openCoreParts(
       away === undefined
         ? log("info", "the database answers again")
         : log("error", "the database is away: no lease is granted, no event told", { reason: away }),
+    user: `core ${name}`,
+    onUnfit: (reason) => log("error", "this Core grants nothing and tells nothing from here on", { reason }),
     onLate: (late) =>
       late === undefined
         ? log("info", "events of other Cores are told at once again")

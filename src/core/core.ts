@@ -163,11 +163,12 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   }
 }
 
-function databaseStatus({ kind, name, health: { away, full, late } }: Store): CoreStatus["database"] {
+function databaseStatus({ kind, name, health: { away, unfit, full, late } }: Store): CoreStatus["database"] {
   return {
     kind,
     name,
     ...(away === undefined ? {} : { away }),
+    ...(unfit === undefined ? {} : { unfit }),
     ...(full === undefined ? {} : { full }),
     ...(late === undefined ? {} : { late }),
   };
