@@ -22,6 +22,7 @@ const NO_NEIGHBOURS =
 const NONE_READY = "Where no key is ready, nobody asks who holds most.";
 const VIEWS = "Which views are kept is a matter of memory and time; every answer is the same.";
 const HIGH_BITS = "Only the bits from 0x80 on are asked for.";
+const MORE_ROOM = "More room than the list takes changes nothing.";
 const NO_BYTES = "To authenticate no bytes changes nothing: the condition spares the call.";
 const SHORT_CUT = "It gives the same answer without the work for it.";
 
@@ -161,7 +162,9 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
   ],
   "src/edge/cipher/openssl/scratch.ts": [
     { from: "0", to: "1 in: end: 1,", reason: "Only where it begins is asked for." },
-    { from: "3", to: "4 in: opening: 4 * PARAMETER_LENGTH,", reason: "More room than the list takes changes nothing." },
+    { from: "3", to: "4 in: opening: 4 * PARAMETER_LENGTH,", reason: MORE_ROOM },
+    { from: "2", to: "3 in: sealing: 3 * PARAMETER_LENGTH,", reason: MORE_ROOM },
+    { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (false)", reason: VIEWS },
     { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (true)", reason: VIEWS },
   ],
   "src/edge/cipher/ready-keys.ts": [

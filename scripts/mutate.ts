@@ -32,6 +32,8 @@ const LEAST_LIMIT_MS = 10_000;
 /** Likewise a single test, of which the unchanged code does all in that time. */
 const TEST_LIMIT_FACTOR = 3;
 const LEAST_TEST_LIMIT_MS = 3_000;
+/** A mutant that takes memory without end dies of it, and takes nobody with it: 4 GB at most, in kB. */
+const LIMITED = 'ulimit -d 4000000; exec sh "$0" "$@"';
 /** What makes modules of ports, or types: nothing in it that could be wrong without the edge not starting. */
 const SKIPPED = /\/(?:module|index)\.ts$/;
 
@@ -172,7 +174,7 @@ function mirrorOf(copy: string, file: string): Check[] {
 
 async function fateIn(copy: string, tests: readonly Check[]): Promise<Fate> {
   for (const { args, limitMs } of tests) {
-    const run = Bun.spawn(["sh", join(ROOT, "scripts/bun.sh"), ...args], {
+    const run = Bun.spawn(["sh", "-c", LIMITED, join(ROOT, "scripts/bun.sh"), ...args], {
       cwd: copy,
       stdout: "ignore",
       stderr: "ignore",

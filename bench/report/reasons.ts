@@ -52,10 +52,6 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ["usage: one count", "an absolute figure, of this machine with its neighbours."],
   ["leases:", "an absolute figure, of this machine with its neighbours."],
   [
-    "core: two Cores",
-    "what a lease takes depends on how busy a Core is: 0.2 ms where it is never idle and answers 20 calls at each waking, 0.5 ms at 200 a second, where it wakes twice for each. A run that compares two Cores which share a processor with one alone compares that; system calls, queries and bytes per lease are the same (`strace -c`), and at the same calls a second each of two takes what one alone takes.",
-  ],
-  [
     "workers:",
     "two workers and the load generator share two cores. In the profile (`perf`) the share of the edge's own code does not grow with the second worker; the kernel's switching between tasks (`finish_task_switch`) grows from 1.6 % to 5.5 %, and with it what each request costs.",
   ],

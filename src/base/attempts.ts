@@ -5,7 +5,16 @@
 
 import type { Attempts } from "./attempt-queue.ts";
 
-/** An attempt has failed in a way that trying again makes worse. Its message is what every later attempt ends with. */
+/**
+ * An attempt has failed in a way that trying again makes worse. Its message is what every later attempt ends with.
+ *
+ * @example
+ * ```ts
+ * await context.attempt("token", async () => {
+ *   if (await isPinLocked()) throw new FinalFailure("The token's PIN is locked: unlock it, then start the edge again.");
+ * });
+ * ```
+ */
 export class FinalFailure extends Error {
   override readonly name = "FinalFailure";
 }

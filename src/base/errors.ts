@@ -182,7 +182,14 @@ export class OperationError extends CodedError<ErrorCode | RequestErrorCode> {
   }
 }
 
-/** The message of any thrown value, for logs; never its stack. */
+/**
+ * The message of any thrown value, for logs; never its stack.
+ *
+ * @example
+ * ```ts
+ * log.warn({ reason: messageOf(error) }, "the store did not answer");
+ * ```
+ */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -82,6 +82,7 @@ function statusLines(status: CoreStatus): string[] {
       ["since", status.startedAt],
       ["database", `${database.name} (${database.kind})`],
       ...(database.away === undefined ? [] : [["", `away: ${database.away}`]]),
+      ...(database.unfit === undefined ? [] : [["", database.unfit]]),
       ...(database.full === undefined ? [] : [["", database.full]]),
       ...(database.late === undefined ? [] : [["", `events of other Cores come late: ${database.late}`]]),
       ["log", status.log],

@@ -29,6 +29,7 @@ export interface CoreStatus {
     readonly kind: string;
     readonly name: string;
     readonly away?: string;
+    readonly unfit?: string;
     readonly full?: string;
     readonly late?: string;
   };

@@ -4,22 +4,28 @@ import { dirname, join } from "node:path";
 import manifest from "../../package.json";
 
 const ROOT = join(import.meta.dir, "../..");
-const DECLARATION = /^export (?:declare |abstract |async )*(?:class|interface|function\*?|type|const|enum) (\w+)/;
+const DECLARATION = /^export (?:declare |abstract |async )*(class|interface|function\*?|type|const|enum) (\w+)/;
 
 interface Declaration {
   readonly name: string;
   readonly file: string;
-  readonly documented: boolean;
+  /** Whether it is called or constructed. */
+  readonly isCalled: boolean;
+  /** Empty where there is none. */
+  readonly comment: string;
 }
 
 /** What a module declares and exports itself. */
 function declared(file: string): Declaration[] {
   const lines = readFileSync(file, "utf8").split("\n");
   return lines.flatMap((line, index) => {
-    const name = DECLARATION.exec(line)?.[1];
+    const [, kind = "", name] = DECLARATION.exec(line) ?? [];
     if (name === undefined) return [];
-    const before = lines.slice(0, index).findLast((each) => !each.startsWith("// biome-ignore"));
-    return [{ name, file, documented: before?.trimEnd().endsWith("*/") === true }];
+    const before = lines.slice(0, index).filter((each) => !each.startsWith("// biome-ignore"));
+    const begin = before.findLastIndex((each) => each.startsWith("/**"));
+    const isDocumented = before.at(-1)?.trimEnd().endsWith("*/") === true;
+    const isCalled = /^(?:class|function)/.test(kind);
+    return [{ name, file, isCalled, comment: isDocumented ? before.slice(begin).join("\n") : "" }];
   });
 }
 
@@ -52,13 +58,49 @@ function exported(file: string): Declaration[] {
   return [...declared(file), ...all, ...named];
 }
 
-describe("what others import has a doc comment, whatever it is", () => {
-  for (const [entry, file] of Object.entries(manifest.exports)) {
-    test(`crypto-edge${entry.slice(1)}`, () => {
-      const found = exported(join(ROOT, file));
-      expect(found.length).toBeGreaterThan(1);
-      const bare = found.filter(({ documented }) => !documented);
-      expect(bare.map((each) => `${each.file.slice(ROOT.length + 1)}: ${each.name}`)).toEqual([]);
-    });
-  }
+const placeOf = ({ file, name }: Declaration): string => `${file.slice(ROOT.length + 1)}: ${name}`;
+
+/** The code of a comment's example, fenced or up to the next tag. */
+function exampleOf(comment: string): string {
+  const text = comment.replaceAll(/^ *\*(?: |\/?$)/gm, "");
+  const [, example = ""] = /@example([\s\S]*)/.exec(text) ?? [];
+  return /```ts\n([\s\S]*?)```/.exec(example)?.[1] ?? example.split(/^@/m)[0]!;
+}
+
+/** Whether it is a program, the body of a function, or a part of an object. */
+function isCode(text: string): boolean {
+  const transpiler = new Bun.Transpiler({ loader: "ts" });
+  return [text, `async function example() {\n${text}\n}`, `({\n${text}\n})`].some((wrapped) => {
+    try {
+      return transpiler.transformSync(wrapped) !== undefined;
+    } catch {
+      return false;
+    }
+  });
+}
+
+describe.each(Object.entries(manifest.exports))("what others import from crypto-edge of %s", (_, file) => {
+  const found = exported(join(ROOT, file));
+
+  test("has a doc comment, whatever it is", () => {
+    expect(found.length).toBeGreaterThan(1);
+    expect(found.filter(({ comment }) => comment === "").map(placeOf)).toEqual([]);
+  });
+
+  test("has an example that uses it, where it is a function or a class", () => {
+    const called = found.filter(({ isCalled }) => isCalled);
+    expect(called.length).toBeGreaterThan(1);
+    const without = called.filter(
+      ({ name, comment }) => !exampleOf(comment).toLowerCase().includes(name.toLowerCase()),
+    );
+    expect(without.map(placeOf)).toEqual([]);
+  });
+
+  test("has examples that are code", () => {
+    const examples = found.map((each) => ({ ...each, code: exampleOf(each.comment) }));
+    expect(
+      examples.filter(({ code }) => !isCode(code)).map(({ code, ...each }) => `${placeOf(each)}\n${code}`),
+    ).toEqual([]);
+    expect(isCode("const = 1;")).toBe(false);
+  });
 });

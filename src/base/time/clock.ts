@@ -23,7 +23,15 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Resolves after `delayMs`, or at once when `signal` aborts; never rejects. */
+/**
+ * Resolves after `delayMs`, or at once when `signal` aborts; never rejects.
+ *
+ * @example
+ * ```ts
+ * await sleep(clock, 200, signal);
+ * if (signal.aborted) return;
+ * ```
+ */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

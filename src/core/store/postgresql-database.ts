@@ -7,6 +7,7 @@ import { Admission } from "../../base/time/admission.ts";
 import { CircuitBreaker } from "../../base/time/circuit-breaker.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
+import type { Fitness } from "./fitness.ts";
 import type { Sql, SqlDatabase, SqlValue } from "./sql.ts";
 import { StoreFull, StoreUnavailable } from "./store.ts";
 
@@ -32,6 +33,8 @@ export interface PostgresqlDatabaseOptions {
   /** For one statement or one transaction, connecting included. */
   readonly timeoutMs: number;
   readonly clock: Clock;
+  /** Checked before each call. */
+  readonly fitness: Fitness;
   /** The server is away, or answers again. */
   readonly onChange?: (away: string | undefined) => void;
 }
@@ -126,9 +129,10 @@ export class PostgresqlDatabase implements SqlDatabase {
   }
 
   async #attempt<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
-    const { clock, timeoutMs } = this.#options;
+    const { clock, timeoutMs, fitness } = this.#options;
     const circuit = this.#circuit;
     if (this.#closed) throw new StoreUnavailable("the store is closed");
+    fitness.check();
     const nowMs = clock.monotonicMs();
     if (circuit.isOpen(nowMs) || (circuit.state !== "closed" && !circuit.tryAgain(nowMs))) {
       throw new StoreUnavailable(`the database is away: ${this.#away}`);
@@ -172,8 +176,13 @@ function authorityOf({ ca }: PostgresqlConnectionOptions): string | undefined {
   return typeof ca === "function" ? ca() : ca;
 }
 
+export interface PoolOptions extends Pick<PostgresqlDatabaseOptions, "connection" | "maxConnections" | "timeoutMs"> {
+  /** What the database lists the sessions as. */
+  readonly name?: string;
+}
+
 export function openPool(
-  { connection, maxConnections, timeoutMs }: Omit<PostgresqlDatabaseOptions, "clock">,
+  { connection, maxConnections, timeoutMs, name = "crypto-edge core" }: PoolOptions,
   onClose?: () => void,
 ): Bun.SQL {
   const { hostname, port, username, password, database, socket, tls, schema } = connection;
@@ -195,7 +204,7 @@ export function openPool(
     connectionTimeout: Math.max(1, Math.ceil(timeoutMs / 1_000)),
     ...(onClose === undefined ? {} : { onclose: onClose }),
     connection: {
-      application_name: "crypto-edge core",
+      application_name: name,
       statement_timeout: timeout,
       lock_timeout: lockTimeout,
       // A Core that is cut off in the middle of a change must not keep the log's row from the others.

@@ -22,7 +22,16 @@ export function compileGlob(pattern: string): Matcher {
   };
 }
 
-/** Whether any of the patterns matches: the literal ones by one look-up, however many. */
+/**
+ * Compiles patterns once, to a function that says whether any of them matches a whole text; `*` stands for any characters, none too.
+ * Literal patterns cost one look-up, however many they are.
+ *
+ * @example
+ * ```ts
+ * const mayUse = compileGlobs(["tenant-a", "test-*"]);
+ * mayUse("test-7"); // true
+ * ```
+ */
 export function compileGlobs(patterns: readonly string[]): Matcher {
   const literals = new Set(patterns.filter((pattern) => !pattern.includes("*")));
   const globs = patterns.filter((pattern) => pattern.includes("*")).map(compileGlob);

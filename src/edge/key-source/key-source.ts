@@ -82,7 +82,16 @@ export interface LeasedServiceKey {
  */
 export type KeySourceErrorCode = "key_not_found" | "key_revoked" | "edge_not_allowed" | "unavailable";
 
-/** `retryAfterMs` is the source's own wish (`Retry-After`); undefined where it said nothing. */
+/**
+ * What a key source throws: `key_not_found`, `key_revoked` and `edge_not_allowed` are answers, `unavailable` is none. Its message is for the
+ * log. `retryAfterMs` is the source's own wish (`Retry-After`); undefined where it said nothing.
+ *
+ * @example
+ * ```ts
+ * if (answer.status === 404) throw new KeySourceError("key_not_found", "The source has no such service key.");
+ * throw new KeySourceError("unavailable", `It answered ${answer.status}.`, { retryAfterMs: 2_000 });
+ * ```
+ */
 export class KeySourceError extends CodedError<KeySourceErrorCode> {
   override readonly name = "KeySourceError";
 

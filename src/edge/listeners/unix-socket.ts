@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { FileOwner } from "../../base/config/schema-types.ts";
 import { messageOf } from "../../base/errors.ts";
 import { errnoName, loadSystemCalls } from "../../base/system/system-calls.ts";
-import { SOCKET_PATH_BYTES_MAX, unixAddress } from "../../base/system/unix-address.ts";
+import { checkSocketPathLength, SOCKET_PATH_BYTES_MAX, unixAddress } from "../../base/system/unix-address.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { type Listener, ListenerError } from "./listener.ts";
 
@@ -27,6 +27,11 @@ export async function bindUnixSocket(
   options: UnixSocketOptions,
   listen: (path: string) => Promise<Listening>,
 ): Promise<Listener> {
+  try {
+    checkSocketPathLength(path, options.shared !== undefined);
+  } catch (error) {
+    throw new ListenerError(`Cannot listen: ${messageOf(error)}.`);
+  }
   const use = options.shared === undefined ? await useOf(path) : undefined;
   if (use !== undefined) throw new ListenerError(`The socket ${path} ${use}. Stop it, or choose another path.`);
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {

@@ -69,7 +69,15 @@ export function refuse(code: string, sentence: string): Refusal {
   return { [REFUSAL]: true, code, sentence };
 }
 
-/** Whether a hook's answer is a refusal. True across copies of this module too: the mark is a registered symbol. */
+/**
+ * Whether a hook's answer is a refusal. True across copies of this module too: the mark is a registered symbol.
+ *
+ * @example
+ * ```ts
+ * const verdict = await hook.beforeDecrypt(event);
+ * if (isRefusal(verdict)) console.log(verdict.code);
+ * ```
+ */
 export function isRefusal(value: unknown): value is Refusal {
   return typeof value === "object" && value !== null && (value as Partial<Refusal>)[REFUSAL] === true;
 }

@@ -149,7 +149,15 @@ export interface FollowedCredentials {
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */
 export type PluginLog = Pick<LogPort, "info" | "warn" | "error">;
 
-/** A mistake in a contribution's section that its schema can't express. */
+/**
+ * A mistake in a contribution's section that its schema can't express. It is shown with the line of the configuration that `path` names,
+ * as the schema's own mistakes are.
+ *
+ * @example
+ * ```ts
+ * if (!existsSync(section.module)) throw new SectionError(["module"], `${section.module} is not there`);
+ * ```
+ */
 export class SectionError extends Error {
   override readonly name = "SectionError";
   /** From the section on: `["keys", 1, "state"]`. */
@@ -161,17 +169,45 @@ export class SectionError extends Error {
   }
 }
 
-/** Checks a plugin's types and gives it back. */
+/**
+ * Checks a plugin's types and gives it back: the default export of its module.
+ *
+ * @example
+ * ```ts
+ * export default definePlugin({ name: "my-plugin", keySources: { "my-store": contribution({ configuration, create }) } });
+ * ```
+ */
 export function definePlugin(plugin: Plugin): Plugin {
   return plugin;
 }
 
-/** Keeps the schema's type for `create`: `doors: { name: door({ transport: "http", configuration, create }) }`. */
+/**
+ * Gives a front door back as it is, and gives its `create` the type of its schema.
+ *
+ * @example
+ * ```ts
+ * doors: {
+ *   "my-door": door({ transport: "http", configuration: Section({}), create: (_, context) => new MyDoor(context) }),
+ * }
+ * ```
+ */
 export function door<Schema extends TSchema>(parts: DoorContribution<Schema>): DoorContribution {
   return parts as unknown as DoorContribution;
 }
 
-/** Keeps the schema's type for `create`: `keySources: { name: contribution({ configuration, create }) }`. */
+/**
+ * Gives a contribution back as it is, and gives its `create` the type of its schema.
+ *
+ * @example
+ * ```ts
+ * keySources: {
+ *   "my-store": contribution({
+ *     configuration: Section({ url: Type.String() }),
+ *     create: ({ url }, context) => new MyStore(url, context),
+ *   }),
+ * }
+ * ```
+ */
 export function contribution<Schema extends TSchema, Made>(
   parts: Contribution<Schema, Made>,
 ): Contribution<TSchema, Made> {

@@ -16,7 +16,17 @@ export interface KeepConnectedOptions {
   readonly backoff?: Backoff | undefined;
 }
 
-/** Connects again and again, until closed. Full jitter: a fleet that lost its peer at one moment comes back over the whole span. */
+/**
+ * Connects again and again, until closed. `session` is one connection, from connecting to its end; `onDown` hears why each ended. Waits
+ * between them have full jitter: a fleet that lost its peer at one moment comes back over the whole span. `close` resolves when the last
+ * session has ended.
+ *
+ * @example
+ * ```ts
+ * const connected = keepConnected({ clock, session: (signal, up) => follow(url, signal, up), onDown: (reason) => log.warn(reason) });
+ * await connected.close();
+ * ```
+ */
 export function keepConnected(options: KeepConnectedOptions): { close(): Promise<void> } {
   const { clock, session, onDown } = options;
   const random = options.random ?? Math.random;

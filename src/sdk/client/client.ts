@@ -49,6 +49,12 @@ export interface ClientOptions {
  * A client of one edge. Make one and keep it: it keeps connections.
  *
  * @throws {TypeError} for an address that no edge can have, or that this runtime can't reach.
+ *
+ * @example
+ * ```ts
+ * const edge = createClient({ url: "https://edge.internal:7443", tls: () => ({ cert, key, ca }), timeoutMs: 2_000 });
+ * const { plaintext } = await edge.decryptKey({ wrapped, context: { purpose: "invoice" } });
+ * ```
  */
 export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options);

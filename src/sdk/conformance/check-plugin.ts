@@ -21,7 +21,19 @@ export interface CheckOptions {
   readonly key?: string | undefined;
 }
 
-/** @throws {PluginError} {ConfigurationError} when there is nothing to check */
+/**
+ * Holds every contribution of the plugin in a folder to the rules of its port: those of its definition, and, where a configuration is
+ * given (or lies there as `check.yaml`), those of what it makes.
+ *
+ * @throws {PluginError} when the folder holds no plugin
+ * @throws {ConfigurationError} when the configuration is no good, or there is nothing to check
+ *
+ * @example
+ * ```ts
+ * const report = await checkPlugin("./my-plugin", { config: "./check.yaml", key: "tenant-a/billing" });
+ * if (totalsOf(report).broken > 0) console.log(printReport(report));
+ * ```
+ */
 export async function checkPlugin(directory: string, options: CheckOptions = {}): Promise<Report> {
   const path = resolve(directory);
   const loaded = await loadPlugin(path, "/");

@@ -32,14 +32,28 @@ export interface Totals {
   readonly notTried: number;
 }
 
-/** Counts a report's rules by outcome. A plugin is good when none is `broken`. */
+/**
+ * Counts a report's rules by outcome. A plugin is good when none is `broken`.
+ *
+ * @example
+ * ```ts
+ * process.exitCode = totalsOf(report).broken > 0 ? 1 : 0;
+ * ```
+ */
 export function totalsOf({ sections }: Pick<Report, "sections">): Totals {
   const outcomes = sections.flatMap(({ results }) => results.map(({ outcome }) => outcome));
   const count = (wanted: RuleResult["outcome"]): number => outcomes.filter((outcome) => outcome === wanted).length;
   return { kept: count("kept"), broken: count("broken"), notTried: count("not tried") };
 }
 
-/** For a person. */
+/**
+ * The report as text, a line for each rule, for a person to read.
+ *
+ * @example
+ * ```ts
+ * console.log(printReport(await checkPlugin("./my-plugin")));
+ * ```
+ */
 export function printReport(report: Report): string {
   const lines = [`${report.plugin}  ${report.path}`, `sha256: ${report.sha256}`];
   for (const { subject, results } of report.sections) {

@@ -95,7 +95,12 @@ export function openStream(edge: FilesEdge): TransformStream<Uint8Array, Uint8Ar
 
 /**
  * Puts the data key of a sealed file under the active version of its service key, as the file goes through: the content is neither opened nor
- * changed. For files that are stored as a whole anyway, after a rotation.
+ * changed. For files that are stored as a whole anyway, after a rotation. Errors of the edge error the stream.
+ *
+ * @example
+ * ```ts
+ * await Readable.toWeb(createReadStream("in.sealed")).pipeThrough(rewrapStream(edge)).pipeTo(Writable.toWeb(createWriteStream("out.sealed")));
+ * ```
  */
 export function rewrapStream(edge: FilesEdge): TransformStream<Uint8Array, Uint8Array> {
   const pieces = new Pieces();

@@ -15,6 +15,16 @@ import type { BrokerTls } from "./section-parts.ts";
  *
  * @param session One connection, from connecting to its end. It calls `up` once events come. It resolves or rejects (with the
  * reason) when it has ended and everything it held is let go of; soon, once `signal` aborts.
+ *
+ * @example
+ * ```ts
+ * return connectedTransport("my-broker", context.clock, async (sink, signal, up) => {
+ *   const connection = await connect(section, signal);
+ *   up();
+ *   sink.connected();
+ *   for await (const message of connection.messages) await sink.deliverSigned(message.text);
+ * });
+ * ```
  */
 export function connectedTransport(
   name: string,
@@ -53,6 +63,15 @@ const DRAIN_MS = 1_000;
  * a heartbeat that is late is worth nothing, and goes.
  *
  * @param name The contribution's. @param broker As people call it, for the log. @param session As for a transport.
+ *
+ * @example
+ * ```ts
+ * return connectedPublisher("my-broker", "MyBroker", context, async (signal, up) => {
+ *   const connection = await connect(section, signal);
+ *   up({ keep: (jws) => connection.sendConfirmed("events", jws), tell: (jws) => connection.send("heartbeats", jws) });
+ *   await connection.ended;
+ * });
+ * ```
  */
 export function connectedPublisher(
   name: string,
@@ -112,7 +131,19 @@ interface BrokerLogin {
   readonly tls?: Static<ReturnType<typeof BrokerTls>> | undefined;
 }
 
-/** What goes together in a login is there together, and its files can be read. @throws {SectionError} */
+/**
+ * Checks that what goes together in a login is there together, and that its files can be read: called once, at the start.
+ *
+ * @throws {SectionError}
+ *
+ * @example
+ * ```ts
+ * create(section, context) {
+ *   checkLogin(section);
+ *   return connectedTransport("my-broker", context.clock, (sink, signal, up) => session(section, sink, signal, up));
+ * }
+ * ```
+ */
 export function checkLogin({ user, password, tls }: BrokerLogin): void {
   if ((user === undefined) !== (password === undefined)) {
     throw new SectionError([user === undefined ? "user" : "password"], "user and password go together: give both");
@@ -128,6 +159,12 @@ export function checkLogin({ user, password, tls }: BrokerLogin): void {
  * (`readTls`), so what has changed counts from the next one.
  *
  * @param server One of the addresses, such as `amqps://mq.internal:5671`: the role in the log and the metrics has its host and port.
+ * @throws (rejects with) {SectionError}
+ *
+ * @example
+ * ```ts
+ * await followLogin(context, section.servers[0], section.tls);
+ * ```
  */
 export async function followLogin(context: PluginContext, server: string, tls: BrokerLogin["tls"]): Promise<void> {
   const { ca, cert, key } = tls ?? {};
@@ -152,7 +189,16 @@ async function checkTls({ ca, cert, key }: NonNullable<BrokerLogin["tls"]> = {})
   }
 }
 
-/** The texts of the files, read anew for each connection, so that a rotated certificate is taken up. @throws {SectionError} */
+/**
+ * The texts of the PEM files that a section names. Read anew for each connection, so that a rotated certificate is taken up.
+ *
+ * @throws {SectionError}
+ *
+ * @example
+ * ```ts
+ * const socket = tls.connect({ host: section.host, port: section.port, ...readTls(section.tls) });
+ * ```
+ */
 export function readTls(tls: BrokerLogin["tls"]): { ca?: string; cert?: string; key?: string } {
   const texts: { ca?: string; cert?: string; key?: string } = {};
   for (const name of ["ca", "cert", "key"] as const) {
@@ -162,7 +208,16 @@ export function readTls(tls: BrokerLogin["tls"]): { ca?: string; cert?: string; 
   return texts;
 }
 
-/** The text of a file that the section names. @throws {SectionError} */
+/**
+ * The text of a file that the section names, as it is, line breaks included.
+ *
+ * @throws {SectionError}
+ *
+ * @example
+ * ```ts
+ * const credentials = readSetting(section.credentials);
+ * ```
+ */
 export function readSetting(path: string): string {
   try {
     return readFileSync(path, "utf8");

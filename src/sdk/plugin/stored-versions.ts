@@ -14,6 +14,12 @@ export const STORED_STATES: readonly StoredState[] = ["active", "deprecated", "c
  * deprecated.
  *
  * @throws {KeySourceError} `key_not_found`; `key_revoked`; `unavailable` when several are active.
+ *
+ * @example
+ * ```ts
+ * const stored = await readVersions(tenant, service); // [{ version: 1, state: "deprecated", … }, { version: 2, state: "active", … }]
+ * return openVersions(leasableVersions(stored, request.version), open, () => signal.aborted);
+ * ```
  */
 export function leasableVersions<Stored extends { readonly version: number; readonly state: StoredState }>(
   stored: readonly Stored[],
@@ -40,6 +46,11 @@ export function leasableVersions<Stored extends { readonly version: number; read
  *
  * @param isOver Whether nobody waits for the keys any more, asked when they are all there.
  * @throws what `open` throws first; {KeySourceError} `unavailable` when it is over.
+ *
+ * @example
+ * ```ts
+ * return openVersions(versions, async ({ version, state, wrapped }) => ({ version, state, key: await unwrap(wrapped) }), () => signal.aborted);
+ * ```
  */
 export async function openVersions<Stored>(
   versions: readonly Stored[],
@@ -54,7 +65,17 @@ export async function openVersions<Stored>(
   throw failed?.reason ?? new KeySourceError("unavailable", "The source was closed, or the call given up.");
 }
 
-/** The times as a grant has them. @throws {SectionError} */
+/**
+ * The times of a section (`LeaseTimes`, in milliseconds) as a grant has them.
+ *
+ * @throws {SectionError} where a lease would end before it is renewed
+ *
+ * @example
+ * ```ts
+ * const times = leaseTimesOf(section);
+ * return { ...times, versions };
+ * ```
+ */
 export function leaseTimesOf(section: { readonly ttl: number; readonly refresh_after: number }): {
   readonly ttlMs: number;
   readonly refreshAfterMs: number;

@@ -11,7 +11,16 @@ export interface BlindIndexOptions {
   readonly length?: number;
 }
 
-/** Computes a field's tokens, by which equal values are found without being read. `Records.blindIndex` makes one. */
+/**
+ * Computes a field's tokens, by which equal values are found without being read. `Records.blindIndex` makes one.
+ *
+ * @example
+ * ```ts
+ * const emails = records.blindIndex(indexKey, { field: "users.email" });
+ * const token = await emails.token("ada@example.com");
+ * const users = await sql`SELECT * FROM users WHERE email_token = ${token}`;
+ * ```
+ */
 export class BlindIndex {
   readonly #keys: OpenedKeys<IndexKey>;
   readonly #wrapped: Uint8Array;

@@ -83,6 +83,12 @@ export interface RecordInfo {
  * Reads what a record says of itself, offline: which rows still are under an older version, for example.
  *
  * @throws {CryptoEdgeError} `invalid_record`
+ *
+ * @example
+ * ```ts
+ * const { version, wrapped } = inspectRecord(row.sealed);
+ * if (version < activeVersion) toRewrap.push({ id: row.id, wrapped });
+ * ```
  */
 export function inspectRecord(record: Uint8Array): RecordInfo {
   const { wrapped, ciphertextOffset, tagOffset } = parseRecord(record);

@@ -229,7 +229,15 @@ export function createRecords(edge: RecordsEdge, options: RecordsOptions): Recor
   };
 }
 
-/** A record as text, for columns and documents that hold no bytes. `open` takes it as it is. */
+/**
+ * A record as text, for columns and documents that hold no bytes. `open` takes it as it is.
+ *
+ * @example
+ * ```ts
+ * const sealed = await records.seal("4111 1111", { id: "17" });
+ * await redis.set("card:17", recordToText(sealed));
+ * ```
+ */
 export function recordToText(record: Uint8Array): string {
   return toBase64url(record);
 }

@@ -25,7 +25,19 @@ export const FILE_COMMITMENT_LENGTH = 32;
 export const SEALED_HEADER_LENGTH_MAX = FIXED_LENGTH + FILE_COMMITMENT_LENGTH + 2 + BLOB_LENGTH_MAX;
 const CHUNKS_MAX = 2 ** 32;
 
-/** A sealed file that does not open: not one, cut short, or altered. */
+/**
+ * A sealed file that does not open: not one, cut short, or altered.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   for await (const piece of sealed.pipeThrough(openStream(edge))) await file.write(piece);
+ * } catch (error) {
+ *   if (error instanceof SealedFileError) await file.discard();
+ *   throw error;
+ * }
+ * ```
+ */
 export class SealedFileError extends Error {
   override readonly name = "SealedFileError";
 }
@@ -62,7 +74,15 @@ export function replaceWrappedKey(header: SealedHeader, wrapped: Uint8Array): Ui
   return Uint8Array.of(...fixedPart(format), ...commitment, wrapped.length >>> 8, wrapped.length, ...wrapped);
 }
 
-/** Whether these bytes, the first eight or more of a file, are how a sealed file starts (docs/sealed-file.md). */
+/**
+ * Whether these bytes, the first eight or more of a file, are how a sealed file starts (docs/sealed-file.md).
+ *
+ * @example
+ * ```ts
+ * const start = new Uint8Array(await file.slice(0, 8).arrayBuffer());
+ * const content = isSealedFile(start) ? file.stream().pipeThrough(openStream(edge)) : file.stream();
+ * ```
+ */
 export function isSealedFile(start: Uint8Array): boolean {
   return MAGIC.every((byte, index) => start[index] === byte);
 }

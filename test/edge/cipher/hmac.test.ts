@@ -21,6 +21,14 @@ test.each([1, 32, 63, 64])("a key of %d bytes is taken, and its pads are wiped w
   expect(wiped).toEqual(expected.map((secret) => Buffer.from(secret).toString("hex")));
 });
 
+test("messages of every length, one after another in the same memory, are authenticated in whole", () => {
+  const key = bytes(32);
+  for (const length of [20, 447, 448, 449, 5_000, 0, 448, 1]) {
+    const message = bytes(length);
+    expect(Buffer.from(hmacSha256(key, message))).toEqual(createHmac("sha256", key).update(message).digest());
+  }
+});
+
 test("a key of 65 bytes is not", () => {
   expect(() => hmacSha256(bytes(65), bytes(1))).toThrow(RangeError);
 });

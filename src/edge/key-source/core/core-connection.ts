@@ -218,7 +218,7 @@ export class CoreConnection {
   }
 
   #makeAgent(keepAlive = true): Agent {
-    return new Agent({
+    return new CoreAgent({
       keepAlive,
       maxSockets: this.#options.maxConnections,
       maxFreeSockets: this.#options.maxConnections,
@@ -241,6 +241,13 @@ class StaleConnection extends Error {
   constructor(error: NodeJS.ErrnoException) {
     super("a kept-alive connection had been closed");
     this.error = error;
+  }
+}
+
+/** Its connections go to one Core by one set of certificates. The name by which an agent finds one would hold those in whole, made anew for each call. */
+class CoreAgent extends Agent {
+  override getName(): string {
+    return "core";
   }
 }
 
