@@ -2,7 +2,7 @@
 import { accessSync, constants, lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { notAFile } from "./read-file.ts";
-import { checkSocketPathLength } from "./system/unix-address.ts";
+import { checkSocketPathLength } from "./unix-address.ts";
 
 /** @param shared whether several edges serve the path in turn @throws Error with a sentence */
 export function checkSocketPath(path: string, shared: boolean): void {

@@ -48,7 +48,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
   };
 
   const ending = new AbortController();
-  const lend = lentForCheck(loaded, clock, ending.signal);
+  const lend = lentForCheck(loaded, clock, expiry, ending.signal);
   for (const [index, listener] of configuration.listeners.entries()) {
     await attempt(["listeners", index], () => checkListener(listener, clock, expiry));
     await attempt(["listeners", index, "doors"], () => makeDoors(loaded, index, { ...LENT_NOTHING, lend }));

@@ -1,5 +1,4 @@
 /** What /readyz and /v1/status say of a running edge, gathered from its parts. */
-import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Hardening } from "../base/system/harden-process.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -11,8 +10,6 @@ import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./statu
 export interface EdgeStatusParts {
   readonly configuration: LoadedConfiguration["configuration"];
   readonly hardening: Hardening;
-  /** Undefined where no certificate is used. */
-  readonly expiry: CertificateExpiry | undefined;
   readonly isStopping: () => boolean;
 }
 
@@ -24,7 +21,8 @@ export interface EdgeStatus {
 
 /** The edge's uptime counts from here. */
 export function createEdgeStatus(container: EdgeContainer, parts: EdgeStatusParts): EdgeStatus {
-  const { configuration, hardening, expiry } = parts;
+  const { configuration, hardening } = parts;
+  const certificates = container.resolve(TOKENS.certificates);
   const guard = container.resolve(TOKENS.revocationGuard);
   const leases = container.resolve(TOKENS.leaseCache);
   const usage = container.resolve(TOKENS.usage);
@@ -44,7 +42,7 @@ export function createEdgeStatus(container: EdgeContainer, parts: EdgeStatusPart
   });
   const readiness = (): Readiness => readinessOf(state());
   const status = () => {
-    const ends = expiry?.ends() ?? [];
+    const ends = certificates.ends();
     return {
       edge: configuration.edge.id,
       version: VERSION,

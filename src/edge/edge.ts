@@ -3,7 +3,6 @@
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
-import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
 import { hardenProcess } from "../base/system/harden-process.ts";
 import { runForStart } from "../base/system/start-code.ts";
@@ -25,7 +24,6 @@ import { reloadEdge } from "./reload-edge.ts";
 import { type Renewal, renewalOf } from "./renewal.ts";
 import type { Readiness } from "./status.ts";
 import { readinessMetric } from "./telemetry/readiness-metric.ts";
-import type { Telemetry } from "./telemetry/telemetry.ts";
 import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
@@ -78,11 +76,11 @@ export async function startEdge(
 
   const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const started = await renewalOf(configuration, digestKey);
-  const expiry = usesCertificates(configuration) ? await watchExpiry(log, telemetry) : undefined;
+  const certificates = container.resolve(TOKENS.certificates);
+  const expiry = usesCertificates(configuration) ? await certificates.expiry() : undefined;
   const { readiness, status } = createEdgeStatus(container, {
     configuration,
     hardening,
-    expiry,
     isStopping: () => closed !== undefined,
   });
   telemetry.metrics.add(readinessMetric(() => readiness().ready));
@@ -161,7 +159,7 @@ export async function startEdge(
     endDescriptorWatch();
     leases.close();
     followingCore?.close();
-    expiry?.close();
+    certificates.close();
     await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
@@ -204,14 +202,6 @@ export async function startEdge(
 
 function usesCertificates({ key_source, listeners }: LoadedConfiguration["configuration"]): boolean {
   return key_source.core !== undefined || listeners.some((listener) => "https" in listener || "tls" in listener);
-}
-
-async function watchExpiry(log: Log, { metrics }: Telemetry): Promise<CertificateExpiry> {
-  const { CertificateExpiry } = await import("../base/pki/certificate-expiry.ts");
-  const { certificateMetrics } = await import("./telemetry/certificate-metrics.ts");
-  const expiry = new CertificateExpiry(systemClock, log);
-  metrics.add(...certificateMetrics(expiry, systemClock));
-  return expiry;
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

@@ -14,6 +14,7 @@ import {
   readServerTrust,
   type ServerTrust,
 } from "../../base/pki/server-trust.ts";
+import { stateOfFiles } from "../../base/pki/watch-files.ts";
 import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
@@ -55,6 +56,9 @@ const HTTP_PROTOCOLS = ["http/1.1", "http/1.0"];
 export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDoors): Promise<Listener> {
   const { host, limits, shared = false, clock, log } = options;
   const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
+  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
+  const followed = [...filesOfServerTrust(files), ...jwksFiles];
+  const since = stateOfFiles(followed);
   let trust: ServerTrust;
   let tokens: TokenVerifier | undefined;
   try {
@@ -112,10 +116,10 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
     options.expiry?.useLists(address, trust.revocationLists);
   };
   tell();
-  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
   const following = followFiles({
     role: address,
-    files: [...filesOfServerTrust(files), ...jwksFiles],
+    files: followed,
+    since,
     clock,
     log,
     read: async () => ({ renewed: await readRenewedServerTrust(files, clock), issuers: tokens?.read() }),

@@ -2,7 +2,7 @@
 export const SOCKET_PATH_BYTES_MAX = 107;
 
 /** What is added to the path of a shared socket: the name under which one edge listens beside it. */
-export const SHARED_SOCKET_SUFFIX_BYTES = ".".length + ".".length + 8;
+const SHARED_SOCKET_SUFFIX_BYTES = ".".length + ".".length + 8;
 
 /** @throws Error with a sentence when no socket can be bound at a path so long */
 export function checkSocketPathLength(path: string, shared: boolean): void {
