@@ -177,6 +177,7 @@ function pluginContext(): PluginContext {
     directory: "/",
     signal: new AbortController().signal,
     attempt: async (_name, run) => run(),
+    follow: async ({ take }) => take(),
   };
 }
 

@@ -203,7 +203,8 @@ export class OidcIssuer {
   /** A proxy of the environment may carry TLS, which ends at the issuer; what is not encrypted stays on this machine. */
   #fetch(url: string, init: DirectRequest): Promise<Response> {
     if (!url.startsWith("https:")) return fetchDirectly(url, init);
-    const { ca } = this.#options;
+    const { ca: given } = this.#options;
+    const ca = typeof given === "function" ? given() : given;
     return fetch(url, { ...init, redirect: "error", ...(ca === undefined ? {} : { tls: { ca } }) });
   }
 }

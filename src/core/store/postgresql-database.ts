@@ -21,8 +21,8 @@ export interface PostgresqlConnectionOptions {
   readonly socket?: string | undefined;
   /** `disable`, or how the server's certificate is checked. */
   readonly tls: "disable" | "require" | "verify-ca" | "verify-full";
-  /** PEM: the authority of the server's certificate, where it is none of the system's. */
-  readonly ca?: string | undefined;
+  /** PEM: the authority of the server's certificate, where it is none of the system's; a function is asked for each pool. */
+  readonly ca?: string | (() => string) | undefined;
   /** Default: every database user's own. */
   readonly schema?: string | undefined;
 }
@@ -57,12 +57,15 @@ export class PostgresqlDatabase implements SqlDatabase {
   /** A fleet that comes back at once is worked off: time in line is none that the server took. */
   readonly #admission: Admission;
   #pool: Bun.SQL;
+  /** The authority that the pool's connections trust. */
+  #authority: string | undefined;
   #away: string | undefined;
   #full: string | undefined;
   #closed = false;
 
   constructor(options: PostgresqlDatabaseOptions) {
     this.#options = options;
+    this.#authority = authorityOf(options.connection);
     this.#pool = openPool(options);
     this.#admission = new Admission({
       clock: options.clock,
@@ -153,17 +156,24 @@ export class PostgresqlDatabase implements SqlDatabase {
         throw told;
       }
       circuit.failed(period, clock.monotonicMs(), told.message);
-      if (error instanceof StoreUnavailable) this.#replace(pool);
+      if (error instanceof StoreUnavailable || this.#authority !== authorityOf(this.#options.connection)) {
+        this.#replace(pool);
+      }
       throw told;
     }
   }
 
-  /** Connections that don't answer are let go of, with what waits on them. */
+  /** Connections that don't answer, or trust another authority than now, are let go of, with what waits on them. */
   #replace(pool: Bun.SQL): void {
     if (this.#pool !== pool || this.#closed) return;
+    this.#authority = authorityOf(this.#options.connection);
     this.#pool = openPool(this.#options);
     void pool.close({ timeout: 0 }).catch(() => undefined);
   }
+}
+
+function authorityOf({ ca }: PostgresqlConnectionOptions): string | undefined {
+  return typeof ca === "function" ? ca() : ca;
 }
 
 export interface PoolOptions extends Pick<PostgresqlDatabaseOptions, "connection" | "maxConnections" | "timeoutMs"> {
@@ -175,7 +185,8 @@ export function openPool(
   { connection, maxConnections, timeoutMs, name = "crypto-edge core" }: PoolOptions,
   onClose?: () => void,
 ): Bun.SQL {
-  const { hostname, port, username, password, database, socket, tls, ca, schema } = connection;
+  const { hostname, port, username, password, database, socket, tls, schema } = connection;
+  const ca = authorityOf(connection);
   const timeout = String(timeoutMs);
   // The server gives up first, by saying why: after `timeoutMs` the connections are given up, with all that waits on them.
   const lockTimeout = String(Math.ceil(timeoutMs / 2));
