@@ -1,7 +1,7 @@
 /** `crypto-edge core status`, `edges`, `events`, `audit`: what a Core is, sees and says. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CoreStatus } from "../core/admin.ts";
-import type { EdgeState } from "../core/presence.ts";
+import type { EdgeState } from "../core/presence-views.ts";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import { type AdminOptions, administer, administering, connect, table } from "./core-call.ts";
 import { eventLine } from "./core-keys.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../../base/time/clock.ts";
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin, CoreStatus } from "../admin.ts";
-import type { EdgeState } from "../presence.ts";
+import type { EdgeState } from "../presence-views.ts";
 import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 const DAY_MS = 86_400_000;
