@@ -225,7 +225,8 @@ const POOLER_ADVICE =
 /** One statement has to wait for another session; the database answers. */
 class StoreHeld extends StoreUnavailable {}
 
-function classify(error: unknown): unknown {
+/** What the database's or the driver's error says of the store. */
+export function classify(error: unknown): unknown {
   if (error instanceof StoreUnavailable || error instanceof StoreFull) return error;
   const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
   if (code === "ERR_POSTGRES_SERVER_ERROR") {

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
-import { openPool, type PostgresqlConnectionOptions } from "./postgresql-database.ts";
+import { classify, openPool, type PostgresqlConnectionOptions } from "./postgresql-database.ts";
 import { DatabaseInUse, StoreUnavailable } from "./store.ts";
 
 export interface PostgresqlUseOptions {
@@ -116,7 +116,7 @@ export class PostgresqlUse {
         this.#session = openSession(this.#options);
         void session.close({ timeout: 0 }).catch(() => undefined);
       }
-      throw error;
+      throw classify(error);
     }
   }
 
