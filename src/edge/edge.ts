@@ -26,7 +26,6 @@ import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
 import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
 import { readinessMetric } from "./telemetry/readiness-metric.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
-import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
 
@@ -117,8 +116,11 @@ export async function startEdge(
     usage: usage.status(),
   });
   /** What a scrape or a look is answered, whichever worker it meets. */
-  const metricsOfAll = async (format: MetricsFormat): Promise<string> =>
-    worker === undefined ? telemetry.metrics.text(format) : mergeMetrics(await worker.askAll(format), format);
+  const metricsOfAll = async (format: MetricsFormat): Promise<string> => {
+    if (worker === undefined) return telemetry.metrics.text(format);
+    const { mergeMetrics } = await import("./workers/merge-metrics.ts");
+    return mergeMetrics(await worker.askAll(format), format);
+  };
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const onFailure = (error: unknown, trace: RequestTrace): void => {
