@@ -95,7 +95,7 @@ async function measure(context: BenchContext, count: number): Promise<Row[]> {
     });
     guard.attach(cache);
     edge.use = (service) => cache.active(TENANT, service);
-    const transport = createOrbitalTransport(
+    const transport = await createOrbitalTransport(
       {
         amqp: {
           server: `amqp://127.0.0.1:${broker.port}`,
@@ -202,6 +202,7 @@ function pluginContext(edgeId: string): PluginContext {
     directory: "/",
     signal: new AbortController().signal,
     attempt: async (_name, run) => run(),
+    follow: async ({ take }) => take(),
   };
 }
 

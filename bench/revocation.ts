@@ -22,6 +22,7 @@ import type { PluginContext } from "../src/edge/plugin-host/plugin.ts";
 import type { EventPublisher } from "../src/edge/revocation/event-publisher.ts";
 import { startNatsServer } from "../test/integration/support/nats-server.ts";
 import { RABBIT_USER, startRabbitServer } from "../test/integration/support/rabbitmq-server.ts";
+import { quantile } from "./harness/collections.ts";
 import type { BenchContext } from "./harness/context.ts";
 import { machineMs } from "./harness/machine-clock.ts";
 import { type Goal, type Row, row } from "./harness/row.ts";
@@ -101,7 +102,7 @@ async function measureTransport(
     });
     try {
       const { p99Ms, rows: measured } = await Promise.race([
-        measure(context, core, pki, transport, edges, hosts),
+        measure(context, inThisProcess(core), pki, transport, edges, hosts),
         late,
       ]);
       rows.push(...measured);
@@ -176,6 +177,7 @@ function pluginContext(): PluginContext {
     directory: "/",
     signal: new AbortController().signal,
     attempt: async (_name, run) => run(),
+    follow: async ({ take }) => take(),
   };
 }
 
@@ -191,7 +193,38 @@ function goalOf(edges: number): Goal | null {
 let nextName = 0;
 
 /** What is measured: the Core that revokes, and where the edges follow. */
-export type RevokingCore = Pick<RunningCore, "url" | "admin">;
+export interface RevokingCore {
+  readonly url: string;
+  make(tenant: string, service: string): Promise<void>;
+  /** Resolves with the moment at which the Core knew that it was committed, by the machine's clock. */
+  revoke(tenant: string, service: string): Promise<number>;
+}
+
+function inThisProcess({ url, admin }: RunningCore): RevokingCore {
+  return {
+    url,
+    make: (tenant, service) => admin.createService(tenant, service),
+    async revoke(tenant, service) {
+      await admin.revoke({ tenant, service }, { reason: "bench" });
+      return machineMs();
+    },
+  };
+}
+
+/** How the rows' names begin, and what is asked of the p99. */
+interface Named {
+  readonly begin: string;
+  readonly goal: Goal | null;
+}
+
+export interface Measured {
+  readonly p99Ms: number;
+  readonly rows: Row[];
+  /** Of each revocation and edge, from the commit. */
+  readonly sinceCommitMs: readonly number[];
+  /** Of each revocation, until its commit. */
+  readonly commitMs: readonly number[];
+}
 
 /** One number of edges by one transport. The hosts that it starts are added to `hosts`; the caller kills them. */
 export async function measure(
@@ -201,8 +234,8 @@ export async function measure(
   transport: Transport,
   edges: number,
   hosts: Host[],
-  goal: Goal | null = goalOf(edges),
-): Promise<{ p99Ms: number; rows: Row[] }> {
+  { begin, goal }: Named = { begin: `${nameOf(transport, edges)}, `, goal: goalOf(edges) },
+): Promise<Measured> {
   const warmUpRounds = context.isGuard ? GUARD_WARM_UP_ROUNDS : WARM_UP_ROUNDS;
   const rounds = context.isGuard ? 5 : Math.max(40, Math.ceil(200 / edges));
   const processes = edges <= PROCESSES_MAX ? edges : Math.min(PROCESSES_MAX, availableParallelism());
@@ -214,23 +247,29 @@ export async function measure(
     }),
   );
   const latencies: number[] = [];
+  const sinceCommitMs: number[] = [];
+  const commitMs: number[] = [];
   let firstMs = 0;
   let servedAfter = 0;
   let requests = 0;
   let loadMs = 0;
   for (let round = -warmUpRounds; round < rounds; round++) {
     const service = `target-${nextName++}`;
-    await core.admin.createService(TENANT, service);
+    await core.make(TENANT, service);
     await Promise.all(hosts.map((host) => host.watch(service)));
     const loadBeganMs = machineMs();
     // At any moment between two heartbeats.
     await Bun.sleep(50 + Math.random() * 200);
     const revokedMs = machineMs();
-    await core.admin.revoke({ tenant: TENANT, service }, { reason: "bench" });
+    const committedMs = await core.revoke(TENANT, service);
+    if (round >= 0) commitMs.push(committedMs - revokedMs);
     for (const result of await Promise.all(hosts.map((host) => host.result()))) {
       const took = result.refusedAtMs.map((refusedMs) => refusedMs - revokedMs);
       if (round === -warmUpRounds) firstMs = Math.max(firstMs, ...took);
-      if (round >= 0) latencies.push(...took);
+      if (round >= 0) {
+        latencies.push(...took);
+        sinceCommitMs.push(...result.refusedAtMs.map((refusedMs) => refusedMs - committedMs));
+      }
       servedAfter += result.servedAfter;
       requests += result.requests;
     }
@@ -239,24 +278,20 @@ export async function measure(
   await Promise.all(hosts.map((host) => host.stop()));
   // No matter of speed: whoever runs this must not overlook it.
   if (servedAfter > 0) throw new Error(`${servedAfter} requests were served after the edge had applied the revocation`);
-  latencies.sort((a, b) => a - b);
-  const at = (share: number): number =>
-    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]!;
-  const name = nameOf(transport, edges);
   const note = `${rounds} revocations, ${processes} ${processes === 1 ? "process" : "processes"}, ${LEASES.toLocaleString("en-US")} leases an edge, ${Math.round((requests / loadMs) * 1_000).toLocaleString("en-US")} requests/s meanwhile, ${Math.round(hosts.reduce((sum, host) => sum + host.residentBytes, 0) / 2 ** 20).toLocaleString("en-US")} MiB; the first of all reached the last edge after ${firstMs.toFixed(1)} ms`;
-  const p99Ms = at(0.99);
+  const p99Ms = quantile(latencies, 0.99);
   const rows = [
-    row({ name: `${name}, p50`, value: at(0.5), unit: "ms", note }),
-    row({ name: `${name}, p99`, value: p99Ms, unit: "ms", goal }),
-    row({ name: `${name}, max`, value: latencies.at(-1)!, unit: "ms" }),
+    row({ name: `${begin}p50`, value: quantile(latencies, 0.5), unit: "ms", note }),
+    row({ name: `${begin}p99`, value: p99Ms, unit: "ms", goal }),
+    row({ name: `${begin}max`, value: quantile(latencies, 1), unit: "ms" }),
     row({
-      name: `${name}, served after the edge had applied it`,
+      name: `${begin}served after the edge had applied it`,
       value: servedAfter,
       unit: "requests",
       goal: { of: "value", atMost: 0 },
     }),
   ];
-  return { p99Ms, rows };
+  return { p99Ms, rows, sinceCommitMs, commitMs };
 }
 
 export interface Host {

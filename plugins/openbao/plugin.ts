@@ -221,6 +221,16 @@ export default definePlugin({
   name: "openbao",
   apiVersion: 1,
   keySources: {
-    openbao: contribution({ configuration: OpenBaoSection, create: createOpenBaoSource }),
+    openbao: contribution({
+      configuration: OpenBaoSection,
+      async create(configuration, context) {
+        const { address, ca } = configuration;
+        if (ca !== undefined) {
+          // Each connection reads it anew: there is nothing to take.
+          await context.follow({ role: `the server ${new URL(address).host}`, certificates: [ca], take() {} });
+        }
+        return createOpenBaoSource(configuration, context);
+      },
+    }),
   },
 });

@@ -1,7 +1,7 @@
 /** Requests and answers over gRPC: the service `orbital.v1.TaskService`, with mutual TLS. */
-import { readFileSync } from "node:fs";
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { messageOf, type PluginContext } from "crypto-edge/plugin";
+import type { GrpcCredentials } from "./grpc-credentials.ts";
 import { protobufCodec } from "./protobuf.ts";
 import type { GrpcSettings } from "./settings.ts";
 import { SignatureRefused } from "./signatures.ts";
@@ -24,13 +24,20 @@ const SERVICE = {
 
 export interface GrpcChannelOptions {
   readonly settings: GrpcSettings;
+  readonly credentials: GrpcCredentials;
   readonly context: PluginContext;
   readonly answer: (request: TaskRequest) => Promise<TaskResponse>;
 }
 
-/** Serves until `signal` aborts; rejects where it can't listen. Files are read anew each time. */
+/** Serves until `signal` aborts, with whatever credentials there are; rejects where it can't listen. */
 export async function runGrpc(options: GrpcChannelOptions, signal: AbortSignal, up: () => void): Promise<void> {
-  const { settings } = options;
+  while (!signal.aborted) {
+    await serve(options, AbortSignal.any([signal, options.credentials.changed]), up);
+  }
+}
+
+async function serve(options: GrpcChannelOptions, signal: AbortSignal, up: () => void): Promise<void> {
+  const { settings, credentials } = options;
   const server = new Server({
     "grpc.max_receive_message_length": REQUEST_BYTES_MAX + 1_024,
     "grpc.max_concurrent_streams": 256,
@@ -42,16 +49,16 @@ export async function runGrpc(options: GrpcChannelOptions, signal: AbortSignal, 
         (error: unknown) => callback(refusalOf(error, options.context)),
       ),
   });
-  const credentials = ServerCredentials.createSsl(
-    readFileSync(settings.client_ca),
-    [{ cert_chain: readFileSync(settings.cert), private_key: readFileSync(settings.key) }],
+  const tls = ServerCredentials.createSsl(
+    credentials.clientAuthorities,
+    [{ cert_chain: credentials.certificate, private_key: credentials.privateKey }],
     true,
   );
   const { host, port } = settings.listen;
   const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   try {
     const bound = await new Promise<number>((resolve, reject) =>
-      server.bindAsync(address, credentials, (error, at) => (error === null ? resolve(at) : reject(error))),
+      server.bindAsync(address, tls, (error, at) => (error === null ? resolve(at) : reject(error))),
     );
     options.context.log.info({ host, port: bound }, "listening for Orbital's calls");
     up();

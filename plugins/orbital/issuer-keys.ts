@@ -54,7 +54,9 @@ export class IssuerKeys {
     const { place, ca, log } = this.#options;
     try {
       const text = place.startsWith("https://") ? await fetchText(place, ca) : await readFile(place, "utf8");
-      const { keys } = JSON.parse(text) as { keys?: readonly { kid?: unknown; x5c?: unknown }[] };
+      const { keys } = JSON.parse(text.replace(/^\ufeff/, "")) as {
+        keys?: readonly { kid?: unknown; x5c?: unknown }[];
+      };
       const certificates = new Map<string, string>();
       for (const { kid, x5c } of (keys ?? []).slice(0, KEYS_MAX)) {
         const first: unknown = Array.isArray(x5c) ? x5c[0] : undefined;

@@ -1,6 +1,7 @@
 /** An operator over one or both ways of Orbital. Whichever brings a task first has it done. */
 import { keepConnected, type PluginContext } from "crypto-edge/plugin";
 import type { Authority } from "./edge-tasks.ts";
+import type { GrpcCredentials } from "./grpc-credentials.ts";
 import { Operator, type TaskHandler } from "./operator.ts";
 import { protobufCodec } from "./protobuf.ts";
 import { authoritiesOf, type OrbitalConfiguration, signerOf } from "./settings.ts";
@@ -17,6 +18,7 @@ export interface WaysObserver {
 export async function openWays(
   configuration: OrbitalConfiguration,
   context: PluginContext,
+  credentials: GrpcCredentials | undefined,
   handlers: Readonly<Record<string, TaskHandler<Authority>>>,
   observer: WaysObserver,
 ): Promise<{ close(): Promise<void> }> {
@@ -32,9 +34,9 @@ export async function openWays(
     const codec = amqp.codec === "protobuf" ? protobufCodec : jsonCodec;
     ways.amqp = (signal, up) => runAmqp({ settings: amqp, codec, context, answer }, signal, up);
   }
-  if (grpc !== undefined) {
+  if (grpc !== undefined && credentials !== undefined) {
     const { runGrpc } = await import("./grpc.ts");
-    ways.grpc = (signal, up) => runGrpc({ settings: grpc, context, answer }, signal, up);
+    ways.grpc = (signal, up) => runGrpc({ settings: grpc, credentials, context, answer }, signal, up);
   }
   const live = new Set<string>();
   const running = Object.entries(ways).map(([way, session]) =>

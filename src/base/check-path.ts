@@ -2,17 +2,11 @@
 import { accessSync, constants, lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { notAFile } from "./read-file.ts";
+import { checkSocketPathLength } from "./unix-address.ts";
 
-/** `sun_path` of Linux, with its zero byte. */
-const SOCKET_PATH_BYTES_MAX = 107;
-
-/** @throws Error with a sentence */
-export function checkSocketPath(path: string): void {
-  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
-    throw new Error(
-      `${path} has more than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket's path may: choose a shorter one`,
-    );
-  }
+/** @param shared whether several edges serve the path in turn @throws Error with a sentence */
+export function checkSocketPath(path: string, shared: boolean): void {
+  checkSocketPathLength(path, shared);
   const folder = dirname(path);
   const found = statSync(folder, { throwIfNoEntry: false });
   if (found === undefined) throw new Error(`the folder ${folder} does not exist: make it, or choose another path`);

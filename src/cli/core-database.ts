@@ -12,8 +12,12 @@ export async function migrateDatabase(config: string): Promise<void> {
       database: databaseOf(loaded.configuration),
       retainedEvents: loaded.configuration.retained_events,
       clock: systemClock,
+      user: "core migrate",
     });
     print(`${store.name}: its tables are those of this version`);
+    for (const user of store.migrated ? await store.others() : []) {
+      print(`${user} uses it too: a Core of an older version grants nothing until it is updated`);
+    }
     await store.close();
   } finally {
     loaded.end();

@@ -1,7 +1,7 @@
 /** `crypto-edge core status`, `edges`, `events`, `audit`: what a Core is, sees and says. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { CoreStatus } from "../core/admin.ts";
-import type { EdgeState } from "../core/presence.ts";
+import type { EdgeState } from "../core/presence-views.ts";
 import type { LoggedEvent } from "../core/protocol/events.ts";
 import { type AdminOptions, administer, administering, connect, table } from "./core-call.ts";
 import { eventLine } from "./core-keys.ts";
@@ -82,6 +82,7 @@ function statusLines(status: CoreStatus): string[] {
       ["since", status.startedAt],
       ["database", `${database.name} (${database.kind})`],
       ...(database.away === undefined ? [] : [["", `away: ${database.away}`]]),
+      ...(database.unfit === undefined ? [] : [["", database.unfit]]),
       ...(database.full === undefined ? [] : [["", database.full]]),
       ...(database.late === undefined ? [] : [["", `events of other Cores come late: ${database.late}`]]),
       ["log", status.log],

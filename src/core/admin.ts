@@ -7,7 +7,8 @@ import { type Impact, impactOf } from "./impact.ts";
 import type { KeyHierarchy } from "./keys/hierarchy.ts";
 import type { KeyRegistry } from "./keys/registry.ts";
 import { type MasterKeyRotation, rotateMasterKey } from "./keys/rotate-master-key.ts";
-import type { EdgeState, Presence } from "./presence.ts";
+import type { Presence } from "./presence.ts";
+import type { EdgeState } from "./presence-views.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { LoggedEvent, RevocationScope } from "./protocol/events.ts";
 import type { ServiceSummary, TenantSummary } from "./protocol/key-state.ts";
@@ -29,6 +30,7 @@ export interface CoreStatus {
     readonly kind: string;
     readonly name: string;
     readonly away?: string;
+    readonly unfit?: string;
     readonly full?: string;
     readonly late?: string;
   };

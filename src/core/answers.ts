@@ -2,7 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import { BodyTooLarge, type HttpRequest, type HttpResponse } from "./node-http.ts";
 import { CORE_STATUS, CoreError } from "./protocol/core-error.ts";
-import { StoreFull, StoreUnavailable } from "./store/store.ts";
+import { StoreFull, StoreUnavailable, StoreUnfit } from "./store/store.ts";
 
 export type CoreLog = (
   level: "info" | "warn" | "error",
@@ -92,6 +92,15 @@ export function coreErrorOf(thrown: unknown, log: CoreLog): CoreError {
   if (thrown instanceof StoreFull) {
     log("error", "the disk is full", { reason: thrown.message });
     return new CoreError("storage_full", thrown.message, { retryAfterSeconds: 10 });
+  }
+  if (thrown instanceof StoreUnfit) {
+    return new CoreError(
+      "unavailable",
+      "this Core must not go on with its database, and says why in its log: ask another",
+      {
+        retryAfterSeconds: 10,
+      },
+    );
   }
   if (thrown instanceof StoreUnavailable) {
     // The address is for the log: a caller can do nothing with it.

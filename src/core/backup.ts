@@ -15,6 +15,8 @@ import { databaseOf, type LoadedCore, readMasterKeys } from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
 import { openKeyStore } from "./open-key-store.ts";
 import { DEFAULT_RETAINED_EVENTS, type PostgresqlOptions } from "./store/open-store.ts";
+import { lockSqliteDatabase } from "./store/sqlite.ts";
+import { makePrivate } from "./store/sqlite-database.ts";
 import type { Store } from "./store/store.ts";
 
 export interface BackupReport {
@@ -47,6 +49,9 @@ export interface RestoreReport {
   /** What that one has and the restored one lacks, where it can be read. */
   readonly forgotten: readonly string[];
 }
+
+/** Of a SQLite database that was opened. */
+const FILES = ["", "-wal", "-shm", "-lock", "-reserve", "-usage", "-usage-wal", "-usage-shm"];
 
 /** @throws Error with a sentence: for a database in PostgreSQL, how it is backed up there */
 export async function backUp(loaded: LoadedCore, target: string, force: boolean): Promise<BackupReport> {
@@ -99,30 +104,53 @@ export async function restore(
           "this Core's database is PostgreSQL: restore it with its own tools first, then run this without a file",
         );
       }
-      return await beginHistory(database, keys, options.versionMargin, undefined);
+      return await beginHistory(database, keys, options.versionMargin);
     }
     if (options.file === undefined) throw new Error("name the file that `core backup` made");
     requireRegularFile(options.file);
     inspect(options.file);
-    let before: string | undefined;
-    if (existsSync(database)) {
-      if (!options.force) throw new Error(`the database ${database} exists: --force puts it aside`);
-      before = `${database}.before-${new Date().toISOString().replaceAll(":", "")}`;
-      await checkNotRunning(database, keys);
-      for (const ending of ["", "-wal", "-shm"]) move(`${database}${ending}`, `${before}${ending}`);
+    if (existsSync(database) && !options.force) {
+      throw new Error(`the database ${database} exists: --force puts it aside`);
     }
-    try {
-      copyFileSync(options.file, database);
-      return await beginHistory(database, keys, options.versionMargin, before);
-    } catch (error) {
-      if (before !== undefined) {
-        for (const ending of ["", "-wal", "-shm"]) move(`${before}${ending}`, `${database}${ending}`);
-      } else rmSync(database, { force: true });
-      throw error;
-    }
+    return await restoreFile(options.file, database, keys, options.versionMargin);
   } finally {
     wipe(keys.current);
     if (keys.former !== undefined) wipe(keys.former);
+  }
+}
+
+/** The new history begins in a copy beside the database; both change places while no Core can open it. */
+async function restoreFile(
+  file: string,
+  database: string,
+  keys: MasterKeys,
+  versionMargin: number,
+): Promise<RestoreReport> {
+  const release = lockSqliteDatabase(database);
+  const copy = `${database}.restoring`;
+  const before = existsSync(database)
+    ? `${database}.before-${new Date().toISOString().replaceAll(":", "")}`
+    : undefined;
+  let isAside = false;
+  try {
+    removeDatabase(copy);
+    makePrivate(copy);
+    copyFileSync(file, copy);
+    const report = await beginHistory(copy, keys, versionMargin, async (restored) => {
+      if (before === undefined) return [];
+      isAside = true;
+      moveDatabase(database, before);
+      return compare(before, keys, restored);
+    });
+    moveDatabase(copy, database);
+    sync(dirname(database));
+    return { ...report, before };
+  } catch (error) {
+    if (isAside && before !== undefined) moveDatabase(before, database);
+    throw error;
+  } finally {
+    removeDatabase(copy);
+    release();
   }
 }
 
@@ -130,7 +158,7 @@ async function beginHistory(
   database: string | PostgresqlOptions,
   keys: MasterKeys,
   versionMargin: number,
-  before: string | undefined,
+  forgottenIn: (restored: Store) => Promise<readonly string[]> = async () => [],
 ): Promise<RestoreReport> {
   const store = await open(database, keys);
   try {
@@ -148,8 +176,8 @@ async function beginHistory(
         services.push({ tenant, service, newest, lostFrom: lost?.from ?? newest + 1, lostTo: lost?.to ?? newest });
       }
     }
-    const forgotten = before === undefined ? [] : await compare(before, keys, store);
-    return { log, lastSeq, newestChangeAt, services, before, forgotten };
+    const forgotten = await forgottenIn(store);
+    return { log, lastSeq, newestChangeAt, services, before: undefined, forgotten };
   } finally {
     await store.close();
   }
@@ -201,19 +229,16 @@ function isRevoked(state: string): boolean {
 async function open(database: string | PostgresqlOptions, keys: MasterKeys): Promise<Store> {
   const hierarchy = new KeyHierarchy(keys.current, keys.former);
   try {
-    return await openKeyStore({ database, retainedEvents: DEFAULT_RETAINED_EVENTS, clock: systemClock, hierarchy });
+    return await openKeyStore({
+      database,
+      retainedEvents: DEFAULT_RETAINED_EVENTS,
+      clock: systemClock,
+      hierarchy,
+      user: "core restore",
+      alone: true,
+    });
   } finally {
     hierarchy.wipe();
-  }
-}
-
-/** Only a Core that has stopped may lose its database: opening it takes its lock. */
-async function checkNotRunning(database: string, keys: MasterKeys): Promise<void> {
-  try {
-    await (await open(database, keys)).close();
-  } catch (error) {
-    if (messageOf(error).includes("in use by another Core")) throw error;
-    // Damaged, or of another master key: that may be why it is restored.
   }
 }
 
@@ -263,9 +288,16 @@ async function postgresqlAdvice(database: PostgresqlOptions): Promise<string> {
   );
 }
 
-function move(from: string, to: string): void {
-  if (existsSync(from)) renameSync(from, to);
-  else rmSync(to, { force: true });
+/** With its journal, which belongs to it. */
+function moveDatabase(from: string, to: string): void {
+  for (const ending of ["", "-wal", "-shm"]) {
+    if (existsSync(`${from}${ending}`)) renameSync(`${from}${ending}`, `${to}${ending}`);
+    else rmSync(`${to}${ending}`, { force: true });
+  }
+}
+
+function removeDatabase(path: string): void {
+  for (const ending of FILES) rmSync(`${path}${ending}`, { force: true });
 }
 
 function sync(path: string): void {

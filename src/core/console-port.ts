@@ -28,8 +28,8 @@ export interface ConsoleOptions {
 export interface ConsoleSignIn {
   /** `https://…`, exactly as its tokens name it. */
   readonly issuer: string;
-  /** PEM: the authorities of its certificate, where they are not the machine's. */
-  readonly ca?: string | undefined;
+  /** PEM: the authorities of its certificate, where they are not the machine's; a function is asked for each call. */
+  readonly ca?: string | (() => string) | undefined;
   readonly clientId: string;
   /** Undefined for a public client. */
   readonly clientSecret?: string | undefined;

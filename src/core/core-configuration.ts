@@ -10,7 +10,7 @@ import { messageOf } from "../base/errors.ts";
 import { isTrustDomain } from "../base/pki/identity.ts";
 import { PluginEntries } from "../edge/plugin-host/plugin-entries.ts";
 import { ConsoleSection, consoleProblems } from "./console-configuration.ts";
-import { DEFAULT_EDGE_LIMITS } from "./routes.ts";
+import { DEFAULT_EDGE_LIMITS } from "./edge-calls.ts";
 import { DEFAULT_RETAINED_EVENTS, parsePostgresqlUrl } from "./store/open-store.ts";
 
 const Globs = (description: string) => Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description });

@@ -21,8 +21,8 @@ export const CORE_METRICS: readonly CoreMetric[] = [
   {
     name: "crypto_core_database_up",
     type: "gauge",
-    help: "1 while the database answers, else 0: no lease is granted and no event told then.",
-    read: ({ core }) => (core.health.away === undefined ? 1 : 0),
+    help: "1 while the database answers and this Core may go on with it, else 0: no lease is granted and no event told then.",
+    read: ({ core }) => (core.health.away === undefined && core.health.unfit === undefined ? 1 : 0),
   },
   {
     name: "crypto_core_disk_full",

@@ -6,9 +6,9 @@ import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import type { EdgeAllowance } from "./allowance.ts";
 import type { CoreLog } from "./answers.ts";
+import type { EdgeLimits } from "./edge-calls.ts";
 import type { UsageRetention } from "./housekeeping.ts";
 import type { LeaseTerms } from "./leases.ts";
-import type { EdgeLimits } from "./routes.ts";
 import type { PostgresqlOptions } from "./store/open-store.ts";
 
 export interface CoreOptions {

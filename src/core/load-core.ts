@@ -6,13 +6,17 @@ import { messageOf } from "../base/errors.ts";
 import { type LogPort, SILENT_LOG } from "../base/log-port.ts";
 import { TakenPlaces } from "../base/network/taken-places.ts";
 import { whyNotListen } from "../base/network/why-not-listen.ts";
+import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { parseSpiffeId } from "../base/pki/identity.ts";
+import { readAuthorities } from "../base/pki/pem.ts";
 import { readServerTrust, type ServerTrust, type ServerTrustFiles } from "../base/pki/server-trust.ts";
 import { readFileText } from "../base/read-file.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
+import { followCredentials } from "../edge/plugin-host/follow-credentials.ts";
 import { type LoadedPlugins, loadPlugins } from "../edge/plugin-host/loader.ts";
 import { type MakeContributionOptions, makeContribution } from "../edge/plugin-host/make-contribution.ts";
+import type { FollowedCredentials } from "../edge/plugin-host/plugin.ts";
 import type { CoreTarget } from "../edge/revocation/core-target.ts";
 import type { EventPublisher } from "../edge/revocation/event-publisher.ts";
 import type { ConsoleConfiguration } from "./console-configuration.ts";
@@ -33,6 +37,9 @@ export interface LoadedCore {
   readonly plugins: LoadedPlugins;
   /** What plugins are lent; its signal aborts at `end`. */
   readonly making: MakeContributionOptions;
+  /** Told of the certificates that are in use, those of plugins too. */
+  readonly expiry: CertificateExpiry;
+  readonly follow: (credentials: FollowedCredentials) => Promise<void>;
   end(): void;
 }
 
@@ -50,7 +57,10 @@ export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise
   });
   const turns = aloneTurns();
   const stopping = new AbortController();
+  const expiry = new CertificateExpiry(systemClock, log);
   const nothing = { add() {}, set() {}, observe() {} };
+  const follow = (credentials: FollowedCredentials): Promise<void> =>
+    followCredentials(credentials, { expiry, clock: systemClock, log, signal: stopping.signal });
   return {
     configuration,
     source,
@@ -64,10 +74,16 @@ export async function loadCore(file: string, log: LogPort = SILENT_LOG): Promise
         directory: source.directory,
         signal: stopping.signal,
         attempt: (name, run) => attemptInTurn(turns, name, run),
+        follow,
       }),
       errorAt: source.errorAt,
     },
-    end: () => stopping.abort(),
+    expiry,
+    follow,
+    end() {
+      stopping.abort();
+      expiry.close();
+    },
   };
 }
 
@@ -168,6 +184,37 @@ export function databaseOf({ database }: CoreConfiguration): string | Postgresql
     maxConnections: database.connections,
     timeoutMs: database.timeout,
   };
+}
+
+/** The same, its authority's certificates as the file has them at the time. */
+export async function followedSignIn(
+  loaded: LoadedCore,
+  console: ConsoleConfiguration,
+): Promise<ConsoleSignIn | undefined> {
+  const signIn = signInOf(console);
+  const file = console.oidc?.ca;
+  if (signIn === undefined || file === undefined) return signIn;
+  return { ...signIn, ca: await followedAuthority(loaded, "the console's issuer", file) };
+}
+
+/** The same, its authority's certificates as the file has them at the time. */
+export async function followedDatabase(loaded: LoadedCore): Promise<string | PostgresqlOptions> {
+  const database = databaseOf(loaded.configuration);
+  const { database: section } = loaded.configuration;
+  if (typeof database === "string" || typeof section === "string" || section.ca === undefined) return database;
+  return { ...database, ca: await followedAuthority(loaded, "the database", section.ca) };
+}
+
+async function followedAuthority({ follow }: LoadedCore, role: string, file: string): Promise<() => string> {
+  let pem = "";
+  await follow({
+    role,
+    certificates: [file],
+    take() {
+      pem = readAuthorities(file).pem;
+    },
+  });
+  return () => pem;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { ServerCertificates } from "../base/network/tls/server.ts";
 import type { RevocationLists } from "../base/pki/revocation-list.ts";
 import type { CoreAdmin } from "./admin.ts";
 import type { CoreCertificateTexts } from "./core-options.ts";
-import type { CallCounters } from "./routes.ts";
+import type { CallCounters } from "./edge-calls.ts";
 import type { StoreHealth } from "./store/store.ts";
 
 /** Counted since the start. */

@@ -1,9 +1,9 @@
 /** The Core as a process: its configuration file, its log, its certificates taken up when their files change, its watchers. */
 import { messageOf } from "../base/errors.ts";
 import { createLog } from "../base/log.ts";
-import { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { followFiles } from "../base/pki/follow-files.ts";
 import { filesOfServerTrust, readServerTrust, type ServerTrust } from "../base/pki/server-trust.ts";
+import { stateOfFiles } from "../base/pki/watch-files.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
 import { onReloadSignal } from "../base/system/reload-signal.ts";
 import { systemClock } from "../base/time/system-clock.ts";
@@ -13,11 +13,11 @@ import { startCore } from "./core.ts";
 import {
   createPublishers,
   createTargets,
-  databaseOf,
+  followedDatabase,
+  followedSignIn,
   loadCore,
   mistakeOfCertificate,
   readMasterKeys,
-  signInOf,
   trustFilesOf,
 } from "./load-core.ts";
 import type { MasterKeys } from "./master-key.ts";
@@ -48,6 +48,8 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
   let keys: MasterKeys | undefined;
   try {
     const files = trustFilesOf(configuration);
+    const followed = filesOfServerTrust(files);
+    const since = stateOfFiles(followed);
     const trust = await readServerTrust(files, systemClock);
     const mistake = mistakeOfCertificate(trust, trust_domain);
     if (mistake !== undefined) throw loaded.source.errorAt(["tls", "cert"], mistake);
@@ -56,7 +58,7 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
       listen: { hostname: listen.host, port: listen.port },
       tls: trust.certificates,
       revocationLists: trust.revocationLists,
-      database: databaseOf(configuration),
+      database: await followedDatabase(loaded),
       masterKey: keys.current,
       ...(keys.former === undefined ? {} : { formerMasterKey: keys.former }),
       ...(name === undefined ? {} : { name }),
@@ -80,8 +82,7 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
       log: (level, message, fields) => log[level](fields ?? {}, message),
     });
     begun.push(() => core.close());
-    const expiry = new CertificateExpiry(systemClock, log);
-    begun.push(() => expiry.close());
+    const { expiry } = loaded;
     const note = ({ chain, authorities, revocationLists }: ServerTrust): void => {
       expiry.use(ROLE, files.cert, chain);
       expiry.use(ROLE, files.clientCa, authorities);
@@ -91,10 +92,11 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
     let console: ConsoleListener | undefined;
     if (configuration.console !== undefined) {
       const startConsole = await loadConsole();
+      const signIn = await followedSignIn(loaded, configuration.console);
       const secret = core.sharedSecret("console");
       console = await startConsole({
         ...configuration.console,
-        signIn: signInOf(configuration.console),
+        signIn,
         secret,
         admin: core.admin,
         certificates: trust.certificates,
@@ -109,7 +111,8 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
     }
     const following = followFiles({
       role: ROLE,
-      files: filesOfServerTrust(files),
+      files: followed,
+      since,
       clock: systemClock,
       log,
       async read() {

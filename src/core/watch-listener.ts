@@ -32,10 +32,11 @@ export interface CoreReadiness {
 }
 
 export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
-  const { away, full, late } = core.health;
+  const { away, unfit, full, late } = core.health;
   const hasExpired = core.certificateEndsAtMs <= clock.wallMs();
   const reasons = [
     ...(away === undefined ? [] : ["the database is away"]),
+    ...(unfit === undefined ? [] : [unfit]),
     ...(hasExpired ? ["the Core's certificate has expired"] : []),
     ...(core.hasMasterKey ? [] : ["the master key was rotated and this Core has the old one only"]),
     // Said, though it is ready: a revocation has room, bulk data has none.
@@ -43,8 +44,8 @@ export function readinessOf({ core, clock }: WatchedCore): CoreReadiness {
     ...(late === undefined ? [] : [`events of other Cores are told up to a second late: ${late}`]),
   ];
   return {
-    ready: away === undefined && !hasExpired && core.hasMasterKey,
-    database: away !== undefined ? "away" : full !== undefined ? "full" : "ok",
+    ready: away === undefined && unfit === undefined && !hasExpired && core.hasMasterKey,
+    database: unfit !== undefined ? "unfit" : away !== undefined ? "away" : full !== undefined ? "full" : "ok",
     reasons,
   };
 }

@@ -1,11 +1,13 @@
 /** What `config check` makes of a configuration and ends again at once: the parts that see mistakes which no schema can. */
 import { aloneTurns, attemptInTurn } from "../base/attempts.ts";
 import { SILENT_LOG } from "../base/log-port.ts";
+import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { loadSystemCalls } from "../base/system/system-calls.ts";
 import type { Clock } from "../base/time/clock.ts";
 import { CIPHERS, type CipherFactory, openCipher } from "./cipher/open-cipher.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { regionTaker } from "./key-memory/region.ts";
+import { followCredentials } from "./plugin-host/follow-credentials.ts";
 import { makeContribution } from "./plugin-host/make-contribution.ts";
 import type { PluginContext } from "./plugin-host/plugin.ts";
 
@@ -16,6 +18,7 @@ type Sections = Readonly<Record<string, unknown>>;
 export function lentForCheck(
   { configuration, directory }: LoadedConfiguration,
   clock: Clock,
+  expiry: CertificateExpiry,
   signal: AbortSignal,
 ): (plugin: string) => PluginContext {
   const nothing = { add() {}, set() {}, observe() {} };
@@ -28,6 +31,7 @@ export function lentForCheck(
     directory,
     signal,
     attempt: (name, run) => attemptInTurn(turns, name, run),
+    follow: (credentials) => followCredentials(credentials, { expiry, clock, log: SILENT_LOG, signal }),
   });
 }
 

@@ -48,7 +48,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
   };
 
   const ending = new AbortController();
-  const lend = lentForCheck(loaded, clock, ending.signal);
+  const lend = lentForCheck(loaded, clock, expiry, ending.signal);
   for (const [index, listener] of configuration.listeners.entries()) {
     await attempt(["listeners", index], () => checkListener(listener, clock, expiry));
     await attempt(["listeners", index, "doors"], () => makeDoors(loaded, index, { ...LENT_NOTHING, lend }));
@@ -95,7 +95,7 @@ export async function checkEdge(loaded: LoadedConfiguration, clock: Clock): Prom
 }
 
 async function checkListener(listener: ListenerConfiguration, clock: Clock, expiry: CertificateExpiry): Promise<void> {
-  if ("unix" in listener) return checkSocketPath(listener.unix);
+  if ("unix" in listener) return checkSocketPath(listener.unix, listener.shared);
   if (!("https" in listener || "tls" in listener)) return;
   const isAny = listener.client_certificates === "any";
   const files = { ...listener, clientCa: isAny ? undefined : listener.client_ca, clientCrl: listener.client_crl };

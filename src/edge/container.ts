@@ -9,6 +9,7 @@ import { CLOCK } from "../base/time/clock.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { ACCESS_POLICY, accessModule } from "./access/module.ts";
 import { LEASE_CACHE, LEASE_GATE, leaseCacheModule } from "./cache/module.ts";
+import { CERTIFICATES, certificatesModule } from "./certificates.ts";
 import { CIPHER, cipherModule } from "./cipher/module.ts";
 import { cipherMemoryModule } from "./cipher-memory.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
@@ -38,6 +39,7 @@ import type { Worker } from "./workers/worker.ts";
 /** In the order of making: each needs only what stands above it. */
 const MODULES: readonly Module[] = [
   telemetryModule,
+  certificatesModule,
   otlpModule, //                              where `telemetry.otlp` is configured
   contributions.lendModule,
   contributions.hooksModule, //               plugins: `hooks`
@@ -99,6 +101,7 @@ export const TOKENS = {
   hooks: contributions.HOOKS,
   revocationFeed: contributions.REVOCATION_FEED,
   lend: contributions.LEND,
+  certificates: CERTIFICATES,
 } as const;
 
 /**

@@ -6,6 +6,7 @@ import { CLOCK } from "../base/time/clock.ts";
 import { ACCESS_POLICY } from "./access/module.ts";
 import type { LeaseControl } from "./cache/lease-cache.ts";
 import { LEASE_CONTROL, LEASED_SOURCE } from "./cache/module.ts";
+import { CERTIFICATES } from "./certificates.ts";
 import { CONTRIBUTED_CIPHERS } from "./cipher/module.ts";
 import type { CipherFactory } from "./cipher/open-cipher.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
@@ -54,6 +55,7 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
     const log = get(PROCESS_LOG);
     const turns = get(TURNS);
     const { id } = configuration.edge;
+    const certificates = get(CERTIFICATES);
     return (plugin) => ({
       log: log.child({ plugin }),
       clock: get(CLOCK),
@@ -63,6 +65,11 @@ export const lendModule: Module<(plugin: string) => PluginContext> = {
       directory,
       signal,
       attempt: (name, run) => attemptInTurn(turns, `${plugin}/${name}`, run),
+      async follow(credentials) {
+        const { followCredentials } = await import("./plugin-host/follow-credentials.ts");
+        const expiry = await certificates.expiry();
+        await followCredentials(credentials, { expiry, clock: get(CLOCK), log: log.child({ plugin }), signal });
+      },
     });
   },
 };

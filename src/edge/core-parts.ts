@@ -3,6 +3,7 @@ import { messageOf } from "../base/errors.ts";
 import type { LogPort } from "../base/log-port.ts";
 import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import type { Following } from "../base/pki/follow-files.ts";
+import { stateOfFiles } from "../base/pki/watch-files.ts";
 import type { Clock } from "../base/time/clock.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import type { Configuration } from "./config/schema.ts";
@@ -10,7 +11,7 @@ import { checkEdgeIdentity } from "./key-source/core/check-identity.ts";
 import { readCoreCertificates } from "./key-source/core/core-certificates.ts";
 import { createCoreClients } from "./key-source/core/core-clients.ts";
 import { createCoreKeySource } from "./key-source/core/core-key-source.ts";
-import { followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
+import { filesOfCore, followCoreCertificates } from "./key-source/core/follow-core-certificates.ts";
 import type { KeySource } from "./key-source/key-source.ts";
 import type { ConfirmApplied } from "./revocation/confirmations.ts";
 import { type CoreEvents, createCoreEvents } from "./revocation/core-events.ts";
@@ -42,6 +43,7 @@ export async function createCoreParts(
   clock: Clock,
   log: LogPort,
 ): Promise<CoreParts> {
+  const since = stateOfFiles(filesOfCore(section));
   const core = (() => {
     try {
       const certificates = readCoreCertificates(section);
@@ -65,7 +67,7 @@ export async function createCoreParts(
     confirm: (place, signal) => core.applied(place, signal),
     send: sendToCore(core),
     stream: () => createCoreStream({ core: events, clock }),
-    followCertificates: (expiry) => followCoreCertificates({ core, paths: section, clock, log, expiry }),
+    followCertificates: (expiry) => followCoreCertificates({ core, paths: section, since, clock, log, expiry }),
   };
 }
 

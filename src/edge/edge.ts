@@ -1,31 +1,27 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { messageOf, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
-import type { RequestTrace } from "../base/network/trace-context.ts";
-import type { CertificateExpiry } from "../base/pki/certificate-expiry.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
-import { hardenProcess } from "../base/system/harden-process.ts";
 import { runForStart } from "../base/system/start-code.ts";
 import { systemClock } from "../base/time/system-clock.ts";
-import { COMMIT, VERSION } from "../base/version.ts";
+import { VERSION } from "../base/version.ts";
 import type { LeaseStatus } from "./cache/lease-cache.ts";
 import type { LoadedConfiguration } from "./config/load-with-plugins.ts";
 import { createContainer, TOKENS } from "./container.ts";
 import type { DoorContext } from "./doors/door.ts";
 import { createNativeDoors } from "./doors/native/door.ts";
 import { createWatchDoor } from "./doors/native/watch.ts";
-import { isChain } from "./key-source/chained.ts";
+import { createEdgeStatus } from "./edge-status.ts";
 import { DoorRoutes } from "./listeners/door-routes.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
+import { logFailure } from "./log-failure.ts";
 import { listenerLimits, openListener } from "./open-listener.ts";
-import { changedSections, type Renewal, renewalOf } from "./renewal.ts";
-import { type EdgeState, problemsOf, type Readiness, readinessOf } from "./status.ts";
+import type { Renewal } from "./renewal.ts";
+import type { Readiness } from "./status.ts";
 import { readinessMetric } from "./telemetry/readiness-metric.ts";
-import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
 
@@ -72,49 +68,21 @@ export async function startEdge(
   const telemetry = container.resolve(TOKENS.telemetry);
   const operations = container.resolve(TOKENS.operations);
   const hooks = container.resolve(TOKENS.hooks);
+  const { hardenProcess } = await runForStart(() => import("../base/system/harden-process.ts"));
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
   const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const { renewalOf } = await runForStart(() => import("./renewal.ts"));
   const started = await renewalOf(configuration, digestKey);
-  const startedMs = systemClock.monotonicMs();
-  const expiry = usesCertificates(configuration) ? await watchExpiry(log, telemetry) : undefined;
-  const state = (): EdgeState => ({
-    stopping: closed !== undefined,
-    prewarm: configuration.cache.prewarm,
-    isOpen: guard.isOpen(),
-    revocation: guard.status(),
-    summary: leases.summary(),
-    leases: () => leases.leases(),
+  const certificates = container.resolve(TOKENS.certificates);
+  const expiry = usesCertificates(configuration) ? await certificates.expiry() : undefined;
+  const { readiness, status } = createEdgeStatus(container, {
+    configuration,
+    hardening,
+    isStopping: () => closed !== undefined,
   });
-  const readiness = (): Readiness => readinessOf(state());
   telemetry.metrics.add(readinessMetric(() => readiness().ready));
-  const status = () => ({
-    edge: configuration.edge.id,
-    version: VERSION,
-    commit: COMMIT,
-    uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
-    ...readiness(),
-    problems: problemsOf(state(), {
-      usage: usage.status(),
-      certificates: expiry?.ends() ?? [],
-      nowMs: systemClock.wallMs(),
-    }),
-    revocation: guard.status(),
-    leases: leases.summary(),
-    certificates: (expiry?.ends() ?? []).map(({ role, file, notAfterMs }) => ({
-      role,
-      file,
-      ends: new Date(notAfterMs).toISOString(),
-    })),
-    source: keySource.name,
-    ...(keySource.health === undefined ? undefined : { sourceHealth: keySource.health() }),
-    ...(isChain(keySource) ? { sources: keySource.status() } : undefined),
-    ...(hooks === undefined ? undefined : { hooks: hooks.status() }),
-    cipher: container.resolve(TOKENS.cipher).description,
-    keyMemory: { ...keyMemory.stats, dumpable: hardening.dumpable, coreFiles: hardening.coreFiles },
-    usage: usage.status(),
-  });
   /** What a scrape or a look is answered, whichever worker it meets. */
   const metricsOfAll = async (format: MetricsFormat): Promise<string> => {
     if (worker === undefined) return telemetry.metrics.text(format);
@@ -123,18 +91,6 @@ export async function startEdge(
   };
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
-  const onFailure = (error: unknown, trace: RequestTrace): void => {
-    if (!(error instanceof OperationError)) {
-      log.error({ ...trace.fields, err: error }, "a request failed by a defect of the edge");
-    } else if (error.code === "unauthenticated") {
-      log.warn({ ...trace.fields, reason: error.message }, "a caller was not known");
-    } else if (error.code === "lease_unavailable") {
-      const reason = messageOf(error.cause ?? error);
-      log.warn({ ...trace.fields, reason }, "a request could not be served");
-    } else {
-      log.debug({ ...trace.fields, code: error.code }, "a request was refused");
-    }
-  };
   const native = createNativeDoors({
     operations,
     readiness,
@@ -142,7 +98,7 @@ export async function startEdge(
     metrics: metricsOfAll,
     revocations: container.resolve(TOKENS.revocationFeed),
     bodyBytesMax: configuration.limits.max_body,
-    onFailure,
+    onFailure: (error, trace) => logFailure(log, error, trace),
   });
 
   const lend = container.resolve(TOKENS.lend);
@@ -180,27 +136,16 @@ export async function startEdge(
       ),
     digestKey,
     async reload(renewed) {
-      const { policies } = renewed;
-      await container.resolve(TOKENS.accessPolicy).replaceInSlices(policies);
-      const ended = await Promise.allSettled([
-        ...listeners.map((listener) => listener.reload?.()),
-        followingCore?.reload(),
-      ]);
-      ended.forEach((result, index) => {
-        if (result.status === "fulfilled") return;
-        const details = { address: listeners[index]?.address ?? "the Core", reason: messageOf(result.reason) };
-        log.error(details, "these files are no good; the old ones stay in use");
-      });
-      const ignored = changedSections(started, renewed);
-      log.info({ policies: policies.length }, "reloaded");
-      if (ignored.length > 0) {
-        log.warn({ changed: ignored }, "these sections have changed too, and count from the next start");
-      }
-      const refused = ended.filter(({ status }) => status === "rejected").length;
-      usage.audit("administration", {
-        operation: "reload",
-        outcome: refused === 0 ? "ok" : "failed",
-        ...(refused === 0 ? undefined : { reason: `the files of ${refused} connections or listeners are no good` }),
+      const { reloadEdge } = await import("./reload-edge.ts");
+      await reloadEdge(renewed, {
+        log,
+        usage,
+        policy: container.resolve(TOKENS.accessPolicy),
+        started,
+        parts: [
+          ...listeners.map((listener) => ({ address: listener.address, reload: () => listener.reload?.() })),
+          { address: "the Core", reload: () => followingCore?.reload() },
+        ],
       });
     },
     close() {
@@ -218,7 +163,7 @@ export async function startEdge(
     endDescriptorWatch();
     leases.close();
     followingCore?.close();
-    expiry?.close();
+    certificates.close();
     await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();
     await keySource.close();
@@ -261,14 +206,6 @@ export async function startEdge(
 
 function usesCertificates({ key_source, listeners }: LoadedConfiguration["configuration"]): boolean {
   return key_source.core !== undefined || listeners.some((listener) => "https" in listener || "tls" in listener);
-}
-
-async function watchExpiry(log: Log, { metrics }: Telemetry): Promise<CertificateExpiry> {
-  const { CertificateExpiry } = await import("../base/pki/certificate-expiry.ts");
-  const { certificateMetrics } = await import("./telemetry/certificate-metrics.ts");
-  const expiry = new CertificateExpiry(systemClock, log);
-  metrics.add(...certificateMetrics(expiry, systemClock));
-  return expiry;
 }
 
 /** The first worker's own, ready when all are, and every worker's beside it. */

@@ -2,6 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import { LOG, type Module, STOPPING } from "../base/module.ts";
 import { CLOCK } from "../base/time/clock.ts";
+import { CERTIFICATES } from "./certificates.ts";
 import { LOADED } from "./contributions.ts";
 import { OTLP } from "./telemetry/module.ts";
 import type { Otlp } from "./telemetry/otlp/open-otlp.ts";
@@ -15,7 +16,7 @@ export const otlpModule: Module<Otlp | undefined> = {
     const { openOtlp } = await import("./telemetry/otlp/open-otlp.ts");
     const log = get(LOG);
     try {
-      return openOtlp({
+      const otlp = openOtlp({
         settings,
         edgeId: configuration.edge.id,
         clock: get(CLOCK),
@@ -23,6 +24,21 @@ export const otlpModule: Module<Otlp | undefined> = {
         stopping: get(STOPPING),
         stopTimeoutMs: configuration.stop_timeout,
       });
+      const { ca, cert, key } = settings;
+      const certificates = [ca, cert].filter((file) => file !== undefined);
+      if (certificates.length > 0) {
+        const { followCredentials } = await import("./plugin-host/follow-credentials.ts");
+        await followCredentials(
+          {
+            role: "the OpenTelemetry collector",
+            certificates,
+            others: key === undefined ? [] : [key],
+            take: () => otlp.takeCredentials(),
+          },
+          { expiry: await get(CERTIFICATES).expiry(), clock: get(CLOCK), log, signal: get(STOPPING) },
+        );
+      }
+      return otlp;
     } catch (error) {
       throw errorAt(["telemetry", "otlp"], messageOf(error));
     }

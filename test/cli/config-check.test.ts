@@ -128,6 +128,13 @@ describe("a mistake that no line shows by itself is found", () => {
       "does not exist: make it",
     ],
     [
+      "a shared socket's path that leaves no room for the names beside it",
+      {
+        listeners: `[{ unix: "${join(tmpdir(), "s".repeat(98 - tmpdir().length - 1))}", shared: true, principal: a }]`,
+      },
+      "has more than 97 bytes",
+    ],
+    [
       "another edge's certificate",
       {
         key_source: '{ use: core, core: { url: "https://127.0.0.1:1", ca: ca.pem, cert: other.pem, key: other.key } }',

@@ -22,6 +22,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   "src/base/system/descriptors.ts DescriptorRoom": PART,
   "src/base/system/service-manager.ts watchdogMs": PART,
   "src/core/console/overview-page.ts problemsOf": PART,
+  "src/core/load-core.ts signInOf": PART,
   "src/core/master-key.ts parseMasterKey": PART,
   "src/core/watch-listener.ts readinessOf": PART,
   "src/edge/access/glob.ts compileGlob": PART,

@@ -62,6 +62,7 @@ function sourceWith(section: object = {}): KeySource {
       directory: "/",
       signal: never,
       attempt: async (_name, run) => run(),
+      follow: async ({ take }) => take(),
     },
   );
   sources.push(source);

@@ -38,6 +38,7 @@ const context: PluginContext = {
   directory: "/",
   signal: never,
   attempt: async (_name, run) => run(),
+  follow: async ({ take }) => take(),
 };
 
 describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () => {

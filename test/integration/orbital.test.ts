@@ -308,7 +308,7 @@ test("lane 0: by both ways at once a task is done once, and with one way down by
 
 test("a Core as a target commits what it is ordered, once, and waits for its edges where it is asked to", async () => {
   const port = await freePort();
-  const target = createOrbitalTarget(
+  const target = await createOrbitalTarget(
     {
       grpc: grpcSection(port),
       issuers: [{ issuer: ISSUER, keys: at("jwks.json"), tenants: ["tenant-*"], restores: "any" }],

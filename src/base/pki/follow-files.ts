@@ -5,12 +5,14 @@
 import { messageOf } from "../errors.ts";
 import type { LogPort } from "../log-port.ts";
 import type { Clock, Timer } from "../time/clock.ts";
-import { watchFiles } from "./watch-files.ts";
+import { type FilesState, watchFiles } from "./watch-files.ts";
 
 export interface FollowedFiles<Credentials> {
   /** In the log: `listener https://0.0.0.0:7443`. */
   readonly role: string;
   readonly files: readonly string[];
+  /** As they were before they were read first (`stateOfFiles`): one that was replaced between then and now is taken up too. */
+  readonly since: FilesState;
   readonly clock: Clock;
   readonly log: Pick<LogPort, "info" | "warn">;
   /** Reads all of them and checks that they fit together. @throws Error that says what is wrong */
@@ -33,7 +35,7 @@ const RETRY_MS = 30_000;
  * old ones stay in use and the log says why, once for each reason; they are tried again now and then.
  */
 export function followFiles<Credentials>(followed: FollowedFiles<Credentials>): Following {
-  const { role, files, clock, log, read, use } = followed;
+  const { role, files, since, clock, log, read, use } = followed;
   let closed = false;
   /** Of several reloads that overlap, the newest decides. */
   let newest = 0;
@@ -62,7 +64,7 @@ export function followFiles<Credentials>(followed: FollowedFiles<Credentials>): 
     }
   }
 
-  const endWatch = watchFiles(files, clock, () => void takeUp());
+  const endWatch = watchFiles(files, clock, () => void takeUp(), since);
 
   return {
     reload,

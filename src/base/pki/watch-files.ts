@@ -7,14 +7,21 @@ const INTERVAL_MS = 2_000;
  * Calls `changed` when any of the files is another than before: written, replaced by a rename or a new link target, as
  * Kubernetes and certbot do, or given to another user. By looking every two seconds: no notification survives all of those. A change is
  * told once it has stood still for one look, so that a file that is being written is not read half. Returns what ends the watch.
+ *
+ * @param since As the files were before they were read: what has changed since is told too.
  */
-export function watchFiles(files: readonly string[], clock: Clock, changed: () => void): () => void {
-  let told = fingerprint(files);
-  let seen = told;
+export function watchFiles(
+  files: readonly string[],
+  clock: Clock,
+  changed: () => void,
+  since: FilesState = stateOfFiles(files),
+): () => void {
+  let told = since;
+  let seen = stateOfFiles(files);
   let timer: Timer;
   const look = (): void => {
     timer = clock.schedule(INTERVAL_MS, look);
-    const now = fingerprint(files);
+    const now = stateOfFiles(files);
     const stoodStill = now === seen;
     seen = now;
     if (now === told || !stoodStill) return;
@@ -25,8 +32,11 @@ export function watchFiles(files: readonly string[], clock: Clock, changed: () =
   return () => timer.cancel();
 }
 
+/** What tells files from the same ones at another time. */
+export type FilesState = string;
+
 /** The change time tells of owner and mode, and of a write that left size and time of modification as they were. */
-function fingerprint(files: readonly string[]): string {
+export function stateOfFiles(files: readonly string[]): FilesState {
   return files
     .map((file) => {
       try {

@@ -4,8 +4,8 @@
  */
 
 import type { Clock, Timer } from "../time/clock.ts";
+import { unixAddress } from "../unix-address.ts";
 import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
-import { unixAddress } from "./unix-address.ts";
 
 export interface ServiceManager {
   /** The edge listens. From now on the watchdog is fed. */

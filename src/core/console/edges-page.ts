@@ -1,7 +1,7 @@
 /** The fleet, as the Cores have seen it. */
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
-import type { EdgeState } from "../presence.ts";
+import type { EdgeState } from "../presence-views.ts";
 import { type PageParts, table, time } from "./layout.ts";
 
 /** Those that may not know of a revocation come first. */

@@ -1,7 +1,7 @@
 /** The event log, the newest first, and how many edges have applied each. */
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin } from "../admin.ts";
-import type { EdgeState } from "../presence.ts";
+import type { EdgeState } from "../presence-views.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import { scopeName } from "./forms.ts";
 import { type PageParts, stateMark, table, time } from "./layout.ts";

@@ -3,12 +3,13 @@
  * name in its answer (RFC 9207), and access tokens that are JWTs, presented as `Authorization: Bearer` (RFC 6750).
  */
 import { createHash, randomBytes } from "node:crypto";
-import { createRemoteJWKSet, customFetch, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { messageOf } from "../../base/errors.ts";
 import { type DirectRequest, fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { reasonOfRefusal, TOKEN_ALGORITHMS } from "../../edge/access/bearer-token.ts";
+import { remoteKeys } from "../../edge/access/remote-keys.ts";
 import type { ConsoleSignIn } from "../console-port.ts";
 import { CoreError } from "../protocol/core-error.ts";
 import type { Visitor } from "./visitor.ts";
@@ -30,14 +31,18 @@ export interface SignInAttempt {
 
 const TIMEOUT_MS = 5_000;
 const METADATA_MS = 3_600_000;
+/** Until it is asked again, once it did not answer. */
+const AWAY_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const CLOCK_TOLERANCE_SECONDS = 5;
 
 export class OidcIssuer {
   readonly #options: ConsoleSignIn;
   readonly #clock: Clock;
-  #metadata: Promise<Metadata> | undefined;
-  #readAtMs = 0;
+  #metadata: Metadata | undefined;
+  #reading: Promise<Metadata> | undefined;
+  #readAgainAtMs = 0;
+  #keys: { readonly url: string; readonly keys: JWTVerifyGetKey } | undefined;
 
   /** The issuer is asked when somebody first signs in: a Core starts without it. */
   constructor(options: ConsoleSignIn, clock: Clock) {
@@ -146,16 +151,23 @@ export class OidcIssuer {
     return { name: String(name).slice(0, 256), subject: String(claims.sub).slice(0, 256), role, by };
   }
 
-  #discover(): Promise<Metadata> {
+  /** What was read last, while the issuer is away: its keys are then kept for their own time (`remoteKeys`). */
+  async #discover(): Promise<Metadata> {
+    const known = this.#metadata;
     const nowMs = this.#clock.monotonicMs();
-    if (this.#metadata === undefined || nowMs - this.#readAtMs > METADATA_MS) {
-      this.#readAtMs = nowMs;
-      this.#metadata = this.#read().catch((error: unknown) => {
-        this.#metadata = undefined;
-        throw error;
-      });
+    if (known !== undefined && nowMs < this.#readAgainAtMs) return known;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    try {
+      this.#metadata = await this.#reading;
+      this.#readAgainAtMs = nowMs + METADATA_MS;
+      return this.#metadata;
+    } catch (error) {
+      if (known === undefined) throw error;
+      this.#readAgainAtMs = nowMs + AWAY_MS;
+      return known;
     }
-    return this.#metadata;
   }
 
   async #read(): Promise<Metadata> {
@@ -174,13 +186,17 @@ export class OidcIssuer {
       authorizationEndpoint: place("authorization_endpoint"),
       tokenEndpoint: place("token_endpoint"),
       endSessionEndpoint: document.end_session_endpoint === undefined ? undefined : place("end_session_endpoint"),
-      keys: createRemoteJWKSet(new URL(place("jwks_uri")), {
-        timeoutDuration: TIMEOUT_MS,
-        cooldownDuration: 10_000,
-        cacheMaxAge: 300_000,
-        [customFetch]: (url: string, init: DirectRequest) => this.#fetch(url, init),
-      }),
+      keys: this.#keysAt(place("jwks_uri")),
     };
+  }
+
+  /** Those that are known stay known while their address is the same. */
+  #keysAt(url: string): JWTVerifyGetKey {
+    if (this.#keys?.url !== url) {
+      const keys = remoteKeys(new URL(url), { clock: this.#clock, fetch: (to, init) => this.#fetch(to, init) });
+      this.#keys = { url, keys };
+    }
+    return this.#keys.keys;
   }
 
   /** JSON of the issuer's. Its own words are for the log of the issuer: they may hold what nobody here should read. */
@@ -203,7 +219,8 @@ export class OidcIssuer {
   /** A proxy of the environment may carry TLS, which ends at the issuer; what is not encrypted stays on this machine. */
   #fetch(url: string, init: DirectRequest): Promise<Response> {
     if (!url.startsWith("https:")) return fetchDirectly(url, init);
-    const { ca } = this.#options;
+    const { ca: given } = this.#options;
+    const ca = typeof given === "function" ? given() : given;
     return fetch(url, { ...init, redirect: "error", ...(ca === undefined ? {} : { tls: { ca } }) });
   }
 }

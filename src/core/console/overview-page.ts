@@ -2,7 +2,7 @@
 import type { Clock } from "../../base/time/clock.ts";
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin, CoreStatus } from "../admin.ts";
-import type { EdgeState } from "../presence.ts";
+import type { EdgeState } from "../presence-views.ts";
 import { type PageParts, stateMark, table, time } from "./layout.ts";
 
 const DAY_MS = 86_400_000;
@@ -64,7 +64,7 @@ ${table(
 
 /** Sentences for a person, the worst first. */
 export function problemsOf(status: CoreStatus, edges: readonly EdgeState[], nowMs: number): string[] {
-  const { away, full } = status.database;
+  const { away, unfit, full } = status.database;
   const ends = (what: string, at: string | undefined): string[] => {
     const leftMs = at === undefined ? Number.POSITIVE_INFINITY : Date.parse(at) - nowMs;
     if (leftMs > CERTIFICATE_WARNING_MS) return [];
@@ -72,6 +72,7 @@ export function problemsOf(status: CoreStatus, edges: readonly EdgeState[], nowM
   };
   return [
     ...(away === undefined ? [] : [`The database is away: ${away}`]),
+    ...(unfit === undefined ? [] : [`This Core grants nothing: ${unfit}.`]),
     ...(full === undefined ? [] : [full]),
     ...ends("this Core", status.certificateEndsAt),
     ...edges.flatMap(({ edge, lag, streams, lastSeenAt, certificateEndsAt }) => [

@@ -12,6 +12,12 @@ export interface StoreOptions {
   readonly onChange?: (away: string | undefined) => void;
   /** Events of other Cores come late (why), or at once again. */
   readonly onLate?: (late: string | undefined) => void;
+  /** Once at most: this process must not go on with the store (why). */
+  readonly onUnfit?: (reason: string) => void;
+  /** What others that can't share the database are told of this process, such as `core core-1`. Default: `core`. */
+  readonly user?: string;
+  /** Nobody else may use the database meanwhile; in SQLite nobody ever may. */
+  readonly alone?: boolean;
 }
 
 export interface PostgresqlOptions extends PostgresqlConnectionOptions {
@@ -22,22 +28,23 @@ export interface PostgresqlOptions extends PostgresqlConnectionOptions {
 /** How many events are kept for edges that were away. */
 export const DEFAULT_RETAINED_EVENTS = 100_000;
 
-/** @throws Error with a sentence that says what to do. */
-export async function openStore({ database, retainedEvents, clock, onChange, onLate }: StoreOptions): Promise<Store> {
+/**
+ * @throws DatabaseInUse
+ * @throws Error with a sentence that says what to do.
+ */
+export async function openStore({ database, user = "core", ...options }: StoreOptions): Promise<Store> {
   if (typeof database === "string") {
     const { openSqliteStore } = await import("./sqlite.ts");
-    return openSqliteStore({ path: database, retainedEvents, clock });
+    return openSqliteStore({ path: database, ...options });
   }
   const { openPostgresqlStore } = await import("./postgresql.ts");
   const { maxConnections, timeoutMs, ...connection } = database;
   return openPostgresqlStore({
     connection,
-    retainedEvents,
-    clock,
+    user,
+    ...options,
     ...(maxConnections === undefined ? {} : { maxConnections }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    ...(onChange === undefined ? {} : { onChange }),
-    ...(onLate === undefined ? {} : { onLate }),
   });
 }
 

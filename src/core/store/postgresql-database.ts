@@ -7,6 +7,7 @@ import { Admission } from "../../base/time/admission.ts";
 import { CircuitBreaker } from "../../base/time/circuit-breaker.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
+import type { Fitness } from "./fitness.ts";
 import type { Sql, SqlDatabase, SqlValue } from "./sql.ts";
 import { StoreFull, StoreUnavailable } from "./store.ts";
 
@@ -20,8 +21,8 @@ export interface PostgresqlConnectionOptions {
   readonly socket?: string | undefined;
   /** `disable`, or how the server's certificate is checked. */
   readonly tls: "disable" | "require" | "verify-ca" | "verify-full";
-  /** PEM: the authority of the server's certificate, where it is none of the system's. */
-  readonly ca?: string | undefined;
+  /** PEM: the authority of the server's certificate, where it is none of the system's; a function is asked for each pool. */
+  readonly ca?: string | (() => string) | undefined;
   /** Default: every database user's own. */
   readonly schema?: string | undefined;
 }
@@ -32,6 +33,8 @@ export interface PostgresqlDatabaseOptions {
   /** For one statement or one transaction, connecting included. */
   readonly timeoutMs: number;
   readonly clock: Clock;
+  /** Checked before each call. */
+  readonly fitness: Fitness;
   /** The server is away, or answers again. */
   readonly onChange?: (away: string | undefined) => void;
 }
@@ -54,12 +57,15 @@ export class PostgresqlDatabase implements SqlDatabase {
   /** A fleet that comes back at once is worked off: time in line is none that the server took. */
   readonly #admission: Admission;
   #pool: Bun.SQL;
+  /** The authority that the pool's connections trust. */
+  #authority: string | undefined;
   #away: string | undefined;
   #full: string | undefined;
   #closed = false;
 
   constructor(options: PostgresqlDatabaseOptions) {
     this.#options = options;
+    this.#authority = authorityOf(options.connection);
     this.#pool = openPool(options);
     this.#admission = new Admission({
       clock: options.clock,
@@ -123,9 +129,10 @@ export class PostgresqlDatabase implements SqlDatabase {
   }
 
   async #attempt<T>(work: (pool: Bun.SQL) => Promise<T>): Promise<T> {
-    const { clock, timeoutMs } = this.#options;
+    const { clock, timeoutMs, fitness } = this.#options;
     const circuit = this.#circuit;
     if (this.#closed) throw new StoreUnavailable("the store is closed");
+    fitness.check();
     const nowMs = clock.monotonicMs();
     if (circuit.isOpen(nowMs) || (circuit.state !== "closed" && !circuit.tryAgain(nowMs))) {
       throw new StoreUnavailable(`the database is away: ${this.#away}`);
@@ -149,24 +156,37 @@ export class PostgresqlDatabase implements SqlDatabase {
         throw told;
       }
       circuit.failed(period, clock.monotonicMs(), told.message);
-      if (error instanceof StoreUnavailable) this.#replace(pool);
+      if (error instanceof StoreUnavailable || this.#authority !== authorityOf(this.#options.connection)) {
+        this.#replace(pool);
+      }
       throw told;
     }
   }
 
-  /** Connections that don't answer are let go of, with what waits on them. */
+  /** Connections that don't answer, or trust another authority than now, are let go of, with what waits on them. */
   #replace(pool: Bun.SQL): void {
     if (this.#pool !== pool || this.#closed) return;
+    this.#authority = authorityOf(this.#options.connection);
     this.#pool = openPool(this.#options);
     void pool.close({ timeout: 0 }).catch(() => undefined);
   }
 }
 
+function authorityOf({ ca }: PostgresqlConnectionOptions): string | undefined {
+  return typeof ca === "function" ? ca() : ca;
+}
+
+export interface PoolOptions extends Pick<PostgresqlDatabaseOptions, "connection" | "maxConnections" | "timeoutMs"> {
+  /** What the database lists the sessions as. */
+  readonly name?: string;
+}
+
 export function openPool(
-  { connection, maxConnections, timeoutMs }: Omit<PostgresqlDatabaseOptions, "clock">,
+  { connection, maxConnections, timeoutMs, name = "crypto-edge core" }: PoolOptions,
   onClose?: () => void,
 ): Bun.SQL {
-  const { hostname, port, username, password, database, socket, tls, ca, schema } = connection;
+  const { hostname, port, username, password, database, socket, tls, schema } = connection;
+  const ca = authorityOf(connection);
   const timeout = String(timeoutMs);
   // The server gives up first, by saying why: after `timeoutMs` the connections are given up, with all that waits on them.
   const lockTimeout = String(Math.ceil(timeoutMs / 2));
@@ -184,7 +204,7 @@ export function openPool(
     connectionTimeout: Math.max(1, Math.ceil(timeoutMs / 1_000)),
     ...(onClose === undefined ? {} : { onclose: onClose }),
     connection: {
-      application_name: "crypto-edge core",
+      application_name: name,
       statement_timeout: timeout,
       lock_timeout: lockTimeout,
       // A Core that is cut off in the middle of a change must not keep the log's row from the others.
@@ -205,7 +225,8 @@ const POOLER_ADVICE =
 /** One statement has to wait for another session; the database answers. */
 class StoreHeld extends StoreUnavailable {}
 
-function classify(error: unknown): unknown {
+/** What the database's or the driver's error says of the store. */
+export function classify(error: unknown): unknown {
   if (error instanceof StoreUnavailable || error instanceof StoreFull) return error;
   const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
   if (code === "ERR_POSTGRES_SERVER_ERROR") {

@@ -6,13 +6,15 @@ import { randomBytes } from "node:crypto";
 import { Admission } from "../../base/time/admission.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
+import { Fitness } from "./fitness.ts";
 import { type PostgresqlConnectionOptions, PostgresqlDatabase } from "./postgresql-database.ts";
 import { notify, PostgresqlNotifications } from "./postgresql-notifications.ts";
+import { PostgresqlUse } from "./postgresql-use.ts";
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { SqlChange } from "./sql-change.ts";
 import { SqlReader } from "./sql-reader.ts";
-import { type Store, type StoreChange, type StoreHealth, StoreUnavailable } from "./store.ts";
+import { DatabaseInUse, type Store, type StoreChange, type StoreHealth, StoreUnavailable } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 
 export interface PostgresqlStoreOptions {
@@ -26,6 +28,12 @@ export interface PostgresqlStoreOptions {
   readonly onChange?: (away: string | undefined) => void;
   /** Events of other Cores come late (why), or at once again. */
   readonly onLate?: (late: string | undefined) => void;
+  /** Once at most: this process must not go on with the store (why). */
+  readonly onUnfit?: (reason: string) => void;
+  /** What the database lists this process as. */
+  readonly user: string;
+  /** Nobody else may use the database meanwhile. */
+  readonly alone?: boolean;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 8;
@@ -37,6 +45,8 @@ const CHANGES_WAIT_MAX_MS = 10_000;
 /** Any number that other programs are unlikely to lock. */
 const MIGRATION_LOCK = 7_402_602;
 const OLDEST_SERVER = 140_000;
+/** Changes are in one order, and none is made on tables that are newer than this program. */
+const LOCK_LOG = `SELECT (SELECT version FROM schema_versions WHERE part = 'keys') AS version FROM event_log FOR UPDATE`;
 const PARTS = { keys: KEY_MIGRATIONS, usage: USAGE_MIGRATIONS } as const;
 
 /** @throws Error with a sentence that says what to do, where the database can't be reached or is not fit. */
@@ -45,11 +55,13 @@ export async function openPostgresqlStore(options: PostgresqlStoreOptions): Prom
   const maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const name = nameOf(connection);
+  const fitness = new Fitness(options.onUnfit);
   const keys = new PostgresqlDatabase({
     connection,
     maxConnections,
     timeoutMs,
     clock,
+    fitness,
     ...(options.onChange === undefined ? {} : { onChange: options.onChange }),
   });
   const usage = new PostgresqlDatabase({
@@ -57,14 +69,37 @@ export async function openPostgresqlStore(options: PostgresqlStoreOptions): Prom
     maxConnections: Math.max(1, Math.ceil(maxConnections / 4)),
     timeoutMs: USAGE_TIMEOUT_MS,
     clock,
+    fitness,
   });
+  let use: PostgresqlUse | undefined;
   try {
-    await migratePostgresql(usage, name);
-    return new PostgresqlStore(options, keys, usage, name, timeoutMs);
+    use = await PostgresqlUse.open({
+      connection,
+      timeoutMs: USAGE_TIMEOUT_MS,
+      clock,
+      user: options.user,
+      alone: options.alone ?? false,
+      database: name,
+      onVersions: (versions) => checkVersions(versions, fitness),
+    });
+    const taken = await migratePostgresql(usage, name);
+    use.watch();
+    return new PostgresqlStore({ options, keys, usage, use, fitness, taken, name, timeoutMs });
   } catch (error) {
-    await Promise.all([keys.close(), usage.close()]);
+    await Promise.all([keys.close(), usage.close(), use?.close()]);
     throw openError(name, error);
   }
+}
+
+interface PostgresqlStoreParts {
+  readonly options: PostgresqlStoreOptions;
+  readonly keys: PostgresqlDatabase;
+  readonly usage: PostgresqlDatabase;
+  readonly use: PostgresqlUse;
+  readonly fitness: Fitness;
+  readonly taken: readonly Migration[];
+  readonly name: string;
+  readonly timeoutMs: number;
 }
 
 class PostgresqlStore extends SqlReader implements Store {
@@ -73,23 +108,23 @@ class PostgresqlStore extends SqlReader implements Store {
   readonly usage: UsageTables;
   readonly #keys: PostgresqlDatabase;
   readonly #usage: PostgresqlDatabase;
+  readonly #use: PostgresqlUse;
+  readonly #fitness: Fitness;
+  readonly migrated: boolean;
   readonly #notifications: PostgresqlNotifications;
   /** One at a time: the others would only wait for the log's row, on connections that leases need. */
   readonly #changes: Admission;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  constructor(
-    options: PostgresqlStoreOptions,
-    keys: PostgresqlDatabase,
-    usage: PostgresqlDatabase,
-    name: string,
-    timeoutMs: number,
-  ) {
+  constructor({ options, keys, usage, use, fitness, taken, name, timeoutMs }: PostgresqlStoreParts) {
     super(keys, options.retainedEvents);
     this.name = name;
     this.#keys = keys;
     this.#usage = usage;
+    this.#use = use;
+    this.#fitness = fitness;
+    this.migrated = taken.length > 0;
     this.#notifications = new PostgresqlNotifications({
       connection: options.connection,
       timeoutMs,
@@ -108,13 +143,20 @@ class PostgresqlStore extends SqlReader implements Store {
   }
 
   get health(): StoreHealth {
-    return { away: this.#keys.away, full: this.#keys.full ?? this.#usage.full, late: this.#notifications.late };
+    return {
+      away: this.#keys.away,
+      unfit: this.#fitness.lost,
+      full: this.#keys.full ?? this.#usage.full,
+      late: this.#notifications.late,
+    };
   }
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
     return this.#changes.run(() =>
       this.#keys.transaction(async (sql) => {
-        await sql.run("SELECT 1 FROM event_log FOR UPDATE");
+        const [row] = await sql.all<{ version: string }>(LOCK_LOG);
+        checkVersions(new Map([["keys", Number(row?.version)]]), this.#fitness);
+        this.#fitness.check();
         return body(new PostgresqlChange(sql, this.retainedEvents));
       }),
     );
@@ -125,6 +167,10 @@ class PostgresqlStore extends SqlReader implements Store {
       "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now",
     );
     return Number(row!.now);
+  }
+
+  others(): Promise<string[]> {
+    return this.#use.others();
   }
 
   /** What was deleted stays in dead rows until it is vacuumed, and in the write-ahead log until that is used anew. */
@@ -139,7 +185,7 @@ class PostgresqlStore extends SqlReader implements Store {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#closing.abort();
-      await Promise.all([this.#keys.close(), this.#usage.close()]);
+      await Promise.all([this.#keys.close(), this.#usage.close(), this.#use.close()]);
     })();
     return this.#closed;
   }
@@ -148,6 +194,15 @@ class PostgresqlStore extends SqlReader implements Store {
 class PostgresqlChange extends SqlChange {
   protected override async tell(event: LoggedEvent): Promise<void> {
     await notify(this.sql, event.seq);
+  }
+}
+
+/** Another program of a newer version has changed the tables: what this one would read and write is not known. */
+function checkVersions(versions: ReadonlyMap<string, number>, fitness: Fitness): void {
+  for (const [part, migrations] of Object.entries(PARTS)) {
+    if ((versions.get(part) ?? 0) > newestVersion(migrations)) {
+      fitness.lose("the database was brought to the tables of a newer crypto-edge: update this Core");
+    }
   }
 }
 
@@ -206,6 +261,7 @@ function nameOf({ hostname, port, database, socket }: PostgresqlConnectionOption
 }
 
 function openError(name: string, error: unknown): Error {
+  if (error instanceof DatabaseInUse) return error;
   const message = error instanceof Error ? error.message : String(error);
   if ((error as { errno?: unknown }).errno === "42501") {
     return new Error(

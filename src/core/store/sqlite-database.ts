@@ -10,6 +10,8 @@ export interface SqliteDatabaseOptions {
   readonly path: string;
   /** Called when the disk is full, once a statement: makes room, and says whether trying again can help. */
   readonly makeRoom?: () => boolean;
+  /** Called before each read and each commit; throws where this process must not go on. */
+  readonly check?: (before: "read" | "commit") => void;
 }
 
 /** SQLite would make it as the umask says: for everybody to read. Its journals take the file's mode. */
@@ -20,12 +22,14 @@ export function makePrivate(path: string): void {
 export class SqliteDatabase implements SqlDatabase {
   readonly db: Database;
   readonly #makeRoom: () => boolean;
+  readonly #check: (before: "read" | "commit") => void;
   readonly #direct: Sql;
   /** The transaction under way, and those that wait behind it. A read waits too: it would see what is not committed. */
   #busy: Promise<unknown> | undefined;
 
   constructor(options: SqliteDatabaseOptions) {
     this.#makeRoom = options.makeRoom ?? (() => false);
+    this.#check = options.check ?? (() => undefined);
     makePrivate(options.path);
     this.db = new Database(options.path, { create: true, strict: true });
     this.db.run("PRAGMA journal_mode = WAL");
@@ -43,6 +47,7 @@ export class SqliteDatabase implements SqlDatabase {
 
   async all<Row>(text: string, ...values: SqlValue[]): Promise<Row[]> {
     while (this.#busy !== undefined) await this.#busy;
+    this.#check("read");
     return this.#all<Row>(text, values);
   }
 
@@ -76,6 +81,7 @@ export class SqliteDatabase implements SqlDatabase {
     this.db.run("BEGIN IMMEDIATE");
     try {
       const result = await body(this.#direct);
+      this.#check("commit");
       this.db.run("COMMIT");
       return result;
     } catch (error) {

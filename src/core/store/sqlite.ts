@@ -4,13 +4,16 @@
  */
 import { Database } from "bun:sqlite";
 import type { Clock } from "../../base/time/clock.ts";
+import type { LoggedEvent } from "../protocol/events.ts";
+import { DatabaseFiles } from "./database-files.ts";
+import { Fitness } from "./fitness.ts";
 import { Reserve } from "./reserve.ts";
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { SqlChange } from "./sql-change.ts";
 import { SqlReader } from "./sql-reader.ts";
 import { isFull, makePrivate, newLogId, SqliteDatabase } from "./sqlite-database.ts";
-import type { Store, StoreChange, StoreHealth } from "./store.ts";
+import { DatabaseInUse, type LogPosition, type Store, type StoreChange, type StoreHealth } from "./store.ts";
 import { UsageTables } from "./usage-tables.ts";
 
 export interface SqliteStoreOptions {
@@ -18,6 +21,8 @@ export interface SqliteStoreOptions {
   readonly path: string;
   readonly retainedEvents: number;
   readonly clock: Clock;
+  /** Once at most: this process must not go on with the store (why). */
+  readonly onUnfit?: (reason: string) => void;
 }
 
 const RESERVE_AGAIN_MS = 5_000;
@@ -28,13 +33,19 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const inMemory = path === ":memory:";
   const ending: (() => void)[] = [];
   try {
-    if (!inMemory) ending.push(lock(path));
+    if (!inMemory) ending.push(lockSqliteDatabase(path));
     const reserve = inMemory ? undefined : new Reserve(path);
-    const keys = new SqliteDatabase({ path, makeRoom: () => makeRoom(keys, reserve) });
+    const fitness = new Fitness(options.onUnfit);
+    let files: DatabaseFiles | undefined;
+    // A lease that is read is not worth three looks at the disk: a heartbeat, and so each second, is.
+    const check = (before: "read" | "commit"): void => (before === "read" ? fitness.check() : files?.check());
+    const keys = new SqliteDatabase({ path, makeRoom: () => makeRoom(keys, reserve), check });
     ending.push(() => keys.close());
-    const usage = new SqliteDatabase({ path: inMemory ? path : `${path}-usage` });
+    const usage = new SqliteDatabase({ path: inMemory ? path : `${path}-usage`, check });
     ending.push(() => usage.close());
+    if (!inMemory) files = new DatabaseFiles([path, `${path}-lock`, `${path}-usage`], fitness);
     const before = versionOf(keys);
+    const migrated = before < newestVersion(KEY_MIGRATIONS) || versionOf(usage) < newestVersion(USAGE_MIGRATIONS);
     await migrateFile(usage, path, USAGE_MIGRATIONS);
     // A database from before there were steps has its usage in the same file.
     if (before === 1) await takeOverUsage(keys, path);
@@ -44,11 +55,23 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
         await sql.run("INSERT INTO event_log (id, log, last_seq) VALUES (1, $1, 0)", newLogId());
       }
     });
-    return new SqliteStore(options, keys, usage, reserve, ending);
+    return new SqliteStore({ options, keys, usage, reserve, files, fitness, migrated, ending });
   } catch (error) {
     for (const end of ending.reverse()) end();
     throw openError(path, error);
   }
+}
+
+interface SqliteStoreParts {
+  readonly options: SqliteStoreOptions;
+  readonly keys: SqliteDatabase;
+  readonly usage: SqliteDatabase;
+  readonly reserve: Reserve | undefined;
+  /** Undefined in memory. */
+  readonly files: DatabaseFiles | undefined;
+  readonly fitness: Fitness;
+  readonly migrated: boolean;
+  readonly ending: readonly (() => void)[];
 }
 
 class SqliteStore extends SqlReader implements Store {
@@ -57,22 +80,22 @@ class SqliteStore extends SqlReader implements Store {
   readonly usage: UsageTables;
   readonly #keys: SqliteDatabase;
   readonly #reserve: Reserve | undefined;
+  readonly #files: DatabaseFiles | undefined;
+  readonly #fitness: Fitness;
+  readonly migrated: boolean;
   readonly #clock: Clock;
   readonly #ending: readonly (() => void)[];
   #reserveTriedMs = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(
-    options: SqliteStoreOptions,
-    keys: SqliteDatabase,
-    usage: SqliteDatabase,
-    reserve: Reserve | undefined,
-    ending: readonly (() => void)[],
-  ) {
+  constructor({ options, keys, usage, reserve, files, fitness, migrated, ending }: SqliteStoreParts) {
     super(keys, options.retainedEvents);
     this.name = options.path;
     this.#keys = keys;
     this.#reserve = reserve;
+    this.#files = files;
+    this.#fitness = fitness;
+    this.migrated = migrated;
     this.#clock = options.clock;
     this.#ending = ending;
     this.usage = new UsageTables(usage);
@@ -82,12 +105,18 @@ class SqliteStore extends SqlReader implements Store {
     this.#takeReserveAgain();
     return {
       away: undefined,
+      unfit: this.#fitness.lost,
       late: undefined,
       full:
         this.#reserve?.held === false
           ? "the disk is full: the room that was kept for revocations is in use or could not be kept"
           : undefined,
     };
+  }
+
+  override async position(seq?: number): Promise<LogPosition & { event?: LoggedEvent }> {
+    this.#files?.check();
+    return super.position(seq);
   }
 
   change<T>(body: (change: StoreChange) => Promise<T>): Promise<T> {
@@ -100,6 +129,11 @@ class SqliteStore extends SqlReader implements Store {
 
   async erase(): Promise<void> {
     this.#keys.db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  /** Nobody else is let in. */
+  async others(): Promise<readonly string[]> {
+    return [];
   }
 
   /** Nobody else commits. */
@@ -190,8 +224,13 @@ async function takeOverUsage(keys: SqliteDatabase, path: string): Promise<void> 
   }
 }
 
-/** One Core a database: held for as long as the process lives, however it ends. Readers (a backup) are let in. */
-function lock(path: string): () => void {
+/**
+ * One Core a database: held for as long as the process lives, however it ends. Readers (a backup) are let in.
+ *
+ * @returns what lets go of it
+ * @throws DatabaseInUse
+ */
+export function lockSqliteDatabase(path: string): () => void {
   makePrivate(`${path}-lock`);
   const db = new Database(`${path}-lock`, { create: true });
   try {
@@ -199,7 +238,7 @@ function lock(path: string): () => void {
     db.run("BEGIN EXCLUSIVE");
   } catch (error) {
     db.close();
-    throw error;
+    throw openError(path, error);
   }
   return () => db.close();
 }
@@ -207,7 +246,9 @@ function lock(path: string): () => void {
 function openError(path: string, error: unknown): Error {
   const { code = "", message = "" } = error as { code?: string; message?: string };
   if (code.startsWith("SQLITE_BUSY")) {
-    return new Error(`the database ${path} is in use by another Core: stop that one, or give another \`database\``);
+    return new DatabaseInUse(
+      `the database ${path} is in use by another Core: stop that one, or give another \`database\``,
+    );
   }
   if (code.startsWith("SQLITE_")) {
     return new Error(`the database ${path} can't be opened (${message}): check the path and its permissions`);

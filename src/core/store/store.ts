@@ -190,6 +190,10 @@ export interface Store extends StoreReader {
   erase(): Promise<void>;
   /** Calls `listener` when another process may have committed events: soon, not surely. Whoever must be sure polls too. */
   onCommit(listener: () => void): void;
+  /** Whether tables were brought up to date as it was opened. */
+  readonly migrated: boolean;
+  /** Other programs that use the same database now, as it lists them. */
+  others(): Promise<readonly string[]>;
   /** Whether the store answers: the last call's outcome. */
   readonly health: StoreHealth;
   /** After what is under way. May be called twice. */
@@ -199,6 +203,11 @@ export interface Store extends StoreReader {
 export interface StoreHealth {
   /** Why it does not; undefined while it does. */
   readonly away: string | undefined;
+  /**
+   * Why this process must not go on with it until it is started again: the database's file was moved or replaced, or the tables are
+   * those of a newer program. Every call rejects with `StoreUnfit` then.
+   */
+  readonly unfit: string | undefined;
   /** Why a revocation may soon find no room; undefined while there is. */
   readonly full: string | undefined;
   /** Why events of other Cores are told a second late, by polling; undefined while they are told at once. */
@@ -206,7 +215,17 @@ export interface StoreHealth {
 }
 
 export class StoreUnavailable extends Error {
-  override readonly name = "StoreUnavailable";
+  override readonly name: string = "StoreUnavailable";
+}
+
+/** This process must not go on with the store, though the store may well answer (`StoreHealth.unfit`). */
+export class StoreUnfit extends StoreUnavailable {
+  override readonly name = "StoreUnfit";
+}
+
+/** Another program has the database, and this one can't share it. The message names it where the database can. */
+export class DatabaseInUse extends Error {
+  override readonly name = "DatabaseInUse";
 }
 
 export class StoreFull extends Error {

@@ -3,15 +3,7 @@
  * Kubernetes. Verified by signature, issuer, audience and time; what was verified is remembered for a while.
  */
 import { createHash } from "node:crypto";
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  customFetch,
-  errors,
-  type JSONWebKeySet,
-  type JWTVerifyGetKey,
-  jwtVerify,
-} from "jose";
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { messageOf, OperationError } from "../../base/errors.ts";
 import { fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
@@ -19,6 +11,7 @@ import { readFileText } from "../../base/read-file.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { Principal } from "./principal.ts";
 import { RememberedTokens } from "./remembered-tokens.ts";
+import { remoteKeys } from "./remote-keys.ts";
 
 /** One issuer whose tokens are taken. */
 export interface TokenIssuer {
@@ -77,7 +70,7 @@ const CLOCK_TOLERANCE_MS = 5_000;
 
 /** @throws an error with a sentence, for a JWK set that cannot be read or a URL that is not safe. */
 export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Clock): TokenVerifier {
-  let accepted: IssuerKeys = issuers.map((issuer) => ({ issuer, keys: loadKeySet(issuer.jwks) }));
+  let accepted: IssuerKeys = issuers.map((issuer) => ({ issuer, keys: loadKeySet(issuer.jwks, clock) }));
   const remembered = new RememberedTokens();
 
   async function verify(token: string, digest: string, peer: string): Promise<Principal> {
@@ -125,7 +118,10 @@ export function createTokenVerifier(issuers: readonly TokenIssuer[], clock: Cloc
       return name === undefined ? verify(token, digest, peer) : { kind: "token", name, peer };
     },
     read: () =>
-      accepted.map(({ issuer, keys }) => ({ issuer, keys: isUrl(issuer.jwks) ? keys : loadKeySet(issuer.jwks) })),
+      accepted.map(({ issuer, keys }) => ({
+        issuer,
+        keys: isUrl(issuer.jwks) ? keys : loadKeySet(issuer.jwks, clock),
+      })),
     use(keys) {
       accepted = keys;
       remembered.clear();
@@ -137,19 +133,15 @@ function isUrl(place: string): boolean {
   return /^https?:\/\//.test(place);
 }
 
-function loadKeySet(place: string): JWTVerifyGetKey {
+function loadKeySet(place: string, clock: Clock): JWTVerifyGetKey {
   if (isUrl(place)) {
     const url = new URL(place);
     if (!isProtectedUrl(place)) throw new Error(`${place}: keys come over https only`);
-    return createRemoteJWKSet(url, {
-      timeoutDuration: 5_000,
-      cooldownDuration: 10_000,
-      cacheMaxAge: 300_000,
-      [customFetch]: fetchDirectly,
-    });
+    return remoteKeys(url, { clock, fetch: fetchDirectly });
   }
   try {
-    const set = JSON.parse(readFileText(place)) as JSONWebKeySet;
+    // Some editors put a byte order mark first.
+    const set = JSON.parse(readFileText(place).replace(/^\ufeff/, "")) as JSONWebKeySet;
     return createLocalJWKSet(set);
   } catch (error) {
     throw new Error(`${place}: not a JWK set that can be read: ${messageOf(error)}`);

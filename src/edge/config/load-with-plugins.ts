@@ -8,8 +8,9 @@ import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-hos
 import type { PluginLog } from "../plugin-host/plugin.ts";
 import { PluginError } from "../plugin-host/plugin-error.ts";
 import type { DoorEntry } from "./built-in-sections.ts";
+import { LISTENER_KEYS } from "./listener-sections.ts";
 import { readConfiguration } from "./load.ts";
-import { type Configuration, LISTENER_KEYS } from "./schema.ts";
+import type { Configuration } from "./schema.ts";
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;

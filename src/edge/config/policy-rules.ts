@@ -1,5 +1,5 @@
 import type { PolicyRule } from "../access/policy-rule.ts";
-import type { PolicyConfiguration } from "./schema.ts";
+import type { PolicyConfiguration } from "./policy-section.ts";
 
 /** The section `policies:` as the policy's rules, in its order. */
 export function policyRules(policies: readonly PolicyConfiguration[]): PolicyRule[] {

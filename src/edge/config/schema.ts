@@ -3,24 +3,14 @@
  * docs/configuration.md is made from it. Plugins add the sections of their contributions.
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import {
-  Address,
-  Duration,
-  Name,
-  Owner,
-  oneOf,
-  optional,
-  Path,
-  Secret,
-  Section,
-  Size,
-} from "../../base/config/schema-types.ts";
-import { OPERATIONS } from "../access/access-policy.ts";
-import { LISTENER_PRINCIPAL_PATTERN } from "../access/principal-id.ts";
+import { Address, Duration, Name, oneOf, optional, Path, Section, Size } from "../../base/config/schema-types.ts";
 import { CIPHERS } from "../cipher/open-cipher.ts";
 import { NATIVE_DOOR } from "../doors/built-in.ts";
 import { PluginEntries } from "../plugin-host/plugin-entries.ts";
 import { BUILT_IN_SECTIONS, type DoorEntry, NATIVE_SECTION } from "./built-in-sections.ts";
+import { listenerSection, SharedPort } from "./listener-sections.ts";
+import { PolicySection } from "./policy-section.ts";
+import { auditSection, OtlpSection, UsageSection } from "./usage-sections.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -72,267 +62,6 @@ const CacheSection = Section(
   },
   { default: {}, description: "The leases." },
 );
-
-const ListenerPrincipal = () =>
-  Type.String({
-    pattern: LISTENER_PRINCIPAL_PATTERN,
-    expected: "a name of letters, digits and . _ : / -, which does not begin like another kind of principal's",
-    description: "Who its callers are.",
-  });
-
-const Status = (served: boolean) =>
-  Type.Boolean({
-    default: served,
-    description: "Whether /v1/status and /metrics are served here, to anyone who may connect. They name no tenant.",
-  });
-
-const TokenIssuerSection = Section(
-  {
-    name: Type.Optional(
-      Type.String({
-        pattern: "^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$",
-        expected: "a name of lower-case letters, digits, dots and dashes",
-        description:
-          "Goes before the names of its callers: `token:NAME:SUBJECT`. A must where there are several issuers, whose subjects could be equal.",
-      }),
-    ),
-    issuer: Type.String({ minLength: 1, description: "The `iss` of its tokens, exactly." }),
-    audience: Type.String({ minLength: 1, description: "What the `aud` of a token must name: this edge." }),
-    jwks: Type.Union([Type.String({ pattern: "^https?://", expected: "an https:// URL" }), Path()], {
-      expected: "the https:// URL of a JWK set, or a path",
-      description: "The issuer's public keys, a JWK set: a URL or a file.",
-    }),
-    claim: Type.String({ default: "sub", minLength: 1, description: "The claim that names the caller." }),
-  },
-  { title: "token issuer" },
-);
-
-/** What listeners on TLS have in common. */
-const TlsKeys = {
-  cert: Path({ description: "The server's certificate and its chain (PEM)." }),
-  key: Path({ description: "The private key (PEM) of that certificate." }),
-  client_ca: Type.Optional(Path({ description: "The authorities (PEM) that client certificates must come from." })),
-  client_certificates: Type.Union([Type.Literal("verified"), Type.Literal("any")], {
-    default: "verified",
-    description:
-      "`any` takes every client certificate, whoever signed it, and lets it name nobody: for doors that know callers by their keys.",
-  }),
-  client_crl: Type.Array(Path(), { default: [], description: "Revocation lists (PEM or DER) of those authorities." }),
-  principal_from: Type.Array(
-    Type.Union((["uri", "dns", "common_name"] as const).map((source) => Type.Literal(source))),
-    {
-      default: ["uri", "dns", "common_name"],
-      minItems: 1,
-      description: "Which name of a client certificate is the principal: the first kind that it has.",
-    },
-  ),
-  min_tls: Type.Union(
-    (["1.3", "1.2"] as const).map((version) => Type.Literal(version)),
-    { default: "1.3", expected: '"1.3" or "1.2", in quotes', description: "The oldest TLS version that is spoken." },
-  ),
-};
-
-const SharedPort = () =>
-  Type.Boolean({
-    default: false,
-    description:
-      "Whether a second edge of the same user may listen on this port (SO_REUSEPORT), to take over from this one: the newest gets all new connections, and one that stops hands its callers over. Not with `workers`. Linux only.",
-  });
-
-/** The listeners, with the settings that a listener's entry may carry for its doors. */
-function listenerSection(doors: Readonly<Record<string, DoorEntry>>) {
-  const entries = Object.entries(doors);
-  // Their types are the doors' own.
-  const sections = optional(Object.fromEntries(entries.map(([name, { section }]) => [name, section]))) as object;
-  const Doors = (names: readonly string[], options: object) =>
-    Type.Array(oneOf(names), { minItems: 1, description: "The front doors that are served here.", ...options });
-  const all = [NATIVE_DOOR, ...entries.map(([name]) => name)];
-  const http = [NATIVE_DOOR, ...entries.flatMap(([name, { transport }]) => (transport === "http" ? [name] : []))];
-  const socket = entries.flatMap(([name, { transport }]) => (transport === "socket" ? [name] : []));
-
-  const HttpListener = Section(
-    {
-      http: Address({ description: "Plain HTTP on this loopback address." }),
-      shared: SharedPort(),
-      principal: ListenerPrincipal(),
-      doors: Doors(http, { default: [NATIVE_DOOR] }),
-      status: Status(true),
-      ...sections,
-    },
-    { title: "http" },
-  );
-
-  const HttpsListener = Section(
-    {
-      https: Address({ description: "HTTPS on this address, for callers with certificates or tokens." }),
-      shared: SharedPort(),
-      ...TlsKeys,
-      tokens: Type.Array(TokenIssuerSection, {
-        default: [],
-        description:
-          "Issuers whose bearer tokens (JWT) are taken from callers without a certificate. None: a certificate is a must.",
-      }),
-      doors: Doors(http, { default: [NATIVE_DOOR] }),
-      status: Status(false),
-      ...sections,
-    },
-    { title: "https" },
-  );
-
-  const TlsListener = Section(
-    {
-      tls: Address({
-        description: "TLS on this address, for a door with a protocol of its own; a certificate is a must.",
-      }),
-      ...TlsKeys,
-      doors: Doors(socket, {}),
-      ...sections,
-    },
-    { title: "tls" },
-  );
-
-  const UnixListener = Section(
-    {
-      unix: Path({ description: "The socket's path." }),
-      mode: Type.String({
-        default: "0660",
-        pattern: "^0?[0-7]{3}$",
-        expected: 'a file mode in quotes, such as "0660"',
-        description: "The socket's file mode.",
-      }),
-      owner: Type.Optional(
-        Owner({ description: "The socket's user, user and group, or (with a colon before it) group, by number." }),
-      ),
-      shared: Type.Boolean({
-        default: false,
-        description:
-          "Whether several edges serve this path in turn: the one that came last, then another at once when it ends. Without, a socket that is served is an error.",
-      }),
-      principal: ListenerPrincipal(),
-      doors: Doors(all, { default: [NATIVE_DOOR] }),
-      status: Status(true),
-      ...sections,
-    },
-    { title: "unix" },
-  );
-
-  return Type.Union([HttpListener, UnixListener, HttpsListener, TlsListener], {
-    expected: 'a listener: one of "http: ADDRESS", "unix: PATH", "https: ADDRESS" or "tls: ADDRESS"',
-  });
-}
-
-const Operation = Type.Union(OPERATIONS.map((operation) => Type.Literal(operation)));
-
-const PolicySection = Section({
-  name: Type.Optional(Type.String({ minLength: 1, description: "For people: `access explain` shows it." })),
-  effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")], {
-    default: "allow",
-    description: "A rule that denies wins over every rule that allows.",
-  }),
-  principals: Type.Array(Type.String(), {
-    minItems: 1,
-    description: "Names of principals; `*` stands for any characters.",
-  }),
-  tenants: Type.Array(Type.String(), { minItems: 1, description: "Tenants; `*` stands for any characters." }),
-  services: Type.Array(Type.String(), { minItems: 1, description: "Services; `*` stands for any characters." }),
-  operations: Type.Array(Operation, { minItems: 1, description: "What they may do." }),
-  cache_seconds: Type.Optional(
-    Type.Integer({
-      minimum: 0,
-      description:
-        "How long callers may keep plaintext keys that they get by this rule; 0: not at all. Never longer than the edge's lease.",
-    }),
-  ),
-  rate_limit: Type.Optional(
-    Section(
-      {
-        per_principal: Type.Optional(
-          Type.Integer({ minimum: 1, description: "Keys a second for each principal; as many at once after a rest." }),
-        ),
-        per_tenant: Type.Optional(
-          Type.Integer({ minimum: 1, description: "Keys a second for each tenant, of all principals together." }),
-        ),
-      },
-      { description: "How much of what this rule allows." },
-    ),
-  ),
-});
-
-const UsageSection = Section(
-  {
-    send_after: Duration({
-      default: "10s",
-      minimumMs: 100,
-      description: "How long usage is gathered before a batch goes to the Core; a kill loses at most that.",
-    }),
-    batch_records: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Records in one batch." }),
-    max_rows: Type.Integer({
-      default: 10_000,
-      minimum: 1,
-      maximum: 1_000_000,
-      description:
-        "Counts kept apart (principal, tenant, service, version); beyond, the oldest are merged under `*`. None is lost.",
-    }),
-    max_audit_lines: Type.Integer({
-      default: 10_000,
-      minimum: 1,
-      maximum: 1_000_000,
-      description: "Audit lines that wait for the Core or a sink; beyond, they are dropped and counted.",
-    }),
-  },
-  { default: {}, description: "What the Core is told of what was done." },
-);
-
-function auditSection(sinks: Readonly<Record<string, TSchema>>) {
-  return Section(
-    {
-      operations: Type.Union(
-        (["failures", "all", "none"] as const).map((which) => Type.Literal(which)),
-        {
-          default: "failures",
-          description:
-            "Which operations are audited one by one. Leases, revocations, start and stop always are; `all` costs a line for each call.",
-        },
-      ),
-      file: Type.Optional(
-        Section(
-          {
-            path: Path({ description: "The file, JSON lines; `crypto-edge audit verify` checks it." }),
-            max_size: Size({ default: "64MiB", description: "Beyond, the file is put aside and a new one begun." }),
-            keep_files: Type.Integer({
-              default: 0,
-              minimum: 0,
-              description: "How many files put aside are kept; 0 keeps all.",
-            }),
-            fsync: Type.Union(
-              (["write", "second", "rotation"] as const).map((when) => Type.Literal(when)),
-              {
-                default: "second",
-                description:
-                  "When lines are forced to the disk: at each write, once a second, or when the file is full and at the end.",
-              },
-            ),
-          },
-          { description: "An audit file on this machine." },
-        ),
-      ),
-      stdout: Type.Boolean({ default: false, description: "Whether the audit lines go to standard output too." }),
-      write_after: Duration({
-        default: "100ms",
-        minimumMs: 1,
-        description: "How long a line may wait in memory before it is written; a kill loses at most that.",
-      }),
-      sinks: Type.Array(
-        Section({
-          use: oneOf(Object.keys(sinks), { description: "An audit sink of a plugin." }),
-          ...optional(sinks),
-        }),
-        { default: [], description: "Where plugins take the audit." },
-      ),
-    },
-    { default: {}, description: "The audit: who did what." },
-  );
-}
 
 const LimitsSection = Section(
   {
@@ -395,39 +124,6 @@ const LimitsSection = Section(
   { default: {}, description: "What callers may use up." },
 );
 
-const OtlpSection = Section(
-  {
-    url: Type.String({
-      pattern: "^https?://[^/\\s]",
-      expected: "an https:// URL such as https://collector:4318",
-      description: "The collector's OTLP/HTTP address, without `/v1/traces`; `http://` for one on this machine.",
-    }),
-    headers: Type.Record(
-      Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$" }),
-      Secret({ description: "Its value; `file:PATH` for a secret, as that of `authorization`." }),
-      { default: {}, expectedKey: "a header's name", description: "Headers of each request." },
-    ),
-    ca: Type.Optional(
-      Path({
-        description: "The authorities (PEM) that the collector's certificate must come from; else the runtime's.",
-      }),
-    ),
-    cert: Type.Optional(Path({ description: "A client certificate (PEM), where the collector asks for one." })),
-    key: Type.Optional(Path({ description: "The private key (PEM) of that certificate." })),
-    service_name: Type.String({
-      default: "crypto-edge",
-      minLength: 1,
-      description: "The `service.name` of all of it.",
-    }),
-    traces: Type.Boolean({
-      default: true,
-      description: "Whether misses, calls to the key source and revocations are sent as spans.",
-    }),
-    audit: Type.Boolean({ default: true, description: "Whether audit events are sent as log records." }),
-  },
-  { description: "A collector of OpenTelemetry; without it nothing is sent." },
-);
-
 function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
   return Type.Array(
     Section({
@@ -447,8 +143,6 @@ function hooksSection(hooks: Readonly<Record<string, TSchema>>) {
   );
 }
 
-/** What `plugins` lists, of an edge and of a Core. */
-
 /** The sections of what plugins contribute, by the name that `use` gives. */
 export interface ContributedSections {
   readonly keySources: Readonly<Record<string, TSchema>>;
@@ -467,11 +161,6 @@ export const NO_CONTRIBUTIONS: ContributedSections = {
   hooks: {},
   doors: {},
 };
-
-/** What a listener's entry may say of itself: no door goes by these names. */
-export const LISTENER_KEYS: readonly string[] = (listenerSection({}).anyOf as TSchema[]).flatMap(({ properties }) =>
-  Object.keys(properties as object),
-);
 
 function cipherSection(contributed: Readonly<Record<string, TSchema>>) {
   return Section(
@@ -606,4 +295,3 @@ export function configurationSchema(contributed: ContributedSections = NO_CONTRI
 export type Configuration = Static<ReturnType<typeof configurationSchema>>;
 export type ListenerConfiguration = Configuration["listeners"][number];
 export type LimitsConfiguration = Static<typeof LimitsSection>;
-export type PolicyConfiguration = Static<typeof PolicySection>;

@@ -2,32 +2,27 @@
  * TLS for callers on a network: TLS 1.3 (1.2 if asked for), over it HTTP/1.1 or a door's own protocol. The principal comes from the
  * client's certificate, else from what each request proves: a bearer token where the configuration names issuers, or a door's own proof.
  */
-import type { TLSSocket } from "node:tls";
 import { messageOf } from "../../base/errors.ts";
-import type { ConnectionActivity } from "../../base/network/connections.ts";
-import type { Http1Socket } from "../../base/network/http1/socket.ts";
 import { RequestGate } from "../../base/network/request-gate.ts";
 import { HandshakeLimit } from "../../base/network/tls/handshake-limit.ts";
 import { startTlsServer } from "../../base/network/tls/server.ts";
 import type { CertificateExpiry } from "../../base/pki/certificate-expiry.ts";
 import { followFiles } from "../../base/pki/follow-files.ts";
-import type { Peer } from "../../base/pki/peer-certificate.ts";
 import {
   filesOfServerTrust,
   readRenewedServerTrust,
   readServerTrust,
   type ServerTrust,
 } from "../../base/pki/server-trust.ts";
+import { stateOfFiles } from "../../base/pki/watch-files.ts";
 import { joinPortGroup } from "../../base/system/port-group.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { createTokenVerifier, type TokenIssuer, type TokenVerifier } from "../access/bearer-token.ts";
 import type { NameSource } from "../access/certificate-identity.ts";
-import type { DoorConnection } from "../doors/door.ts";
 import { handOver } from "./hand-over.ts";
 import { type Listener, type ListenerDoors, ListenerError, type ListenerLimits, type ListenerLog } from "./listener.ts";
-import { serveSocketDoor } from "./socket-doors.ts";
-import { speakHttp } from "./speak-http.ts";
 import { TlsCallers } from "./tls-callers.ts";
+import { tlsConnections } from "./tls-connections.ts";
 
 export interface TlsListenerOptions {
   readonly host: string;
@@ -61,6 +56,9 @@ const HTTP_PROTOCOLS = ["http/1.1", "http/1.0"];
 export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDoors): Promise<Listener> {
   const { host, limits, shared = false, clock, log } = options;
   const files = { cert: options.cert, key: options.key, clientCrl: options.clientCrl, clientCa: trustedCa(options) };
+  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
+  const followed = [...filesOfServerTrust(files), ...jwksFiles];
+  const since = stateOfFiles(followed);
   let trust: ServerTrust;
   let tokens: TokenVerifier | undefined;
   try {
@@ -71,7 +69,6 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
   }
 
   const takesOtherProofs = tokens !== undefined || ("http" in doors && doors.http.takesProofs);
-  const gate = new RequestGate(limits);
   const handshakes = new HandshakeLimit(limits.failedHandshakesPerSecond, clock);
   const callers = new TlsCallers({
     namesBy: options.clientCertificates === "any" ? "doors" : "certificate",
@@ -81,59 +78,7 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
     clock,
     log,
   });
-  const onError = (error: unknown): void => log.error({ err: error }, "a connection failed by a defect of the edge");
-
-  function onConnection(socket: TLSSocket, peer: Peer, activity: ConnectionActivity): void {
-    const caller = callers.of(peer);
-    if (caller === undefined) return void socket.destroy();
-    caller.destroy = () => socket.destroy();
-    const connection: DoorConnection = {
-      kind: "http" in doors ? "https" : "tls",
-      principal: caller.principal,
-      peer: peer.remoteAddress,
-      peerCertificate: peer.certificate?.der,
-      otherCertificates: peer.certificate?.issuers ?? [],
-      verifyToken: tokens && ((token) => tokens.principalOf(`Bearer ${token}`, peer.remoteAddress)),
-    };
-    if ("socket" in doors) {
-      const isRefused = (): boolean => callers.refusalOf(caller, peer) !== undefined;
-      if (isRefused()) {
-        handshakes.failed(peer.remoteAddress);
-        return void socket.destroy();
-      }
-      let isCounted = false;
-      serveSocketDoor(doors.socket, socket, {
-        connection,
-        load: caller.share,
-        gate,
-        limits,
-        activity,
-        isRefused,
-        countAgainstAddress() {
-          if (!isCounted) handshakes.failed(peer.remoteAddress);
-          isCounted = true;
-        },
-        onError,
-      });
-      if (!isCounted) handshakes.succeeded(peer.remoteAddress);
-      return;
-    }
-    if (caller.refused === undefined) handshakes.succeeded(peer.remoteAddress);
-    else handshakes.failed(peer.remoteAddress);
-    speakHttp(socket as unknown as Http1Socket, {
-      connection,
-      doors: doors.http,
-      share: caller.share,
-      shares: callers.shares,
-      gate,
-      tokens,
-      refusalOf: () => callers.refusalOf(caller, peer),
-      onKnown: (share) => callers.known(caller, share),
-      limits,
-      activity,
-      log,
-    });
-  }
+  const serve = tlsConnections({ doors, callers, handshakes, gate: new RequestGate(limits), tokens, limits, log });
 
   const server = await startTlsServer({
     hostname: host,
@@ -151,11 +96,11 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
     handshakes,
     admit: (peer) => callers.admit(peer),
     onClosed: (peer) => callers.closed(peer),
-    onConnection,
+    onConnection: serve.onConnection,
     protocols: "http" in doors ? HTTP_PROTOCOLS : [],
     onRefused: ({ remoteAddress, code, reason }) =>
       log.warn({ remoteAddress, code, reason }, "a connection is refused"),
-    onError,
+    onError: serve.onError,
   }).catch((error: unknown) => {
     throw (error as { code?: string }).code === "EADDRINUSE"
       ? new ListenerError(`Port ${options.port} on ${host} is in use. Stop what listens there, or choose another port.`)
@@ -171,10 +116,10 @@ export async function listenOnTls(options: TlsListenerOptions, doors: ListenerDo
     options.expiry?.useLists(address, trust.revocationLists);
   };
   tell();
-  const jwksFiles = options.tokens.map(({ jwks }) => jwks).filter((place) => !/^https?:/.test(place));
   const following = followFiles({
     role: address,
-    files: [...filesOfServerTrust(files), ...jwksFiles],
+    files: followed,
+    since,
     clock,
     log,
     read: async () => ({ renewed: await readRenewedServerTrust(files, clock), issuers: tokens?.read() }),

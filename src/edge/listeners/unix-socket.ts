@@ -4,8 +4,8 @@ import { basename, dirname, join } from "node:path";
 import type { FileOwner } from "../../base/config/schema-types.ts";
 import { messageOf } from "../../base/errors.ts";
 import { errnoName, loadSystemCalls } from "../../base/system/system-calls.ts";
-import { SOCKET_PATH_BYTES_MAX, unixAddress } from "../../base/system/unix-address.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { checkSocketPathLength, SOCKET_PATH_BYTES_MAX, unixAddress } from "../../base/unix-address.ts";
 import { type Listener, ListenerError } from "./listener.ts";
 
 export interface UnixSocketOptions {
@@ -27,8 +27,20 @@ export async function bindUnixSocket(
   options: UnixSocketOptions,
   listen: (path: string) => Promise<Listening>,
 ): Promise<Listener> {
+  try {
+    checkSocketPathLength(path, options.shared !== undefined);
+  } catch (error) {
+    throw new ListenerError(`Cannot listen: ${messageOf(error)}.`);
+  }
   const use = options.shared === undefined ? await useOf(path) : undefined;
-  if (use !== undefined) throw new ListenerError(`The socket ${path} ${use}. Stop it, or choose another path.`);
+  if (use === "in use") {
+    throw new ListenerError(`The socket ${path} is in use by another process. Stop it, or choose another path.`);
+  }
+  if (use !== undefined) {
+    throw new ListenerError(
+      `The socket ${path} may be in use by another process (${use}). Stop it, or choose another path.`,
+    );
+  }
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
     throw new ListenerError(`${path} exists and is no socket. Move it away, or choose another path.`);
   }
@@ -113,7 +125,7 @@ const EPROTOTYPE = 91;
 const ECONNREFUSED = 111;
 
 /**
- * Why the socket is to be left alone: somebody listens there, or it can't be told whether. Undefined: nobody does. A datagram is tried where
+ * Why the socket is to be left alone: it is in use, or the error by which that can't be told. Undefined: nobody does. A datagram is tried where
  * that can be, which a listener's socket is of the wrong kind for: nobody has a connection to accept, and a listener with too many, whose
  * refusal Bun tells as nobody's, is one.
  */
@@ -122,10 +134,10 @@ async function useOf(path: string): Promise<string | undefined> {
   const { calls } = await loadSystemCalls();
   const address = unixAddress(path);
   if (calls?.platform !== "linux" || address === undefined) return useByConnecting(path);
-  if (calls.sendDatagram(address, new Uint8Array(0)) >= 0) return IN_USE;
+  if (calls.sendDatagram(address, new Uint8Array(0)) >= 0) return "in use";
   const errno = calls.errno();
   if (errno === ECONNREFUSED || errno === ENOENT) return undefined;
-  return errno === EPROTOTYPE ? IN_USE : perhapsInUse(errnoName(errno));
+  return errno === EPROTOTYPE ? "in use" : errnoName(errno);
 }
 
 async function useByConnecting(path: string): Promise<string | undefined> {
@@ -134,13 +146,10 @@ async function useByConnecting(path: string): Promise<string | undefined> {
     const socket = connect(path);
     socket.once("connect", () => {
       socket.destroy();
-      resolve(IN_USE);
+      resolve("in use");
     });
     socket.once("error", ({ code = "an error" }: NodeJS.ErrnoException) => {
-      resolve(code === "ECONNREFUSED" || code === "ENOENT" ? undefined : perhapsInUse(code));
+      resolve(code === "ECONNREFUSED" || code === "ENOENT" ? undefined : code);
     });
   });
 }
-
-const IN_USE = "is in use by another process";
-const perhapsInUse = (code: string): string => `may be in use by another process (${code})`;

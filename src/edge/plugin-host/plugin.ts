@@ -111,6 +111,39 @@ export interface PluginContext {
    * @param name Of what is attempted, such as the token's label. Never a secret: it goes to the supervisor.
    */
   attempt<Result>(name: string, run: () => Result | Promise<Result>): Promise<Result>;
+  /**
+   * Credentials follow the disk: `take` is called now, and again whenever one of the files has changed, until the edge stops. When their
+   * certificates end is in the metrics and the status, and the log warns before.
+   *
+   * @throws (rejects with) what the first `take` throws, so that a mistake is told at the start
+   */
+  follow(credentials: FollowedCredentials): Promise<void>;
+}
+
+/**
+ * Files by which a plugin is known, or knows others.
+ *
+ * @example
+ * await context.follow({
+ *   role: "the broker mq.internal:5671",
+ *   certificates: [ca, cert],
+ *   others: [key],
+ *   take: () => { options.tls = readTls({ ca, cert, key }); },
+ * });
+ */
+export interface FollowedCredentials {
+  /** For what, in the log, the metrics and the status. A label of a metric: few, and always the same. */
+  readonly role: string;
+  /** Files of certificates in PEM: one with its chain, or authorities. */
+  readonly certificates: readonly string[];
+  /** What is read with them: keys, passwords. */
+  readonly others?: readonly string[];
+  /**
+   * Reads all of them and takes them into use.
+   *
+   * @throws where they do not fit together: the old ones stay in use, the log says why, and it is called again in half a minute, or when they change
+   */
+  take(): void | Promise<void>;
 }
 
 /** Structured log lines; more than the edge bears are dropped and counted. Never pass a key, a blob, a context or a token. */

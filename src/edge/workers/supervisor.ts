@@ -8,7 +8,8 @@ import { Attempts } from "../../base/attempt-queue.ts";
 import type { LogPort } from "../../base/log-port.ts";
 import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import type { Clock, Timer } from "../../base/time/clock.ts";
-import type { Question, ToSupervisor, ToWorker } from "./messages.ts";
+import type { ToSupervisor, ToWorker } from "./messages.ts";
+import { Questions } from "./questions.ts";
 
 export interface SupervisorOptions {
   readonly count: number;
@@ -37,8 +38,6 @@ class WorkerError extends Error {
 /** A worker that dies sooner than this after its start was not well: its replacement waits. */
 const HEALTHY_AFTER_MS = 10_000;
 const RESTART: Backoff = { firstMs: 100, maxMs: 5_000 };
-/** A sibling that takes longer is left out of the answer. */
-const ANSWER_TIMEOUT_MS = 1_000;
 /** A worker bounds its own stop; past this it hangs, and is killed. */
 const STOP_TIMEOUT_MS = 60_000;
 
@@ -55,10 +54,9 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
   const workers = new Map<number, RunningWorker>();
   const restarts = new Set<Timer>();
   const earlyDeaths = new Map<number, number>();
-  const questions = new Map<number, (index: number, text: string) => void>();
+  const questions = new Questions(clock, tell);
   const attempts = new Attempts<RunningWorker>();
   let addresses: readonly string[] = [];
-  let asked = 0;
   let stopping: Promise<void> | undefined;
 
   /** Resolves when the worker serves; rejects when it ends before. */
@@ -110,10 +108,15 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
             attempts.settle(message.name, message.failure);
             break;
           case "answer":
-            questions.get(message.id)?.(index, message.text);
+            questions.answered(message.id, index, message.text);
             break;
           case "ask-all":
-            void askAll(message.question).then((answers) => tell(worker, { kind: "answers", id: message.id, answers }));
+            void questions
+              .askAll(
+                [...workers.values()].filter(({ isReady }) => isReady),
+                message.question,
+              )
+              .then((answers) => tell(worker, { kind: "answers", id: message.id, answers }));
             break;
         }
       });
@@ -141,29 +144,6 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
       );
     });
     restarts.add(timer);
-  }
-
-  function tell(worker: RunningWorker, message: ToWorker): void {
-    if (worker.child.connected) worker.child.send(message);
-  }
-
-  function askAll(question: Question): Promise<[number, string][]> {
-    const id = ++asked;
-    const ready = [...workers.values()].filter((worker) => worker.isReady);
-    const answers: [number, string][] = [];
-    return new Promise((resolve) => {
-      const done = (): void => {
-        questions.delete(id);
-        timeout.cancel();
-        resolve(answers.toSorted(([a], [b]) => a - b));
-      };
-      const timeout = clock.schedule(ANSWER_TIMEOUT_MS, done);
-      questions.set(id, (index, text) => {
-        answers.push([index, text]);
-        if (answers.length === ready.length) done();
-      });
-      for (const worker of ready) tell(worker, { kind: "ask", id, question });
-    });
   }
 
   async function stop(): Promise<void> {
@@ -202,6 +182,10 @@ export async function superviseWorkers(options: SupervisorOptions): Promise<Supe
     throw error;
   }
   return supervisor;
+}
+
+function tell(worker: RunningWorker, message: ToWorker): void {
+  if (worker.child.connected) worker.child.send(message);
 }
 
 /** The service manager talks to the supervisor alone. */

@@ -147,6 +147,7 @@ async function create<Made>(
     directory: dirname(resolve(loaded.directory, "x")),
     signal: new AbortController().signal,
     attempt: async (_name, run) => run(),
+    follow: async ({ take }) => take(),
   };
   try {
     return await contribution.create(section as never, context);

@@ -155,6 +155,41 @@ export function checkLogin({ user, password, tls }: BrokerLogin): void {
 }
 
 /**
+ * A login's files on disk: checked at the start and whenever they change, and told of before they end. Each connection reads them anew
+ * (`readTls`), so what has changed counts from the next one.
+ *
+ * @param server One of the addresses, such as `amqps://mq.internal:5671`: the role in the log and the metrics has its host and port.
+ * @throws (rejects with) {SectionError}
+ *
+ * @example
+ * ```ts
+ * await followLogin(context, section.servers[0], section.tls);
+ * ```
+ */
+export async function followLogin(context: PluginContext, server: string, tls: BrokerLogin["tls"]): Promise<void> {
+  const { ca, cert, key } = tls ?? {};
+  const certificates = [ca, cert].filter((file) => file !== undefined);
+  if (certificates.length === 0) return;
+  await context.follow({
+    role: `the broker ${URL.canParse(server) ? new URL(server).host || server : server}`,
+    certificates,
+    others: key === undefined ? [] : [key],
+    take: () => checkTls(tls),
+  });
+}
+
+/** That the files are what they should be, and fit together. @throws {SectionError} */
+async function checkTls({ ca, cert, key }: NonNullable<BrokerLogin["tls"]> = {}): Promise<void> {
+  const { readAuthorities, readCertificatePair } = await import("../../base/pki/pem.ts");
+  try {
+    if (ca !== undefined) readAuthorities(ca);
+    if (cert !== undefined && key !== undefined) readCertificatePair(cert, key);
+  } catch (error) {
+    throw new SectionError(["tls"], messageOf(error));
+  }
+}
+
+/**
  * The texts of the PEM files that a section names. Read anew for each connection, so that a rotated certificate is taken up.
  *
  * @throws {SectionError}
@@ -194,5 +229,5 @@ export function readSetting(path: string): string {
 export const BROKER = {
   name: "broker",
   address: import.meta.url,
-  exports: { checkLogin, connectedPublisher, connectedTransport, readSetting, readTls },
+  exports: { checkLogin, connectedPublisher, connectedTransport, followLogin, readSetting, readTls },
 } as const;

@@ -36,6 +36,7 @@ export {
   checkLogin,
   connectedPublisher,
   connectedTransport,
+  followLogin,
   type PublisherConnection,
   readSetting,
   readTls,

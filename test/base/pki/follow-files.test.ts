@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { followFiles } from "../../../src/base/pki/follow-files.ts";
 import { readCertificatePair, requireInForce } from "../../../src/base/pki/pem.ts";
+import { stateOfFiles } from "../../../src/base/pki/watch-files.ts";
 import { makeAuthority } from "../../support/certificates.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -31,6 +32,7 @@ async function following(cert: string, key: string) {
   const following = followFiles({
     role: "a test",
     files: [cert, key],
+    since: stateOfFiles([cert, key]),
     clock,
     log: { info: at("info"), warn: at("warn") },
     read: () => readCertificatePair(cert, key),
@@ -122,6 +124,27 @@ test("a loop of links, a file with a new mode, a write that leaves the time as i
   followed.close();
 });
 
+test("a file that was replaced between its reading and the first look is taken up", async () => {
+  const clock = new VirtualClock();
+  const file = join(folder, "between.pem");
+  writeFileSync(file, "one");
+  const since = stateOfFiles([file]);
+  writeFileSync(file, "two, longer");
+  const used: string[] = [];
+  const followed = followFiles({
+    role: "a test",
+    files: [file],
+    since,
+    clock,
+    log: { info() {}, warn() {} },
+    read: () => "read again",
+    use: (value) => void used.push(value),
+  });
+  await clock.advance(6_000);
+  expect(used).toEqual(["read again"]);
+  followed.close();
+});
+
 test("what is no good now is tried again without a change of the files, its reason told once; closed, nothing waits", async () => {
   const clock = new VirtualClock();
   const file = join(folder, "e.pem");
@@ -132,6 +155,7 @@ test("what is no good now is tried again without a change of the files, its reas
   const followed = followFiles({
     role: "a test",
     files: [file],
+    since: stateOfFiles([file]),
     clock,
     log: { info: () => void lines.push("info"), warn: () => void lines.push("warn") },
     read: () => {

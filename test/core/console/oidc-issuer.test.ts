@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { OidcIssuer } from "../../../src/core/console/oidc-issuer.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { startTestIssuer } from "./issuer.ts";
 
 test("of an issuer's answer no more is read than one may have", async () => {
   using server = Bun.serve({
@@ -22,4 +24,34 @@ test("of an issuer's answer no more is read than one may have", async () => {
     systemClock,
   );
   await expect(issuer.begin("https://console.example/signed-in")).rejects.toThrow("its answer is too large");
+});
+
+test("an issuer that is away takes nobody's sign-in away: what it said last counts, its keys for an hour", async () => {
+  await using server = await startTestIssuer();
+  const clock = new VirtualClock();
+  const issuer = new OidcIssuer(
+    {
+      issuer: server.url,
+      clientId: "console",
+      audience: "console",
+      scopes: [],
+      rolesClaim: "groups",
+      administrators: ["admins"],
+      viewers: [],
+      sessionMs: 60_000,
+    },
+    clock,
+  );
+  const token = async (): Promise<string> => {
+    const seconds = Math.floor(clock.wallMs() / 1_000);
+    return server.sign({ aud: "console", sub: "ann", groups: ["admins"], iat: seconds, exp: seconds + 60 });
+  };
+  await expect(issuer.ofToken(await token())).resolves.toMatchObject({ role: "administrator" });
+  const sign = [await token()];
+  await clock.advance(3_599_000);
+  sign.push(await token());
+  await server[Symbol.asyncDispose]();
+  await expect(issuer.ofToken(sign[1]!)).resolves.toMatchObject({ role: "administrator" });
+  await clock.advance(1_001);
+  await expect(issuer.ofToken(sign[1]!)).rejects.toThrow("of the token");
 });

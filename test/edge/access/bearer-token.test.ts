@@ -147,6 +147,13 @@ describe("a bearer token", () => {
     }
   });
 
+  test("may begin with a byte order mark, as some editors write it", async () => {
+    const path = join(folder, "marked.json");
+    writeFileSync(path, `\ufeff${JSON.stringify(keySet)}`);
+    const verifier = createTokenVerifier([{ ...issuer, jwks: path }], clock);
+    expect(await refusal(verifier, `Bearer ${await sign()}`)).toBe("accepted");
+  });
+
   test("is refused once its key has left the reloaded JWK set", async () => {
     const path = join(folder, "changing.json");
     writeFileSync(path, JSON.stringify(keySet));
@@ -189,23 +196,48 @@ describe("a JWK set by URL", () => {
     const { served, outcome, close } = await serveKeys();
     try {
       const startMs = Date.now();
-      const at = (ms: number) => setSystemTime(startMs + ms);
-      at(0);
+      let atMs = 0;
+      const at = async (ms: number): Promise<void> => {
+        setSystemTime(startMs + ms);
+        await clock.advance(ms - atMs);
+        atMs = ms;
+      };
       expect([await outcome(), served.times]).toEqual(["accepted", 1]);
-      at(9_999);
+      await at(9_999);
       expect([await outcome("two", others.privateKey), served.times]).toEqual([
         expect.stringContaining("no key of the issuer"),
         1,
       ]);
-      at(10_000);
+      await at(10_050);
       expect([await outcome("two", others.privateKey), served.times]).toEqual([
         expect.stringContaining("no key of the issuer"),
         2,
       ]);
-      at(10_000 + 299_999);
+      await at(299_999);
       expect([await outcome(), served.times]).toEqual(["accepted", 2]);
-      at(10_000 + 300_000);
+      await at(300_000);
       expect([await outcome(), served.times]).toEqual(["accepted", 3]);
+    } finally {
+      close();
+    }
+  });
+
+  test("counts on while its issuer is away, for an hour, and is asked for each ten seconds meanwhile", async () => {
+    let isAway = false;
+    const { served, outcome, close } = await serveKeys(() => (isAway ? { gone: true } : keySet));
+    try {
+      expect([await outcome(), served.times]).toEqual(["accepted", 1]);
+      isAway = true;
+      await clock.advance(300_000);
+      expect([await outcome(), served.times]).toEqual(["accepted", 2]);
+      await clock.advance(9_999);
+      expect([await outcome(), served.times]).toEqual(["accepted", 2]);
+      await clock.advance(1);
+      expect([await outcome(), served.times]).toEqual(["accepted", 3]);
+      await clock.advance(3_600_000 - 310_000);
+      expect(await outcome()).toContain("refused");
+      isAway = false;
+      expect(await outcome()).toBe("accepted");
     } finally {
       close();
     }

@@ -400,3 +400,10 @@ test("a path as long as a socket's may be is listened on", async () => {
   await listen(path);
   expect(await ask(path)).toBe("here");
 });
+
+test("a path that nobody could connect to is refused, not listened on under a shorter name", async () => {
+  const folder = dirname(socketPath());
+  const path = join(folder, "s".repeat(108 - folder.length - 1));
+  await expect(listen(path)).rejects.toThrow("has more than 107 bytes");
+  expect(readdirSync(folder)).toEqual([]);
+});

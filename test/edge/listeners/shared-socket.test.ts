@@ -158,3 +158,14 @@ test("a socket that can't be given to its owner is closed again", async () => {
   expect(readdirSync(folder)).toEqual([]);
   while (closed.length === 0) await new Promise((passed) => setTimeout(passed, 5));
 });
+
+test("a path that leaves no room for the names of the edges beside it is refused", async () => {
+  const listen = (bytes: number): Promise<Listener> =>
+    bindUnixSocket(join(folder, "s".repeat(bytes - folder.length - 1)), { mode: 0o600, shared: clock }, async (own) => {
+      const server = createServer();
+      await new Promise<void>((listening) => server.listen(own, listening));
+      return { close: async () => void server.close() };
+    });
+  open.push(await listen(97));
+  await expect(listen(98)).rejects.toThrow("has more than 97 bytes");
+});

@@ -48,6 +48,7 @@ export function contextOf(edgeId: string, lines: string[] = []): PluginContext {
     directory: "/",
     signal: new AbortController().signal,
     attempt: async (_name, run) => run(),
+    follow: async ({ take }) => take(),
   };
 }
 
@@ -55,7 +56,7 @@ export function contextOf(edgeId: string, lines: string[] = []): PluginContext {
 export async function startTestEdge(
   world: CoreWorld,
   id: string,
-  createTransport: (context: PluginContext) => RevocationTransport,
+  createTransport: (context: PluginContext) => RevocationTransport | Promise<RevocationTransport>,
 ): Promise<TestEdge> {
   const client = await world.client(id);
   const control = new NotingControl();
@@ -81,7 +82,7 @@ export async function startTestEdge(
   });
   guard.attach(control);
   const sink = guard.sink("broker");
-  let transport = createTransport(contextOf(id, lines));
+  let transport = await createTransport(contextOf(id, lines));
   guard.start();
   await transport.start(sink);
   const link = () => guard.status().transports[0]!;
@@ -98,7 +99,7 @@ export async function startTestEdge(
       sink.disconnected("the test closed it");
     },
     async connect() {
-      transport = createTransport(contextOf(id, lines));
+      transport = await createTransport(contextOf(id, lines));
       await transport.start(sink);
     },
     async close() {

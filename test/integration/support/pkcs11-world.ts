@@ -37,6 +37,7 @@ const source = createPkcs11Source({ sessions: 4, ttl: 300_000, refresh_after: 24
   directory: "/",
   signal: new AbortController().signal,
   attempt: async (_name, run) => run(),
+  follow: async ({ take }) => take(),
 });
 const never = new AbortController().signal;
 

@@ -3,6 +3,7 @@
  * the answer does not need. `node:http` on Bun costs several times as much as TLS itself (bench/mtls.ts).
  */
 import { isTurnUsed, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
+import { AnswerStream } from "./answer-stream.ts";
 import { AnswerText } from "./answer-text.ts";
 import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import type { Http1Handler } from "./handler.ts";
@@ -65,8 +66,7 @@ class Http1Connection {
   /** Bytes that came since reading rested. */
   #readBytes = 0;
   readonly #knownHeads = new KnownHeads();
-  #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  #onFlowing: (() => void) | undefined;
+  #stream: AnswerStream | undefined;
 
   constructor(socket: Http1Socket, handler: Http1Handler) {
     this.#socket = socket;
@@ -92,7 +92,7 @@ class Http1Connection {
   }
 
   onDrain(): void {
-    if (this.#phase === "streaming") return void this.#onFlowing?.();
+    if (this.#phase === "streaming") return void this.#stream?.onDrain();
     if (this.#phase !== "draining") return;
     this.#phase = "head";
     this.#answered(this.#closesThen);
@@ -108,8 +108,7 @@ class Http1Connection {
     this.#taken = 0;
     if (phase === "body") this.#abandon();
     if (phase === "draining" || phase === "streaming") this.#handler.answered();
-    void this.#stream?.cancel().catch(() => undefined);
-    this.#onFlowing?.();
+    this.#stream?.cancel();
     if (!this.#socket.destroyed) this.#close();
   }
 
@@ -308,41 +307,16 @@ class Http1Connection {
     this.#closesThen = last;
   }
 
-  /** Writes what a stream gives as it comes, at the pace of the caller. */
   #beginStream(answer: Http1Answer, body: ReadableStream<Uint8Array>): void {
     this.#phase = "streaming";
     this.#handler.answerStreams();
-    const reader = body.getReader();
-    this.#stream = reader;
-    const pump = async (): Promise<void> => {
-      let flowing = writeAnswer(this.#socket, answer, false, false);
-      for (;;) {
-        if (!flowing && this.#phase === "streaming") await this.#flowing();
-        if (this.#phase !== "streaming") return;
-        const { done, value } = await reader.read();
-        if (this.#phase !== "streaming") return;
-        if (done) break;
-        flowing = this.#socket.write(value);
-      }
+    const stream = new AnswerStream(this.#socket, this.#handler, body);
+    this.#stream = stream;
+    void stream.write(answer).then((isOver) => {
+      if (!isOver || this.#phase !== "streaming") return;
       this.#phase = "head";
       this.#stream = undefined;
       this.#answered(true);
-    };
-    pump().catch((error: unknown) => {
-      if (this.#phase !== "streaming") return;
-      this.#handler.failed(error);
-      this.#socket.destroy();
-    });
-  }
-
-  #flowing(): Promise<void> {
-    this.#handler.answerWaits(0);
-    return new Promise((resolve) => {
-      this.#onFlowing = () => {
-        this.#onFlowing = undefined;
-        this.#handler.answerFlows();
-        resolve();
-      };
     });
   }
 

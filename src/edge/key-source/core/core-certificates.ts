@@ -39,11 +39,18 @@ export function checkCoreCertificates(certificates: CoreCertificates): void {
 /** What is wrong with our own side's certificates at `nowMs`; undefined where nothing is seen. */
 export function faultOfOwnCertificates(certificates: CoreCertificates, nowMs: number): string | undefined {
   const own = new X509Certificate(certificates.cert);
-  const authority = new X509Certificate(certificates.ca);
-  return (
-    faultOfTime("this edge's certificate", own, nowMs, "issue a new one (`crypto-edge pki edge`) and reload") ??
-    faultOfTime("the configured CA certificate", authority, nowMs, "give the CA's current one")
+  const fault = faultOfTime(
+    "this edge's certificate",
+    own,
+    nowMs,
+    "issue a new one (`crypto-edge pki edge`) and reload",
   );
+  if (fault !== undefined) return fault;
+  // Of a bundle, one that is in its time is enough.
+  const faults = pemBlocks(certificates.ca).map((block) =>
+    faultOfTime("the configured CA certificate", new X509Certificate(block), nowMs, "give the CA's current one"),
+  );
+  return faults.includes(undefined) ? undefined : faults[0];
 }
 
 /** A sentence where the edge's certificate was not issued by the configured CA: often, but not always, a mistake. */

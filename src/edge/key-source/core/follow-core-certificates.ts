@@ -3,6 +3,7 @@ import type { LogPort } from "../../../base/log-port.ts";
 import type { CertificateExpiry } from "../../../base/pki/certificate-expiry.ts";
 import { type Following, followFiles } from "../../../base/pki/follow-files.ts";
 import { readAuthorities, readCertificates, requireInForce } from "../../../base/pki/pem.ts";
+import type { FilesState } from "../../../base/pki/watch-files.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { type CoreCertificatePaths, readCoreCertificates } from "./core-certificates.ts";
 import type { CoreClient } from "./core-client.ts";
@@ -13,15 +14,18 @@ const ROLE = "the Core's client";
 export function followCoreCertificates(options: {
   readonly core: Pick<CoreClient, "reload">;
   readonly paths: CoreCertificatePaths;
+  /** As the files were before they were read. */
+  readonly since: FilesState;
   readonly clock: Clock;
   readonly log: Pick<LogPort, "info" | "warn">;
   readonly expiry: CertificateExpiry;
 }): Following {
-  const { core, paths, clock, log, expiry } = options;
+  const { core, paths, since, clock, log, expiry } = options;
   useCoreFiles(expiry, paths);
   return followFiles({
     role: ROLE,
-    files: [paths.ca, paths.cert, paths.key],
+    files: filesOfCore(paths),
+    since,
     clock,
     log,
     read: () => {
@@ -36,6 +40,10 @@ export function followCoreCertificates(options: {
       useCoreFiles(expiry, paths);
     },
   });
+}
+
+export function filesOfCore({ ca, cert, key }: CoreCertificatePaths): readonly string[] {
+  return [ca, cert, key];
 }
 
 /** What ends, and when. */

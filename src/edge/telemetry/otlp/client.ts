@@ -37,17 +37,27 @@ const RETRY_AFTER_MAX_MS = 300_000;
 /** The specification's list, and what an operator can mend while the batch waits: credentials, a path that is not there yet. */
 const RETRYABLE: ReadonlySet<number> = new Set([401, 403, 404, 408, 429, 500, 502, 503, 504]);
 
+function agentOf({ url, tls }: Pick<OtlpClientOptions, "url" | "tls">): HttpAgent | HttpsAgent {
+  const kept = { keepAlive: true, maxSockets: CONNECTIONS_MAX, maxFreeSockets: CONNECTIONS_MAX };
+  if (url.protocol !== "https:") return new HttpAgent(kept);
+  return new HttpsAgent({ ...kept, ...defined(tls), minVersion: "TLSv1.2", rejectUnauthorized: true });
+}
+
 export class OtlpClient {
   readonly #options: OtlpClientOptions;
-  readonly #agent: HttpAgent | HttpsAgent;
+  #agent: HttpAgent | HttpsAgent;
 
   constructor(options: OtlpClientOptions) {
     this.#options = options;
-    const kept = { keepAlive: true, maxSockets: CONNECTIONS_MAX, maxFreeSockets: CONNECTIONS_MAX };
-    this.#agent =
-      options.url.protocol === "https:"
-        ? new HttpsAgent({ ...kept, ...defined(options.tls), minVersion: "TLSv1.2", rejectUnauthorized: true })
-        : new HttpAgent(kept);
+    this.#agent = agentOf(options);
+  }
+
+  /** From the next connection on. */
+  useCredentials(tls: OtlpClientOptions["tls"]): void {
+    const former = this.#agent;
+    this.#agent = agentOf({ url: this.#options.url, tls });
+    // What is under way goes on; what is kept for later is not.
+    for (const sockets of Object.values(former.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 
   /**

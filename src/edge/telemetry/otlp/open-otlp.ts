@@ -39,6 +39,8 @@ export interface Otlp {
   /** Undefined where `audit` is false; its queue is that of audit sinks. */
   readonly auditSink: AuditSink | undefined;
   readonly metrics: readonly MetricDefinition[];
+  /** Reads the files of its certificates anew. @throws where they are no good: the old ones stay in use */
+  takeCredentials(): void;
   /** Sends the spans that wait; resolves once the audit's sink is closed, too. May be called twice. */
   close(timeoutMs: number): Promise<void>;
 }
@@ -111,6 +113,7 @@ export function openOtlp({ settings, edgeId, clock, warn, stopping, stopTimeoutM
     auditSink: settings.audit
       ? { name: "otlp", write: writeAudit, close: () => Promise.resolve(audit.resolve()) }
       : undefined,
+    takeCredentials: () => client.useCredentials(checkOtlp(settings).tls),
     metrics: otlpMetrics(figures, () => spans?.status().dropped ?? 0),
     close(timeoutMs) {
       // The connections are the audit's, too.
