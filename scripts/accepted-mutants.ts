@@ -22,6 +22,7 @@ const NO_NEIGHBOURS =
 const NONE_READY = "Where no key is ready, nobody asks who holds most.";
 const VIEWS = "Which views are kept is a matter of memory and time; every answer is the same.";
 const HIGH_BITS = "Only the bits from 0x80 on are asked for.";
+const NO_LAST_BYTES = "The last step of GCM writes no bytes.";
 const MORE_ROOM = "More room than the list takes changes nothing.";
 const NO_BYTES = "To authenticate no bytes changes nothing: the condition spares the call.";
 const SHORT_CUT = "It gives the same answer without the work for it.";
@@ -145,7 +146,17 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
     {
       from: "+",
       to: "- in: check(call.EVP_EncryptFinal_ex(this.#context, address - FINAL_OUT, address + LENGTH_OUT));",
-      reason: "The last step of GCM writes no bytes.",
+      reason: NO_LAST_BYTES,
+    },
+    {
+      from: "+",
+      to: "- in: if (done === 1 && call.EVP_DecryptFinal_ex(this.#context, address - FINAL_OUT, lengthOut) === 1) return plaintext;",
+      reason: NO_LAST_BYTES,
+    },
+    {
+      from: "+",
+      to: "- in: check(call.EVP_EncryptInit_ex2(this.#context, library.cipher, scratch.address - DERIVED, 0, 0));",
+      reason: "The derived key is at the region's begin: the number is 0.",
     },
   ],
   "src/edge/cipher/openssl/random-draws.ts": [
@@ -164,6 +175,13 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
     { from: "0", to: "1 in: end: 1,", reason: "Only where it begins is asked for." },
     { from: "3", to: "4 in: opening: 4 * PARAMETER_LENGTH,", reason: MORE_ROOM },
     { from: "2", to: "3 in: sealing: 3 * PARAMETER_LENGTH,", reason: MORE_ROOM },
+    { from: "4096", to: "32768 in: const PAGE_LENGTH = 32768;", reason: MORE_ROOM },
+    {
+      from: "*",
+      to: "/ in: names: NAMES.length / NAME_LENGTH,",
+      reason: "The names are last, and their page goes on behind them.",
+    },
+    { from: "if (this.#header === header) return;", to: "(nothing)", reason: SHORT_CUT },
     { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (false)", reason: VIEWS },
     { from: "if (length < VIEWS_MAX) this.#blobs[length] = view;", to: "if (true)", reason: VIEWS },
   ],

@@ -21,10 +21,19 @@ export interface NodeHttpOptions {
 interface Speaker {
   readonly peer: Peer;
   readonly activity: ConnectionActivity;
+  /** Requests whose answers have not been handed over to the socket. */
+  unanswered: number;
 }
 
 const SPEAKER = Symbol("crypto-edge speaker");
 const HEADER_BYTES_MAX = 16_384;
+/**
+ * Requests that a caller may send ahead of their answers. `node:http` begins all that it reads at one go, hundreds of a kilobyte's
+ * length, and nobody else is answered meanwhile; edges and administrators send none ahead.
+ */
+const AHEAD_MAX = 8;
+/** Its parser begins every request of a chunk, also on a connection that was ended at the first: so it is given less at a time. */
+const SLICE_BYTES = 4_096;
 
 /** What takes a connection of `startTlsServer`. */
 export function speakNodeHttp({
@@ -35,6 +44,13 @@ export function speakNodeHttp({
     const { socket } = request;
     const speaker = (socket as { [SPEAKER]?: Speaker })[SPEAKER];
     if (speaker === undefined) return void socket?.destroy();
+    // What was read before the connection was ended.
+    if (socket.destroyed) return;
+    if (speaker.unanswered >= AHEAD_MAX) {
+      socket.destroy();
+      return void onError?.(new Error(`a caller sent more than ${AHEAD_MAX} requests ahead of their answers`));
+    }
+    speaker.unanswered++;
     const { peer, activity } = speaker;
     // It was good when the connection began.
     if (peer.certificate !== undefined && peer.certificate.notAfterMs < Date.now()) return void socket.destroy();
@@ -46,6 +62,7 @@ export function speakNodeHttp({
     const finish = (): void => {
       if (finished) return;
       finished = true;
+      speaker.unanswered--;
       bodyEnded();
       activity.requestEnded();
     };
@@ -72,9 +89,25 @@ export function speakNodeHttp({
   );
   http.on("clientError", refuseHead);
   return (socket, peer, activity) => {
-    Object.defineProperty(socket, SPEAKER, { value: { peer, activity } satisfies Speaker });
-    http.emit("connection", socket);
+    Object.defineProperty(socket, SPEAKER, { value: { peer, activity, unanswered: 0 } satisfies Speaker });
+    feedInSlices(socket, () => http.emit("connection", socket));
   };
+}
+
+/** Has what `listen` adds to the socket's readers read slices of what comes, and nothing of a connection that was ended. */
+function feedInSlices(socket: TLSSocket, listen: () => void): void {
+  const before = new Set(socket.listeners("data"));
+  listen();
+  for (const listener of socket.listeners("data")) {
+    if (before.has(listener)) continue;
+    const read = listener as (chunk: Uint8Array) => void;
+    socket.on("data", (chunk: Uint8Array) => {
+      for (let at = 0; at < chunk.length && !socket.destroyed; at += SLICE_BYTES) {
+        read.call(socket, chunk.subarray(at, at + SLICE_BYTES));
+      }
+    });
+    socket.off("data", read);
+  }
 }
 
 /** What is no request of HTTP/1.1 gets its answer, and its connection ends. */

@@ -1,75 +1,37 @@
 /**
- * No request, of whatever shape, at whatever door, keeps the event loop from its other callers for 20 ms: an edge of its own process, and
- * how much processor time its longest turn took. Processor time of that one thread, and the best of eight: other work on the machine does not count.
+ * No request, of whatever shape, at whatever door, keeps the event loop from its other callers for 20 ms (test/support/measured-turns.ts). The
+ * Core's listener: test/core/longest-turn.test.ts.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { type MeasuredServer, startMeasured } from "../../support/measured-turns.ts";
 import { create, message } from "../doors/kmip/world.ts";
 
-const root = resolve(import.meta.dir, "../../..");
-const TURN_MS_MAX = 20;
-const TRIES = 8;
-
-/** Tells its addresses, and at each line on standard input the longest turn since the last, in milliseconds of processor time. */
 const SERVER = `
-import { startDoorEdge } from ${JSON.stringify(`${root}/test/support/door-edge.ts`)};
+import { startDoorEdge } from "ROOT/test/support/door-edge.ts";
 const edge = await startDoorEdge({
   listeners: \`  - { http: "127.0.0.1:0", principal: local, doors: [native, aws-kms, vault-transit] }
   - { http: "127.0.0.1:0", principal: local, doors: [kes] }
-  - { unix: FOLDER/kmip.sock, mode: "0600", principal: local, doors: [kmip] }\`,
-  doors: '{ kes: { keys: { a: { tenant: tenant-a, service: billing } } }, kmip: { tenant: tenant-a, service: billing } }',
+  - { unix: FOLDER/kmip.sock, mode: "0600", principal: local, doors: [kmip] }
+  - { unix: FOLDER/kms.sock, mode: "0600", principal: local, doors: [kubernetes-kms] }\`,
+  doors: '{ kes: { keys: { a: { tenant: tenant-a, service: billing } } }, kmip: { tenant: tenant-a, service: billing }, kubernetes-kms: { tenant: tenant-a, service: etcd } }',
 });
-let longest = 0;
-const used = () => { const { user, system } = process.threadCpuUsage(); return (user + system) / 1000; };
-let before = used();
-const turn = () => {
-  const now = used();
-  longest = Math.max(longest, now - before);
-  before = now;
-  setImmediate(turn);
-};
-turn();
-process.stdin.on("data", () => { console.log(String(longest)); longest = 0; });
-console.log(JSON.stringify([...edge.urls.slice(0, 2), edge.folder]));
+const told = [...edge.urls.slice(0, 2), edge.folder];
 `;
 
-let child: Bun.Subprocess<"pipe", "pipe", "inherit">;
-let lines: AsyncIterator<string>;
+let server: MeasuredServer<readonly [main: string, kes: string, folder: string]>;
 let main: string;
 let kes: string;
 let folder: string;
+const measure = (what: string, run: () => Promise<void>): Promise<void> => server.measure(what, run);
 
 beforeAll(async () => {
-  child = Bun.spawn([process.execPath, "-e", SERVER], {
-    stdin: "pipe",
-    stdout: "pipe",
-    stderr: "inherit",
-    cwd: root,
-  });
-  lines = linesOf(child.stdout);
-  [main, kes, folder] = JSON.parse(await next()) as [string, string, string];
+  server = await startMeasured(SERVER);
+  [main, kes, folder] = server.told;
 }, 60_000);
-afterAll(() => child.kill("SIGKILL"));
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let text = "";
-  for await (const chunk of stream) {
-    text += Buffer.from(chunk).toString();
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      yield text.slice(0, end);
-      text = text.slice(end + 1);
-    }
-  }
-}
-
-const next = async (): Promise<string> => (await lines.next()).value as string;
-
-async function longestTurn(): Promise<number> {
-  child.stdin.write("\n");
-  await child.stdin.flush();
-  return Number(await next());
-}
+afterAll(() => server.kill());
 
 const M = 1_000_000;
 const BODY_MAX = 16 << 20;
@@ -105,22 +67,6 @@ async function post(url: string, body: string | Uint8Array, headers: Record<stri
   const response = await fetch(url, { method: "POST", body: body as BodyInit, headers });
   await response.arrayBuffer();
   return response.status;
-}
-
-/** Each request of them, one after another; the longest turn, the best of eight. */
-async function measure(what: string, run: () => Promise<void>): Promise<void> {
-  const turns: number[] = [];
-  // Compiled and warm first.
-  await run();
-  for (let tries = 0; tries < TRIES; tries++) {
-    await longestTurn();
-    await run();
-    turns.push(await longestTurn());
-    if (turns.at(-1)! < TURN_MS_MAX / 2) break;
-  }
-  const best = Math.min(...turns);
-  console.log(`${what}: ${best.toFixed(1)} ms`);
-  expect([what, best < TURN_MS_MAX]).toEqual([what, true]);
 }
 
 const NATIVE = [
@@ -237,9 +183,68 @@ test("is bounded by heads at their limit, and by pipelined requests", async () =
   for (let depth = 0; depth < 8_000; depth++) nest = item(nest);
   for (const [what, bytes] of Object.entries({
     "kmip: 64 keys made": message(14, Array<ReturnType<typeof create>>(64).fill(create(14))),
+    "kmip: 64 long names": message(
+      14,
+      Array.from({ length: 64 }, () => create(14)),
+    ).fill(0x41, 200),
     "kmip: a nest of 8,000": nest,
+    "kmip: 100,000 empty items": item(Buffer.concat(Array<Buffer>(100_000).fill(item(Buffer.alloc(0))))),
+    "kmip: a text of 1 MB": item(item(Buffer.alloc(1_000_000, 0x41))),
+    "kmip: 1,000 messages one after another": Buffer.concat(Array<Uint8Array>(1_000).fill(message(14, [create(14)]))),
     "kmip: 8,000 empty items": item(Buffer.concat(Array<Buffer>(8_000).fill(item(Buffer.alloc(0))))),
   })) {
     await measure(what, () => send(bytes, socket));
+  }
+}, 600_000);
+
+/** A call of gRPC over HTTP/2, written by hand. */
+function grpcCall(client: ClientHttp2Session, method: string, body: Uint8Array): Promise<void> {
+  const call = client.request({
+    ":method": "POST",
+    ":path": `/v2.KeyManagementService/${method}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  return new Promise((done) => {
+    call
+      .on("data", () => undefined)
+      .on("error", () => undefined)
+      .on("close", () => done());
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(body.length, 1);
+    call.end(Buffer.concat([prefix, body]));
+  });
+}
+
+test("is bounded by calls to kubernetes-kms, of whatever shape and as many as it lets", async () => {
+  const client = connectHttp2("http://localhost", { createConnection: () => connect(join(folder, "kms.sock")) });
+  client.on("error", () => undefined);
+  const field = (number: number, content: Uint8Array): Buffer => {
+    const length: number[] = [];
+    for (let left = content.length; ; left >>>= 7) {
+      length.push(left > 127 ? (left & 127) | 128 : left);
+      if (left <= 127) break;
+    }
+    return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), content]);
+  };
+  try {
+    for (const [what, method, body, count] of [
+      ["kubernetes-kms: 256 seeds at once", "Encrypt", field(1, Buffer.alloc(32)), 256],
+      ["kubernetes-kms: 256 bad ciphertexts at once", "Decrypt", field(1, Buffer.alloc(200, 0x41)), 256],
+      ["kubernetes-kms: a plaintext of 60 KB", "Encrypt", field(1, Buffer.alloc(60_000)), 20],
+      [
+        "kubernetes-kms: 60,000 fields",
+        "Decrypt",
+        Buffer.concat(Array<Buffer>(60_000).fill(field(9, Buffer.alloc(0)))),
+        20,
+      ],
+      ["kubernetes-kms: no message", "Decrypt", Buffer.alloc(120_000, 0xff), 20],
+    ] as const) {
+      await measure(what, async () => {
+        await Promise.all(Array.from({ length: count }, () => grpcCall(client, method, body)));
+      });
+    }
+  } finally {
+    client.destroy();
   }
 }, 600_000);

@@ -16,6 +16,8 @@ import { announcedLength, HEADER_LENGTH, readTag, TYPE } from "./ttlv.ts";
 /** The longest request, head included: the objects that databases register are far smaller. */
 const MESSAGE_LENGTH_MAX = 64 * 1024;
 const SHORT_MESSAGE_LENGTH = 2 * 1024;
+/** Of a slice of a turn of the event loop. */
+const SENT_AHEAD_PART = 1 / 32;
 /** How long a message may take to arrive, so that nobody holds a connection with a byte now and then. */
 const MESSAGE_TIMEOUT_MS = 30_000;
 
@@ -167,6 +169,13 @@ export class KmipConnection {
   #sent(response: ResponseMessage): void {
     response.writer.wipe();
     this.#response = undefined;
+    // Of messages that were sent ahead a turn of the event loop takes a few.
+    const turn = this.#unread.length === 0 ? undefined : turnFor(SENT_AHEAD_PART);
+    if (turn === undefined) this.#goOn();
+    else void turn.then(() => this.#goOn());
+  }
+
+  #goOn(): void {
     this.#busy = false;
     if (this.#ended) return void this.#end();
     const unread = this.#unread;
