@@ -28,6 +28,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
     bare.push(await garbageOf("bare.ts", { answerBytes: 204, anyPath: true }, requests));
   }
   const heap = await heapOfServe();
+  const withCore = await heapOfServe("core");
   context.say(`packages loaded: ${heap.packages.join(", ")}`);
   return [
     row({
@@ -46,6 +47,12 @@ export async function run(context: BenchContext): Promise<Row[]> {
       unit: "functions",
       goal: { of: "value", atMost: 1_500 },
       note: `FunctionExecutable, from source, static source, one Unix socket, one request answered; ${heap.codeBlocks} code blocks`,
+    }),
+    row({
+      name: "garbage: live functions with a Core",
+      value: withCore.functions,
+      unit: "functions",
+      note: `the same edge with leases and revocations of a Core; ${withCore.modules} modules. node:https alone is 930 functions`,
     }),
     row({ name: "garbage: modules loaded by serve", value: heap.modules, unit: "modules" }),
   ];

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startServer } from "./processes.ts";
 
 export interface LoadedHeap {
   /** Live functions (FunctionExecutable): what each pause of the collector is paid for. */
@@ -33,12 +34,14 @@ export function leastConfiguration(socket: string): object {
   };
 }
 
-/** Starts `serve` from source, asks for one data key, and looks. */
-export async function heapOfServe(): Promise<LoadedHeap> {
+/** Starts `serve` from source, asks for one data key, and looks. Its keys are those of a file, or of a Core whose revocations it follows. */
+export async function heapOfServe(source: "static" | "core" = "static"): Promise<LoadedHeap> {
   const directory = mkdtempSync(join(tmpdir(), "crypto-edge-loaded-"));
   const socket = join(directory, "edge.sock");
   const file = join(directory, "edge.yaml");
-  writeFileSync(file, JSON.stringify(leastConfiguration(socket)), { mode: 0o600 });
+  const core = source === "core" ? await startServer("core.ts", { directory }, "client") : undefined;
+  const configuration = core === undefined ? {} : leasedFrom(core.ready.url as string);
+  writeFileSync(file, JSON.stringify({ ...leastConfiguration(socket), ...configuration }), { mode: 0o600 });
   const probe = join(import.meta.dirname, "heap-probe.ts");
   const serve = [process.execPath, "--preload", probe, join(ROOT, "src/main.ts"), "serve", "--config", file];
   const edge = Bun.spawn(serve, { stdout: "ignore", stderr: "pipe" });
@@ -55,8 +58,18 @@ export async function heapOfServe(): Promise<LoadedHeap> {
   } finally {
     edge.kill("SIGTERM");
     await edge.exited;
+    await core?.stop();
     rmSync(directory, { recursive: true });
   }
+}
+
+/** Beside `core.ts`'s certificates. */
+function leasedFrom(url: string): object {
+  return {
+    key_source: { use: "core", core: { url, ca: "ca.pem", cert: "edge.pem", key: "edge.key" } },
+    revocation: { transports: [{ use: "core" }] },
+    plugins: [],
+  };
 }
 
 /** Until the edge answers, or has ended. */

@@ -4,7 +4,6 @@ import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
 import { watchDescriptors } from "../base/system/descriptors.ts";
-import { hardenProcess } from "../base/system/harden-process.ts";
 import { runForStart } from "../base/system/start-code.ts";
 import { systemClock } from "../base/time/system-clock.ts";
 import { VERSION } from "../base/version.ts";
@@ -20,11 +19,9 @@ import type { Listener } from "./listeners/listener.ts";
 import { listenOnPort } from "./listeners/plain-http.ts";
 import { logFailure } from "./log-failure.ts";
 import { listenerLimits, openListener } from "./open-listener.ts";
-import { reloadEdge } from "./reload-edge.ts";
-import { type Renewal, renewalOf } from "./renewal.ts";
+import type { Renewal } from "./renewal.ts";
 import type { Readiness } from "./status.ts";
 import { readinessMetric } from "./telemetry/readiness-metric.ts";
-import { mergeMetrics } from "./workers/merge-metrics.ts";
 import type { Question } from "./workers/messages.ts";
 import type { Worker } from "./workers/worker.ts";
 
@@ -71,10 +68,12 @@ export async function startEdge(
   const telemetry = container.resolve(TOKENS.telemetry);
   const operations = container.resolve(TOKENS.operations);
   const hooks = container.resolve(TOKENS.hooks);
+  const { hardenProcess } = await runForStart(() => import("../base/system/harden-process.ts"));
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
 
   const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const { renewalOf } = await runForStart(() => import("./renewal.ts"));
   const started = await renewalOf(configuration, digestKey);
   const certificates = container.resolve(TOKENS.certificates);
   const expiry = usesCertificates(configuration) ? await certificates.expiry() : undefined;
@@ -85,8 +84,11 @@ export async function startEdge(
   });
   telemetry.metrics.add(readinessMetric(() => readiness().ready));
   /** What a scrape or a look is answered, whichever worker it meets. */
-  const metricsOfAll = async (format: MetricsFormat): Promise<string> =>
-    worker === undefined ? telemetry.metrics.text(format) : mergeMetrics(await worker.askAll(format), format);
+  const metricsOfAll = async (format: MetricsFormat): Promise<string> => {
+    if (worker === undefined) return telemetry.metrics.text(format);
+    const { mergeMetrics } = await import("./workers/merge-metrics.ts");
+    return mergeMetrics(await worker.askAll(format), format);
+  };
   const statusOfAll = async (): Promise<unknown> =>
     worker === undefined ? status() : statusOfWorkers(await worker.askAll("status"));
   const native = createNativeDoors({
@@ -133,8 +135,9 @@ export async function startEdge(
         question === "status" ? JSON.stringify({ pid: process.pid, ...status() }) : telemetry.metrics.text(question),
       ),
     digestKey,
-    reload: (renewed) =>
-      reloadEdge(renewed, {
+    async reload(renewed) {
+      const { reloadEdge } = await import("./reload-edge.ts");
+      await reloadEdge(renewed, {
         log,
         usage,
         policy: container.resolve(TOKENS.accessPolicy),
@@ -143,7 +146,8 @@ export async function startEdge(
           ...listeners.map((listener) => ({ address: listener.address, reload: () => listener.reload?.() })),
           { address: "the Core", reload: () => followingCore?.reload() },
         ],
-      }),
+      });
+    },
     close() {
       closed ??= stop();
       return closed;

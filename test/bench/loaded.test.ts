@@ -7,9 +7,11 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
  * raises them here and says why.
  */
-const FUNCTIONS_MAX = 1_540;
-const MODULES_MAX = 235;
-const GARBAGE_BYTES_MAX = 1_300;
+const FUNCTIONS_MAX = 1_520;
+/** Of one with a Core: 930 are of node:https, 677 of which node:tls is alone. */
+const FUNCTIONS_WITH_CORE_MAX = 3_220;
+const MODULES_MAX = 230;
+const GARBAGE_BYTES_MAX = 1_250;
 
 describe("the heap that answers requests", () => {
   test("holds no more functions and modules than it did, and no package that a usual request does not need", async () => {
@@ -17,6 +19,12 @@ describe("the heap that answers requests", () => {
     expect(functions).toBeLessThan(FUNCTIONS_MAX);
     expect(modules).toBeLessThan(MODULES_MAX);
     expect(packages).toEqual([]);
+  }, 300_000);
+
+  test("holds of a Core its client, and neither a library of schemas nor of signatures", async () => {
+    const { functions, packages } = await heapOfServe("core");
+    expect(functions).toBeLessThan(FUNCTIONS_WITH_CORE_MAX);
+    expect(packages).toEqual(["eventsource-parser", "reflect-metadata"]);
   }, 300_000);
 
   test("gets little garbage from a request: seven creates to three decrypts", async () => {

@@ -1,4 +1,4 @@
-/** The Core's master key at rest under an HSM (SoftHSM2), a KMS or Vault's Transit, opened at start by the key sources' own plugins. */
+/** The Core's master key at rest under an HSM (SoftHSM2), a KMS, Vault's Transit or a real OpenBao, opened at start by the key sources' own plugins. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,8 +7,10 @@ import { createThrowAwayPki, type ThrowAwayPki } from "../../src/base/pki/throw-
 import { createAdminClient } from "../../src/core/admin-client.ts";
 import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { freePort } from "../support/free-port.ts";
+import { openBaoProgram } from "../support/installed.ts";
 import { eventually } from "../support/until.ts";
 import { CREDENTIALS, KEY_ARN, type LocalKms, REGION, startLocalKms } from "./support/local-kms.ts";
+import { OpenBaoServer } from "./support/openbao-server.ts";
 import { startTransitWithKv } from "./support/transit-with-kv.ts";
 
 setDefaultTimeout(120_000);
@@ -71,11 +73,12 @@ interface Core extends AsyncDisposable {
   log(): string;
 }
 
-async function startCore(masterKey: string, plugin: string): Promise<Core> {
+/** `database` is a name of its own for each master key. */
+async function startCore(masterKey: string, plugin: string, database = plugin): Promise<Core> {
   writeFileSync(
     file("core.yaml"),
     `listen: "127.0.0.1:${port}"
-database: ${plugin}.db
+database: ${database}.db
 master_key: ${masterKey}
 tls: { cert: core.pem, key: core.key, client_ca: ca.pem }
 allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
@@ -128,22 +131,27 @@ async function admin(path: string, body: object): Promise<unknown> {
 }
 
 /** From a first key to a rotated one, without the database ever being opened by what lies on the disk alone. */
-async function unsealAndRotate(masterKey: string, plugin: string, makeKey: () => Promise<unknown>): Promise<void> {
+async function unsealAndRotate(
+  masterKey: string,
+  plugin: string,
+  database: string,
+  makeKey: () => Promise<unknown>,
+): Promise<void> {
   await makeKey();
   let key: string;
   {
-    await using _core = await startCore(masterKey, plugin);
+    await using _core = await startCore(masterKey, plugin, database);
     await admin("services", { tenant: "tenant-a", service: "billing" });
     key = await leased();
   }
   {
-    await using _again = await startCore(masterKey, plugin);
+    await using _again = await startCore(masterKey, plugin, database);
     expect(await leased()).toBe(key);
   }
   // A new version of the master key: the old one is the former by itself.
   await makeKey();
   {
-    await using _both = await startCore(masterKey, plugin);
+    await using _both = await startCore(masterKey, plugin, database);
     expect(await leased()).toBe(key);
     expect(await admin("master-key", {})).toEqual({ rewrapped: 2, unchanged: 0 });
     expect(await leased()).toBe(key);
@@ -164,6 +172,7 @@ describe("the master key", () => {
     await unsealAndRotate(
       `{ use: pkcs11, pkcs11: { module: "${module}", token: core, pin_file: pin, wrapped_keys: { file: hsm.json, wrapping_key: core-wrapping } } }`,
       "pkcs11",
+      "pkcs11",
       () => run(process.execPath, ...tool, "create", "core", "master-key", ...token, ...wrapped),
     );
   });
@@ -172,7 +181,7 @@ describe("the master key", () => {
     const tool = [join(PLUGINS, "aws-kms/keys.ts"), "create", "core", "master-key"];
     const where = ["--file", file("kms.json"), "--region", REGION, "--key-id", KEY_ARN, "--endpoint", kms.endpoint];
     const masterKey = `{ use: aws-kms, aws-kms: { region: ${REGION}, key_id: "${KEY_ARN}", file: kms.json, endpoint: "${kms.endpoint}" } }`;
-    await unsealAndRotate(masterKey, "aws-kms", () => run(process.execPath, ...tool, ...where));
+    await unsealAndRotate(masterKey, "aws-kms", "aws-kms", () => run(process.execPath, ...tool, ...where));
     expect(readFileSync(file("kms.json"), "utf8")).toContain('"master-key"');
     const failure = await startCore(masterKey.replace("kms.json", "nothing.json"), "aws-kms").catch(
       (error: Error) => error,
@@ -187,7 +196,7 @@ describe("the master key", () => {
     const where = ["--address", address, "--transit-key", transitKey, "--namespace", namespace];
     const masterKey = `{ use: openbao, openbao: { address: "${address}", namespace: ${namespace}, token: "file:token", transit: { key: ${transitKey} } } }`;
     try {
-      await unsealAndRotate(masterKey, "openbao", () => run(process.execPath, ...tool, ...where));
+      await unsealAndRotate(masterKey, "openbao", "openbao", () => run(process.execPath, ...tool, ...where));
       expect(transit.calls.filter((path) => path === "/v1/transit/decrypt/core").length).toBeGreaterThanOrEqual(3);
       const refused = await startCore(masterKey.replace("key: core", "key: other"), "openbao").catch(
         (error: Error) => error,
@@ -200,4 +209,31 @@ describe("the master key", () => {
     const away = await startCore(masterKey, "openbao").catch((error: Error) => error);
     expect((away as Error).message).toContain("can't be reached");
   });
+
+  const program = openBaoProgram();
+  test.skipIf(program === undefined)(
+    "is unwrapped by a real OpenBao, and rotated there; one that refuses is told as the reason",
+    async () => {
+      await using bao = await OpenBaoServer.start(program!, "core");
+      environment.BAO_TOKEN = bao.rootToken;
+      writeFileSync(file("token"), bao.rootToken, { mode: 0o600 });
+      const tool = [join(PLUGINS, "openbao/keys.ts"), "create", "core", "master-key"];
+      const where = ["--address", bao.address, "--transit-key", bao.transitKey];
+      const masterKey = `{ use: openbao, openbao: { address: "${bao.address}", token: "file:token", transit: { key: ${bao.transitKey} } } }`;
+      await unsealAndRotate(masterKey, "openbao", "real-openbao", () => run(process.execPath, ...tool, ...where));
+      // What lies in its KV store is wrapped, and opens by Transit alone.
+      const { data } = (await bao.call("secret/data/crypto-edge/core/master-key")) as { data: { data: unknown } };
+      expect(JSON.stringify(data.data)).toContain("vault:v1:");
+
+      const { auth } = (await bao.call("auth/token/create", { policies: ["default"] })) as {
+        auth: { client_token: string };
+      };
+      writeFileSync(file("token"), auth.client_token, { mode: 0o600 });
+      await expect(startCore(masterKey, "openbao", "real-openbao")).rejects.toThrow(
+        /the master key can't be opened by openbao.*permission denied/,
+      );
+      await bao.kill();
+      await expect(startCore(masterKey, "openbao", "real-openbao")).rejects.toThrow("can't be reached");
+    },
+  );
 });

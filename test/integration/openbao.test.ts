@@ -1,9 +1,9 @@
 /** The OpenBao plugin against a real server: `bao` or `vault` from the PATH. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createOpenBaoSource } from "../../plugins/openbao/plugin.ts";
@@ -14,20 +14,14 @@ import type { KeySource, LeaseGrant, LeaseRequest } from "../../src/edge/key-sou
 import type { PluginContext } from "../../src/edge/plugin-host/plugin.ts";
 import { checkPlugin } from "../../src/sdk/conformance/check-plugin.ts";
 import { printReport, totalsOf } from "../../src/sdk/conformance/report.ts";
+import { freePort } from "../support/free-port.ts";
 import { openBaoProgram } from "../support/installed.ts";
+import { OpenBaoServer } from "./support/openbao-server.ts";
 
 const PLUGIN = resolve(import.meta.dir, "../../plugins/openbao");
 const PROGRAM = openBaoProgram();
 const ROOT = "root-of-the-tests";
 const never = new AbortController().signal;
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 const nothing = { add() {}, set() {}, observe() {} };
 const context: PluginContext = {
@@ -44,42 +38,10 @@ const context: PluginContext = {
 describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () => {
   let folder: string;
   let address: string;
-  let process_: ChildProcess;
+  let bao: OpenBaoServer;
   const sources: KeySource[] = [];
 
-  /** Starts the development server: memory only, unsealed, KV version 2 at secret/. */
-  async function startServer(): Promise<void> {
-    const port = new URL(address).port;
-    process_ = spawn(
-      PROGRAM!,
-      ["server", "-dev", "-dev-no-store-token", `-dev-root-token-id=${ROOT}`, `-dev-listen-address=127.0.0.1:${port}`],
-      { stdio: "ignore", env: { ...process.env, HOME: folder } },
-    );
-    for (let tries = 0; ; tries++) {
-      const answer = await fetch(`${address}/v1/sys/health`).catch(() => undefined);
-      if (answer?.status === 200) break;
-      if (tries > 400) throw new Error("the server did not start");
-      await Bun.sleep(50);
-    }
-    await api("sys/mounts/transit", { type: "transit" });
-    await api("transit/keys/crypto-edge", { type: "aes256-gcm96" });
-  }
-
-  async function api(
-    path: string,
-    body?: object,
-    token = ROOT,
-    method = body ? "POST" : "GET",
-  ): Promise<Record<string, unknown>> {
-    const answer = await fetch(`${address}/v1/${path}`, {
-      method,
-      headers: { "x-vault-token": token },
-      ...(body ? { body: JSON.stringify(body) } : {}),
-    });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
-    return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
-  }
+  const api: OpenBaoServer["call"] = (...call) => bao.call(...call);
 
   function keys(...args: string[]): string {
     const { status, stdout, stderr } = spawnSync(
@@ -115,8 +77,8 @@ describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () 
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "crypto-edge-bao-"));
-    address = `http://127.0.0.1:${await freePort()}`;
-    await startServer();
+    bao = await OpenBaoServer.start(PROGRAM!, "crypto-edge");
+    address = bao.address;
     await api("sys/policies/acl/edge", {
       policy: `path "secret/data/crypto-edge/*" { capabilities = ["read"] }
                path "transit/decrypt/crypto-edge" { capabilities = ["update"] }`,
@@ -127,7 +89,7 @@ describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () 
 
   afterAll(async () => {
     for (const source of sources) await source.close();
-    process_?.kill("SIGKILL");
+    await bao?.[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -261,9 +223,9 @@ describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () 
     await lease(source);
     await api("sys/seal", {}, ROOT, "PUT");
     await expect(lease(source)).rejects.toMatchObject({ code: "unavailable" });
-    process_.kill("SIGKILL");
+    await bao.kill();
     await expect(lease(source)).rejects.toMatchObject({ code: "unavailable" });
-    await startServer();
+    await bao.start();
     keys("create", "tenant-a", "billing");
     expect(versionsOf(await lease(source))).toEqual(["1 active"]);
     expect(source.health?.()).toEqual({ ok: true });

@@ -5,7 +5,7 @@ import type { Http1Head } from "../../base/network/http1/head.ts";
 import { createHostCheck, isLoopback } from "../../base/network/loopback-host.ts";
 import { overloaded, RequestGate } from "../../base/network/request-gate.ts";
 import { descriptorRoom } from "../../base/system/descriptors.ts";
-import { joinPortGroup } from "../../base/system/port-group.ts";
+import type { PortGroup } from "../../base/system/port-group.ts";
 import type { Principal } from "../access/principal.ts";
 import type { DoorConnection } from "../doors/door.ts";
 import type { DoorRoutes } from "./door-routes.ts";
@@ -36,7 +36,7 @@ export async function listenOnPort(host: string, port: number, options: PlainLis
   const refusalOf = isLoopback(host) ? createHostCheck() : () => undefined;
   try {
     const { drain, descriptor, ...server } = await serve(address, refusalOf, options);
-    const group = options.shared && descriptor !== undefined ? await joinPortGroup(descriptor) : undefined;
+    const group = options.shared && descriptor !== undefined ? await joinGroup(descriptor) : undefined;
     const drained = (timeoutMs: number): Promise<void> => {
       group?.leave();
       return drain(timeoutMs);
@@ -119,4 +119,10 @@ async function serve(
       await connections.close(timeoutMs);
     },
   };
+}
+
+/** Its code is loaded where a port is shared. */
+async function joinGroup(descriptor: number): Promise<PortGroup | undefined> {
+  const { joinPortGroup } = await import("../../base/system/port-group.ts");
+  return joinPortGroup(descriptor);
 }

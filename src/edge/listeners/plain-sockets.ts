@@ -4,6 +4,7 @@
  */
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
 import { requireListenPermission } from "../../base/network/listen-permission.ts";
+import { isTurnUsed, useTurn, yieldToEventLoop } from "../../base/time/turns.ts";
 
 export type PlainAddress =
   /** `reusePort`: whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
@@ -24,13 +25,14 @@ export async function acceptPlain(
   onConnection: (socket: Http1Socket) => void,
 ): Promise<PlainServer> {
   if (typeof Bun === "undefined") return acceptByNode(address, onConnection);
+  const begin = inTurns(onConnection);
   const listener = Bun.listen<BunSocket>({
     ...(address as { hostname: string; port: number }),
     allowHalfOpen: true,
     socket: {
       open(socket) {
         socket.data = new BunSocket(socket);
-        onConnection(socket.data);
+        begin(socket.data);
       },
       data: (socket, bytes) => socket.data.onData(bytes),
       drain: (socket) => socket.data.drain(),
@@ -41,6 +43,36 @@ export async function acceptPlain(
   });
   const { fd } = listener as { readonly fd?: number };
   return { port: "unix" in address ? undefined : listener.port, descriptor: fd, stop: () => listener.stop() };
+}
+
+/** New connections that a turn of the event loop begins at once, and a slice of one then. Each takes some 30 µs. */
+const CONNECTIONS_PER_TURN = 32;
+
+/**
+ * The runtime accepts whatever has come: of a crowd most wait, unread, for slices of later turns, so that callers who are connected are served
+ * in between.
+ */
+function inTurns(onConnection: (socket: Http1Socket) => void): (socket: BunSocket) => void {
+  const waiting: BunSocket[] = [];
+  async function beginWaiting(): Promise<void> {
+    while (waiting.length > 0) {
+      await yieldToEventLoop();
+      for (const socket of waiting.splice(0, CONNECTIONS_PER_TURN)) {
+        if (socket.destroyed) continue;
+        onConnection(socket);
+        socket.resume();
+      }
+    }
+  }
+  return (socket) => {
+    if (waiting.length === 0 && !isTurnUsed()) {
+      useTurn(1 / CONNECTIONS_PER_TURN);
+      return onConnection(socket);
+    }
+    socket.pause();
+    waiting.push(socket);
+    if (waiting.length === 1) void beginWaiting();
+  };
 }
 
 /** A socket of Bun's, which takes what fits at once and leaves the rest to the caller. */

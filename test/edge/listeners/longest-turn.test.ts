@@ -173,6 +173,9 @@ test("is bounded by heads at their limit, and by pipelined requests", async () =
   })) {
     await measure(what, () => send(bytes));
   }
+  await measure("900 connections at once, each with a request", async () => {
+    await Promise.all(Array.from({ length: 900 }, () => send(head("Connection: close\r\n"))));
+  });
   const socket = join(folder, "kmip.sock");
   const item = (content: Uint8Array): Buffer => {
     const header = Buffer.from([0x42, 0, 0x78, 1, 0, 0, 0, 0]);

@@ -5,10 +5,13 @@ export interface CutProxy {
   readonly port: number;
   cut(): void;
   heal(): void;
+  /** From now on to another port: as an address that moves to another machine. Connections end. */
+  leadTo(port: number): void;
   close(): void;
 }
 
 export async function startCutProxy(targetPort: number): Promise<CutProxy> {
+  let target = targetPort;
   const sockets = new Set<Socket>();
   let isCut = false;
   const keep = (socket: Socket): Socket => {
@@ -21,7 +24,7 @@ export async function startCutProxy(targetPort: number): Promise<CutProxy> {
   const server = createServer((inner) => {
     keep(inner);
     // While it is cut, a connection is accepted by the kernel and goes nowhere.
-    const outer = keep(connect(targetPort, "127.0.0.1"));
+    const outer = keep(connect(target, "127.0.0.1"));
     inner.on("data", (data) => void (isCut || outer.write(data)));
     outer.on("data", (data) => void (isCut || inner.write(data)));
     inner.on("close", () => outer.destroy());
@@ -37,6 +40,11 @@ export async function startCutProxy(targetPort: number): Promise<CutProxy> {
     heal() {
       isCut = false;
       // What was lost on the way can't be made up for: the connections end.
+      for (const socket of sockets) socket.destroy();
+    },
+    leadTo(next) {
+      target = next;
+      isCut = false;
       for (const socket of sockets) socket.destroy();
     },
     close() {

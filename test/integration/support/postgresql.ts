@@ -24,6 +24,11 @@ export interface PostgresqlServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+export interface PostgresqlStandby extends PostgresqlServer {
+  /** Makes it the primary, once it has what it was sent. */
+  promote(): Promise<void>;
+}
+
 const PROGRAMS = "/usr/lib/postgresql";
 
 export function isPostgresqlInstalled(): boolean {
@@ -36,41 +41,78 @@ export async function startPostgresql(
   files: Readonly<Record<string, string>> = {},
   parent = tmpdir(),
 ): Promise<PostgresqlServer> {
+  const place = makePlace(parent);
+  await place.run("initdb", "-D", place.data, "-A", "trust", "-U", "core", "-E", "UTF8", "--no-sync");
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(place.data, name), text, { mode: 0o600 });
+    chownSync(join(place.data, name), ...place.account);
+  }
+  return startIn(place, settings);
+}
+
+/**
+ * A standby that follows the server at `port` by streaming replication, from a base backup of it. It reads only until `promote`.
+ * `name` is what `synchronous_standby_names` calls it.
+ */
+export async function startStandby(port: number, name: string): Promise<PostgresqlStandby> {
+  const place = makePlace(tmpdir());
+  const from = `host=127.0.0.1 port=${port} user=core`;
+  const how = ["-X", "stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync"];
+  await place.run("pg_basebackup", "-d", from, "-D", place.data, ...how);
+  const server = await startIn(place, [`cluster_name=${name}`]);
+  return Object.assign(server, { promote: () => place.run("pg_ctl", "promote", "-D", place.data, "-w") });
+}
+
+interface Place {
+  readonly folder: string;
+  readonly data: string;
+  /** User and group. */
+  readonly account: [number, number];
+  command(program: string, ...parameters: string[]): string[];
+  /** @throws Error with what it wrote */
+  run(program: string, ...parameters: string[]): Promise<void>;
+}
+
+function makePlace(parent: string): Place {
   const versions = readdirSync(PROGRAMS).sort((a, b) => Number(b) - Number(a));
   const programs = join(PROGRAMS, versions[0]!, "bin");
   const folder = mkdtempSync(join(parent, "postgresql-"));
   chmodSync(folder, 0o755);
-  const data = join(folder, "data");
-  const port = await freePort();
   // It refuses to run as root.
-  const [uid, gid] = process.getuid?.() === 0 ? accountOf("postgres") : [process.getuid!(), process.getgid!()];
-  chownSync(folder, uid, gid);
-  const asUser = process.getuid?.() === 0 ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
-  const run = async (program: string, ...parameters: string[]): Promise<void> => {
-    const child = Bun.spawn([...asUser, join(programs, program), ...parameters], {
-      cwd: folder,
-      stderr: "pipe",
-      stdout: "ignore",
-    });
-    const failure = await new Response(child.stderr).text();
-    if ((await child.exited) !== 0) throw new Error(`${program}: ${failure}`);
+  const isRoot = process.getuid?.() === 0;
+  const account: [number, number] = isRoot ? accountOf("postgres") : [process.getuid!(), process.getgid!()];
+  chownSync(folder, ...account);
+  const asUser = isRoot ? ["setpriv", `--reuid=${account[0]}`, `--regid=${account[1]}`, "--clear-groups"] : [];
+  const command = (program: string, ...parameters: string[]): string[] => [
+    ...asUser,
+    join(programs, program),
+    ...parameters,
+  ];
+  return {
+    folder,
+    data: join(folder, "data"),
+    account,
+    command,
+    async run(program, ...parameters) {
+      const child = Bun.spawn(command(program, ...parameters), { cwd: folder, stderr: "pipe", stdout: "ignore" });
+      const failure = await new Response(child.stderr).text();
+      if ((await child.exited) !== 0) throw new Error(`${program}: ${failure}`);
+    },
   };
-  await run("initdb", "-D", data, "-A", "trust", "-U", "core", "-E", "UTF8", "--no-sync");
-  for (const [name, text] of Object.entries(files)) {
-    writeFileSync(join(data, name), text, { mode: 0o600 });
-    chownSync(join(data, name), uid, gid);
-  }
+}
+
+async function startIn({ folder, data, command }: Place, settings: readonly string[]): Promise<PostgresqlServer> {
+  const port = await freePort();
   let child: Bun.Subprocess | undefined;
   const server: PostgresqlServer = {
     port,
     async start() {
       child = Bun.spawn(
-        [
-          ...asUser,
-          join(programs, "postgres"),
+        command(
+          "postgres",
           ...["-D", data, "-p", String(port), "-k", folder, "-c", "listen_addresses=127.0.0.1,127.0.0.2"],
           ...settings.flatMap((setting) => ["-c", setting]),
-        ],
+        ),
         { cwd: folder, stdio: ["ignore", "ignore", Bun.file(join(folder, "server.log"))] },
       );
       const endMs = performance.now() + 60_000;

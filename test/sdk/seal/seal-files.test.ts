@@ -115,6 +115,14 @@ describe("all of the content is sealed", () => {
 });
 
 describe("what is no file", () => {
+  test("is told as missing, by seal, open and inspect alike", async () => {
+    for (const command of [["seal", "-t", "tenant-a"], ["open"], ["inspect"]]) {
+      const { code, stderr } = await run([command[0]!, "nofile.sealed", ...command.slice(1)]);
+      expect([command[0], code, stderr]).toEqual([command[0], 1, expect.stringContaining("nofile.sealed")]);
+      expect(stderr).toMatch(/no file|can't be read|cannot be read|is not there/);
+    }
+  });
+
   test("is written through where it is a device, and stays one", async () => {
     writeFileSync(path("plain"), "content");
     await sealFile(job("plain", "sealed", true), KEY);

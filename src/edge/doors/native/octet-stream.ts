@@ -55,15 +55,13 @@ export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest;
 }
 
 /** Of a decrypt-batch of keys. @throws {OperationError} `invalid_request`; a blob that is malformed is its own item's error, later. */
-export const readKeys = (bytes: Uint8Array): Promise<OpenRequest[]> =>
-  readItems(bytes, (reader) => readBlob(reader, 2));
+const readKeys = (bytes: Uint8Array): Promise<OpenRequest[]> => readItems(bytes, (reader) => readBlob(reader, 2));
 
 /** Of a rewrap-batch, or a decrypt-batch of values. @throws as `readKeys` */
-export const readBlobs = (bytes: Uint8Array): Promise<OpenRequest[]> =>
-  readItems(bytes, (reader) => readBlob(reader, 4));
+const readBlobs = (bytes: Uint8Array): Promise<OpenRequest[]> => readItems(bytes, (reader) => readBlob(reader, 4));
 
 /** @throws {OperationError} `invalid_request` */
-export const readValues = (bytes: Uint8Array): Promise<EncryptValueRequest[]> =>
+const readValues = (bytes: Uint8Array): Promise<EncryptValueRequest[]> =>
   readItems(bytes, (reader) => {
     const names = readNames(reader);
     const value = reader.take(reader.unsigned(4));
@@ -87,7 +85,7 @@ export function writeCreatedKeys(keys: readonly CreatedKey[]): Uint8Array {
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-export const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Uint8Array =>
+const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ plaintext }) => 1 + plaintext.length,
@@ -95,14 +93,14 @@ export const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): 
   );
 
 /** Writes the answer and wipes every value that it has copied. */
-export const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Uint8Array =>
+const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ plaintext }) => 4 + plaintext.length,
     (writer, opened) => putOnce(writer, 4, opened),
   );
 
-export const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Uint8Array =>
+const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ wrapped }) => 9 + wrapped.length,
@@ -114,7 +112,7 @@ export const writeRewrappedMany = (results: readonly (Rewrapped | OperationError
     },
   );
 
-export const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Uint8Array =>
+const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Uint8Array =>
   writeResults(
     results,
     ({ wrapped }) => 8 + wrapped.length,
@@ -124,6 +122,10 @@ export const writeEncryptedValues = (results: readonly (EncryptedValue | Operati
       writer.put(wrapped);
     },
   );
+
+/** What a row of the table of routes names: of the bodies, and of the answers, whose items are judged each by itself. */
+export const BODIES = { readKeys, readBlobs, readValues };
+export const ANSWERS = { writeOpenedKeys, writeOpenedValues, writeRewrappedMany, writeEncryptedValues };
 
 function putOnce(writer: Writer, lengthBytes: 1 | 4, { plaintext }: Opened): void {
   writer.unsigned(lengthBytes, plaintext.length);

@@ -148,5 +148,11 @@ export function openApiDocument(): object {
     components: { schemas: { Problem: problemSchema } },
   };
   // The problem's schema inside other schemas becomes a reference; the copy drops TypeBox's symbols.
-  return JSON.parse(JSON.stringify(document, (_key, value) => (value === ProblemBody ? PROBLEM : value)));
+  return JSON.parse(JSON.stringify(document, (_key, value) => (value === ProblemBody ? PROBLEM : withPattern(value))));
+}
+
+/** What is no base64url has an error of its own, `invalid_blob` for a wrapped key; so the pattern is told, and not checked with the schema. */
+function withPattern(value: unknown): unknown {
+  const { contentEncoding } = (value ?? {}) as { readonly contentEncoding?: unknown };
+  return contentEncoding === "base64url" ? { ...(value as object), pattern: "^[A-Za-z0-9_-]*$" } : value;
 }

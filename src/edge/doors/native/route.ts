@@ -1,10 +1,11 @@
 /**
- * What a row of the table of routes (routes.ts) says of its operation. Schemas are named here and not imported: what checks them is loaded
- * with the app (check-body.ts), and an edge whose callers write the usual forms never needs it.
+ * What a row of the table of routes (routes.ts) says of its operation. Schemas and the forms in bytes are named here and not imported:
+ * what checks and reads them is loaded with the app (check-body.ts), and an edge whose callers write the usual forms never needs it.
  */
 import type { OperationError } from "../../../base/errors.ts";
 import { type AnswerText, answerText } from "../../../base/network/http1/answer-text.ts";
 import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
+import type * as octetStream from "./octet-stream.ts";
 import type * as schemas from "./schemas.ts";
 
 /** The name of a body's, an item's or an answer's schema in schemas.ts. */
@@ -41,6 +42,11 @@ export interface ManyRoute extends Facts {
   readonly kind: "many";
 }
 
+type Bodies = typeof octetStream.BODIES;
+type Answers = typeof octetStream.ANSWERS;
+type RequestOf<Reader extends keyof Bodies> = Awaited<ReturnType<Bodies[Reader]>>[number];
+type ResultOf<Writer extends keyof Answers> = Exclude<Parameters<Answers[Writer]>[0][number], OperationError>;
+
 /** Many, each judged by itself. */
 export interface ItemsRoute extends Facts {
   readonly kind: "items";
@@ -48,10 +54,11 @@ export interface ItemsRoute extends Facts {
   readonly itemBytesMax: number;
   /** What a checked item asks for. @throws {OperationError} `invalid_request` */
   read(item: unknown): unknown;
-  readBytes(body: Uint8Array): Promise<unknown[]>;
+  /** What reads a body in bytes, by its name in octet-stream.ts. */
+  readonly readBytes: keyof Bodies;
   run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | OperationError)[]>;
   write(to: AnswerText, result: never, cacheSeconds: (name: ServiceKeyName) => number): void;
-  writeBytes(results: never): Uint8Array;
+  readonly writeBytes: keyof Answers;
   /** How long those of an answer in bytes may be kept; undefined where it holds no plaintext. */
   keptBy(result: object): ServiceKeyName | undefined;
 }
@@ -90,19 +97,19 @@ export function single<Body, Request, Result>(
 }
 
 /** A route in JSON and in bytes, from its own types. */
-export function items<Item, Request, Result extends object>(
+export function items<Item, Reader extends keyof Bodies, Writer extends keyof Answers>(
   facts: Omit<Facts, "bodyBytesMax" | "opens"> & { readonly itemBytesMax: number },
   parts: {
-    readonly read: (item: Item) => Request;
-    readonly readBytes: (body: Uint8Array) => Promise<Request[]>;
+    readonly read: (item: Item) => RequestOf<Reader>;
+    readonly readBytes: Reader;
     readonly run: (
       operations: Operations,
       caller: Caller,
-      requests: readonly Request[],
-    ) => MaybePromise<(Result | OperationError)[]>;
-    readonly write: (to: AnswerText, result: Result, cacheSeconds: (name: ServiceKeyName) => number) => void;
-    readonly writeBytes: (results: readonly (Result | OperationError)[]) => Uint8Array;
-    readonly keptBy?: (result: Result) => ServiceKeyName;
+      requests: readonly RequestOf<Reader>[],
+    ) => MaybePromise<(ResultOf<Writer> | OperationError)[]>;
+    readonly write: (to: AnswerText, result: ResultOf<Writer>, cacheSeconds: (name: ServiceKeyName) => number) => void;
+    readonly writeBytes: Writer;
+    readonly keptBy?: (result: ResultOf<Writer>) => ServiceKeyName;
   },
 ): ItemsRoute {
   const { read, keptBy, ...others } = parts;
@@ -113,6 +120,6 @@ export function items<Item, Request, Result extends object>(
     bodyBytesMax: undefined,
     opens: false,
     read: (item) => read(item as Item),
-    keptBy: (result) => keptBy?.(result as Result),
+    keptBy: (result) => keptBy?.(result as ResultOf<Writer>),
   };
 }

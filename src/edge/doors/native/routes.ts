@@ -12,7 +12,6 @@ import type {
 } from "../../operations/operations.ts";
 import { writeCreated, writeDecrypted, writeDecryptedValue, writeEncrypted, writeRewrapped } from "./answers.ts";
 import { readCreate, readEncrypt, readOpen } from "./body-reader.ts";
-import * as bytes from "./octet-stream.ts";
 import { items, type OperationRoute, single } from "./route.ts";
 import type * as schemas from "./schemas.ts";
 
@@ -132,10 +131,10 @@ export const ROUTES = [
     },
     {
       read: openingItem,
-      readBytes: bytes.readKeys,
+      readBytes: "readKeys",
       run: (operations, caller, requests) => operations.decryptKeys(caller, requests),
       write: (to, result, cacheSeconds) => writeDecrypted(to, result, cacheSeconds(result)),
-      writeBytes: bytes.writeOpenedKeys,
+      writeBytes: "writeOpenedKeys",
       keptBy: ofResult,
     },
   ),
@@ -151,10 +150,10 @@ export const ROUTES = [
     },
     {
       read: openingItem,
-      readBytes: bytes.readBlobs,
+      readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.rewrapMany(caller, requests),
       write: writeRewrapped,
-      writeBytes: bytes.writeRewrappedMany,
+      writeBytes: "writeRewrappedMany",
     },
   ),
   single(
@@ -202,10 +201,10 @@ export const ROUTES = [
     },
     {
       read: encrypting,
-      readBytes: bytes.readValues,
+      readBytes: "readValues",
       run: (operations, caller, requests) => operations.encryptValues(caller, requests),
       write: writeEncrypted,
-      writeBytes: bytes.writeEncryptedValues,
+      writeBytes: "writeEncryptedValues",
     },
   ),
   items(
@@ -220,10 +219,10 @@ export const ROUTES = [
     },
     {
       read: openingItem,
-      readBytes: bytes.readBlobs,
+      readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.decryptValues(caller, requests),
       write: (to, result, cacheSeconds) => writeDecryptedValue(to, result, cacheSeconds(result)),
-      writeBytes: bytes.writeOpenedValues,
+      writeBytes: "writeOpenedValues",
       keptBy: ofResult,
     },
   ),

@@ -17,7 +17,7 @@ import type {
 import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { itemOf, writeCreated } from "./answers.ts";
 import { checkBody, readItem } from "./check-body.ts";
-import { OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
+import { ANSWERS, BODIES, OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
 import type { CreateBatchBody } from "./schemas.ts";
 import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
@@ -122,7 +122,7 @@ async function serveBytes(
     return answer(writeCreatedKeys(keys), keptFor(operations, caller, asked));
   }
   await turnFor(partOfBody(request.body));
-  const requests = await route.readBytes(request.body);
+  const requests = await BODIES[route.readBytes](request.body);
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
   const results = await route.run(operations, caller, requests as never);
   let cacheSeconds: number | undefined;
@@ -132,7 +132,7 @@ async function serveBytes(
     cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
     if (cacheSeconds === 0) break;
   }
-  return answer(route.writeBytes(results as never), cacheSeconds);
+  return answer(ANSWERS[route.writeBytes](results as never), cacheSeconds);
 }
 
 function keptFor(operations: Operations, caller: Caller, { plaintext, ...name }: CreateKeyRequest): number | undefined {

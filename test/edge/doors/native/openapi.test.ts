@@ -162,6 +162,19 @@ describe("is as the OpenAPI document tells, below any routing:", () => {
   }
 });
 
+test("each base64url text in the document has its pattern", () => {
+  const lacking: object[] = [];
+  let count = 0;
+  JSON.stringify(document, (_key, value) => {
+    if (value?.contentEncoding !== "base64url") return value;
+    count++;
+    if (value.pattern !== "^[A-Za-z0-9_-]*$") lacking.push(value);
+    return value;
+  });
+  expect(count).toBeGreaterThan(5);
+  expect(lacking).toEqual([]);
+});
+
 test("every code that an operation can end with is in the document, under its status", () => {
   const told = REFUSALS.map(({ code, status }) => `${code} ${status}`);
   for (const [code, status] of Object.entries(HTTP_STATUS)) expect(told).toContain(`${code} ${status}`);
