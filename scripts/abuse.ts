@@ -3,9 +3,9 @@
  * nothing wrong had to wait. `sh scripts/bun.sh scripts/abuse.ts --minutes 60` (docs/security.md has figures and how they are judged).
  * Only ever against an edge that it starts itself on 127.0.0.1; every attack is bounded in count and time. Needs `npm run build` first.
  *
- * Where there are several cores, the edge's main thread has one of them. The bystander and the attackers have another, the bystander before every
- * other process there: what it waits for is the edge, and no turn of the system's scheduler, in the quiet as under attack. (The edge itself
- * does not go before others so: it would spin for its collector's threads, which could not run.) Quiet and attacked windows take turns.
+ * Where there are several cores, the edge's main thread has one of them. The bystander and the attackers have another. Edge and bystander go
+ * before every other process there, if that is allowed: what the bystander waits for is the edge, and no turn of the system's scheduler, in
+ * the quiet as under attack. Quiet and attacked windows take turns throughout.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { availableParallelism, constants, getPriority, setPriority, tmpdir } from "node:os";
@@ -44,8 +44,8 @@ try {
   // No such groups, or no right to a higher priority.
 }
 const on = (core: number): string[] => (apart ? ["taskset", "-c", String(core)] : []);
-/** What the bystander is started by; where that is not allowed, it has its turn like others. */
-const FIRST = ["chrt", "-f", "1"];
+/** In turns among themselves: a main thread that spins until its collector has ended must let it run. */
+const FIRST = ["chrt", "-r", "1"];
 const first = apart && Bun.spawnSync([...FIRST, "true"], { stderr: "ignore" }).exitCode === 0 ? FIRST : [];
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-abuse-"));
 const turnsFile = join(folder, "turns");
@@ -54,7 +54,7 @@ const edge = await startAttackedEdge({
   binary,
   limits: { request_timeout: "5s", max_connections: 5_000 },
   longTurns: turnsFile,
-  startedBy: on(0),
+  startedBy: [...on(0), ...first],
 });
 let died: number | string | undefined;
 void edge.ended.then((result) => {
