@@ -6,7 +6,7 @@ const options = JSON.parse(await Bun.stdin.text()) as LoadOptions;
 const { target, connections, rate, seconds, warmUpSeconds = 0.5, requestsMax = Number.POSITIVE_INFINITY } = options;
 
 const messages = options.requests.map(encodeRequest);
-/** Which message is sent when: a fixed cycle of a hundred that spreads the weights evenly. */
+/** Which message is sent when: a fixed cycle, of a hundred at least, that spreads the weights evenly. */
 const cycle = makeCycle(options.requests.map((request) => request.weight ?? 1));
 
 let measureFromMs = Number.POSITIVE_INFINITY;
@@ -200,10 +200,10 @@ function finish(): void {
   for (const socket of sockets) socket.terminate();
 }
 
-function makeCycle(weights: readonly number[]): Uint8Array {
+function makeCycle(weights: readonly number[]): Uint16Array {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const due = weights.map(() => 0);
-  return Uint8Array.from({ length: 100 }, () => {
+  return Uint16Array.from({ length: Math.max(100, weights.length) }, () => {
     for (let index = 0; index < weights.length; index++) due[index]! += weights[index]! / total;
     const next = due.indexOf(Math.max(...due));
     due[next]! -= 1;

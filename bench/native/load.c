@@ -28,8 +28,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MESSAGES_MAX 16
-#define CYCLE 100
+#define MESSAGES_MAX 1024
+/* Requests until the messages come in the same order again, at least; no message is left out of it. */
+#define CYCLE_MIN 100
 #define RECEIVE_BYTES (4 << 20)
 
 struct connection {
@@ -62,7 +63,8 @@ static struct {
   double weight, owed;
 } messages[MESSAGES_MAX];
 static int message_count;
-static int cycle[CYCLE];
+static int cycle[MESSAGES_MAX];
+static int cycle_length;
 
 static struct connection *connections;
 static struct connection **idle;
@@ -127,7 +129,7 @@ static void write_unsent(struct connection *of) {
 }
 
 static void ask(struct connection *of, double due) {
-  int message = cycle[sent++ % CYCLE];
+  int message = cycle[sent++ % cycle_length];
   of->due = due;
   of->in_flight = 1;
   of->unsent = messages[message].bytes;
@@ -201,7 +203,8 @@ static void read_answers(struct connection *of) {
 static void spread_weights(void) {
   double total = 0;
   for (int index = 0; index < message_count; index++) total += messages[index].weight;
-  for (int place = 0; place < CYCLE; place++) {
+  cycle_length = message_count < CYCLE_MIN ? CYCLE_MIN : message_count;
+  for (int place = 0; place < cycle_length; place++) {
     int next = 0;
     for (int index = 0; index < message_count; index++) {
       messages[index].owed += messages[index].weight / total;
@@ -214,7 +217,8 @@ static void spread_weights(void) {
 
 static void add_message(const char *weight, const char *file) {
   FILE *from = fopen(file, "r");
-  if (from == NULL || message_count == MESSAGES_MAX) die(file);
+  if (from == NULL) die(file);
+  if (message_count == MESSAGES_MAX) die("more messages than this takes");
   fseek(from, 0, SEEK_END);
   size_t length = ftell(from);
   rewind(from);

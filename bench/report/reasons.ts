@@ -13,6 +13,10 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
     "the runtime's own HTTPS server does not show the caller's certificate to the handler, so the listener is `node:tls` with an HTTP/1.1 reader of the edge's own on its sockets: in the profile most of the difference is `node:tls`, whose streams and events are JavaScript. With a fixed answer and nothing else, `node:tls` takes 25 µs and leaves 710 bytes a request, the runtime's own sockets with TLS (`Bun.listen`) 18 µs and 180 bytes.",
   ],
   [
+    "peers:",
+    "OpenBao, in memory and with an application's token, takes some 0.3 ms of processor time a request here: a fiftieth of it is 6 µs, and TLS alone takes more. With a fixed answer and nothing else the runtime's own sockets with TLS take 18 µs, `node:tls`, which shows who calls, 25.",
+  ],
+  [
     "batch: create",
     "CreateKey in process takes 0.35 µs, less than half of what it took when the goal was set, so that a fifth of it are 70 ns for each key's part of the answer, its copies and the kernel's sending. What takes the 110 ns was not profiled.",
   ],
@@ -30,7 +34,7 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ],
   [
     "latency: p99 during",
-    "a p99 over windows of some seconds on a machine with two cores, one of which runs both the generator and the Core: what the Core does in the disturbance takes time from the generator, and is counted as the edge's.",
+    "what is done beside the requests is paid for by the same thread and the same collector. A lease call takes some 0.3 ms of processor time, of which 0.1 are its key pair and the opening of one key (X25519 by the runtime's library) and 0.1 `node:https`, and leaves 30 kB to the collector where a request leaves 1.1: at 330 renewals a second that is as much as the 10,000 requests leave together. No turn of the event loop opens more than five keys.",
   ],
   [
     "isolation:",

@@ -1,5 +1,4 @@
 /** Orders of other systems (`CoreTarget`), committed as an administrator's are, each once. */
-import type { Clock } from "../base/time/clock.ts";
 import type { CommittedCommand, CoreCommand, CoreCommands, EdgesLeft } from "../edge/revocation/core-target.ts";
 import type { CoreLog } from "./answers.ts";
 import { DoneBefore } from "./keys/done-before.ts";
@@ -7,6 +6,7 @@ import type { KeyRegistry } from "./keys/registry.ts";
 import type { Presence } from "./presence.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { LoggedEvent } from "./protocol/events.ts";
+import type { Store } from "./store/store.ts";
 
 /** From an order to its commit at the latest: the database refuses what takes longer. Leases may be granted until then. */
 const COMMITTED_WITHIN_MS = 10_000;
@@ -16,13 +16,14 @@ const MAX_TOLD = 10;
 export interface CommandsParts {
   readonly registry: KeyRegistry;
   readonly presence: Pick<Presence, "progress">;
-  readonly clock: Clock;
+  /** Another Core may be asked of an order that this one took: times are the store's, whose clock is one for both. */
+  readonly store: Pick<Store, "nowMs">;
   /** How long the longest lease lasts. */
   readonly leaseMs: number;
   readonly log: CoreLog;
 }
 
-export function createCommands({ registry, presence, clock, leaseMs, log }: CommandsParts): CoreCommands {
+export function createCommands({ registry, presence, store, leaseMs, log }: CommandsParts): CoreCommands {
   async function perform(command: CoreCommand, at: string): Promise<readonly LoggedEvent[]> {
     const once = { id: `${command.issuer} ${command.id}`, at };
     switch (command.type) {
@@ -45,7 +46,7 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
 
   return {
     async commit(command) {
-      const at = new Date(clock.wallMs()).toISOString();
+      const at = new Date(await store.nowMs()).toISOString();
       try {
         const events = await perform(command, at);
         const { id, issuer, type } = command;
@@ -61,7 +62,7 @@ export function createCommands({ registry, presence, clock, leaseMs, log }: Comm
     async edgesLeft({ seqs, at }: CommittedCommand, scope) {
       const newest = Math.max(0, ...seqs);
       // A lease from before is over, and one from after knows.
-      if (newest === 0 || clock.wallMs() - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return NOBODY;
+      if (newest === 0 || (await store.nowMs()) - Date.parse(at) >= leaseMs + COMMITTED_WITHIN_MS) return NOBODY;
       const { edges, left, untoldCores } = await presence.progress(newest, scope);
       // A Core that has not told may know of any number: of one at least.
       const unknown = untoldCores.length > 0 ? 1 : 0;

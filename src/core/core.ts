@@ -90,7 +90,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       stream,
       eventLog,
       signingKeys,
-      intake: new UsageIntake({ usage: store.usage, allows, now }),
+      intake: new UsageIntake({ usage: store.usage, allows, now: () => presence.nowMs() }),
       presence,
       admin: createAdminApp(admin, (error) => problemResponse(error, log)),
       counters: calls,
@@ -109,7 +109,7 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       stream.close();
       await listener.close();
     });
-    const commands = createCommands({ registry, presence, clock, leaseMs: terms.ttlSeconds * 1_000, log });
+    const commands = createCommands({ registry, presence, store, leaseMs: terms.ttlSeconds * 1_000, log });
     for (const target of options.targets ?? []) {
       opened.push(() => target.close());
       await target.start(commands);

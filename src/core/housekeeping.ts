@@ -74,23 +74,25 @@ export class Housekeeping {
   }
 
   async prune(): Promise<void> {
-    const { store, clock, log, retention } = this.#options;
+    const { store, log, retention } = this.#options;
+    // A Core whose clock runs ahead must not take from all what is not old.
+    const nowMs = await store.nowMs();
     const { countsMs, auditMs, auditBytes } = { ...DEFAULT_USAGE_RETENTION, ...retention };
-    const since = (ageMs: number): string => new Date(clock.wallMs() - ageMs).toISOString();
+    const since = (ageMs: number): string => new Date(nowMs - ageMs).toISOString();
     const gone = await store.usage.prune({
       batchesSince: since(BATCH_KEY_MS),
       countsSince: since(countsMs),
       auditSince: since(auditMs),
       edgesSince: since(EDGES_MS),
-      nowMs: clock.wallMs(),
+      nowMs,
       auditBytes,
     });
     if (gone > 0) log("info", "audit events beyond usage.keep_audit or usage.max_audit were deleted", { events: gone });
   }
 
   async forgetOrders(): Promise<void> {
-    const { store, clock } = this.#options;
-    const before = new Date(clock.wallMs() - ORDERS_MS).toISOString();
+    const { store } = this.#options;
+    const before = new Date((await store.nowMs()) - ORDERS_MS).toISOString();
     await store.change((change) => change.forgetDoneOrders(before));
   }
 

@@ -1,8 +1,8 @@
 /** What a revocation would hit, before it is made. */
-import type { Clock } from "../base/time/clock.ts";
 import type { Presence } from "./presence.ts";
 import type { RevocationScope } from "./protocol/events.ts";
 import { slotOf } from "./store/impact-tables.ts";
+import type { Store } from "./store/store.ts";
 import type { UsageTables } from "./store/usage-tables.ts";
 
 export interface Impact {
@@ -33,11 +33,11 @@ const HOUR_MS = 3_600_000;
 export interface ImpactParts {
   readonly usage: UsageTables;
   readonly presence: Presence;
-  readonly clock: Clock;
+  readonly store: Pick<Store, "nowMs">;
 }
 
-export async function impactOf({ usage, presence, clock }: ImpactParts, scope: RevocationScope): Promise<Impact> {
-  const nowMs = clock.wallMs();
+export async function impactOf({ usage, presence, store }: ImpactParts, scope: RevocationScope): Promise<Impact> {
+  const nowMs = await store.nowMs();
   const since = slotOf(nowMs - HOUR_MS);
   const [holders, uses, edges] = await Promise.all([
     presence.holders(scope),

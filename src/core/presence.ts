@@ -75,9 +75,18 @@ export class Presence {
     this.#schedule();
   }
 
-  /** Before the first call: asks the store for the time, and for what a Core of this name knew before. */
-  begin(): Promise<void> {
-    return this.#remember();
+  /**
+   * Before the first call: asks the store for the time, and for what a Core of this name knew before; tells the others of this one, or
+   * they would take it that nobody holds a lease that they have not heard of.
+   */
+  async begin(): Promise<void> {
+    await this.#remember();
+    await this.flush();
+  }
+
+  /** The store's time, which is one for all Cores. */
+  nowMs(): number {
+    return this.#time.nowMs();
   }
 
   see(edge: string, of: Sighting = {}): Seen {

@@ -44,6 +44,32 @@ describe.each(Object.entries(WAYS))("the load generator, %s", (_, generate) => {
     expect(load.latencyMs.p99).toBeGreaterThan(200);
   }, 300_000);
 
+  test("a thousand different requests are all sent, as often as each other", async () => {
+    const seen = new Map<string, number>();
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch({ url }) {
+        const { pathname } = new URL(url);
+        seen.set(pathname, (seen.get(pathname) ?? 0) + 1);
+        return new Response("ok");
+      },
+    });
+    servers.push(server);
+    const load = await generate({
+      target: { port: server.port! },
+      connections: 4,
+      rate: 2_000,
+      seconds: 60,
+      warmUpSeconds: 0,
+      requestsMax: 2_000,
+      requests: Array.from({ length: 1_000 }, (_, index) => ({ ...REQUEST, path: `/${index}` })),
+    });
+    expect(load.errors).toBe(0);
+    expect(seen.size).toBe(1_000);
+    expect(Math.max(...seen.values())).toBeLessThanOrEqual(3);
+  }, 300_000);
+
   test("answers that are errors are counted, and the first is told", async () => {
     const server = Bun.serve({
       port: 0,

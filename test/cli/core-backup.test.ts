@@ -1,4 +1,5 @@
 /** The drill of docs/core.md: back up, rotate, lose the database, restore. What was wrapped opens or is named as lost. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import {
@@ -14,8 +15,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createAdminClient } from "../../src/core/admin-client.ts";
 import { loadConfiguration } from "../../src/edge/config/load-with-plugins.ts";
 import { startEdge } from "../../src/edge/edge.ts";
+import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
 import { createClient } from "../../src/sdk/client/client.ts";
 import { freePort } from "../support/free-port.ts";
 import { startServing } from "../support/serving-command.ts";
@@ -166,6 +169,58 @@ test("after a restore, what was wrapped opens or is named as lost, never as alte
     expect(await ok("core", "audit", "--limit", "5")).toBeString();
   } finally {
     await edge.close();
+  }
+});
+
+test("a backup beside a busy Core is whole, of one moment, and holds nothing up", async () => {
+  const file = (name: string): string => readFileSync(join(directory, "pki", name), "utf8");
+  const certificates = (name: string) => ({ ca: file("ca.pem"), cert: file(`${name}.pem`), key: file(`${name}.key`) });
+  const url = `https://127.0.0.1:${port}`;
+  const admin = createAdminClient({ url, certificates: certificates("core-admin") });
+  const edge = createCoreClient({ url, certificates: certificates("edge-1") });
+  const stopping = new AbortController();
+  let rotations = 0;
+  let leases = 0;
+  const again = async (work: () => Promise<void>): Promise<void> => {
+    while (!stopping.signal.aborted) await work();
+  };
+  await admin.call("POST", "services", { tenant: "tenant-b", service: "busy" });
+  const load = Promise.all([
+    again(async () => {
+      await admin.call("POST", "rotate", { tenant: "tenant-b", service: "busy" });
+      rotations++;
+    }),
+    again(async () => {
+      const { versions } = await edge.lease({ tenant: "tenant-b", service: "busy" });
+      for (const { key } of versions) key.fill(0);
+      leases++;
+    }),
+  ]);
+  try {
+    for (let copy = 0; copy < 3; copy++) {
+      const before = { rotations, leases };
+      const report = JSON.parse(await ok("core", "backup", `busy-${copy}.backup`, "--config", "core.yaml", "--json"));
+      const db = new Database(join(directory, `busy-${copy}.backup`), { readonly: true });
+      const one = (sql: string) => db.query<{ found: number }, []>(`SELECT ${sql} AS found`).get()!.found;
+      // An event exists exactly if its change does.
+      const versions = one("(SELECT count(*) FROM service_keys WHERE tenant = 'tenant-b')");
+      const told = one("(SELECT count(*) FROM events WHERE event LIKE '%rotate%' AND event LIKE '%tenant-b%')");
+      expect(versions).toBe(told + 1);
+      expect(one("(SELECT count(*) FROM service_keys WHERE tenant = 'tenant-b' AND state = 'active')")).toBe(1);
+      expect(one("(SELECT max(seq) FROM events)")).toBe(report.lastSeq);
+      expect(one("(SELECT max(seq) - min(seq) + 1 - count(*) FROM events)")).toBe(0);
+      // All that was told before it was asked for is in it.
+      expect(told).toBeGreaterThanOrEqual(before.rotations);
+      expect(told).toBeLessThanOrEqual(rotations + 1);
+      db.close();
+      expect(rotations).toBeGreaterThan(before.rotations);
+      expect(leases).toBeGreaterThan(before.leases);
+    }
+  } finally {
+    stopping.abort();
+    await load;
+    admin.close();
+    edge.close();
   }
 });
 

@@ -40,7 +40,15 @@ export interface CoreCluster {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function startCluster(count: number): Promise<CoreCluster> {
+export interface ClusterOptions {
+  /** 32 bytes; else at random. */
+  readonly masterKey?: Uint8Array;
+  readonly formerMasterKey?: Uint8Array;
+  /** Called before a Core starts. */
+  readonly prepare?: (database: PostgresqlOptions) => Promise<void>;
+}
+
+export async function startCluster(count: number, given: ClusterOptions = {}): Promise<CoreCluster> {
   const folder = mkdtempSync(join(tmpdir(), "core-cluster-"));
   const pki = await createThrowAwayPki("example.org");
   const server = await startPostgresql();
@@ -50,7 +58,9 @@ export async function startCluster(count: number): Promise<CoreCluster> {
     writeFileSync(join(folder, name), text, { mode: 0o600 });
     return join(folder, name);
   };
-  write("master.key", randomBytes(32));
+  write("master.key", given.masterKey ?? randomBytes(32));
+  if (given.formerMasterKey !== undefined) write("former.key", given.formerMasterKey);
+  await given.prepare?.(options);
   write("core.pem", pki.core.cert);
   write("core.key", pki.core.key);
   write("ca.pem", pki.core.clientCa);
@@ -65,7 +75,7 @@ export async function startCluster(count: number): Promise<CoreCluster> {
       `listen: "127.0.0.1:${port}"
 name: core-${index}
 database: { url: "postgres://core@127.0.0.1:${way.port}/${database}" }
-master_key: { file: master.key }
+master_key: { file: master.key }${given.formerMasterKey === undefined ? "" : "\nformer_master_key: { file: former.key }"}
 tls: { cert: core.pem, key: core.key, client_ca: ca.pem }
 allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
 metrics: { listen: "127.0.0.1:${watchPort}" }

@@ -29,31 +29,19 @@ const NONE = new Uint8Array(0);
 
 /** EncryptRequest: plaintext = 1, uid = 2. The plaintext is a view of `message`. @throws {MalformedMessage} */
 export function readEncryptRequest(message: Uint8Array): EncryptRequest {
-  let plaintext: Uint8Array = NONE;
-  let uid = "";
-  for (const { field, bytes } of fieldsOf(message)) {
-    if (field === 1) plaintext = bytes;
-    else if (field === 2) uid = textOf(bytes);
-  }
-  return { plaintext, uid };
+  const [plaintext = NONE, uid = NONE] = lastFieldsOf(message, 2);
+  return { plaintext, uid: textOf(uid) };
 }
 
 /** DecryptRequest: ciphertext = 1, uid = 2, key_id = 3, annotations = 4. @throws {MalformedMessage} */
 export function readDecryptRequest(message: Uint8Array): DecryptRequest {
-  let ciphertext: Uint8Array = NONE;
-  let uid = "";
-  let keyId = "";
-  for (const { field, bytes } of fieldsOf(message)) {
-    if (field === 1) ciphertext = bytes;
-    else if (field === 2) uid = textOf(bytes);
-    else if (field === 3) keyId = textOf(bytes);
-  }
-  return { ciphertext, uid, keyId };
+  const [ciphertext = NONE, uid = NONE, keyId = NONE] = lastFieldsOf(message, 3);
+  return { ciphertext, uid: textOf(uid), keyId: textOf(keyId) };
 }
 
 /** StatusRequest has no field. @throws {MalformedMessage} */
 export function readStatusRequest(message: Uint8Array): undefined {
-  fieldsOf(message);
+  lastFieldsOf(message, 0);
   return undefined;
 }
 
@@ -72,14 +60,13 @@ export function writeDecryptResponse(plaintext: Uint8Array): Buffer {
   return write([plaintext]);
 }
 
-interface Field {
-  readonly field: number;
-  readonly bytes: Uint8Array;
-}
-
-/** The length-delimited fields: all that these messages have. Others are stepped over. */
-function fieldsOf(message: Uint8Array): Field[] {
-  const fields: Field[] = [];
+/**
+ * The length-delimited fields with the numbers 1 to `count`, the last of each, as views of the message. All others are stepped over,
+ * without a view for each: a message may have tens of thousands.
+ */
+function lastFieldsOf(message: Uint8Array, count: number): (Uint8Array | undefined)[] {
+  const starts: number[] = new Array(count).fill(-1);
+  const ends: number[] = new Array(count).fill(-1);
   let offset = 0;
   /** Of at most 64 bits; what does not fit a length or a field's number is malformed where one is wanted. */
   const varint = (): number => {
@@ -116,14 +103,17 @@ function fieldsOf(message: Uint8Array): Field[] {
         const length = varint();
         const start = offset;
         skip(length);
-        fields.push({ field, bytes: message.subarray(start, offset) });
+        if (field <= count) {
+          starts[field - 1] = start;
+          ends[field - 1] = offset;
+        }
         break;
       }
       default:
         throw new MalformedMessage("a field has a wire type that is not in use");
     }
   }
-  return fields;
+  return starts.map((start, index) => (start < 0 ? undefined : message.subarray(start, ends[index])));
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
