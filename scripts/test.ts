@@ -7,7 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const PATHS: Record<string, readonly string[]> = {
-  unit: ["--path-ignore-patterns=test/e2e/**", "--path-ignore-patterns=test/integration/**"],
+  // Files side by side, one for each core: many wait for processes that they start.
+  unit: [
+    "--parallel",
+    "--no-isolate",
+    "--path-ignore-patterns=test/e2e/**",
+    "--path-ignore-patterns=test/integration/**",
+  ],
   e2e: ["test/e2e"],
   integration: ["test/integration"],
 };

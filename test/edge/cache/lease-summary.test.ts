@@ -53,7 +53,9 @@ test("a lease is over when the wall clock says so, though the other is up to fif
   world.clock.jumpWall(19_959);
   void world.cache.version("tenant-a", "a", 9);
   expect(world.cache.counters.expired).toBe(0);
+  expect(world.cache.active("tenant-a", "a")).not.toBeInstanceOf(Promise);
   world.clock.jumpWall(1);
+  expect(world.cache.active("tenant-a", "a")).toBeInstanceOf(Promise);
   void world.cache.version("tenant-a", "a", 9);
   expect(world.cache.counters.expired).toBe(1);
 });

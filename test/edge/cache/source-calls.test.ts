@@ -418,6 +418,21 @@ test("a call that is made while the circuit tries begins the next period anew: o
   expect([calls.state, next.begun]).toEqual(["closed", true]);
 });
 
+test("a trial that ends without a word about the source leaves the next one to try", async () => {
+  const { clock, source, calls, ask } = start({ failuresToOpen: 1 });
+  const failing = codeOf(() => ask().answer);
+  await source.questions[0]!.fail("unavailable");
+  await failing;
+  await clock.advance(200);
+  const [trying, next] = [ask(), ask()];
+  expect([trying.begun, next.begun]).toEqual([true, false]);
+  const busy = codeOf(() => trying.answer);
+  await source.questions[1]!.throwAnything(new SourceNotCalled("busy", "Too many wait.", 100));
+  expect([await busy, calls.state, next.begun]).toEqual(["busy", "half_open", true]);
+  await source.questions[2]!.grant();
+  expect(calls.state).toBe("closed");
+});
+
 test("an answer that comes after the edge stopped, or too late, is neither a success nor a failure", async () => {
   const { clock, source, calls, ask } = start({ failuresToOpen: 1, callTimeoutMs: 1_000 });
   const closing = start();

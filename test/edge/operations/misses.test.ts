@@ -218,6 +218,20 @@ describe("a run over many items", () => {
     expect(results).toEqual(items.map(run));
   });
 
+  test("waits for the only one that ends later, wherever it is in its slice", async () => {
+    using _ = stoppedTime();
+    const items = Array.from({ length: 2 * SLICE_ITEMS }, (_, index) => index);
+    for (const late of [0, 1, SLICE_ITEMS - 1, SLICE_ITEMS, 2 * SLICE_ITEMS - 1]) {
+      const results = await runEach(
+        items,
+        () => 0,
+        (item) => (item === late ? Promise.resolve(run(item)) : run(item)),
+        ignore,
+      );
+      expect(results).toEqual(items.map(run));
+    }
+  });
+
   test("gives an item its own error, at once or later", async () => {
     const failure = new OperationError("key_not_found", "There is none.");
     const results = await runEach(
