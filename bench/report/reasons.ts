@@ -34,7 +34,7 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ],
   [
     "latency: p99 during",
-    "what is done beside the requests is paid for by the same thread and the same collector. A lease call takes some 0.3 ms of processor time, of which 0.1 are its key pair and the opening of one key (X25519 by the runtime's library) and 0.1 `node:https`, and leaves 30 kB to the collector where a request leaves 1.1: at 330 renewals a second that is as much as the 10,000 requests leave together. No turn of the event loop opens more than five keys.",
+    "what is done beside the requests is paid for by the same thread and the same collector. A lease call takes some 0.3 ms of processor time, of which 0.1 are its key pair and the opening of one key (X25519 by the runtime's library) and 0.1 `node:https`, and leaves 30 kB to the collector where a request leaves 1.1: at 330 renewals a second that is as much as the 10,000 requests leave together. A turn of the event loop begins or opens one or two of them.",
   ],
   [
     "isolation:",

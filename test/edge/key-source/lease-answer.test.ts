@@ -41,20 +41,20 @@ async function turnsOf<Result>(run: () => Promise<Result>): Promise<{ result: Re
   return { result, turns };
 }
 
-test("no turn opens more than five keys of a lease of many versions", async () => {
+test("no turn opens more than two keys of a lease of many versions", async () => {
   const { recipient, keys, body } = sealedLease(40);
   const { result, turns } = await turnsOf(() => openLeaseAnswer(body, request, recipient, "the Core"));
   expect(result.versions.map(({ key }) => [...key])).toEqual(keys.map((key) => [...key]));
-  expect(turns).toBeGreaterThanOrEqual(40 / 5 - 1);
+  expect(turns).toBeGreaterThanOrEqual(40 / 2 - 1);
 });
 
-test("no turn opens more than five keys of leases that are answered together", async () => {
+test("no turn opens more than two keys of leases that are answered together", async () => {
   const leases = Array.from({ length: 40 }, () => sealedLease(1));
   const { result, turns } = await turnsOf(() =>
     Promise.all(leases.map(({ recipient, body }) => openLeaseAnswer(body, request, recipient, "the Core"))),
   );
   expect(result).toHaveLength(40);
-  expect(turns).toBeGreaterThanOrEqual(40 / 5 - 1);
+  expect(turns).toBeGreaterThanOrEqual(40 / 2 - 1);
 });
 
 test("one key alone is opened at once, in the turn of its answer", async () => {

@@ -12,6 +12,7 @@ import { type CoreAnswer, CoreCallError, CoreConnection } from "./core-connectio
 import { type RevocationHandlers, readEventStream } from "./event-stream-reader.ts";
 import { createLeaseRecipient } from "./hpke-open.ts";
 import { openLeaseAnswer } from "./lease-answer.ts";
+import { turnForLease } from "./turn-for-lease.ts";
 
 export interface CoreClientOptions {
   /** `https://host:port` */
@@ -107,6 +108,8 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
 
     async lease(request, signal) {
       try {
+        const turn = turnForLease();
+        if (turn !== undefined) await turn;
         const recipient = createLeaseRecipient();
         const answer = await connection.send({
           method: "POST",

@@ -1,14 +1,11 @@
 /** The Core's answer to a lease call (core-protocol.md, "Leases"): checked against what was asked for, and its keys opened. */
 import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
-import { turnFor } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { LeasedServiceKey, LeaseGrant, LeaseRequest } from "../key-source.ts";
 import { type LeaseAnswer, wrongInLease } from "./answer-shapes.ts";
 import { CoreCallError } from "./core-connection.ts";
 import { type LeaseRecipient, leaseAad } from "./hpke-open.ts";
-
-/** What opening one key takes of a slice: some 70 µs. Requests are answered between, however many leases are renewed together. */
-const OPEN_TURN = 0.25;
+import { turnForLease } from "./turn-for-lease.ts";
 
 /**
  * The grant that an answer holds; many keys are opened in turns with everyone's requests. The key buffers are the caller's, who wipes them.
@@ -58,7 +55,7 @@ async function openVersions(lease: LeaseAnswer, recipient: LeaseRecipient, core:
   const opened: LeasedServiceKey[] = [];
   try {
     for (const { version, state, enc, sealed } of lease.versions) {
-      const turn = turnFor(OPEN_TURN);
+      const turn = turnForLease();
       if (turn !== undefined) await turn;
       const aad = leaseAad(lease.tenant, lease.service, version);
       const key = recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
