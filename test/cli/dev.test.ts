@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type ServingCommand, startServing } from "../support/serving-command.ts";
+import { until } from "../support/until.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-first-"));
@@ -33,13 +34,6 @@ afterAll(async () => {
   expect(existsSync(/files +(\S+)/.exec(told())![1]!)).toBe(false);
   rmSync(folder, { recursive: true });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition(); waited++) {
-    if (waited > 1_000) throw new Error(told());
-    await Bun.sleep(20);
-  }
-}
 
 test("the five lines that it prints work as they are: create, open, seal, revoke and be refused, restore", async () => {
   const lines = told()

@@ -21,6 +21,7 @@ import { join, resolve } from "node:path";
 import { CHUNK_LENGTH, SealedFileError, writeSealedHeader } from "../../../src/sdk/seal/format.ts";
 import { openFile, sealFile } from "../../../src/sdk/seal/seal-file.ts";
 import { type StaticEdge, startStaticEdge } from "../../support/static-edge.ts";
+import { until } from "../../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(60_000);
@@ -212,13 +213,6 @@ describe("a signal", () => {
       });
     } catch {
       return false;
-    }
-  };
-  const until = async (holds: () => boolean): Promise<void> => {
-    const endMs = performance.now() + 30_000;
-    while (!holds()) {
-      if (performance.now() > endMs) throw new Error("it did not come true");
-      await new Promise((resume) => setTimeout(resume, 5));
     }
   };
 
