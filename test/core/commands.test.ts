@@ -7,7 +7,8 @@ import { createCoreEvents } from "../../src/edge/revocation/core-events.ts";
 import { createCoreStream } from "../../src/edge/revocation/core-stream.ts";
 import type { CommittedCommand, CoreCommands, CoreTarget } from "../../src/edge/revocation/core-target.ts";
 import { createRevocationGuard } from "../../src/edge/revocation/guard.ts";
-import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
+import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
+import { eventually } from "../support/until.ts";
 
 let world: CoreWorld | undefined;
 let closed = 0;
@@ -89,7 +90,7 @@ async function listen(world: CoreWorld, edge: string): Promise<{ client: CoreCli
   const following = new AbortController();
   const told: string[] = [];
   client.revocations(undefined, { onMessage: ({ data }) => told.push(data) }, following.signal).catch(() => {});
-  await until(() => told.length > 0, "the stream");
+  await eventually(() => told.length > 0, "the stream");
   await client.lease({ tenant: "tenant-a", service: "billing" });
   return { client, told, close: () => following.abort() };
 }
@@ -105,7 +106,7 @@ test("an edge that was told of an event is left until all its processes have con
     await listen(world, "edge-2"),
   ];
   const committed = await commands.commit(revocation("1"));
-  await until(() => [one, two, other].every(hasRevoke), "the event at all of them");
+  await eventually(() => [one, two, other].every(hasRevoke), "the event at all of them");
   expect(await left(commands, committed)).toBe(2);
   const place = { log: world.core.log, seq: committed.seqs[0]! };
   await other.client.applied({ ...place, seq: place.seq - 1 });
@@ -168,10 +169,10 @@ test("an edge that never confirms is waited for until its leases are over", asyn
   const told: string[] = [];
   const stream = streaming.revocations(undefined, { onMessage: ({ data }) => told.push(data) }, following.signal);
   stream.catch(() => {});
-  await until(() => told.length > 0, "the stream");
+  await eventually(() => told.length > 0, "the stream");
   await silent.lease({ tenant: "tenant-a", service: "billing" }, new AbortController().signal);
   const committed = await commands.commit(revocation("1"));
-  await until(() => told.some((data) => data.includes('"revoke"')), "the event at the edge that listens");
+  await eventually(() => told.some((data) => data.includes('"revoke"')), "the event at the edge that listens");
   // The one that only listens holds no lease.
   expect(await commands.edgesLeft(committed, SCOPE)).toEqual({ edges: 1, left: 1, waitingFor: ["silent"] });
   const endMs = performance.now() + 30_000;

@@ -4,7 +4,8 @@ import { request as httpsRequest } from "node:https";
 import { connect, type TLSSocket } from "node:tls";
 import { type ClientFiles, createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { createCoreClient } from "../../src/edge/key-source/core/core-client.ts";
-import { type CoreWorld, startCoreWorld, until } from "../support/core-world.ts";
+import { type CoreWorld, startCoreWorld } from "../support/core-world.ts";
+import { until } from "../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

@@ -1,7 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { CoreEvent } from "../../src/core/protocol/events.ts";
 import type { CoreClient } from "../../src/edge/key-source/core/core-client.ts";
-import { startCoreWorld, until } from "../support/core-world.ts";
+import { startCoreWorld } from "../support/core-world.ts";
+import { until } from "../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

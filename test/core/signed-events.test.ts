@@ -9,7 +9,8 @@ import type { Clock } from "../../src/base/time/clock.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import type { CoreEvent } from "../../src/core/protocol/events.ts";
 import type { EventPublisher } from "../../src/edge/revocation/event-publisher.ts";
-import { startCoreWorld, until } from "../support/core-world.ts";
+import { startCoreWorld } from "../support/core-world.ts";
+import { until } from "../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

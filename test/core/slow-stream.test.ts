@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:tls";
-import { startCoreWorld, until } from "../support/core-world.ts";
+import { startCoreWorld } from "../support/core-world.ts";
+import { eventually, until } from "../support/until.ts";
 
 test("an edge that reads its stream slowly costs the Core no memory, and gets every event in order when it reads on", async () => {
   await using world = await startCoreWorld({ heartbeatMs: 20, retainedEvents: 1_000_000 });
@@ -41,7 +42,7 @@ test("an edge that reads its stream slowly costs the Core no memory, and gets ev
     }
   });
   socket.resume();
-  await until(() => seqs.length >= events, "the last event");
+  await eventually(() => seqs.length >= events, "the last event");
   expect(seqs.every((seq, index) => seq === index + 1)).toBe(true);
   await admin.rotate("tenant-a", "billing");
   socket.destroy();

@@ -7,7 +7,9 @@ import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { systemClock } from "../../src/base/time/system-clock.ts";
 import { startCore } from "../../src/core/core.ts";
 import { rotateMasterKey } from "../../src/core/keys/rotate-master-key.ts";
+import { Fitness } from "../../src/core/store/fitness.ts";
 import { openStore, type PostgresqlOptions, parsePostgresqlUrl } from "../../src/core/store/open-store.ts";
+import { PostgresqlDatabase } from "../../src/core/store/postgresql-database.ts";
 import { PostgresqlNotifications } from "../../src/core/store/postgresql-notifications.ts";
 import { StoreUnavailable } from "../../src/core/store/store.ts";
 import { readinessOf } from "../../src/core/watch-listener.ts";
@@ -338,6 +340,25 @@ describe("the connection to a database by TLS", () => {
     await opened.close();
     return "opened";
   };
+
+  test("trusts the authority of the time: one that is replaced counts for the next connections", async () => {
+    let ca = (await createThrowAwayPki("example.org")).core.clientCa;
+    const connection = { ...(await secured.database("renewed")), hostname: "localhost", tls: "verify-full" as const };
+    const sql = new PostgresqlDatabase({
+      connection: { ...connection, ca: () => ca },
+      maxConnections: 2,
+      timeoutMs: 10_000,
+      clock: systemClock,
+      fitness: new Fitness(),
+    });
+    try {
+      expect((await failureOf(sql.all("SELECT 1 AS one")))?.message).toContain("unable to verify");
+      ca = pki.core.clientCa;
+      await eventually(async () => (await failureOf(sql.all("SELECT 1 AS one"))) === undefined, "an answer");
+    } finally {
+      await sql.close();
+    }
+  });
 
   test("checks the server's authority and name, unless it is told not to", async () => {
     const ca = pki.core.clientCa;

@@ -46,12 +46,3 @@ export async function startCoreWorld(overrides: Partial<CoreOptions> = {}): Prom
     },
   };
 }
-
-/** Waits until `holds` does, for at most ten seconds. */
-export async function until(holds: () => boolean, what = "the condition"): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > endMs) throw new Error(`${what} did not come true within ten seconds`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

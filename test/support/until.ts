@@ -1,7 +1,10 @@
+/** Nearly as long as a test may take (scripts/bun.sh): what is waited for comes late on a busy machine. */
+const LIMIT_MS = 100_000;
+
 /** Asks again every `everyMs` until `probe` gives something other than false, for at most `timeoutMs`. */
 export async function until<T>(
   probe: () => Promise<T | undefined> | T | undefined,
-  { timeoutMs = 30_000, everyMs = 20 } = {},
+  { timeoutMs = LIMIT_MS, everyMs = 20 } = {},
 ): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
@@ -22,7 +25,7 @@ export async function until<T>(
 export async function eventually(
   holds: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 60_000,
+  limitMs = LIMIT_MS,
 ): Promise<void> {
   let failure: { readonly error: unknown } | undefined;
   const probe = async (): Promise<true | undefined> => {

@@ -149,6 +149,7 @@ export class PostgresqlDatabase implements SqlDatabase {
       circuit.succeeded(period);
       return value;
     } catch (error) {
+      if (this.#authority !== authorityOf(this.#options.connection)) this.#replace(pool);
       const told = classify(error);
       if (told instanceof StoreFull) this.#full = told.message;
       if (!(told instanceof StoreUnavailable) || told instanceof StoreHeld) {
@@ -156,9 +157,7 @@ export class PostgresqlDatabase implements SqlDatabase {
         throw told;
       }
       circuit.failed(period, clock.monotonicMs(), told.message);
-      if (error instanceof StoreUnavailable || this.#authority !== authorityOf(this.#options.connection)) {
-        this.#replace(pool);
-      }
+      if (error instanceof StoreUnavailable) this.#replace(pool);
       throw told;
     }
   }

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { problemsOf } from "../../../src/core/console/overview-page.ts";
-import { until } from "../../support/core-world.ts";
+import { until } from "../../support/until.ts";
 import { startConsoleWorld } from "./browser.ts";
 
 /** For a busy machine. */

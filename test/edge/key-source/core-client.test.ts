@@ -8,7 +8,8 @@ import { type HttpRequest, type HttpResponse, readBody, speakNodeHttp } from "..
 import { createCoreClient } from "../../../src/edge/key-source/core/core-client.ts";
 import { createCoreKeySource } from "../../../src/edge/key-source/core/core-key-source.ts";
 import { KeySourceError } from "../../../src/edge/key-source/key-source.ts";
-import { startCoreWorld, until } from "../../support/core-world.ts";
+import { startCoreWorld } from "../../support/core-world.ts";
+import { until } from "../../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

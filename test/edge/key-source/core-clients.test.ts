@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { createThrowAwayPki } from "../../../src/base/pki/throw-away.ts";
 import { createCoreClients } from "../../../src/edge/key-source/core/core-clients.ts";
 import { KeySourceError } from "../../../src/edge/key-source/key-source.ts";
-import { startCoreWorld, until } from "../../support/core-world.ts";
+import { startCoreWorld } from "../../support/core-world.ts";
+import { until } from "../../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(60_000);

@@ -7,7 +7,8 @@ import { loadConfiguration } from "../../../src/edge/config/load-with-plugins.ts
 import { startEdge } from "../../../src/edge/edge.ts";
 import { renewalOf } from "../../../src/edge/renewal.ts";
 import { createClient } from "../../../src/sdk/client/client.ts";
-import { type CoreWorld, startCoreWorld, until } from "../../support/core-world.ts";
+import { type CoreWorld, startCoreWorld } from "../../support/core-world.ts";
+import { until } from "../../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);

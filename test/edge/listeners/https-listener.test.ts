@@ -126,7 +126,7 @@ describe("a client certificate over HTTPS", () => {
   test("is a must: without one there is no connection", async () => {
     const { url, logged } = await start();
     await expect(ask(url)).rejects.toThrow();
-    await until(() => logged.some(({ message }) => message === "a connection is refused"), { timeoutMs: 5_000 });
+    await until(() => logged.some(({ message }) => message === "a connection is refused"));
   });
 
   test("of another authority, or out of its time, is refused and logged", async () => {
@@ -143,7 +143,7 @@ describe("a client certificate over HTTPS", () => {
     });
     for (const [index, client] of [other, expired, early].entries()) {
       await expect(ask(url, client)).rejects.toThrow();
-      await until(() => logged.length > index, { timeoutMs: 5_000 });
+      await until(() => logged.length > index);
     }
     expect(logged.map(({ details }) => details.code)).toEqual([
       "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
@@ -256,7 +256,7 @@ describe("TLS", () => {
     // As an operator does it: the new file takes the old one's name.
     renameSync(path("next.crl", await authority.revoke([billing.certificate])), crl);
     await clock.advance(4_100);
-    await until(() => logged.some(({ message }) => message.includes("were taken up")), { timeoutMs: 5_000 });
+    await until(() => logged.some(({ message }) => message.includes("were taken up")));
     expect((await ask(url, billing)).status).toBe(401);
   });
 

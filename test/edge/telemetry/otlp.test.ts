@@ -18,11 +18,11 @@ import { Tracing } from "../../../src/edge/telemetry/otlp/tracing.ts";
 import type { AuditEvent } from "../../../src/edge/usage/audit-sink.ts";
 import { SinkSender } from "../../../src/edge/usage/sink-sender.ts";
 import { makeAuthority } from "../../support/certificates.ts";
-import { until } from "../../support/core-world.ts";
 import { freePort } from "../../support/free-port.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "../../support/otlp-receiver.ts";
 import { ROOT } from "../../support/pages.ts";
 import { startStaticEdge, staticConfiguration } from "../../support/static-edge.ts";
+import { eventually } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -287,7 +287,7 @@ describe("a collector that is no good", () => {
     receiver.answer = () => true;
     const edge = await startStaticEdge(configured());
     expect((await create(edge.url)).status).toBe(201);
-    await until(() => receiver.requests.length > 0, "a request to the collector");
+    await eventually(() => receiver.requests.length > 0, "a request to the collector");
     for (let call = 0; call < 5; call++) expect((await create(edge.url)).status).toBe(201);
     await edge.close();
     expect(receiver.spans).toEqual([]);
@@ -303,7 +303,7 @@ describe("a collector that is no good", () => {
       closed = true;
     });
     // `alone` has a stop_timeout of one second.
-    await until(() => receiver.requests.length === 1, "the last batch");
+    await eventually(() => receiver.requests.length === 1, "the last batch");
     await clock.advance(999);
     expect(closed).toBe(false);
     await clock.advance(1);
@@ -319,7 +319,7 @@ describe("a collector that is no good", () => {
     let text = "";
     for (; !/otlp_errors_total\{signal="logs"\} [1-9]/.test(text); await Bun.sleep(20)) text = await metrics();
     const late = await startOtlpReceiver(port);
-    await until(() => late.logs.length > 0 && late.spans.length >= 2, "spans and log records");
+    await eventually(() => late.logs.length > 0 && late.spans.length >= 2, "spans and log records");
     expect(late.faults).toEqual([]);
     await edge.close();
     await late.close();

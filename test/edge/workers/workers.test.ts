@@ -65,13 +65,10 @@ const once = { headers: { connection: "close" } };
 
 /** Asks until the answer is as wished, on a new connection each time: the kernel spreads connections over the workers. */
 function statusWhen(url: string, isWished: (status: Status) => boolean): Promise<Status> {
-  return until(
-    async () => {
-      const status = (await (await fetch(`${url}/v1/status`, once)).json()) as Status;
-      return isWished(status) ? status : undefined;
-    },
-    { timeoutMs: 10_000 },
-  );
+  return until(async () => {
+    const status = (await (await fetch(`${url}/v1/status`, once)).json()) as Status;
+    return isWished(status) ? status : undefined;
+  });
 }
 
 const bothServe = (status: Status): boolean => status.ready && status.workers.length === 2;
@@ -130,7 +127,7 @@ describe("workers", () => {
       const { workers } = await statusWhen(url, bothServe);
       child.kill(signal);
       expect(await child.exited).toBe(signal === "SIGTERM" ? 0 : 137);
-      await until(async () => (workers.some(({ pid }) => isAlive(pid)) ? undefined : true), { timeoutMs: 10_000 });
+      await until(async () => (workers.some(({ pid }) => isAlive(pid)) ? undefined : true));
     }
   }, 300_000);
 

@@ -6,7 +6,7 @@ import { startTlsServer, type TlsServer, type TlsServerOptions } from "../../../
 import { createAuthority, issueCertificate } from "../../../../src/base/pki/authority.ts";
 import { type ClientFiles, createThrowAwayPki, type ThrowAwayPki } from "../../../../src/base/pki/throw-away.ts";
 import { BodyTooLarge, type NodeHttpOptions, readBody, speakNodeHttp } from "../../../../src/core/node-http.ts";
-import { until } from "../../../support/core-world.ts";
+import { until } from "../../../support/until.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);
