@@ -47,6 +47,13 @@ test("no context, and an empty one, have no bytes", () => {
   expect(Object.keys(decodeContext(new Uint8Array(0)))).toEqual([]);
 });
 
+test("what is not UTF-8 is no context, in a key or in a value", () => {
+  const encoded = encodeContext({ a: "b" });
+  for (const at of [encoded.indexOf(0x61), encoded.indexOf(0x62)]) {
+    expect(() => decodeContext(encoded.with(at, 0xff))).toThrow();
+  }
+});
+
 test("a decoded context has no properties but its entries", () => {
   expect(Object.getPrototypeOf(decodeContext(encodeContext({ a: "b" })))).toBeNull();
 });
