@@ -71,7 +71,13 @@ const DatabaseSection = Type.Union(
       }),
       password: Type.Optional(Secret({ description: "The user's password, or file: and the path of one." })),
       ca: Type.Optional(Path({ description: "The authority (PEM) of the server's certificate." })),
-      connections: Type.Integer({ default: 8, minimum: 1, maximum: 100, description: "Connections kept open." }),
+      connections: Type.Integer({
+        default: 8,
+        minimum: 1,
+        maximum: 100,
+        description:
+          "Connections for calls; two more are for notifications, and to be seen as one that uses the database.",
+      }),
       timeout: Duration({ default: "1s", minimumMs: 50, maximumMs: 60_000, description: "How long a call may take." }),
     }),
   ],
