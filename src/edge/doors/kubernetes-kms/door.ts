@@ -20,8 +20,8 @@ import { grpcErrorOf } from "./status.ts";
 const NAME = "kubernetes-kms";
 /** Seeds have 32 bytes, and ciphertexts at most 1,024: this is far more than a caller has any use for. */
 const MESSAGE_BYTES_MAX = 131_072;
-/** Of one connection; further calls wait at their caller. */
-const STREAMS_MAX = 256;
+/** Of one connection, the fewest that RFC 9113, 6.5.2 advises; further calls wait at their caller, and do not make one long turn. */
+const STREAMS_MAX = 100;
 /** The listener gives as much. */
 const FINISH_MS = 1_000;
 const UID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
