@@ -94,13 +94,15 @@ function operation(route: OperationRoute) {
   const { id, summary, success, opens, kind } = route;
   const { body, answer } = schemasOf(route);
   const extra = kind === "single" ? {} : bytes;
+  // A batch is answered item by item: one that is no wrapped key does not refuse the request.
+  const asked = kind === "items" ? copyOf(body) : withPatterns(body);
   return {
     post: {
       operationId: id,
       summary,
-      requestBody: { required: true, content: { ...json(body), ...extra } },
+      requestBody: { required: true, content: { ...json(asked), ...extra } },
       responses: {
-        [success]: { description: "Done.", content: { ...json(answer), ...extra } },
+        [success]: { description: "Done.", content: { ...json(withPatterns(answer)), ...extra } },
         ...problems("everywhere", "operations", ...(opens ? (["opening"] as const) : [])),
       },
     },
@@ -132,7 +134,7 @@ function getOperation({ id, summary, content, administration }: GetRoute) {
 
 export function openApiDocument(): object {
   const { $id: _, ...problemSchema } = ProblemBody;
-  const document = {
+  return {
     openapi: "3.1.0",
     info: {
       title: "crypto-edge",
@@ -145,14 +147,19 @@ export function openApiDocument(): object {
       ...ROUTES.map((route) => [route.path, operation(route)]),
       ...GET_ROUTES.map((route) => [route.path, getOperation(route)]),
     ]),
-    components: { schemas: { Problem: problemSchema } },
+    components: { schemas: { Problem: copyOf(problemSchema) } },
   };
-  // The problem's schema inside other schemas becomes a reference; the copy drops TypeBox's symbols.
-  return JSON.parse(JSON.stringify(document, (_key, value) => (value === ProblemBody ? PROBLEM : withPattern(value))));
+}
+
+/** The problem's schema inside another becomes a reference; the copy drops TypeBox's symbols. */
+function copyOf(schema: object, told: (value: unknown) => unknown = (value) => value): object {
+  return JSON.parse(JSON.stringify(schema, (_key, value) => (value === ProblemBody ? PROBLEM : told(value))));
 }
 
 /** What is no base64url has an error of its own, `invalid_blob` for a wrapped key; so the pattern is told, and not checked with the schema. */
-function withPattern(value: unknown): unknown {
-  const { contentEncoding } = (value ?? {}) as { readonly contentEncoding?: unknown };
-  return contentEncoding === "base64url" ? { ...(value as object), pattern: "^[A-Za-z0-9_-]*$" } : value;
+function withPatterns(schema: object): object {
+  return copyOf(schema, (value) => {
+    const { contentEncoding } = (value ?? {}) as { readonly contentEncoding?: unknown };
+    return contentEncoding === "base64url" ? { ...(value as object), pattern: "^[A-Za-z0-9_-]*$" } : value;
+  });
 }

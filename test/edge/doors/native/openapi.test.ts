@@ -162,17 +162,29 @@ describe("is as the OpenAPI document tells, below any routing:", () => {
   }
 });
 
-test("each base64url text in the document has its pattern", () => {
-  const lacking: object[] = [];
+test("each base64url text in the document has its pattern, but in items of a batch, which are refused one by one", () => {
+  const { paths } = document as unknown as {
+    paths: Record<string, { post?: { requestBody: object; responses: object } }>;
+  };
+  const patterns = (schema: object): unknown[] => {
+    const found: unknown[] = [];
+    JSON.stringify(schema, (_key, value) => {
+      if (value?.contentEncoding === "base64url") found.push(value.pattern);
+      return value;
+    });
+    return found;
+  };
   let count = 0;
-  JSON.stringify(document, (_key, value) => {
-    if (value?.contentEncoding !== "base64url") return value;
-    count++;
-    if (value.pattern !== "^[A-Za-z0-9_-]*$") lacking.push(value);
-    return value;
-  });
+  for (const [path, { post }] of Object.entries(paths)) {
+    if (post === undefined) continue;
+    const isTold = !path.endsWith("-batch");
+    for (const pattern of patterns(post.requestBody)) {
+      expect([path, pattern]).toEqual([path, isTold ? "^[A-Za-z0-9_-]*$" : undefined]);
+      count++;
+    }
+    for (const pattern of patterns(post.responses)) expect([path, pattern]).toEqual([path, "^[A-Za-z0-9_-]*$"]);
+  }
   expect(count).toBeGreaterThan(5);
-  expect(lacking).toEqual([]);
 });
 
 test("every code that an operation can end with is in the document, under its status", () => {
