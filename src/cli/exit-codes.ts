@@ -2,7 +2,5 @@
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 
-/** Nobody reads what a command prints any more, as after `| head`: it ends at once and says nothing. */
-export class OutputEnded extends Error {
-  override readonly name = "OutputEnded";
-}
+/** The name of the error that says that nobody reads what a command prints any more, as after `| head`: it ends at once and says nothing. */
+export const OUTPUT_ENDED = "OutputEnded";

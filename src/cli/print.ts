@@ -1,6 +1,6 @@
 /** What a command prints on standard output: whole, in order, and never lost without a word. */
 import { writeSync } from "node:fs";
-import { OutputEnded } from "./exit-codes.ts";
+import { OUTPUT_ENDED } from "./exit-codes.ts";
 
 const STANDARD_OUTPUT = 1;
 /** How long it waits before it asks a slow reader again, whose pipe another process has set not to block. */
@@ -8,8 +8,8 @@ const RETRY_MS = 5;
 
 /**
  * Prints a text and the end of its line; waits for a slow reader.
- * @throws {OutputEnded} when nobody reads any more
- * @throws {Error} when the text can't be written, on a full disk for example
+ * @throws Error named `OUTPUT_ENDED` when nobody reads any more
+ * @throws Error when the text can't be written, on a full disk for example
  */
 export function print(text: string): void {
   write(`${text}\n`);
@@ -24,8 +24,9 @@ export function write(text: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
-      else if (code === "EPIPE") throw new OutputEnded("Nobody reads standard output any more.");
-      else throw new Error(`standard output can't be written (${code}): give it a place with room, or a reader`);
+      else if (code === "EPIPE") {
+        throw Object.assign(new Error("Nobody reads standard output any more."), { name: OUTPUT_ENDED });
+      } else throw new Error(`standard output can't be written (${code}): give it a place with room, or a reader`);
     }
   }
 }

@@ -1,9 +1,5 @@
 /** What `crypto-edge serve` does: starts the edge, or the workers that are one, and stops it by a signal. */
-import { readFileSync, statSync } from "node:fs";
 import { dropStartCode, runForStart } from "../base/system/start-code.ts";
-import { notesOnEnvironment, refuseHostileEnvironment } from "./hostile-environment.ts";
-import { loadForStart } from "./load-for-start.ts";
-import { reload, serviceManager } from "./serving-process.ts";
 
 export interface ServeOptions {
   /** The configuration's file. */
@@ -14,10 +10,16 @@ export interface ServeOptions {
 
 /** Resolves once the edge has stopped. */
 export async function runServe({ config, worker }: ServeOptions): Promise<void> {
-  refuseHostileEnvironment();
+  const { environmentNotes, runsHere } = await runForStart(async () => {
+    const { notesOnEnvironment, refuseHostileEnvironment } = await import("./hostile-environment.ts");
+    refuseHostileEnvironment();
+    const { mentionsWorkers } = await import("./mentions-workers.ts");
+    return { environmentNotes: notesOnEnvironment(), runsHere: worker === undefined && !mentionsWorkers(config) };
+  });
   if (worker !== undefined) return (await import("./run-workers.ts")).serveAsWorker(config, worker);
   // What reads the configuration is dropped, but for what the edge needs too: so the edge comes first, where it will run here.
-  if (!mentionsWorkers(config)) await import("../edge/edge.ts");
+  if (runsHere) await import("../edge/edge.ts");
+  const { loadForStart } = await runForStart(() => import("./load-for-start.ts"));
   const loaded = await loadForStart(config);
   const { workerCount } = await runForStart(() => import("../edge/workers/shared-ports.ts"));
   const count = workerCount(loaded.configuration);
@@ -29,17 +31,19 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   const stop = stopSignal();
   const starting = startEdge(loaded).then(async (edge) => {
     stop.serving();
+    const { serviceManager } = await runForStart(() => import("./serving-process.ts"));
     return { edge, manager: await serviceManager(edge.log) };
   });
   const endReloads = onReloadSignal(async () => {
     const running = await starting.catch(() => undefined);
     if (running === undefined) return;
     running.manager?.reloading();
+    const { reload } = await import("./serving-process.ts");
     await reload(running.edge, config);
     running.manager?.ready();
   });
   const { edge, manager } = await starting;
-  for (const note of notesOnEnvironment()) edge.log.info(note);
+  for (const note of environmentNotes) edge.log.info(note);
   for (const note of loaded.notes ?? []) edge.log.info(note);
   dropStartCode();
   manager?.ready();
@@ -48,15 +52,4 @@ export async function runServe({ config, worker }: ServeOptions): Promise<void> 
   manager?.stopping();
   await edge.close();
   manager?.close();
-}
-
-/** Whether the configuration might ask for workers, whose supervisor runs no edge itself. */
-function mentionsWorkers(config: string): boolean {
-  if (process.env.CRYPTO_EDGE_WORKERS !== undefined) return true;
-  try {
-    return !statSync(config).isFile() || readFileSync(config, "utf8").includes("workers");
-  } catch {
-    // The reader of the configuration says what is wrong.
-    return true;
-  }
 }

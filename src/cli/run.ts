@@ -2,7 +2,7 @@
 import "../sdk/plugin/provide.ts";
 import { loadMetadata } from "../base/system/metadata.ts";
 import { directCommand } from "./direct.ts";
-import { EXIT_FAILED, OutputEnded } from "./exit-codes.ts";
+import { EXIT_FAILED, OUTPUT_ENDED } from "./exit-codes.ts";
 import { isServing } from "./is-serving.ts";
 
 /** How long the last lines of a log may take to reach a slow reader. */
@@ -37,7 +37,7 @@ async function run(args: readonly string[]): Promise<number> {
     }
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    if (!(error instanceof OutputEnded))
+    if (!(error instanceof Error && error.name === OUTPUT_ENDED))
       console.error(`crypto-edge: ${error instanceof Error ? error.message : String(error)}`);
     return EXIT_FAILED;
   }

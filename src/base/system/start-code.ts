@@ -5,7 +5,7 @@ const registry: Record<string, unknown> | undefined = typeof Bun === "undefined"
 
 /** The program's own modules: compiled, or from source with the packages that only its readers need. Those of plugins stay. */
 const OWN =
-  /^\/\$bunfs\/|\/src\/(?:base|edge|sdk)\/[^:]*\.ts$|\/node_modules\/(?:yaml|@sinclair\/typebox|tsyringe|tslib)\//;
+  /^\/\$bunfs\/|\/src\/(?:base|cli|edge|sdk)\/[^:]*\.ts$|\/node_modules\/(?:yaml|@sinclair\/typebox|tsyringe|tslib)\//;
 
 let isOver = false;
 const atTheEnd: (() => void)[] = [];

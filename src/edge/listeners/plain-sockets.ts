@@ -3,7 +3,6 @@
  * `node:net`, or by `node:net` on Deno.
  */
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
-import { requireListenPermission } from "../../base/network/listen-permission.ts";
 import { isTurnUsed, useTurn, yieldToEventLoop } from "../../base/time/turns.ts";
 
 export type PlainAddress =
@@ -181,7 +180,10 @@ class BunSocket implements Http1Socket {
 function ignore(): void {}
 
 async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
-  if (!("unix" in address)) requireListenPermission(address.hostname, address.port);
+  if (!("unix" in address)) {
+    const { requireListenPermission } = await import("../../base/network/listen-permission.ts");
+    requireListenPermission(address.hostname, address.port);
+  }
   const { createServer } = await import("node:net");
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());
