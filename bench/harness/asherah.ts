@@ -35,7 +35,8 @@ export async function startAsherah(context: BenchContext): Promise<LoadedServer 
     // As on one processor.
     env: { ...process.env, GOMAXPROCS: "1" },
     stdout: "ignore",
-    stderr: "ignore",
+    // What it says when it ends by itself.
+    stderr: Bun.file(join(context.directory, "asherah.log")),
   });
   context.cleanUp(async () => {
     child.kill("SIGKILL");
@@ -56,7 +57,10 @@ export async function startAsherah(context: BenchContext): Promise<LoadedServer 
         stderr: "inherit",
       });
       const text = await new Response(client.stdout).text();
-      if ((await client.exited) !== 0) throw new Error("the load on Asherah's sidecar failed");
+      if ((await client.exited) !== 0) {
+        const told = (await Bun.file(join(context.directory, "asherah.log")).text()).trim().slice(-300);
+        throw new Error(`the load on Asherah's sidecar failed; it said: ${told}`);
+      }
       return JSON.parse(text) as OperationLoad;
     },
   };

@@ -61,10 +61,6 @@ const REASONS: readonly (readonly [start: string, reason: string])[] = [
   ["usage: one count", "an absolute figure, of this machine with its neighbours."],
   ["leases:", "an absolute figure, of this machine with its neighbours."],
   [
-    "peers:",
-    "the goal of fifty was set beside an OpenBao that answered some 1,700 requests a second of one core's time; 2.7 answers 3,000. What an edge takes over mutual TLS is mostly the runtime's `node:tls` (see `mtls:`).",
-  ],
-  [
     "workers:",
     "two workers and the load generator share two cores. In the profile (`perf`) the share of the edge's own code does not grow with the second worker; the kernel's switching between tasks (`finish_task_switch`) grows from 1.6 % to 5.5 %, and with it what each request costs.",
   ],
