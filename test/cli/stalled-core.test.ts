@@ -1,13 +1,11 @@
 /** A reader of a Core's output that stalls from the start, or is gone: the Core starts, grants leases and ends all the same. */
 import { afterAll, expect, test } from "bun:test";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { createAdminClient } from "../../src/core/admin-client.ts";
 import { createCoreClients } from "../../src/edge/key-source/core/core-clients.ts";
-import { freePort } from "../support/free-port.ts";
+import { writeCoreFiles } from "../support/core-files.ts";
 import { eventually } from "../support/until.ts";
 
 const root = resolve(import.meta.dir, "../..");
@@ -28,31 +26,15 @@ const READERS: Readonly<Record<string, string>> = {
 
 for (const [reader, shell] of Object.entries(READERS)) {
   test(`a Core ${reader} starts, grants leases and ends`, async () => {
-    const pki = await createThrowAwayPki("example.org");
-    const [port, watchPort] = [await freePort(), await freePort()];
-    const write = (name: string, text: string | Uint8Array): string => {
-      writeFileSync(join(folder, `${port}-${name}`), text, { mode: 0o600 });
-      return `${port}-${name}`;
-    };
-    const config = write(
-      "core.yaml",
-      `listen: "127.0.0.1:${port}"
-database: ${port}.db
-master_key: { file: ${write("master.key", randomBytes(32))} }
-tls: { cert: ${write("core.pem", pki.core.cert)}, key: ${write("core.key", pki.core.key)}, client_ca: ${write("ca.pem", pki.core.clientCa)} }
-allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
-metrics: { listen: "127.0.0.1:${watchPort}" }
-`,
-    );
+    const { pki, config, url, watchUrl } = await writeCoreFiles(folder);
     const command = `"${process.execPath}" "${join(root, "src/main.ts")}" core serve --config "${config}"`;
     const child = Bun.spawn(["bash", "-c", shell.replaceAll("{}", command)], { cwd: folder });
-    const url = `https://127.0.0.1:${port}`;
     const admin = createAdminClient({ url, certificates: await pki.admin() });
     const edge = createCoreClients({ urls: [url], certificates: await pki.edge("edge-1") });
     try {
       await eventually(
         () =>
-          fetch(`http://127.0.0.1:${watchPort}/readyz`).then(
+          fetch(`${watchUrl}/readyz`).then(
             ({ status }) => status === 200,
             () => false,
           ),

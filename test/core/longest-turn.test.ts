@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { request } from "node:https";
 import { gzipSync } from "node:zlib";
 import { type MeasuredServer, startMeasured } from "../support/measured-turns.ts";
+import { usageLine } from "../support/usage-lines.ts";
 
 const SERVER = `
 import { startCoreWorld } from "ROOT/test/support/core-world.ts";
@@ -36,20 +37,6 @@ function call(path: string, body: Uint8Array | string, headers: Record<string, s
 }
 
 const M = 1_000_000;
-const line = (more: object = {}): string =>
-  JSON.stringify({
-    tenant: "tenant-a",
-    service: "billing",
-    version: 1,
-    operation: "create",
-    outcome: "ok",
-    principal: "local",
-    count: 5,
-    from: "2026-01-01T00:00:00.000Z",
-    to: "2026-01-01T00:01:00.000Z",
-    ...more,
-  });
-
 test("usage of any shape, packed and not", async () => {
   const ndjson = { "content-type": "application/x-ndjson" };
   const zipped = { ...ndjson, "content-encoding": "gzip" };
@@ -57,9 +44,9 @@ test("usage of any shape, packed and not", async () => {
   const send = (body: Uint8Array | string, headers: Record<string, string>) => () =>
     call("/core/v1/usage", body, { ...headers, "idempotency-key": `key-${keys++}` });
   for (const [what, run] of Object.entries({
-    "as many records as a batch may have": send(Array<string>(10_000).fill(line()).join("\n"), ndjson),
+    "as many records as a batch may have": send(Array<string>(10_000).fill(usageLine()).join("\n"), ndjson),
     "each of another caller": send(
-      Array.from({ length: 10_000 }, (_, index) => line({ principal: `caller-${index}` })).join("\n"),
+      Array.from({ length: 10_000 }, (_, index) => usageLine({ principal: `caller-${index}` })).join("\n"),
       ndjson,
     ),
     "empty records": send("{}\n".repeat(1.3 * M), ndjson),

@@ -1,14 +1,12 @@
 /** A SQLite file that is moved, deleted or replaced under a running Core: nothing is granted from it, and nothing is lost in it. */
 import { Database } from "bun:sqlite";
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { randomBytes } from "node:crypto";
-import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createThrowAwayPki } from "../../src/base/pki/throw-away.ts";
 import { createAdminClient } from "../../src/core/admin-client.ts";
 import { createCoreClients } from "../../src/edge/key-source/core/core-clients.ts";
-import { freePort } from "../support/free-port.ts";
+import { writeCoreFiles } from "../support/core-files.ts";
 import { startServing } from "../support/serving-command.ts";
 import { eventually } from "../support/until.ts";
 
@@ -50,23 +48,8 @@ const CASES: Readonly<Record<string, Case>> = {
 
 for (const [what, { does, says, held }] of Object.entries(CASES)) {
   test(`a database that is ${what} is one from which the Core grants nothing, changes nothing, and says so`, async () => {
-    const pki = await createThrowAwayPki("example.org");
-    const [port, watchPort] = [await freePort(), await freePort()];
-    const write = (name: string, text: string | Uint8Array): string => {
-      writeFileSync(join(folder, `${port}-${name}`), text, { mode: 0o600 });
-      return `${port}-${name}`;
-    };
-    const database = join(folder, `${port}.db`);
-    const config = write(
-      "core.yaml",
-      `listen: "127.0.0.1:${port}"
-database: ${port}.db
-master_key: { file: ${write("master.key", randomBytes(32))} }
-tls: { cert: ${write("core.pem", pki.core.cert)}, key: ${write("core.key", pki.core.key)}, client_ca: ${write("ca.pem", pki.core.clientCa)} }
-allow: [{ edges: ["*"], tenants: ["*"], services: ["*"] }]
-metrics: { listen: "127.0.0.1:${watchPort}" }
-`,
-    );
+    const { pki, config, url, watchUrl, ...files } = await writeCoreFiles(folder);
+    const database = join(folder, files.database);
     const { child } = await startServing(
       [process.execPath, join(import.meta.dir, "../../src/main.ts"), "core", "serve", "--config", config],
       {
@@ -77,7 +60,6 @@ metrics: { listen: "127.0.0.1:${watchPort}" }
         onStarted: (started) => children.push(started),
       },
     );
-    const url = `https://127.0.0.1:${port}`;
     const admin = createAdminClient({ url, certificates: await pki.admin() });
     const edge = createCoreClients({ urls: [url], certificates: await pki.edge("edge-1") });
     try {
@@ -89,14 +71,12 @@ metrics: { listen: "127.0.0.1:${watchPort}" }
       const refusal = admin.call("POST", "revoke", { ...key, reason: "test" });
       expect(await refusal.catch((error: unknown) => error)).toMatchObject({ status: 503, code: "unavailable" });
       await eventually(async () => {
-        const ready = await fetch(`http://127.0.0.1:${watchPort}/readyz`);
+        const ready = await fetch(`${watchUrl}/readyz`);
         const said = (await ready.json()) as { database: string; reasons: string[] };
         return ready.status === 503 && said.database === "unfit" && said.reasons.some((one) => one.includes(says));
       }, "/readyz says why");
       expect(await edge.lease(key).catch((error: unknown) => error)).toMatchObject({ code: "unavailable" });
-      expect(await (await fetch(`http://127.0.0.1:${watchPort}/metrics`)).text()).toContain(
-        "crypto_core_database_up 0",
-      );
+      expect(await (await fetch(`${watchUrl}/metrics`)).text()).toContain("crypto_core_database_up 0");
     } finally {
       admin.close();
       edge.close();

@@ -2,23 +2,11 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { CoreCallError } from "../../src/edge/key-source/core/core-connection.ts";
 import { startCoreWorld } from "../support/core-world.ts";
+import { usageLine } from "../support/usage-lines.ts";
 
 /** For a busy machine. */
 setDefaultTimeout(30_000);
 
-const count = (fields: Record<string, unknown> = {}): string =>
-  JSON.stringify({
-    tenant: "tenant-a",
-    service: "billing",
-    version: 1,
-    operation: "create",
-    outcome: "ok",
-    principal: "local",
-    count: 5,
-    from: "2026-01-01T00:00:00.000Z",
-    to: "2026-01-01T00:01:00.000Z",
-    ...fields,
-  });
 const audit = JSON.stringify({ time: "2026-01-01T00:00:00.000Z", operation: "decrypt", outcome: "access_denied" });
 const batch = (idempotencyKey: string, lines: string[], gzip = false) => {
   const body = Buffer.from(`${lines.join("\n")}\n`);
@@ -39,16 +27,16 @@ describe("usage batches", () => {
   test("are counted once, however often they are sent, plain or gzip", async () => {
     await using world = await startCoreWorld();
     const client = await world.client();
-    const first = batch("a", [count(), audit, count({ principal: "other", count: 2 })]);
+    const first = batch("a", [usageLine(), audit, usageLine({ principal: "other", count: 2 })]);
     expect(await client.usage(first)).toEqual({ accepted: 3, duplicate: false });
     const again = await Promise.all([client.usage(first), client.usage(first)]);
     expect(again).toEqual([
       { accepted: 3, duplicate: true },
       { accepted: 3, duplicate: true },
     ]);
-    await client.usage(batch("b", [count({ count: 7, to: "2026-01-01T00:02:00.000Z" })], true));
+    await client.usage(batch("b", [usageLine({ count: 7, to: "2026-01-01T00:02:00.000Z" })], true));
     // The key is the edge's own: another edge may use the same.
-    await (await world.client("edge-2")).usage(batch("a", [count()]));
+    await (await world.client("edge-2")).usage(batch("a", [usageLine()]));
     const totals = (await world.core.admin.usage()).map((one) => [
       one.edge,
       one.principal,
@@ -70,28 +58,28 @@ describe("usage batches", () => {
       "not json",
       "[1]",
       "null",
-      count({ count: -1 }),
-      count({ count: 1.5 }),
-      count({ version: -1 }),
-      count({ tenant: 7 }),
-      count({ from: "yesterday" }),
-      count({ tenant: "x".repeat(600) }),
+      usageLine({ count: -1 }),
+      usageLine({ count: 1.5 }),
+      usageLine({ version: -1 }),
+      usageLine({ tenant: 7 }),
+      usageLine({ from: "yesterday" }),
+      usageLine({ tenant: "x".repeat(600) }),
     ].entries()) {
-      const error = await failure(client.usage(batch(`bad-${index}`, [count(), line])));
+      const error = await failure(client.usage(batch(`bad-${index}`, [usageLine(), line])));
       expect(error).toMatchObject({ status: 400, code: "invalid_request", retryable: false });
       expect(error.message).toContain("line 2");
     }
     expect(await world.core.admin.usage()).toEqual([]);
-    expect(await client.usage(batch("bad-0", [count()]))).toEqual({ accepted: 1, duplicate: false });
+    expect(await client.usage(batch("bad-0", [usageLine()]))).toEqual({ accepted: 1, duplicate: false });
   });
 
   test("are refused when a key is used for another batch, is missing, or the body is no gzip or unpacks too large", async () => {
     await using world = await startCoreWorld();
     const client = await world.client();
-    await client.usage(batch("a", [count()]));
-    expect(await failure(client.usage(batch("a", [count({ count: 6 })])))).toMatchObject({ status: 409 });
-    expect(await failure(client.usage(batch("", [count()])))).toMatchObject({ status: 400 });
-    expect(await failure(client.usage({ ...batch("c", [count()]), gzip: true }))).toMatchObject({ status: 400 });
+    await client.usage(batch("a", [usageLine()]));
+    expect(await failure(client.usage(batch("a", [usageLine({ count: 6 })])))).toMatchObject({ status: 409 });
+    expect(await failure(client.usage(batch("", [usageLine()])))).toMatchObject({ status: 400 });
+    expect(await failure(client.usage({ ...batch("c", [usageLine()]), gzip: true }))).toMatchObject({ status: 400 });
     const bomb = gzipSync(Buffer.alloc(40 * 1024 * 1024, "\n"));
     expect(bomb.length).toBeLessThan(100_000);
     expect(await failure(client.usage({ idempotencyKey: "d", body: bomb, gzip: true }))).toMatchObject({ status: 413 });
@@ -112,16 +100,16 @@ describe("usage batches", () => {
     expect(await failure(client.usage({ idempotencyKey: "b", body: empty, gzip: true }))).toMatchObject({
       status: 413,
     });
-    const most = Array.from({ length: 10_000 }, (_, index) => count({ principal: `p-${index}` }));
+    const most = Array.from({ length: 10_000 }, (_, index) => usageLine({ principal: `p-${index}` }));
     expect(await client.usage(batch("c", most, true))).toEqual({ accepted: 10_000, duplicate: false });
-    expect(await failure(client.usage(batch("d", [...most, count()], true)))).toMatchObject({ status: 413 });
+    expect(await failure(client.usage(batch("d", [...most, usageLine()], true)))).toMatchObject({ status: 413 });
   });
 
   test("hold up nobody else: the largest is taken in slices, with others' calls answered in between", async () => {
     await using world = await startCoreWorld({ createOnFirstUse: true });
     const client = await world.client();
     const other = await world.client("edge-2");
-    const lines = Array.from({ length: 10_000 }, (_, index) => count({ principal: `p-${index}` }));
+    const lines = Array.from({ length: 10_000 }, (_, index) => usageLine({ principal: `p-${index}` }));
     let taken = false;
     const taking = client.usage(batch("large", lines, true)).then(() => {
       taken = true;
@@ -138,7 +126,9 @@ describe("usage batches", () => {
   test("are filed under the certificate's name, whatever a record says", async () => {
     await using world = await startCoreWorld();
     const client = await world.client("edge-2");
-    await client.usage(batch("a", [JSON.stringify({ edge: "edge-1", outcome: "forged" }), count({ edge: "edge-1" })]));
+    await client.usage(
+      batch("a", [JSON.stringify({ edge: "edge-1", outcome: "forged" }), usageLine({ edge: "edge-1" })]),
+    );
     expect((await world.core.admin.auditEvents()).map(({ edge }) => edge)).toEqual(["edge-2"]);
     expect((await world.core.admin.usage()).map(({ edge }) => edge)).toEqual(["edge-2"]);
     expect(await world.core.admin.auditEvents({ edge: "edge-1" })).toEqual([]);
@@ -151,10 +141,10 @@ describe("usage batches", () => {
     const client = await world.client();
     const answer = await client.usage(
       batch("a", [
-        count(),
-        count({ tenant: "other" }),
-        count({ service: "mail" }),
-        count({ tenant: "other", outcome: "access_denied" }),
+        usageLine(),
+        usageLine({ tenant: "other" }),
+        usageLine({ service: "mail" }),
+        usageLine({ tenant: "other", outcome: "access_denied" }),
         JSON.stringify({ tenant: "other", service: "billing", operation: "decrypt", outcome: "ok" }),
         JSON.stringify({ tenant: "tenant-b", operation: "revoked", outcome: "ok" }),
         JSON.stringify({ tenant: "other", operation: "decrypt", outcome: "access_denied" }),
@@ -166,7 +156,7 @@ describe("usage batches", () => {
       "tenant-a ok",
     ]);
     expect(await world.core.admin.auditEvents()).toHaveLength(2);
-    expect(await failure(client.usage(batch("b", [count({ tenant: "other" })])))).toMatchObject({
+    expect(await failure(client.usage(batch("b", [usageLine({ tenant: "other" })])))).toMatchObject({
       status: 403,
       code: "edge_not_allowed",
     });
@@ -178,12 +168,12 @@ describe("usage batches", () => {
     const client = await world.client();
     const nextYear = new Date(Date.now() + 365 * 24 * 3_600_000).toISOString();
     for (const [index, line] of [
-      count({ from: "9999-99-99T99:99:99Z", to: "9999-99-99T99:99:99Z" }),
-      count({ from: nextYear, to: nextYear }),
-      count({ from: "1970-01-01T00:00:00Z" }),
-      count({ from: "2026-01-01T00:02:00Z" }),
-      count({ count: Number.MAX_SAFE_INTEGER }),
-      count({ count: 0 }),
+      usageLine({ from: "9999-99-99T99:99:99Z", to: "9999-99-99T99:99:99Z" }),
+      usageLine({ from: nextYear, to: nextYear }),
+      usageLine({ from: "1970-01-01T00:00:00Z" }),
+      usageLine({ from: "2026-01-01T00:02:00Z" }),
+      usageLine({ count: Number.MAX_SAFE_INTEGER }),
+      usageLine({ count: 0 }),
       JSON.stringify({ time: nextYear, outcome: "ok" }),
       JSON.stringify({ time: 7, outcome: "ok" }),
     ].entries()) {
@@ -194,7 +184,7 @@ describe("usage batches", () => {
       });
     }
     // Sums that would not fit stay at the largest that does.
-    const large = Array.from({ length: 20 }, () => count({ count: 1_000_000_000_000 }));
+    const large = Array.from({ length: 20 }, () => usageLine({ count: 1_000_000_000_000 }));
     for (let index = 0; index < 5; index++) await client.usage(batch(`sum-${index}`, large));
     expect((await world.core.admin.usage())[0]!.count).toBe(100_000_000_000_000);
   });
@@ -204,12 +194,12 @@ describe("usage batches", () => {
     const client = await world.client();
     let refusal: CoreCallError | undefined;
     for (let index = 0; index < 40 && refusal === undefined; index++) {
-      await client.usage(batch(`rate-${index}`, [count()])).catch((error: CoreCallError) => {
+      await client.usage(batch(`rate-${index}`, [usageLine()])).catch((error: CoreCallError) => {
         refusal = error;
       });
     }
     expect(refusal).toMatchObject({ status: 429, code: "rate_limited" });
     expect(refusal!.retryAfterMs).toBeGreaterThan(0);
-    expect(await (await world.client("edge-2")).usage(batch("other", [count()]))).toMatchObject({ accepted: 1 });
+    expect(await (await world.client("edge-2")).usage(batch("other", [usageLine()]))).toMatchObject({ accepted: 1 });
   });
 });

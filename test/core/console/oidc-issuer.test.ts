@@ -4,44 +4,30 @@ import { OidcIssuer } from "../../../src/core/console/oidc-issuer.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { startTestIssuer } from "./issuer.ts";
 
+const SIGN_IN = {
+  clientId: "console",
+  audience: "console",
+  scopes: [],
+  rolesClaim: "groups",
+  administrators: ["admins"],
+  viewers: [],
+  sessionMs: 60_000,
+};
+
 test("of an issuer's answer no more is read than one may have", async () => {
   using server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     fetch: ({ url }) => Response.json({ issuer: new URL(url).origin, padding: "x".repeat(300_000) }),
   });
-  const issuer = new OidcIssuer(
-    {
-      issuer: server.url.origin,
-      clientId: "console",
-      audience: "console",
-      scopes: [],
-      rolesClaim: "groups",
-      administrators: ["admins"],
-      viewers: [],
-      sessionMs: 60_000,
-    },
-    systemClock,
-  );
+  const issuer = new OidcIssuer({ ...SIGN_IN, issuer: server.url.origin }, systemClock);
   await expect(issuer.begin("https://console.example/signed-in")).rejects.toThrow("its answer is too large");
 });
 
 test("an issuer that is away takes nobody's sign-in away: what it said last counts, its keys for an hour", async () => {
   await using server = await startTestIssuer();
   const clock = new VirtualClock();
-  const issuer = new OidcIssuer(
-    {
-      issuer: server.url,
-      clientId: "console",
-      audience: "console",
-      scopes: [],
-      rolesClaim: "groups",
-      administrators: ["admins"],
-      viewers: [],
-      sessionMs: 60_000,
-    },
-    clock,
-  );
+  const issuer = new OidcIssuer({ ...SIGN_IN, issuer: server.url }, clock);
   const token = async (): Promise<string> => {
     const seconds = Math.floor(clock.wallMs() / 1_000);
     return server.sign({ aud: "console", sub: "ann", groups: ["admins"], iat: seconds, exp: seconds + 60 });
