@@ -3,11 +3,12 @@
  * system, which would take a whole core; so connections are turned away while some descriptors are left: for files, certificates that are
  * renewed, the audit, and connections to the Core.
  */
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { LogPort } from "../log-port.ts";
 import type { Clock } from "../time/clock.ts";
 
 const EVERY_MS = 1_000;
+const OPEN_FOLDER = "/proc/self/fd";
 /** Kept of the limit: an eighth, and not less or more than this. */
 const KEPT_PART = 1 / 8;
 const KEPT_MIN = 16;
@@ -15,7 +16,10 @@ const KEPT_MAX = 64;
 /** There is room again once no more than this part of what connections may have is in use: else each that comes and goes would be told. */
 const ROOM_AGAIN = 7 / 8;
 
-/** The error's code, or the lowest number that a new descriptor would have: as many are open at least. */
+/** Connections turned away in a row, for each of so many open descriptors, before they are counted again: a count is a directory's reading. */
+const OPEN_PER_COUNT = 1_000;
+
+/** How many are open, or the code of the error that says that no more can be. */
 type Probe = () => string | number;
 
 export class DescriptorRoom {
@@ -24,11 +28,13 @@ export class DescriptorRoom {
   readonly #usable: number;
   /** How many connections may be taken before it is looked again. */
   #credit = 0;
+  /** How many are turned away before it is looked again. */
+  #debit = 0;
   #turnedAway = 0;
   #lacks = false;
 
   /** `limit`: how many descriptors the process may open, where the system says so. */
-  constructor(limit = readLimit(), probe: Probe = lowestFree) {
+  constructor(limit = readLimit(), probe: Probe = countOpen) {
     this.limit = limit;
     this.#probe = probe;
     const kept = Math.min(KEPT_MAX, Math.max(KEPT_MIN, (limit ?? 0) * KEPT_PART));
@@ -41,10 +47,16 @@ export class DescriptorRoom {
       this.#credit--;
       return true;
     }
-    const next = this.#probe();
-    const left = typeof next === "string" ? 0 : this.#usable - next;
+    if (this.#debit > 0) {
+      this.#debit--;
+      this.#turnedAway++;
+      return false;
+    }
+    const open = this.#probe();
+    const left = typeof open === "string" ? 0 : this.#usable - open;
     if (left <= 0) {
       this.#turnedAway++;
+      this.#debit = typeof open === "string" ? 0 : Math.floor(open / OPEN_PER_COUNT);
       return false;
     }
     // Others open descriptors meanwhile: looked at again when half of them are gone.
@@ -54,11 +66,12 @@ export class DescriptorRoom {
 
   /** Why there is no room for connections: some were turned away, and few have gone since; or nothing can be opened. */
   lack(): string | undefined {
-    const next = this.#probe();
+    const open = this.#probe();
     const turnedAway = this.#turnedAway;
     this.#turnedAway = 0;
-    if (typeof next === "string") return next;
-    this.#lacks = turnedAway > 0 || (this.#lacks && next > this.#usable * ROOM_AGAIN);
+    this.#debit = 0;
+    if (typeof open === "string") return open;
+    this.#lacks = turnedAway > 0 || (this.#lacks && open > this.#usable * ROOM_AGAIN);
     return this.#lacks ? "EMFILE" : undefined;
   }
 }
@@ -91,11 +104,19 @@ export function watchDescriptors(
   return () => timer.cancel();
 }
 
-function lowestFree(): string | number {
+/**
+ * The number of a new descriptor tells too little: one file that was closed leaves a low one free among all that are open. Linux tells how many
+ * there are as the size of the folder since 6.2, and 0 before.
+ */
+function countOpen(): string | number {
   try {
-    const descriptor = openSync("/dev/null", "r");
-    closeSync(descriptor);
-    return descriptor;
+    const lowest = openSync("/dev/null", "r");
+    closeSync(lowest);
+    try {
+      return statSync(OPEN_FOLDER).size || readdirSync(OPEN_FOLDER).length;
+    } catch {
+      return lowest;
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === "EMFILE" || code === "ENFILE" ? code : 0;

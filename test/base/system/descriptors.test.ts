@@ -45,6 +45,38 @@ test("connections are turned away while an eighth of the descriptors is left, at
   expect([large.admits(), large.lack()]).toEqual([true, undefined]);
 });
 
+test("a low descriptor that was closed among many that are open is no room", async () => {
+  const program = `
+    import { closeSync, openSync } from "node:fs";
+    import { DescriptorRoom } from ${JSON.stringify(resolve(import.meta.dir, "../../../src/base/system/descriptors.ts"))};
+    const room = new DescriptorRoom();
+    const first = openSync("/dev/null", "r");
+    while (openSync("/dev/null", "r") < 60);
+    closeSync(first);
+    console.log(JSON.stringify([room.limit, room.admits()]));
+  `;
+  const child = Bun.spawn(["sh", "-c", 'ulimit -n 64; exec "$0" -e "$1"', process.execPath, program], {
+    stdout: "pipe",
+  });
+  expect(await new Response(child.stdout).text()).toBe("[64,false]\n");
+}, 300_000);
+
+test("while many are turned away they are counted now and then, and once a second", () => {
+  let counts = 0;
+  let open = 100_000;
+  const room = new DescriptorRoom(100_000, () => {
+    counts++;
+    return open;
+  });
+  for (let n = 0; n < 1_010; n++) expect(room.admits()).toBe(false);
+  expect(counts).toBe(10);
+  expect(room.admits()).toBe(false);
+  open = 10;
+  expect(room.admits()).toBe(false);
+  room.lack();
+  expect(room.admits()).toBe(true);
+});
+
 test("where the system tells no limit all are admitted, and what can't be opened at all turns away", () => {
   expect(new DescriptorRoom(undefined, () => 5_000).admits()).toBe(true);
   const room = new DescriptorRoom(64, () => "ENFILE");
