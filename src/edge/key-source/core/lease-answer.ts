@@ -3,7 +3,7 @@ import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { LeasedServiceKey, LeaseGrant, LeaseRequest } from "../key-source.ts";
 import { type LeaseAnswer, wrongInLease } from "./answer-shapes.ts";
-import { CoreCallError } from "./core-connection.ts";
+import { CoreCallError } from "./core-call-error.ts";
 import { type LeaseRecipient, leaseAad } from "./hpke-open.ts";
 import { turnForLease } from "./turn-for-lease.ts";
 
