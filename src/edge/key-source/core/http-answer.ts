@@ -20,8 +20,20 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/;
 const HEADERS_MAX = 100;
 const BODILESS = new Set([204, 304]);
 
+/** The last one, which most of those that come in the same second are equal to. */
+let lastText = "";
+let lastHead: ReadHead | undefined;
+
 /** From the text up to the empty line, which is left away. @throws Error */
 export function parseAnswerHead(text: string): ReadHead {
+  if (lastHead === undefined || text !== lastText) {
+    lastHead = parse(text);
+    lastText = text;
+  }
+  return lastHead;
+}
+
+function parse(text: string): ReadHead {
   const lines = text.split("\r\n");
   const [, minor, digits] = STATUS_LINE.exec(lines[0]!) ?? [];
   if (digits === undefined || lines.length - 1 > HEADERS_MAX) throw new Error("its answer is not of HTTP/1.1");
