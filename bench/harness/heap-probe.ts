@@ -10,7 +10,7 @@ process.on("SIGUSR2", async () => {
     await Bun.sleep(50);
     Bun.gc(true);
   }
-  const { heapSize, objectTypeCounts } = heapStats();
+  const { heapSize, extraMemorySize, objectTypeCounts } = heapStats();
   const {
     FunctionExecutable: functions = 0,
     FunctionCodeBlock: codeBlocks = 0,
@@ -19,6 +19,13 @@ process.on("SIGUSR2", async () => {
   const packages = new Set(
     Object.keys(require.cache).flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
   );
-  const found = { functions, codeBlocks, modules, heapBytes: heapSize, packages: [...packages].toSorted() };
+  const found = {
+    functions,
+    codeBlocks,
+    modules,
+    heapBytes: heapSize,
+    outsideBytes: extraMemorySize,
+    packages: [...packages].toSorted(),
+  };
   console.error(`heap ${JSON.stringify(found)}`);
 });

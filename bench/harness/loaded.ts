@@ -12,6 +12,8 @@ export interface LoadedHeap {
   /** Evaluated modules, of this project and of its packages alike. */
   readonly modules: number;
   readonly heapBytes: number;
+  /** Of `heapBytes`, what objects hold outside the heap's own blocks: arrays of bytes and of numbers, source text. */
+  readonly outsideBytes: number;
   readonly packages: readonly string[];
 }
 

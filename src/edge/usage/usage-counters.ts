@@ -27,6 +27,8 @@ export interface CountRecord {
 export const MERGED = "*";
 
 const SLOTS_PER_ROW = OPERATIONS.length * OUTCOMES.length;
+/** Rows whose slots are allocated at once: 26 kB. */
+const ROWS_PER_ARRAY = 64;
 
 const OUTCOME_INDEX = Object.fromEntries(OUTCOMES.map((outcome, index) => [outcome, index])) as Record<Outcome, number>;
 const OPERATION_OFFSET: Readonly<Record<Operation, number>> = {
@@ -37,18 +39,23 @@ const OPERATION_OFFSET: Readonly<Record<Operation, number>> = {
 };
 
 export interface UsageCountersOptions {
-  /** Rows of (principal, tenant, service, version) kept apart. Each takes about half a kilobyte. */
+  /** Rows of (principal, tenant, service, version) kept apart. Each takes about half a kilobyte, once there are so many. */
   readonly maxRows: number;
   /** Principals kept apart; further ones are counted together. */
   readonly maxPrincipals: number;
 }
 
-interface Row {
+/** Where a row's counts are. */
+interface Slots {
+  readonly counts: Float64Array;
+  /** Of the first. */
+  readonly offset: number;
+}
+
+interface Row extends Slots {
   readonly tenant: string;
   readonly service: string;
   readonly version: number;
-  /** Of its first slot in the array. */
-  readonly offset: number;
   used: boolean;
 }
 
@@ -65,8 +72,8 @@ interface PrincipalRows {
 export class UsageCounters {
   readonly #maxRows: number;
   readonly #maxPrincipals: number;
-  readonly #counts: Float64Array;
-  readonly #freeRows: number[] = [];
+  /** Allocated as rows are made, since most edges count few: those for `maxRows` take megabytes. All are zero. */
+  readonly #free: Slots[] = [];
   readonly #byKind = new Map<PrincipalKind, Map<string, PrincipalRows>>();
   readonly #principals = new Set<PrincipalRows>();
   #everyoneElse: PrincipalRows | undefined;
@@ -78,10 +85,6 @@ export class UsageCounters {
   constructor(options: UsageCountersOptions) {
     this.#maxRows = options.maxRows;
     this.#maxPrincipals = options.maxPrincipals;
-    // One "other" row for each principal, and one for everyone else.
-    const rows = options.maxRows + options.maxPrincipals + 1;
-    this.#counts = new Float64Array(rows * SLOTS_PER_ROW);
-    for (let row = rows - 1; row >= 0; row--) this.#freeRows.push(row);
   }
 
   /** Rows in use, "other" rows left out. */
@@ -117,7 +120,7 @@ export class UsageCounters {
     }
     row.used = true;
     const slot = row.offset + OPERATION_OFFSET[operation] + (outcome === "ok" ? 0 : OUTCOME_INDEX[outcome]);
-    this.#counts[slot]! += count;
+    row.counts[slot]! += count;
   }
 
   /** Takes every count out, and forgets rows that counted nothing since the last call. */
@@ -127,9 +130,9 @@ export class UsageCounters {
     const records: CountRecord[] = [];
     const take = (principal: PrincipalRows, row: Row): void => {
       for (let slot = 0; slot < SLOTS_PER_ROW; slot++) {
-        const count = this.#counts[row.offset + slot]!;
+        const count = row.counts[row.offset + slot]!;
         if (count === 0) continue;
-        this.#counts[row.offset + slot] = 0;
+        row.counts[row.offset + slot] = 0;
         records.push({
           tenant: row.tenant,
           service: row.service,
@@ -199,7 +202,14 @@ export class UsageCounters {
   }
 
   #takeRow(tenant: string, service: string, version: number): Row {
-    return { tenant, service, version, offset: this.#freeRows.pop()! * SLOTS_PER_ROW, used: false };
+    if (this.#free.length === 0) this.#allocate();
+    const { counts, offset } = this.#free.pop()!;
+    return { tenant, service, version, counts, offset, used: false };
+  }
+
+  #allocate(): void {
+    const counts = new Float64Array(ROWS_PER_ARRAY * SLOTS_PER_ROW);
+    for (let row = ROWS_PER_ARRAY - 1; row >= 0; row--) this.#free.push({ counts, offset: row * SLOTS_PER_ROW });
   }
 
   #mergeOldest(): void {
@@ -210,8 +220,8 @@ export class UsageCounters {
     const oldest = most?.rows.values().next().value;
     if (most === undefined || oldest === undefined) return;
     for (let slot = 0; slot < SLOTS_PER_ROW; slot++) {
-      this.#counts[most.other.offset + slot]! += this.#counts[oldest.offset + slot]!;
-      this.#counts[oldest.offset + slot] = 0;
+      most.other.counts[most.other.offset + slot]! += oldest.counts[oldest.offset + slot]!;
+      oldest.counts[oldest.offset + slot] = 0;
     }
     most.other.used ||= oldest.used;
     this.#mergedRows++;
@@ -226,7 +236,7 @@ export class UsageCounters {
     if (byVersion?.size === 0) byService?.delete(row.service);
     if (byService?.size === 0) principal.byTenant.delete(row.tenant);
     if (principal.last === row) principal.last = principal.other;
-    this.#freeRows.push(row.offset / SLOTS_PER_ROW);
+    this.#free.push({ counts: row.counts, offset: row.offset });
     this.#rows--;
   }
 
@@ -235,6 +245,6 @@ export class UsageCounters {
     if (principal === this.#everyoneElse) this.#everyoneElse = undefined;
     else this.#byKind.get(principal.kind)?.delete(principal.name);
     if (principal === this.#last) this.#last = this.#lastPrincipal = undefined;
-    this.#freeRows.push(principal.other.offset / SLOTS_PER_ROW);
+    this.#free.push({ counts: principal.other.counts, offset: principal.other.offset });
   }
 }
