@@ -170,7 +170,7 @@ export class SimulatedCore {
       tenant,
       service,
       ttlMs: 60_000,
-      refreshAfterMs: 1_000,
+      refreshAfterMs: 30_000,
       log: opened.log,
       revocationSeq: opened.revocationSeq,
       versions: opened.versions,

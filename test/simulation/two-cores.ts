@@ -93,7 +93,7 @@ export async function simulateTwoCores(seed: number, bug?: TwoCoresBug): Promise
       clock,
       gate: guard,
       ttlMs: 60_000,
-      refreshAfterMs: 1_000,
+      refreshAfterMs: 30_000,
       maxLeases: 100,
       random: () => seedOfEdge.next(),
     });

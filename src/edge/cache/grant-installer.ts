@@ -169,6 +169,6 @@ export class GrantInstaller {
     const latestMs = Math.min(refreshAfterMs, grant.refreshAfterMs, ttlMs * 0.9);
     const dueMs = askedMs + latestMs * (1 - tuning.renewalSpread * random());
     // A lease that was long in coming is not renewed the moment it arrives.
-    return Math.max(dueMs, nowMs + (askedMs + ttlMs - nowMs) / 4);
+    return Math.max(dueMs, nowMs + Math.min(latestMs, askedMs + ttlMs - nowMs) / 4);
   }
 }

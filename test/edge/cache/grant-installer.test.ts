@@ -80,6 +80,17 @@ test("a lease is renewed before a tenth of its time is left, whatever else is wi
   expect(world.source.questions).toHaveLength(2);
 });
 
+test("a lease that lasts long is renewed when it is to be, however early that is", async () => {
+  const world = createWorld({ refreshAfterMs: 4_000, random: () => 0 });
+  const waiting = world.cache.active(T, S);
+  await world.source.questions[0]!.grant({ ttlMs: 600_000, refreshAfterMs: 300_000 });
+  await waiting;
+  await world.clock.advance(3_999);
+  expect(world.source.questions).toHaveLength(1);
+  await world.clock.advance(1);
+  expect(world.source.questions).toHaveLength(2);
+});
+
 test("a version in use that the renewed lease lacks is kept under the name of its source, to the old deadline", async () => {
   const world = createWorld();
   await holdingInUse(world);
