@@ -1,7 +1,8 @@
 /** The administrator's side of `/core/v1/admin/…`: what `crypto-edge core rotate` and its like call. */
 import { systemClock } from "../base/time/system-clock.ts";
+import { CoreCallError } from "../edge/key-source/core/core-call-error.ts";
 import { type CoreCertificates, oneLine } from "../edge/key-source/core/core-certificates.ts";
-import { CoreCallError, CoreConnection } from "../edge/key-source/core/core-connection.ts";
+import { CoreConnection } from "../edge/key-source/core/core-connection.ts";
 
 export interface AdminClient {
   /** The answer's JSON. @throws CoreCallError with the Core's own sentence */
@@ -27,14 +28,13 @@ export function createAdminClient(options: {
       const answer = await connection.send({
         method,
         path: `/core/v1/admin/${path}`,
-        ...(body === undefined
-          ? {}
-          : { headers: { "content-type": "application/json" }, body: Buffer.from(JSON.stringify(body)) }),
+        ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+        maxBytes: MAX_ANSWER_BYTES,
       });
-      const bytes = await connection.body(answer, MAX_ANSWER_BYTES);
+      if (answer.fault !== undefined) throw answer.fault;
       let value: unknown;
       try {
-        value = JSON.parse(bytes.toString("utf8"));
+        value = JSON.parse(answer.body.toString("utf8"));
       } catch {
         throw new CoreCallError(`${connection.url.origin} does not answer as a Core: check the URL`);
       }

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
-import { CoreCallError } from "../../src/edge/key-source/core/core-connection.ts";
+import { CoreCallError } from "../../src/edge/key-source/core/core-call-error.ts";
 import { startCoreWorld } from "../support/core-world.ts";
 import { usageLine } from "../support/usage-lines.ts";
 

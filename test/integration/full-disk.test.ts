@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StoreFull } from "../../src/core/store/store.ts";
-import type { CoreCallError } from "../../src/edge/key-source/core/core-connection.ts";
+import type { CoreCallError } from "../../src/edge/key-source/core/core-call-error.ts";
 import { startCoreWorld } from "../support/core-world.ts";
 import { eventually } from "../support/until.ts";
 import { startPostgresql } from "./support/postgresql.ts";

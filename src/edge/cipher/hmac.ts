@@ -21,8 +21,8 @@ const OUTER = allocateSecret(HASH_BLOCK_LENGTH + HASH_LENGTH);
  */
 export function hmacSha256(key: Uint8Array, ...message: readonly Uint8Array[]): Uint8Array {
   if (key.length > HASH_BLOCK_LENGTH) throw new RangeError("This HMAC takes keys of at most 64 bytes.");
-  const messageLength = message.reduce((length, part) => length + part.length, 0);
-  const length = HASH_BLOCK_LENGTH + messageLength;
+  let length = HASH_BLOCK_LENGTH;
+  for (const part of message) length += part.length;
   const inner = length <= INNER.length ? INNER.subarray(0, length) : allocateSecret(length);
   inner.fill(0x36, 0, HASH_BLOCK_LENGTH);
   OUTER.fill(0x5c, 0, HASH_BLOCK_LENGTH);

@@ -1,5 +1,5 @@
+import { CoreCallError } from "../key-source/core/core-call-error.ts";
 import type { CoreClient } from "../key-source/core/core-client.ts";
-import { CoreCallError } from "../key-source/core/core-connection.ts";
 import { type SendUsage, UsageSendError } from "./usage-shipper.ts";
 
 /** Takes batches to the Core over the same mutual TLS as leases (core-protocol.md, "Usage"). */

@@ -34,7 +34,8 @@ export interface LeaseAnswer {
 }
 
 type Check = (value: unknown) => boolean;
-type Fields = Readonly<Record<string, Check>>;
+/** A list, made once: an answer is checked without one made of it. */
+type Fields = readonly (readonly [name: string, check: Check])[];
 
 const CODE_MAX_LENGTH = 64;
 const KEYS_MAX = 64;
@@ -61,14 +62,14 @@ const isListOf =
   (value) =>
     Array.isArray(value) && value.length >= least && value.length <= most;
 
-const PROBLEM: Fields = {
+const PROBLEM = fieldsOf({
   code: isTextUpTo(CODE_MAX_LENGTH),
   detail: (value) => value === undefined || isText(value),
-};
-const KEY_SET: Fields = { keys: isListOf(0, KEYS_MAX) };
-const KEY: Fields = { kty: isText };
-const USAGE_ANSWER: Fields = { accepted: Number.isFinite, duplicate: (value) => typeof value === "boolean" };
-const LEASE: Fields = {
+});
+const KEY_SET = fieldsOf({ keys: isListOf(0, KEYS_MAX) });
+const KEY = fieldsOf({ kty: isText });
+const USAGE_ANSWER = fieldsOf({ accepted: Number.isFinite, duplicate: (value) => typeof value === "boolean" });
+const LEASE = fieldsOf({
   tenant: isTextUpTo(NAME_MAX_LENGTH),
   service: isTextUpTo(NAME_MAX_LENGTH),
   ttl_seconds: isDuration,
@@ -76,13 +77,17 @@ const LEASE: Fields = {
   log: isTextOf(/^[A-Za-z0-9_-]{1,64}$/),
   revocation_seq: isIntegerFrom(0, Number.MAX_SAFE_INTEGER),
   versions: isListOf(1, VERSIONS_MAX),
-};
-const SEALED_VERSION: Fields = {
+});
+const SEALED_VERSION = fieldsOf({
   version: isIntegerFrom(1, 2 ** 32 - 1),
   state: (value) => value === "active" || value === "deprecated",
   enc: isTextOf(/^[A-Za-z0-9_-]{43}$/),
   sealed: isTextOf(/^[A-Za-z0-9_-]{64}$/),
-};
+});
+
+function fieldsOf(checks: Readonly<Record<string, Check>>): Fields {
+  return Object.entries(checks);
+}
 
 export function isProblem(body: unknown): body is Problem {
   return wrongIn(body, PROBLEM) === undefined;
@@ -106,8 +111,8 @@ export function wrongInLease(body: unknown): string | undefined {
 }
 
 function wrongInEach(list: readonly unknown[], fields: Fields): string | undefined {
-  for (const [index, element] of list.entries()) {
-    const wrong = wrongIn(element, fields);
+  for (let index = 0; index < list.length; index++) {
+    const wrong = wrongIn(list[index], fields);
     if (wrong !== undefined) return `/${index}${wrong}`;
   }
   return undefined;
@@ -116,7 +121,7 @@ function wrongInEach(list: readonly unknown[], fields: Fields): string | undefin
 /** "" where it is no object at all. */
 function wrongIn(value: unknown, fields: Fields): string | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return "";
-  for (const [name, check] of Object.entries(fields)) {
+  for (const [name, check] of fields) {
     if (!check((value as Readonly<Record<string, unknown>>)[name])) return `/${name}`;
   }
   return undefined;

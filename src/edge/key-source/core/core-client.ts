@@ -7,8 +7,10 @@ import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source.ts";
 import { isKeySet, isProblem, isUsageAnswer } from "./answer-shapes.ts";
+import type { CoreAnswer } from "./core-call.ts";
+import { CoreCallError } from "./core-call-error.ts";
 import { type CoreCertificates, oneLine } from "./core-certificates.ts";
-import { type CoreAnswer, CoreCallError, CoreConnection } from "./core-connection.ts";
+import { CoreConnection } from "./core-connection.ts";
 import { type RevocationHandlers, readEventStream } from "./event-stream-reader.ts";
 import { createLeaseRecipient } from "./hpke-open.ts";
 import { openLeaseAnswer } from "./lease-answer.ts";
@@ -69,6 +71,7 @@ export interface UsageBatch {
 export const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 256 * 1024;
+const JSON_BODY = { "content-type": "application/json" };
 /** A Core can't put an edge to sleep for ever. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
@@ -86,21 +89,20 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
   });
   const core = `the Core at ${connection.url.origin}`;
 
-  const problem = async (answer: CoreAnswer, signal?: AbortSignal): Promise<CoreCallError> => {
-    const body = await readJson(await connection.body(answer, MAX_ANSWER_BYTES, signal)).catch(() => undefined);
-    const { status } = answer;
-    const retryAfterMs = parseRetryAfter(answer.headers["retry-after"], clock.wallMs(), MAX_RETRY_AFTER_MS);
+  const problem = ({ status, headers, body: bytes }: CoreAnswer): CoreCallError => {
+    const body = parsed(bytes);
+    const retryAfterMs = parseRetryAfter(headers.get("retry-after"), clock.wallMs(), MAX_RETRY_AFTER_MS);
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
     if (!isProblem(body)) return new CoreCallError(`${core} answered ${status}`, { status, ...retry });
     const { code, detail = code } = body;
     return new CoreCallError(`${core} answered ${status}: ${oneLine(detail)}`, { status, code, ...retry });
   };
-  const json = async (answer: CoreAnswer, signal?: AbortSignal): Promise<unknown> => {
-    if (answer.status !== 200) throw await problem(answer, signal);
-    const bytes = await connection.body(answer, MAX_ANSWER_BYTES, signal);
-    return readJson(bytes).catch(() => {
-      throw new CoreCallError(`${core} answered with something that is not JSON: check what listens there`);
-    });
+  const json = (answer: CoreAnswer): unknown => {
+    if (answer.status !== 200) throw problem(answer);
+    if (answer.fault !== undefined) throw answer.fault;
+    const body = parsed(answer.body);
+    if (body !== undefined) return body;
+    throw new CoreCallError(`${core} answered with something that is not JSON: check what listens there`);
   };
 
   return {
@@ -114,25 +116,25 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
         const answer = await connection.send({
           method: "POST",
           path: "/core/v1/leases",
-          headers: { "content-type": "application/json" },
-          body: Buffer.from(
-            JSON.stringify({
-              tenant: request.tenant,
-              service: request.service,
-              ...(request.version === undefined ? {} : { version: request.version }),
-              recipient: Buffer.from(recipient.publicKey).toString("base64url"),
-            }),
-          ),
+          headers: JSON_BODY,
+          body: JSON.stringify({
+            tenant: request.tenant,
+            service: request.service,
+            version: request.version,
+            recipient: Buffer.from(recipient.publicKey).toString("base64url"),
+          }),
+          maxBytes: MAX_ANSWER_BYTES,
           signal,
         });
-        return await openLeaseAnswer(await json(answer, signal), request, recipient, core);
+        return await openLeaseAnswer(json(answer), request, recipient, core);
       } catch (error) {
         throw toKeySourceError(error);
       }
     },
 
     async keys(signal) {
-      const body = await json(await connection.send({ method: "GET", path: "/core/v1/keys", signal }), signal);
+      const call = { method: "GET", path: "/core/v1/keys", maxBytes: MAX_ANSWER_BYTES, signal } as const;
+      const body = json(await connection.send(call));
       if (!isKeySet(body)) throw new CoreCallError(`${core} answered with something that is no JWK set`);
       return body;
     },
@@ -147,9 +149,10 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           ...(batch.gzip ? { "content-encoding": "gzip" } : {}),
         },
         body: batch.body,
+        maxBytes: MAX_ANSWER_BYTES,
         signal,
       });
-      const body = await json(answer, signal);
+      const body = json(answer);
       if (!isUsageAnswer(body)) throw new CoreCallError(`${core} did not say that it took the batch`);
       return body;
     },
@@ -158,11 +161,12 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
       const answer = await connection.send({
         method: "POST",
         path: "/core/v1/applied",
-        headers: { "content-type": "application/json" },
-        body: Buffer.from(JSON.stringify({ log, seq })),
+        headers: JSON_BODY,
+        body: JSON.stringify({ log, seq }),
+        maxBytes: MAX_ANSWER_BYTES,
         signal,
       });
-      await json(answer, signal);
+      json(answer);
     },
 
     async revocations(lastEventId, handlers, signal) {
@@ -173,16 +177,18 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
           "cache-control": "no-cache",
           ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
         },
+        maxBytes: MAX_ANSWER_BYTES,
         signal,
         stream: true,
       });
-      if (answer.status !== 200) throw await problem(answer, signal);
-      if (!/^text\/event-stream\b/.test(answer.headers["content-type"] ?? "")) {
-        answer.message.destroy();
+      const { stream, headers } = answer;
+      if (stream === undefined) throw problem(answer);
+      if (!/^text\/event-stream\b/.test(headers.get("content-type") ?? "")) {
+        stream.destroy();
         throw new CoreCallError(`${core} answered with something that is no event stream: check what listens there`);
       }
       handlers.onOpen?.();
-      await readEventStream(connection, answer, handlers, signal, core);
+      await readEventStream(connection, stream, handlers, signal, core);
     },
 
     reload: (certificates) => connection.reload(certificates),
@@ -209,6 +215,11 @@ function toKeySourceError(error: unknown): KeySourceError {
   return new KeySourceError("unavailable", message, options);
 }
 
-async function readJson(bytes: Buffer): Promise<unknown> {
-  return JSON.parse(bytes.toString("utf8"));
+/** undefined where it is no JSON. */
+function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8"));
+  } catch {
+    return undefined;
+  }
 }

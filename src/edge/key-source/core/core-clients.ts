@@ -6,6 +6,7 @@ import { type Backoff, backoffMs } from "../../../base/time/backoff.ts";
 import type { Clock } from "../../../base/time/clock.ts";
 import { systemClock } from "../../../base/time/system-clock.ts";
 import { KeySourceError } from "../key-source.ts";
+import { CoreCallError } from "./core-call-error.ts";
 import {
   type CoreClient,
   type CoreClientOptions,
@@ -13,7 +14,6 @@ import {
   DEFAULT_TIMEOUT_MS,
   newInstance,
 } from "./core-client.ts";
-import { CoreCallError } from "./core-connection.ts";
 
 export interface CoreClientsOptions extends Omit<CoreClientOptions, "url"> {
   /** One or several, each `https://host:port`. */

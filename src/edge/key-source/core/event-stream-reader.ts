@@ -1,7 +1,9 @@
 /** The Core's stream of server-sent events, read as it comes and not interpreted (core-protocol.md, "Revocations"). */
 import { createParser } from "eventsource-parser";
 import { messageOf } from "../../../base/errors.ts";
-import { type CoreAnswer, CoreCallError, type CoreConnection } from "./core-connection.ts";
+import { CoreCallError } from "./core-call-error.ts";
+import type { CoreConnection } from "./core-connection.ts";
+import type { CoreStream } from "./core-stream.ts";
 
 export interface RevocationHandlers {
   /** The Core has accepted the stream. */
@@ -21,12 +23,11 @@ const MAX_MESSAGE_BYTES = 64 * 1024;
 /** Resolves when the Core ends the stream. @throws CoreCallError where it breaks off, is given up, or `onMessage` throws */
 export function readEventStream(
   connection: CoreConnection,
-  answer: CoreAnswer,
+  stream: CoreStream,
   handlers: RevocationHandlers,
   signal: AbortSignal,
   core: string,
 ): Promise<void> {
-  const { message } = answer;
   return new Promise((resolve, reject) => {
     let pendingBytes = 0;
     let done = false;
@@ -36,7 +37,7 @@ export function readEventStream(
       signal.removeEventListener("abort", aborted);
       release();
       act();
-      message.destroy();
+      stream.destroy();
     };
     const fail = (reason: string, cause?: unknown): void =>
       finish(() => reject(new CoreCallError(reason, cause === undefined ? {} : { cause })));
@@ -51,18 +52,19 @@ export function readEventStream(
     const decoder = new TextDecoder();
     if (signal.aborted) return aborted();
     signal.addEventListener("abort", aborted, { once: true });
-    message.on("data", (chunk: Buffer) => {
-      if (done) return;
-      pendingBytes += chunk.length;
-      try {
-        parser.feed(decoder.decode(chunk, { stream: true }));
-      } catch (error) {
-        return fail(`an event of ${core} could not be handled: ${messageOf(error)}`, error);
-      }
-      if (pendingBytes > MAX_MESSAGE_BYTES) fail(`${core} sent an event that is too large`);
+    stream.read({
+      onBytes(bytes) {
+        if (done) return;
+        pendingBytes += bytes.length;
+        try {
+          parser.feed(decoder.decode(bytes, { stream: true }));
+        } catch (error) {
+          return fail(`an event of ${core} could not be handled: ${messageOf(error)}`, error);
+        }
+        if (pendingBytes > MAX_MESSAGE_BYTES) fail(`${core} sent an event that is too large`);
+      },
+      onEnd: () => finish(resolve),
+      onFault: (error) => fail(`the stream of ${core} broke off`, error),
     });
-    message.on("end", () => finish(resolve));
-    message.on("error", (error) => fail(`the stream of ${core} broke off`, error));
-    message.on("close", () => fail(`the stream of ${core} broke off`));
   });
 }

@@ -5,18 +5,12 @@
  * By `node:crypto` rather than a library on WebCrypto: that copies every key and plaintext to memory that it frees
  * unwiped, where 24 of 32 bytes stay for long. Here each secret is in a buffer that is known, and wiped.
  */
-import {
-  createDecipheriv,
-  createHmac,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  type KeyObject,
-} from "node:crypto";
+import { createDecipheriv, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { allocateSecret, wipe } from "../../../base/wipe.ts";
 import { hmacSha256 } from "../../cipher/hmac.ts";
 
 const ascii = (text: string): Buffer => Buffer.from(text, "latin1");
+/** The salt of every extraction here: none. */
 const EMPTY = new Uint8Array(0);
 const INFO = ascii("crypto-edge lease v1");
 const VERSION = ascii("HPKE-v1");
@@ -24,18 +18,36 @@ const VERSION = ascii("HPKE-v1");
 const KEM_SUITE = Buffer.concat([ascii("KEM"), Buffer.from([0x00, 0x20])]);
 /** RFC 9180, 5.1: "HPKE" and the ids of KEM, KDF and AEAD. */
 const HPKE_SUITE = Buffer.concat([ascii("HPKE"), Buffer.from([0x00, 0x20, 0x00, 0x01, 0x00, 0x02])]);
-/** What stands before the 32 raw bytes in the SPKI encoding of an X25519 public key (RFC 8410). */
-const X25519_SPKI = Buffer.from("302a300506032b656e032100", "hex");
+/** The SPKI encoding of an X25519 public key (RFC 8410): the raw bytes stand at its end. */
+const X25519_SPKI = Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), Buffer.alloc(32)]);
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+/** Every expansion here takes one round of HKDF-Expand, whose counter stands at the end of its info. */
+const FIRST_ROUND = Uint8Array.of(1);
+
+/** RFC 9180, 4: what stands before the key in LabeledExtract, */
+function extractPrefix(suite: Uint8Array, label: string): Uint8Array {
+  return Buffer.concat([VERSION, suite, ascii(label)]);
+}
+
+/** and before the info in LabeledExpand. */
+function expandPrefix(suite: Uint8Array, label: string, length: number): Uint8Array {
+  return Buffer.concat([Uint8Array.of(length >> 8, length & 0xff), VERSION, suite, ascii(label)]);
+}
+
+const EAE_PRK = extractPrefix(KEM_SUITE, "eae_prk");
+const SHARED_SECRET = expandPrefix(KEM_SUITE, "shared_secret", KEY_BYTES);
+const SECRET = extractPrefix(HPKE_SUITE, "secret");
+const KEY = expandPrefix(HPKE_SUITE, "key", KEY_BYTES);
+const BASE_NONCE = expandPrefix(HPKE_SUITE, "base_nonce", NONCE_BYTES);
 
 /** RFC 9180, 5.1: mode_base, the hash of no PSK id, the hash of `info`. */
 function contextOf(info: Uint8Array): Uint8Array {
   return Buffer.concat([
     Buffer.from([0x00]),
-    labeledExtract(HPKE_SUITE, "psk_id_hash", EMPTY),
-    labeledExtract(HPKE_SUITE, "info_hash", info),
+    hmacSha256(EMPTY, extractPrefix(HPKE_SUITE, "psk_id_hash")),
+    hmacSha256(EMPTY, extractPrefix(HPKE_SUITE, "info_hash"), info),
   ]);
 }
 
@@ -55,35 +67,45 @@ export interface LeaseRecipient {
 
 export function createLeaseRecipient(): LeaseRecipient {
   const { publicKey, privateKey } = generateKeyPairSync("x25519");
-  const recipient = publicKey.export({ format: "der", type: "spki" }).subarray(X25519_SPKI.length);
-  return createRecipient(privateKey, recipient, LEASE_CONTEXT);
+  const recipient = publicKey.export({ format: "der", type: "spki" }).subarray(-KEY_BYTES);
+  return new Recipient(privateKey, recipient, LEASE_CONTEXT);
 }
 
 /** A recipient whose key and `info` are given, as published vectors give them. */
 export function recipientOf(privateKey: KeyObject, recipient: Uint8Array, info: Uint8Array): LeaseRecipient {
-  return createRecipient(privateKey, recipient, contextOf(info));
+  return new Recipient(privateKey, recipient, contextOf(info));
 }
 
-function createRecipient(privateKey: KeyObject, recipient: Uint8Array, context: Uint8Array): LeaseRecipient {
-  return {
-    publicKey: recipient,
-    open(enc, sealed, aad) {
-      const sharedSecret = decapsulate(privateKey, recipient, enc);
-      const secret = hmacSha256(sharedSecret, VERSION, HPKE_SUITE, ascii("secret"));
-      const key = labeledExpand(HPKE_SUITE, secret, "key", context, KEY_BYTES);
-      const nonce = labeledExpand(HPKE_SUITE, secret, "base_nonce", context, NONCE_BYTES);
-      try {
-        return decrypt(key, nonce, sealed, aad);
-      } finally {
-        for (const bytes of [sharedSecret, secret, key]) wipe(bytes);
-      }
-    },
-  };
+class Recipient implements LeaseRecipient {
+  readonly publicKey: Uint8Array;
+  readonly #privateKey: KeyObject;
+  readonly #context: Uint8Array;
+
+  constructor(privateKey: KeyObject, publicKey: Uint8Array, context: Uint8Array) {
+    this.publicKey = publicKey;
+    this.#privateKey = privateKey;
+    this.#context = context;
+  }
+
+  open(enc: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array {
+    const sharedSecret = decapsulate(this.#privateKey, this.publicKey, enc);
+    const secret = hmacSha256(sharedSecret, SECRET);
+    const key = hmacSha256(secret, KEY, this.#context, FIRST_ROUND);
+    const nonce = hmacSha256(secret, BASE_NONCE, this.#context, FIRST_ROUND);
+    try {
+      return decrypt(key, nonce.subarray(0, NONCE_BYTES), sealed, aad);
+    } finally {
+      wipe(sharedSecret);
+      wipe(secret);
+      wipe(key);
+      wipe(nonce);
+    }
+  }
 }
 
 /** The additional data of one sealed version: `<tenant>/<service>/<version>`. */
 export function leaseAad(tenant: string, service: string, version: number): Uint8Array {
-  return new TextEncoder().encode(`${tenant}/${service}/${version}`);
+  return Buffer.from(`${tenant}/${service}/${version}`);
 }
 
 function decrypt(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array {
@@ -106,37 +128,17 @@ function decrypt(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, aad: Ui
 /** RFC 9180, 4.1: Decap. */
 function decapsulate(privateKey: KeyObject, recipient: Uint8Array, enc: Uint8Array): Uint8Array {
   if (enc.length !== KEY_BYTES) throw new RangeError("an encapsulated key has 32 bytes");
-  const publicKey = createPublicKey({ key: Buffer.concat([X25519_SPKI, enc]), format: "der", type: "spki" });
+  X25519_SPKI.set(enc, X25519_SPKI.length - KEY_BYTES);
+  const publicKey = createPublicKey({ key: X25519_SPKI, format: "der", type: "spki" });
   const dh = diffieHellman({ privateKey, publicKey });
   try {
     // RFC 9180, 7.1.4: the all-zero value is refused, whatever the library does.
     if (dh.every((byte) => byte === 0)) throw new RangeError("an encapsulated key of low order");
-    const prk = labeledExtract(KEM_SUITE, "eae_prk", dh);
-    const sharedSecret = labeledExpand(KEM_SUITE, prk, "shared_secret", Buffer.concat([enc, recipient]), KEY_BYTES);
+    const prk = hmacSha256(EMPTY, EAE_PRK, dh);
+    const sharedSecret = hmacSha256(prk, SHARED_SECRET, enc, recipient, FIRST_ROUND);
     wipe(prk);
     return sharedSecret;
   } finally {
     wipe(dh);
   }
-}
-
-/** Without a salt, as all here but one are: the secret is the message, which the library does not copy. */
-function labeledExtract(suite: Uint8Array, label: string, inputKey: Uint8Array): Uint8Array {
-  return createHmac("sha256", EMPTY).update(VERSION).update(suite).update(ascii(label)).update(inputKey).digest();
-}
-
-/** For at most 32 bytes: one round of HKDF-Expand. The result is the caller's to wipe. */
-function labeledExpand(
-  suite: Uint8Array,
-  secret: Uint8Array,
-  label: string,
-  info: Uint8Array,
-  length: number,
-): Uint8Array {
-  const lengthBytes = Uint8Array.of(length >> 8, length & 0xff);
-  const block = hmacSha256(secret, lengthBytes, VERSION, suite, ascii(label), info, Uint8Array.of(1));
-  const wanted = allocateSecret(length);
-  for (let index = 0; index < length; index++) wanted[index] = block[index]!;
-  wipe(block);
-  return wanted;
 }

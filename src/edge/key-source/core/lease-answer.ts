@@ -3,7 +3,7 @@ import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { LeasedServiceKey, LeaseGrant, LeaseRequest } from "../key-source.ts";
 import { type LeaseAnswer, wrongInLease } from "./answer-shapes.ts";
-import { CoreCallError } from "./core-connection.ts";
+import { CoreCallError } from "./core-call-error.ts";
 import { type LeaseRecipient, leaseAad } from "./hpke-open.ts";
 import { turnForLease } from "./turn-for-lease.ts";
 
@@ -39,15 +39,22 @@ function checkLeaseAnswer(body: unknown, request: LeaseRequest, core: string): L
   if (lease.tenant !== request.tenant || lease.service !== request.service) {
     throw new CoreCallError(`${core} answered with a lease for another tenant or service than was asked for`);
   }
-  const versions = new Set(lease.versions.map((one) => one.version));
-  const active = lease.versions.filter((one) => one.state === "active").length;
-  if (versions.size !== lease.versions.length || active > 1) {
+  const { versions } = lease;
+  let active = 0;
+  for (const { state } of versions) if (state === "active") active++;
+  if (active > 1 || hasOneTwice(versions)) {
     throw new CoreCallError(`${core} answered with a lease whose versions contradict each other`);
   }
-  if (request.version === undefined ? active !== 1 : versions.size !== 1 || !versions.has(request.version)) {
+  if (
+    request.version === undefined ? active !== 1 : versions.length !== 1 || versions[0]!.version !== request.version
+  ) {
     throw new CoreCallError(`${core} answered with a lease for other versions than were asked for`);
   }
   return lease;
+}
+
+function hasOneTwice(versions: LeaseAnswer["versions"]): boolean {
+  return versions.length > 1 && new Set(versions.map(({ version }) => version)).size !== versions.length;
 }
 
 /** @throws CoreCallError where one does not open; those that did are wiped. */
