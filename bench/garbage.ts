@@ -27,6 +27,12 @@ export async function run(context: BenchContext): Promise<Row[]> {
     edge.push(await garbageOf("edge.ts", {}, requests));
     bare.push(await garbageOf("bare.ts", { answerBytes: 204, anyPath: true }, requests));
   }
+  const core = await startServer("core.ts", { directory: context.directory }, "client");
+  context.cleanUp(() => core.stop());
+  const leases: LeaseCalls[] = [];
+  for (let round = 0; round < rounds; round++) {
+    leases.push(await leaseCalls(core, context.directory, requests / 5));
+  }
   const heap = await heapOfServe();
   const withCore = await heapOfServe("core");
   context.say(`packages loaded: ${heap.packages.join(", ")}`);
@@ -42,6 +48,14 @@ export async function run(context: BenchContext): Promise<Row[]> {
       note: `growth of resident memory over ${requests.toLocaleString("en-US")} requests at ${RATE.toLocaleString("en-US")} a second, without collections`,
     }),
     row({
+      name: "garbage: bytes a lease call",
+      value: median(leases.map(({ bytes }) => bytes)),
+      unit: "bytes",
+      spread: spread(leases.map(({ bytes }) => bytes)),
+      goal: { of: "value", atMost: 15_000 },
+      note: `of one key, at a Core over mutual TLS; ${Math.round(median(leases.map(({ microseconds }) => microseconds)))} µs of processor time, of which X25519 by the runtime's library takes some 60`,
+    }),
+    row({
       name: "garbage: live functions once serve is ready",
       value: heap.functions,
       unit: "functions",
@@ -52,7 +66,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
       name: "garbage: live functions with a Core",
       value: withCore.functions,
       unit: "functions",
-      note: `the same edge with leases and revocations of a Core; ${withCore.modules} modules. node:https alone is 930 functions`,
+      note: `the same edge with leases and revocations of a Core; ${withCore.modules} modules. node:tls alone is 677 functions`,
     }),
     row({ name: "garbage: modules loaded by serve", value: heap.modules, unit: "modules" }),
   ];
@@ -69,6 +83,19 @@ export async function garbageOf(script: string, options: Record<string, unknown>
   } finally {
     await server.stop();
   }
+}
+
+interface LeaseCalls {
+  readonly microseconds: number;
+  readonly bytes: number;
+}
+
+/** What a lease call takes, in a process that does nothing else. */
+async function leaseCalls(core: ServerProcess, directory: string, calls: number): Promise<LeaseCalls> {
+  const { url } = core.ready;
+  const asking = await startServer("lease-calls.ts", { url, directory, calls }, "server", NO_COLLECTIONS);
+  await asking.stop();
+  return asking.ready as unknown as LeaseCalls;
 }
 
 async function load(server: ServerProcess, messages: readonly LoadRequest[], requestsMax: number): Promise<void> {
