@@ -104,8 +104,9 @@ export class CoreConnection {
 
   close(): void {
     this.#closed = true;
-    for (const end of [...this.#inFlight]) end();
+    // First, so that no call of those in line is begun where another's connection ends.
     this.#sockets.close();
+    for (const end of [...this.#inFlight]) end();
   }
 
   #headOf({ method, path, headers, body, stream }: CoreRequest): string {
