@@ -28,6 +28,8 @@ const CONNECTIONS = 16;
 const SERVICES = 1_000;
 const TENANT = "tenant-a";
 const WARM_UP_SECONDS = 1;
+/** After its sleep an edge has as many renewals to make at once as it has leases: they are done before the load begins. */
+const AWAKE_MS = 3_000;
 
 /** One server under load for some seconds, in turn with the others. */
 interface Window {
@@ -155,7 +157,10 @@ export async function run(context: BenchContext): Promise<Row[]> {
 }
 
 async function runWindow({ name, target, requests, begin, sleeps }: Window, seconds: number): Promise<LoadResult> {
-  if (sleeps !== undefined) resume(sleeps);
+  if (sleeps !== undefined) {
+    resume(sleeps);
+    await Bun.sleep(AWAKE_MS);
+  }
   const end = begin?.(seconds + WARM_UP_SECONDS);
   const load = await generateLoad({
     target,
