@@ -7,7 +7,7 @@ import { type AuditSink, contribution, definePlugin, Path, Section } from "crypt
 
 const EVERY_MS = 1;
 /** Shorter ones are not worth a line. */
-const TURN_MS_MIN = Number(process.env.TURN_MIN ?? 5);
+const TURN_MS_MIN = 5;
 
 /** A line of the file, in milliseconds. */
 export interface LongTurn {
