@@ -11,7 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/system": ["base", "base/time"],
   "base/pki": ["base", "base/time"],
   "base/network": ["base", "base/time", "base/pki", "base/system"],
-  "base/json": ["base"],
+  "base/json": ["base", "base/time"],
   "base/config": ["base", "base/network", "base/system"],
   "base/web": [],
   "edge/access": ["base/*"],

@@ -39,7 +39,6 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   "src/edge/doors/native/openapi.ts REFUSALS": TABLE,
   "src/edge/key-source/core/core-clients.ts combineCoreClients": PART,
   "src/edge/key-source/core/hpke-open.ts recipientOf": "The published vectors of HPKE give the key and the info.",
-  "src/edge/operations/slices.ts SLICE_BYTES": BOUND,
   "src/edge/telemetry/operation-latency.ts BUCKETS_MS": BOUND,
   "src/edge/usage/audit-file.ts rotatedFiles": PART,
   "src/edge/usage/usage-counters.ts MERGED": PART,

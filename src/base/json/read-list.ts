@@ -2,6 +2,7 @@
  * A body `{ "NAME": [ … ] }` read item by item, so that one of megabytes holds nobody up: it yields to the event loop as it goes, and ends
  * at the first thing that is wrong.
  */
+import { Slice } from "../time/turns.ts";
 import { closingQuoteOf, JsonError, parseJson } from "./parse.ts";
 
 export interface ListLimits {
@@ -11,9 +12,8 @@ export interface ListLimits {
   readonly itemBytesMax: number;
 }
 
-/** What is read in one turn: about a millisecond's work. */
+/** A member longer than this has a turn of its own. */
 const TURN_BYTES = 32_768;
-const TURN_ITEMS = 256;
 
 /**
  * `read` gets each item's value and its index, and what it gives is collected.
@@ -55,19 +55,18 @@ async function readItems(
   const first = skipSpace(bytes, from);
   if (bytes[first] === CLOSE_LIST) return first + 1;
   let at = from;
-  let turnBegan = at;
-  let turnItems = 0;
+  const slice = new Slice();
   for (let count = 0; ; count++) {
     if (count === itemsMax) throw new JsonError(`"${name}" has more than ${itemsMax} items`);
     const end = valueEnd(bytes, at, itemBytesMax, `an item of "${name}"`);
     take(parseJson(bytes.subarray(at, end)));
+    const itemBytes = end - at;
     at = end + 1;
     if (bytes[end] === CLOSE_LIST) return at;
     if (bytes[end] === CLOSE_OBJECT) throw new JsonError("it is not JSON");
-    if (at - turnBegan >= TURN_BYTES || ++turnItems >= TURN_ITEMS) {
+    if (slice.isOver(itemBytes)) {
       await yieldToOthers();
-      turnBegan = at;
-      turnItems = 0;
+      slice.begin();
     }
   }
 }

@@ -1,7 +1,5 @@
 /** A long list written as JSON in turns with everyone else's work. */
-
-const TURN_ITEMS = 500;
-const TURN_CHARACTERS = 524_288;
+import { Slice } from "../time/turns.ts";
 
 type WriteItem<Item> = (item: Item, index: number) => string;
 
@@ -36,8 +34,23 @@ async function writeRest<Item>(
     await yieldToOthers();
     next = writeTurn(items, next, write, ",", pieces);
   }
+  pieces.push(end);
+  return joinInTurns(pieces, yieldToOthers);
+}
+
+/** Memory that is new costs most when it is written first: some milliseconds for a few megabytes. */
+async function joinInTurns(pieces: readonly Buffer[], yieldToOthers: () => Promise<void>): Promise<Buffer> {
+  const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
   await yieldToOthers();
-  return Buffer.concat([...pieces, end]);
+  const slice = new Slice();
+  for (const piece of pieces) {
+    at += piece.copy(whole, at);
+    if (!slice.isOver(piece.length)) continue;
+    await yieldToOthers();
+    slice.begin();
+  }
+  return whole;
 }
 
 /** Writes items from `start` until the turn is over; returns where the next one begins. */
@@ -48,12 +61,14 @@ function writeTurn<Item>(
   before: string,
   pieces: Buffer[],
 ): number {
-  const end = Math.min(items.length, start + TURN_ITEMS);
+  const slice = new Slice();
   let text = before;
   let index = start;
-  while (index < end && text.length < TURN_CHARACTERS) {
-    text += (index === start ? "" : ",") + write(items[index]!, index);
+  while (index < items.length) {
+    const item = write(items[index]!, index);
+    text += (index === start ? "" : ",") + item;
     index++;
+    if (slice.isOver(item.length)) break;
   }
   pieces.push(Buffer.from(text));
   return index;

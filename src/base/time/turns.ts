@@ -6,15 +6,45 @@
 /** About a millisecond's work. A batch up to this runs in one go. */
 export const TURN_KEYS = 1_000;
 
-/** How long a slice goes on, in milliseconds, where its items may cost much: a bad one costs ten times a good one, for the error that it gets. */
-const SLICE_MS = 0.5;
-
+/** How long a slice goes on, in milliseconds. */
+const SLICE_MS = 0.25;
 /** Of a slice's items, between two looks at the clock. */
-export const ITEMS_BETWEEN_LOOKS = 16;
+const ITEMS_BETWEEN_LOOKS = 16;
+/** Of an item, what counts as one more. */
+const BYTES_OF_AN_ITEM = 512;
 
-/** When a slice that begins now should end. */
-export function sliceEndMs(): number {
-  return performance.now() + SLICE_MS;
+/**
+ * A slice of work on many items. By the clock, not by their number: a bad one costs ten times a good one, for the error that it gets.
+ *
+ *     const slice = new Slice();
+ *     for (const item of items) {
+ *       work(item);
+ *       if (slice.isOver()) {
+ *         await yieldToEventLoop();
+ *         slice.begin();
+ *       }
+ *     }
+ */
+export class Slice {
+  #endMs = 0;
+  #left = 0;
+
+  constructor() {
+    this.begin();
+  }
+
+  begin(): void {
+    this.#endMs = performance.now() + SLICE_MS;
+    this.#left = ITEMS_BETWEEN_LOOKS;
+  }
+
+  /** Asked once after each item, with its bytes where the work grows with them. Tells whether others should have their turn. */
+  isOver(bytes = 0): boolean {
+    this.#left -= 1 + bytes / BYTES_OF_AN_ITEM;
+    if (this.#left > 0) return false;
+    this.#left = ITEMS_BETWEEN_LOOKS;
+    return performance.now() >= this.#endMs;
+  }
 }
 
 /** Calls in the order of asking. */
@@ -95,9 +125,6 @@ function beginTurn(): void {
   if (!requests.isEmpty || !slices.isEmpty) awaitTurn();
 }
 
-/** As many bytes of items as a turn takes, where a mapping's work grows with them. */
-const TURN_BYTES = 524_288;
-
 /** `items` mapped, many of them in turns; so are a few large ones, where `bytesOf` says how large each is. */
 export function mapInTurns<From, To>(
   items: readonly From[],
@@ -128,13 +155,20 @@ function mapTurn<From, To>(
   bytesOf: (item: From) => number,
   mapped: To[],
 ): void {
-  const start = mapped.length;
-  const end = Math.min(items.length, start + TURN_KEYS);
-  const endMs = sliceEndMs();
-  for (let bytes = 0; mapped.length < end && bytes < TURN_BYTES; ) {
-    if (mapped.length > start && mapped.length % ITEMS_BETWEEN_LOOKS === 0 && performance.now() > endMs) break;
+  const slice = new Slice();
+  while (mapped.length < items.length) {
     const item = items[mapped.length]!;
-    bytes += bytesOf(item);
     mapped.push(map(item, mapped.length));
+    if (slice.isOver(bytesOf(item))) break;
+  }
+}
+
+/** Calls `run` for each index below `count`, many of them in turns; it gives the bytes that it worked on, where the work grows with them. */
+export async function runInTurns(count: number, run: (index: number) => number): Promise<void> {
+  const slice = new Slice();
+  for (let index = 0; index < count; index++) {
+    if (!slice.isOver(run(index))) continue;
+    await yieldToEventLoop();
+    slice.begin();
   }
 }

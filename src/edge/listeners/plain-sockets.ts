@@ -2,8 +2,9 @@
  * Accepts connections without TLS, on a port or a Unix socket: by `Bun.listen`, whose sockets cost less than those of
  * `node:net`, or by `node:net` on Deno.
  */
+import { beginInTurns } from "../../base/network/begin-in-turns.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
-import { isTurnUsed, useTurn, yieldToEventLoop } from "../../base/time/turns.ts";
+import { useTurn, whenTurnHasRoom } from "../../base/time/turns.ts";
 
 export type PlainAddress =
   /** `reusePort`: whether other processes of this edge listen on the same port (`SO_REUSEPORT`). */
@@ -24,7 +25,7 @@ export async function acceptPlain(
   onConnection: (socket: Http1Socket) => void,
 ): Promise<PlainServer> {
   if (typeof Bun === "undefined") return acceptByNode(address, onConnection);
-  const begin = inTurns(onConnection);
+  const begin = beginInTurns<BunSocket>(CONNECTIONS_PER_TURN, onConnection);
   const listener = Bun.listen<BunSocket>({
     ...(address as { hostname: string; port: number }),
     allowHalfOpen: true,
@@ -44,35 +45,11 @@ export async function acceptPlain(
   return { port: "unix" in address ? undefined : listener.port, descriptor: fd, stop: () => listener.stop() };
 }
 
-/** New connections that a turn of the event loop begins at once, and a slice of one then. Each takes some 30 µs. */
-const CONNECTIONS_PER_TURN = 32;
+/** What is given to the kernel in one go. */
+const WRITE_BYTES = 262_144;
 
-/**
- * The runtime accepts whatever has come: of a crowd most wait, unread, for slices of later turns, so that callers who are connected are served
- * in between.
- */
-function inTurns(onConnection: (socket: Http1Socket) => void): (socket: BunSocket) => void {
-  const waiting: BunSocket[] = [];
-  async function beginWaiting(): Promise<void> {
-    while (waiting.length > 0) {
-      await yieldToEventLoop();
-      for (const socket of waiting.splice(0, CONNECTIONS_PER_TURN)) {
-        if (socket.destroyed) continue;
-        onConnection(socket);
-        socket.resume();
-      }
-    }
-  }
-  return (socket) => {
-    if (waiting.length === 0 && !isTurnUsed()) {
-      useTurn(1 / CONNECTIONS_PER_TURN);
-      return onConnection(socket);
-    }
-    socket.pause();
-    waiting.push(socket);
-    if (waiting.length === 1) void beginWaiting();
-  };
-}
+/** Each takes some 30 µs. */
+const CONNECTIONS_PER_TURN = 8;
 
 /** A socket of Bun's, which takes what fits at once and leaves the rest to the caller. */
 class BunSocket implements Http1Socket {
@@ -104,16 +81,40 @@ class BunSocket implements Http1Socket {
 
   write(data: string | Uint8Array): boolean {
     if (this.destroyed) return false;
+    const bytes = typeof data === "string" ? data : asBuffer(data);
     if (this.#waiting !== undefined) {
-      this.#waiting = Buffer.concat([this.#waiting, Buffer.from(data as string, "latin1")]);
+      const more = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+      this.#waiting = Buffer.concat([this.#waiting, more]);
       return false;
     }
-    const written = this.#socket.write(data);
-    if (written === data.length) return true;
+    if (bytes.length <= WRITE_BYTES) {
+      const written = this.#socket.write(bytes);
+      if (written === bytes.length) return true;
+      if (written < 0) return this.#broken();
+      this.#waiting = typeof bytes === "string" ? Buffer.from(bytes.slice(written), "latin1") : bytes.subarray(written);
+      return false;
+    }
+    this.#waiting = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+    return this.#writeWaiting();
+  }
+
+  /** True: all of it has been taken. What the kernel would take in one go, megabytes, goes out in turns with everyone else's requests. */
+  #writeWaiting(): boolean {
+    const waiting = this.#waiting!;
+    const length = Math.min(waiting.length, WRITE_BYTES);
+    const written = this.#socket.write(waiting, 0, length);
     if (written < 0) return this.#broken();
-    this.#waiting = Buffer.from(data as string, "latin1").subarray(written);
+    this.#waiting = written < waiting.length ? waiting.subarray(written) : undefined;
+    if (this.#waiting === undefined) return true;
+    // Where the kernel took less, the runtime says when it takes more.
+    if (written === length) whenTurnHasRoom(this.#writeOn);
     return false;
   }
+
+  readonly #writeOn = (): void => {
+    useTurn(1);
+    if (!this.destroyed && this.#waiting !== undefined) this.drain();
+  };
 
   writePart(bytes: Buffer, start: number, end: number): boolean {
     if (this.destroyed) return false;
@@ -140,13 +141,7 @@ class BunSocket implements Http1Socket {
 
   drain(): void {
     if (this.#waiting !== undefined) {
-      const written = this.#socket.write(this.#waiting);
-      if (written < 0) return void this.#broken();
-      if (written < this.#waiting.length) {
-        this.#waiting = this.#waiting.subarray(written);
-        return;
-      }
-      this.#waiting = undefined;
+      if (!this.#writeWaiting()) return;
       if (this.#ending) this.#socket.shutdown();
     }
     this.#onDrain();
@@ -178,6 +173,10 @@ class BunSocket implements Http1Socket {
 }
 
 function ignore(): void {}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
 
 async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
   if (!("unix" in address)) {

@@ -1,9 +1,8 @@
 /** Makes data keys and wraps them under a lease that is held. */
-import { yieldToEventLoop } from "../../base/time/turns.ts";
+import { Slice, TURN_KEYS, yieldToEventLoop } from "../../base/time/turns.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
-import { SLICE_ITEMS } from "./slices.ts";
 
 const LENGTH_DEFAULT: DataKeyLength = 32;
 
@@ -21,7 +20,7 @@ export function makeInSlices(
   context: Uint8Array,
   count: number,
 ): MaybePromise<CreatedKey[]> {
-  if (count <= SLICE_ITEMS) return makeKeys(first, request, context, count);
+  if (count <= TURN_KEYS) return makeKeys(first, request, context, count);
   return makeSlices(leases, first, request, context, count);
 }
 
@@ -36,7 +35,9 @@ async function makeSlices(
   const keys: CreatedKey[] = [];
   try {
     for (let leased = first; ; leased = await leases.version(request.tenant, request.service, version)) {
-      keys.push(...makeKeys(leased, request, context, Math.min(SLICE_ITEMS / 2, count - keys.length)));
+      const slice = new Slice();
+      do keys.push(makeKey(leased, request, context));
+      while (keys.length < count && !slice.isOver());
       if (keys.length === count) return keys;
       await yieldToEventLoop();
     }

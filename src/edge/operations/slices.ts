@@ -1,11 +1,7 @@
 /** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
 import { OperationError } from "../../base/errors.ts";
-import { ITEMS_BETWEEN_LOOKS, sliceEndMs, yieldToEventLoop } from "../../base/time/turns.ts";
+import { Slice, yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "./operations.ts";
-
-/** About a millisecond's work each: so many items, or so many bytes of them, run in one go. */
-export const SLICE_ITEMS = 1_000;
-export const SLICE_BYTES = 1_048_576;
 
 /** In the place of an item that a defect has ended; its batch ends with it, so nobody sees this. */
 const ENDED_BY_DEFECT = new OperationError("lease_unavailable", "This item has ended by a defect.");
@@ -41,20 +37,17 @@ function runSlice<Item, Result>(
   run: (item: Item) => MaybePromise<Result>,
   results: MaybePromise<Result | OperationError>[],
 ): number {
-  const end = Math.min(items.length, start + SLICE_ITEMS);
-  let bytes = 0;
+  const slice = new Slice();
   let index = start;
-  const endMs = sliceEndMs();
-  while (index < end && bytes < SLICE_BYTES) {
-    if (index > start && index % ITEMS_BETWEEN_LOOKS === 0 && performance.now() > endMs) break;
+  while (index < items.length) {
     const item = items[index++]!;
-    bytes += bytesOf(item);
     try {
       const result = run(item);
       results.push(result instanceof Promise ? result.catch(itsError) : result);
     } catch (error) {
       results.push(itsError(error));
     }
+    if (slice.isOver(bytesOf(item))) break;
   }
   return index;
 }
@@ -72,8 +65,9 @@ async function runRest<Item, Result>(
   try {
     for (;;) {
       // Most end at once: to wait for each costs more than to run it.
-      if (results.some((result, index) => index >= settled && result instanceof Promise)) {
-        const ended = await Promise.allSettled(results.slice(settled));
+      const newest = results.slice(settled);
+      if (newest.some((result) => result instanceof Promise)) {
+        const ended = await Promise.allSettled(newest);
         const defect = ended.find((result) => result.status === "rejected");
         ended.forEach((result, index) => {
           results[settled + index] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;

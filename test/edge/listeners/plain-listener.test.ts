@@ -170,6 +170,26 @@ test("a slow reader gets a connection's last answer whole", async () => {
   expect(await caller.read()).toBeGreaterThan(LARGE);
 });
 
+test("answers of megabytes, as bytes and as text, come whole, and those after them too", async () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(65_536));
+  const long = Buffer.concat(Array.from({ length: 80 }, () => bytes));
+  const answers: Record<string, Uint8Array | string> = {
+    "/bytes": long,
+    "/text": "z".repeat(3_000_001),
+    "/short": "s",
+  };
+  const listener = await listenOnPort(
+    "127.0.0.1",
+    0,
+    plain((request) => new Response(answers[new URL(request.url).pathname] as BodyInit)),
+  );
+  open.push(listener);
+  for (const path of ["/bytes", "/text", "/short", "/bytes", "/bytes"]) {
+    const got = Buffer.from(await (await fetch(listener.address + path)).arrayBuffer());
+    expect([path, Buffer.from(answers[path]!).equals(got)]).toEqual([path, true]);
+  }
+});
+
 test("an answer that nobody reads is in flight, and is cut when that takes too long", async () => {
   const port = await onPort(large, { requestsMax: 2, idleTimeoutMs: 1_500, bodiesBytesMax: 1e9 });
   const callers = [await unread(port), await unread(port)];

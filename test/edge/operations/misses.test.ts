@@ -2,11 +2,9 @@ import { describe, expect, spyOn, test } from "bun:test";
 import { OperationError } from "../../../src/base/errors.ts";
 import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
 import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
-import { runEach, SLICE_BYTES, SLICE_ITEMS } from "../../../src/edge/operations/slices.ts";
+import { runEach } from "../../../src/edge/operations/slices.ts";
+import { ITEMS_OF_SLICE, slowLooks } from "../../support/slow-looks.ts";
 import { CALLER, createWorld, isWiped, NAME } from "./world.ts";
-
-/** No slice ends for the time that it takes: that depends on the machine. */
-const stoppedTime = (): Disposable => spyOn(performance, "now").mockReturnValue(1);
 
 const VALUE = new TextEncoder().encode("chosen by the caller");
 
@@ -62,20 +60,20 @@ test("that an operation waits is told at once, and of what ends at once nothing 
 test("a batch takes its turns by what it works on: bytes, and 256 for each name of a context", async () => {
   const { operations } = createWorld();
   const context = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`name-${index}`, "x"]));
-  // Of 4,096 each: 256 fill a slice.
+  // Each counts 4,096 bytes: two of them are a look at the clock.
   const item = { ...NAME, wrapped: new Uint8Array(256), value: new Uint8Array(256), context };
   const without = { ...item, context: undefined };
   const batches = {
     decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
     encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
   };
-  using _ = stoppedTime();
+  using _ = slowLooks();
   for (const run of Object.values(batches)) {
-    expect(run(Array.from({ length: 256 }, () => item))).toBeArrayOfSize(256);
-    expect(run(Array.from({ length: 257 }, () => without))).toBeArrayOfSize(257);
-    const slices = run(Array.from({ length: 257 }, () => item));
+    expect(run(Array.from({ length: 6 }, () => item))).toBeArrayOfSize(6);
+    expect(run(Array.from({ length: 7 }, () => without))).toBeArrayOfSize(7);
+    const slices = run(Array.from({ length: 7 }, () => item));
     expect(slices).toBeInstanceOf(Promise);
-    expect(await slices).toBeArrayOfSize(257);
+    expect(await slices).toBeArrayOfSize(7);
   }
 });
 
@@ -162,7 +160,7 @@ test("every reserved name is looked for, not the first alone, up to its colon", 
   expect(() => checkReservedNames({ "kmip:a": "x", "kes:b": "x" }, "kmip")).toThrow("kes");
 });
 
-test("a slice ends for the time that it takes too, and is looked at after each sixteen items", async () => {
+test("a slice ends for the time that it takes, and is looked at after each sixteen items", async () => {
   let nowMs = 0;
   let lookMs = 0;
   using _ = spyOn(performance, "now").mockImplementation(() => (nowMs += lookMs));
@@ -185,8 +183,8 @@ test("a slice ends for the time that it takes too, and is looked at after each s
     return inSlice;
   };
   expect(await sliceOf(0.1)).toBe(16);
-  // Half a millisecond to the end is no more than it may take.
-  expect(await sliceOf(1 / 64)).toBe(48);
+  // A quarter of a millisecond, when it is over.
+  expect(await sliceOf(1 / 128)).toBe(32);
   expect(await sliceOf(0)).toBe(100);
   // A slice goes on by sixteen at least, however slow the machine is.
   lookMs = 1;
@@ -197,18 +195,18 @@ describe("a run over many items", () => {
   const run = (item: number) => item * 2;
   const ignore = (): void => {};
 
-  test("ends at once up to a slice of items or bytes, and takes another turn beyond", () => {
-    using _ = stoppedTime();
+  test("ends at once up to a slice, and takes another turn beyond; bytes count as items", () => {
+    using _ = slowLooks();
     const items = (count: number) => Array.from({ length: count }, (_, index) => index);
-    expect(runEach(items(SLICE_ITEMS), () => 0, run, ignore)).toHaveLength(SLICE_ITEMS);
-    expect(runEach(items(SLICE_ITEMS + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);
-    expect(runEach(items(2), () => SLICE_BYTES / 2, run, ignore)).toEqual([0, 2]);
-    expect(runEach(items(2), () => SLICE_BYTES - 1, run, ignore)).toEqual([0, 2]);
-    expect(runEach(items(2), () => SLICE_BYTES, run, ignore)).toBeInstanceOf(Promise);
+    expect(runEach(items(ITEMS_OF_SLICE), () => 0, run, ignore)).toHaveLength(ITEMS_OF_SLICE);
+    expect(runEach(items(ITEMS_OF_SLICE + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);
+    // Each stands for sixteen: one look.
+    expect(runEach(items(3), () => 8_192, run, ignore)).toEqual([0, 2, 4]);
+    expect(runEach(items(4), () => 8_192, run, ignore)).toBeInstanceOf(Promise);
   });
 
   test("keeps the order when some items end later, over several slices", async () => {
-    const items = Array.from({ length: 2 * SLICE_ITEMS + 1 }, (_, index) => index);
+    const items = Array.from({ length: 2 * ITEMS_OF_SLICE + 1 }, (_, index) => index);
     const results = await runEach(
       items,
       () => 0,
@@ -219,9 +217,9 @@ describe("a run over many items", () => {
   });
 
   test("waits for the only one that ends later, wherever it is in its slice", async () => {
-    using _ = stoppedTime();
-    const items = Array.from({ length: 2 * SLICE_ITEMS }, (_, index) => index);
-    for (const late of [0, 1, SLICE_ITEMS - 1, SLICE_ITEMS, 2 * SLICE_ITEMS - 1]) {
+    using _ = slowLooks();
+    const items = Array.from({ length: 2 * ITEMS_OF_SLICE }, (_, index) => index);
+    for (const late of [0, 1, ITEMS_OF_SLICE - 1, ITEMS_OF_SLICE, 2 * ITEMS_OF_SLICE - 1]) {
       const results = await runEach(
         items,
         () => 0,

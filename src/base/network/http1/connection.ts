@@ -21,14 +21,15 @@ import { type Http1Answer, writeAnswer } from "./write.ts";
 type Phase = "head" | "admitting" | "body" | "answering" | "draining" | "streaming" | "ended";
 
 const EMPTY = Buffer.alloc(0);
+/** Of POST. */
+const LETTER_P = 0x50;
 /** What of an answer is a slice of a turn of the event loop (base/time/turns.ts), and what a request counts besides. */
-const TURN_ANSWER_BYTES = 262_144;
+const TURN_ANSWER_BYTES = 131_072;
 const REQUEST_BYTES = 4_096;
 /** Of reports: they are put together anew for each request. */
-const GET_BYTES = 32_768;
-/** What is read of a connection before others have their turn: the runtime would read ten times its buffer, 5 MiB, in one. */
+const GET_BYTES = 16_384;
+/** What is read of a connection before others have their turn: the runtime would read ten times its buffer, 5 MiB, in one. The buffer is a turn's work. */
 const READ_BYTES = 262_144;
-const TURN_READ_BYTES = 1_048_576;
 
 /** A caller's one request with a short answer does not count: it never waits for what others do. */
 const SHORT_ANSWER_BYTES = 8_192;
@@ -124,7 +125,7 @@ class Http1Connection {
     this.#readBytes = 0;
     this.#socket.pause();
     whenTurnHasRoom(() => {
-      useTurn(READ_BYTES / TURN_READ_BYTES);
+      useTurn(1);
       const waits = this.#phase === "admitting" || this.#phase === "answering" || this.#phase === "draining";
       if (!waits || this.#received.length <= this.#handler.maxHeaderBytes) this.#socket.resume();
     });
@@ -153,7 +154,7 @@ class Http1Connection {
   #advance(): void {
     try {
       for (;;) {
-        if (isTurnUsed() && this.#received.length > this.#taken) return void this.#yieldToOthers();
+        if (isTurnUsed() && this.#mayWait()) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -169,6 +170,12 @@ class Http1Connection {
     }
     // What was asked in whole has been answered.
     if (this.#halfClosed && (this.#phase === "head" || this.#phase === "body")) this.onClose();
+  }
+
+  /** What comes next is one of many that were sent ahead, or a report; a caller's one operation is no turn's work. */
+  #mayWait(): boolean {
+    if (this.#received.length <= this.#taken) return false;
+    return this.#isAhead || (this.#phase === "head" && this.#received[this.#taken] !== LETTER_P);
   }
 
   #abandon(): void {

@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { descriptorRoom } from "../../system/descriptors.ts";
+import { beginInTurns, type NewConnection } from "../begin-in-turns.ts";
 import { type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 import { requireListenPermission } from "../listen-permission.ts";
 import type { HandshakeLimit } from "./handshake-limit.ts";
@@ -85,6 +86,9 @@ export interface TlsServer {
   close(graceMs?: number): Promise<void>;
 }
 
+/** The first half of one takes some 0.4 ms; the second comes when the client has done its part. */
+const HANDSHAKES_PER_TURN = 1;
+
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   requireListenPermission(options.hostname, options.port);
@@ -149,10 +153,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     handshakes?.failed(remoteAddress);
     options.onRefused?.({ remoteAddress, code: error.code ?? "handshake_failed", reason: error.message });
   });
+  const begin = beginInTurns(HANDSHAKES_PER_TURN, () => undefined);
   server.prependListener("connection", (socket: Socket) => {
     if (!descriptorRoom.admits()) return void socket.destroy();
     const remoteAddress = socket.remoteAddress ?? "";
-    if (handshakes?.admits(remoteAddress) !== false) return void addresses.set(socket, remoteAddress);
+    if (handshakes?.admits(remoteAddress) !== false) {
+      addresses.set(socket, remoteAddress);
+      return begin(new BeforeHandshake(socket));
+    }
     if (handshakes.isToBeTold(remoteAddress)) {
       options.onRefused?.({ remoteAddress, code: "too_many_failures", reason: "too many handshakes failed" });
     }
@@ -196,6 +204,32 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       return closed;
     },
   };
+}
+
+interface PausableHandle {
+  pause?(): void;
+  resume?(): void;
+}
+
+/** A socket whose handshake is to wait. It is the runtime that reads then, not the stream; on others than Bun none waits. */
+class BeforeHandshake implements NewConnection {
+  readonly #socket: Socket & { readonly _handle?: PausableHandle | null };
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  pause(): void {
+    this.#socket._handle?.pause?.();
+  }
+
+  resume(): void {
+    this.#socket._handle?.resume?.();
+  }
 }
 
 function certificateOf(socket: TLSSocket): Peer["certificate"] {

@@ -17,7 +17,7 @@
  */
 import { OperationError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
-import { yieldToEventLoop } from "../../../base/time/turns.ts";
+import { runInTurns } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import { decodeContext, type EncryptionContext } from "../../cipher/context.ts";
@@ -36,9 +36,6 @@ export const OCTET_STREAM = "application/octet-stream";
 
 const latin1 = new TextDecoder("latin1");
 const encoder = new TextEncoder();
-/** What is read in one turn: about a millisecond's work. */
-const TURN_ITEMS = 500;
-const TURN_BYTES = 262_144;
 
 /** @throws {OperationError} `invalid_request` */
 export function readCreateBatch(bytes: Uint8Array): { request: CreateKeyRequest; count: number } {
@@ -69,23 +66,25 @@ const readValues = (bytes: Uint8Array): Promise<EncryptValueRequest[]> =>
   });
 
 /** Writes the answer and wipes every data key that it has copied. */
-export function writeCreatedKeys(keys: readonly CreatedKey[]): Uint8Array {
+export async function writeCreatedKeys(keys: readonly CreatedKey[]): Promise<Uint8Array> {
   const total = keys.reduce((sum, key) => sum + 2 + key.wrapped.length + (key.plaintext?.length ?? 0), 8);
   const writer = new Writer(total);
   writer.unsigned(4, keys.length);
   writer.unsigned(4, keys[0]?.version ?? 0);
-  for (const { wrapped, plaintext } of keys) {
+  await runInTurns(keys.length, (index) => {
+    const { wrapped, plaintext } = keys[index]!;
     writer.unsigned(2, wrapped.length);
     writer.put(wrapped);
-    if (plaintext === undefined) continue;
+    if (plaintext === undefined) return wrapped.length;
     writer.put(plaintext);
     wipe(plaintext);
-  }
+    return wrapped.length;
+  });
   return writer.bytes;
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Uint8Array =>
+const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Promise<Uint8Array> =>
   writeResults(
     results,
     ({ plaintext }) => 1 + plaintext.length,
@@ -93,14 +92,14 @@ const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Uint8Ar
   );
 
 /** Writes the answer and wipes every value that it has copied. */
-const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Uint8Array =>
+const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Promise<Uint8Array> =>
   writeResults(
     results,
     ({ plaintext }) => 4 + plaintext.length,
     (writer, opened) => putOnce(writer, 4, opened),
   );
 
-const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Uint8Array =>
+const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Promise<Uint8Array> =>
   writeResults(
     results,
     ({ wrapped }) => 9 + wrapped.length,
@@ -112,7 +111,7 @@ const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): U
     },
   );
 
-const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Uint8Array =>
+const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Promise<Uint8Array> =>
   writeResults(
     results,
     ({ wrapped }) => 8 + wrapped.length,
@@ -133,18 +132,20 @@ function putOnce(writer: Writer, lengthBytes: 1 | 4, { plaintext }: Opened): voi
   wipe(plaintext);
 }
 
-function writeResults<Result extends object>(
+async function writeResults<Result extends object>(
   results: readonly (Result | OperationError)[],
   lengthOf: (result: Result) => number,
   put: (writer: Writer, result: Result) => void,
-): Uint8Array {
+): Promise<Uint8Array> {
   const total = results.reduce(
     (sum, result) => sum + 2 + (result instanceof OperationError ? 1 + result.code.length : lengthOf(result)),
     4,
   );
   const writer = new Writer(total);
   writer.unsigned(4, results.length);
-  for (const result of results) {
+  await runInTurns(results.length, (index) => {
+    const result = results[index]!;
+    const start = writer.offset;
     if (result instanceof OperationError) {
       writer.unsigned(2, result.status);
       writer.unsigned(1, result.code.length);
@@ -153,7 +154,8 @@ function writeResults<Result extends object>(
       writer.unsigned(2, 0);
       put(writer, result);
     }
-  }
+    return writer.offset - start;
+  });
   return writer.bytes;
 }
 
@@ -161,13 +163,11 @@ async function readItems<Item>(bytes: Uint8Array, read: (reader: Reader) => Item
   const reader = new Reader(bytes);
   const count = readCount(reader);
   const items: Item[] = [];
-  let began = reader.offset;
-  for (let index = 0; index < count; index++) {
+  await runInTurns(count, () => {
+    const start = reader.offset;
     items.push(read(reader));
-    if (index % TURN_ITEMS !== TURN_ITEMS - 1 && reader.offset - began < TURN_BYTES) continue;
-    await yieldToEventLoop();
-    began = reader.offset;
-  }
+    return reader.offset - start;
+  });
   reader.end();
   return items;
 }
@@ -223,7 +223,7 @@ class Reader {
 class Writer {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
-  #offset = 0;
+  offset = 0;
 
   constructor(length: number) {
     this.bytes = new Uint8Array(length);
@@ -231,15 +231,15 @@ class Writer {
   }
 
   unsigned(length: 1 | 2 | 4, value: number): void {
-    if (length === 1) this.#view.setUint8(this.#offset, value);
-    else if (length === 2) this.#view.setUint16(this.#offset, value);
-    else this.#view.setUint32(this.#offset, value);
-    this.#offset += length;
+    if (length === 1) this.#view.setUint8(this.offset, value);
+    else if (length === 2) this.#view.setUint16(this.offset, value);
+    else this.#view.setUint32(this.offset, value);
+    this.offset += length;
   }
 
   put(bytes: Uint8Array): void {
-    this.bytes.set(bytes, this.#offset);
-    this.#offset += bytes.length;
+    this.bytes.set(bytes, this.offset);
+    this.offset += bytes.length;
   }
 }
 

@@ -119,7 +119,7 @@ async function serveBytes(
     reserve(request, count * ANSWER_BYTES_EACH);
     await turnFor(partOfKeys(count));
     const keys = await operations.createKeys(caller, asked, count);
-    return answer(writeCreatedKeys(keys), keptFor(operations, caller, asked));
+    return answer(await writeCreatedKeys(keys), keptFor(operations, caller, asked));
   }
   await turnFor(partOfBody(request.body));
   const requests = await BODIES[route.readBytes](request.body);
@@ -132,7 +132,7 @@ async function serveBytes(
     cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
     if (cacheSeconds === 0) break;
   }
-  return answer(ANSWERS[route.writeBytes](results as never), cacheSeconds);
+  return answer(await ANSWERS[route.writeBytes](results as never), cacheSeconds);
 }
 
 function keptFor(operations: Operations, caller: Caller, { plaintext, ...name }: CreateKeyRequest): number | undefined {

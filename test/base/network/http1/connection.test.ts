@@ -455,7 +455,8 @@ test("HEAD has one length: that of the answer to a GET where it is known", () =>
   expect(refused.socket.written).toEndWith("Content-Length: 4\r\n\r\n");
 });
 
-test("a Host is a name or an address, with a port or not", () => {
+test("a Host is a name or an address, with a port or not", async () => {
+  await nextTurn();
   for (const host of ["", "localhost", "edge.example:8443", "[::1]:7402", "127.0.0.1"]) {
     const { socket, statuses } = serve();
     socket.feed(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
@@ -616,8 +617,22 @@ describe("requests that were sent ahead", () => {
     expect(connections.every(({ requests }) => requests.length === 5)).toBe(true);
   });
 
+  test("keep no other caller's one operation waiting, however used the turn is; a report waits", async () => {
+    const { socket } = serve();
+    socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000));
+    const [operation, report] = [serve(), serve()];
+    report.socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (let each = 0; each < 3; each++)
+      operation.socket.feed("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    expect([operation.requests.length, report.requests.length]).toEqual([3, 0]);
+    operation.socket.feed("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx".repeat(100));
+    expect(operation.requests.length).toBeLessThan(20);
+    for (let turns = 0; report.requests.length === 0 && turns < 1_000; turns++) await nextTurn();
+    expect(report.requests.length).toBe(1);
+  });
+
   test("cost by their answers: a few long ones are a turn's work", async () => {
-    const long = "x".repeat(100_000);
+    const long = "x".repeat(50_000);
     const { socket, requests } = serve(() => ({ status: 200, headers: {}, body: long }));
     socket.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10));
     expect(requests.length).toBe(2);

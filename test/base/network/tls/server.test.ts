@@ -97,6 +97,15 @@ function dial(options: ConnectionOptions = base()): Promise<TLSSocket> {
 const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => (socket.closed ? resolve() : socket.resume().once("close", () => resolve())));
 
+test("a crowd that comes at once is served, whoever of it leaves before its handshake has begun", async () => {
+  await start();
+  const leaving = Array.from({ length: 20 }, () => tcpConnect(server.port, "127.0.0.1").on("error", () => undefined));
+  const served = Array.from({ length: 40 }, () => call(client, "x"));
+  for (const socket of leaving) socket.once("connect", () => socket.destroy());
+  expect((await Promise.all(served)).map(({ status }) => status)).toEqual(Array(40).fill(200));
+  await until(() => server.connections === 0);
+});
+
 describe("a TLS server that knows its callers", () => {
   test("shows the certificate of the peer to the handler, over HTTP/1.1", async () => {
     await start();
