@@ -214,13 +214,6 @@ export const ACCEPTED_MUTANTS: Readonly<Record<string, readonly AcceptedMutant[]
       reason: SHORT_CUT,
     },
   ],
-  "src/edge/operations/slices.ts": [
-    {
-      from: "&&",
-      to: "|| in: if (results.some((result, index) => index >= settled || result instanceof Promise)) {",
-      reason: SHORT_CUT,
-    },
-  ],
   "src/edge/revocation/blocks.ts": [
     { from: ">=", to: "> in: if (known !== undefined && known.seq > seq) return;", reason: ONE_EVENT },
     { from: "<", to: "<= in: if (wider?.blocks === true && wider.seq <= seq) {", reason: ONE_EVENT },

@@ -27,7 +27,8 @@ export interface OperatorOptions<Issuer extends TrustedIssuer> {
   readonly issuers: readonly Issuer[];
   /** Whether a request without a signature is refused, whatever its type. */
   readonly requireSignature: boolean;
-  readonly signer: AnswerSigner | undefined;
+  /** As its file is now; undefined where answers are not signed. */
+  readonly signer: () => AnswerSigner | undefined;
   readonly clock: Clock;
 }
 
@@ -49,7 +50,7 @@ export class Operator<Issuer extends TrustedIssuer> {
 
   /** @throws {SignatureRefused} */
   async answer(request: TaskRequest): Promise<TaskResponse> {
-    const { issuers, requireSignature, signer } = this.#options;
+    const { issuers, requireSignature } = this.#options;
     const signature = await claimedSignature(request, issuers);
     if (signature === undefined && requireSignature) throw new SignatureRefused("it is not signed");
     const { result: running } = await this.#inTurn(request, signature);
@@ -66,6 +67,7 @@ export class Operator<Issuer extends TrustedIssuer> {
       reconcileAfterSec: result.status === "PROCESSING" ? result.reconcileAfterSec : 0,
       metaData: {},
     };
+    const signer = this.#options.signer();
     return signer === undefined ? response : signer.sign(response);
   }
 

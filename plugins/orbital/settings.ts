@@ -1,5 +1,4 @@
 /** The plugin's section of the configuration, and what is made of it. */
-import { readFileSync } from "node:fs";
 import {
   Address,
   BrokerTls,
@@ -16,7 +15,7 @@ import {
   Type,
 } from "crypto-edge/plugin";
 import type { Authority } from "./edge-tasks.ts";
-import { IssuerKeys } from "./issuer-keys.ts";
+import { IssuerKeys, isFetched } from "./issuer-keys.ts";
 import { AnswerSigner } from "./signatures.ts";
 
 const Queue = (description: string) => Type.String({ minLength: 1, maxLength: 255, description });
@@ -126,7 +125,7 @@ export function checkOrbital({ amqp, grpc, issuers, require_signature: required,
   for (const [index, { keys, ca }] of issuers.entries()) {
     if (/^http:/i.test(keys))
       throw new SectionError(["issuers", index, "keys"], "keys are fetched over https:// alone");
-    if (!keys.startsWith("https://")) readOf(["issuers", index, "keys"], keys);
+    if (!isFetched(keys)) readOf(["issuers", index, "keys"], keys);
     if (ca !== undefined) readOf(["issuers", index, "ca"], ca);
   }
   if (sign !== undefined) signerOf(sign);
@@ -156,7 +155,7 @@ function checkAmqp(amqp: AmqpSettings): void {
 export function authoritiesOf({ issuers }: OrbitalConfiguration, { clock, log }: PluginContext): Authority[] {
   return issuers.map(({ issuer, keys, ca, tenants, restores }) => ({
     issuer,
-    keys: new IssuerKeys({ place: keys, ca: ca && readFileSync(ca, "utf8"), clock, log }),
+    keys: new IssuerKeys({ place: keys, caFile: ca, clock, log }),
     mayOrder: compileGlobs(tenants),
     restoresByName: restores === "named",
   }));

@@ -4,8 +4,9 @@ import type { Authority } from "./edge-tasks.ts";
 import type { GrpcCredentials } from "./grpc-credentials.ts";
 import { Operator, type TaskHandler } from "./operator.ts";
 import { protobufCodec } from "./protobuf.ts";
-import { authoritiesOf, type OrbitalConfiguration, signerOf } from "./settings.ts";
+import type { OrbitalConfiguration } from "./settings.ts";
 import { jsonCodec, type TaskRequest } from "./task.ts";
+import { followTrust } from "./trust.ts";
 
 type Session = (signal: AbortSignal, up: () => void) => Promise<void>;
 
@@ -23,9 +24,9 @@ export async function openWays(
   observer: WaysObserver,
 ): Promise<{ close(): Promise<void> }> {
   const { amqp, grpc, require_signature: requireSignature } = configuration;
-  const issuers = authoritiesOf(configuration, context);
+  const { issuers, signer } = await followTrust(configuration, context);
   const { clock } = context;
-  const operator = new Operator({ handlers, issuers, requireSignature, signer: signerOf(configuration.sign), clock });
+  const operator = new Operator({ handlers, issuers, requireSignature, signer, clock });
   const answer = (request: TaskRequest) => operator.answer(request);
   const ways: Record<string, Session> = {};
   // What is not configured is not loaded.

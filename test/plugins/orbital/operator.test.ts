@@ -61,11 +61,12 @@ const CONTEXT = { clock: systemClock, log: { info() {}, warn() {}, error() {} } 
 function createOperator(more: Partial<OrbitalConfiguration> = {}) {
   const world = createWorld({ verifier: { verify: async (jws) => JSON.parse(jws) as never } });
   const chosen = configuration(more);
+  const signer = signerOf(chosen.sign);
   const operator = new Operator({
     handlers: edgeHandlers(world.guard.sink("orbital")),
     issuers: authoritiesOf(chosen, CONTEXT),
     requireSignature: chosen.require_signature,
-    signer: signerOf(chosen.sign),
+    signer: () => signer,
     clock: systemClock,
   });
   const send = async (task: ManagerTask, key: ManagerKey | undefined = managerKey()) => {
@@ -274,7 +275,7 @@ describe("an operator", () => {
       handlers: edgeHandlers(guard.sink("orbital")),
       issuers: [],
       requireSignature: false,
-      signer: undefined,
+      signer: () => undefined,
       clock: systemClock,
     });
     const request = jsonCodec.decodeRequest(jsonWire.encode(newTask("crypto-edge.event", "a.b.c")));
@@ -291,7 +292,7 @@ describe("an operator", () => {
         return ending.promise;
       },
     };
-    const operator = new Operator({ handlers, issuers: [], requireSignature: false, signer: undefined, clock });
+    const operator = new Operator({ handlers, issuers: [], requireSignature: false, signer: () => undefined, clock });
     const task = newTask("slow", {}, { workingState: Buffer.from("kept") });
     const ask = () => operator.answer(jsonCodec.decodeRequest(jsonWire.encode(task)));
     const first = ask();
