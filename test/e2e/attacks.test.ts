@@ -117,11 +117,24 @@ test("abuse leaves neither memory nor open files behind", async () => {
     for (const attack of ATTACKS) if (!attack.name.includes("slow")) await attack.run(edge);
     await manyConnections(edge, "https", 200);
   };
+  /** The lowest of some seconds with a caller: before a collection there is what an attack has made, not what it leaves. */
+  const level = async (): Promise<number> => {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (let reading = 0; reading < 60; reading++) {
+      await expectServing();
+      await Bun.sleep(100);
+      lowest = Math.min(lowest, edge.residentBytes());
+    }
+    return lowest;
+  };
   await round();
-  const residentBefore = edge.residentBytes();
+  const before = await level();
   for (let rounds = 0; rounds < 3; rounds++) await round();
+  let after = await level();
   // Generous: a leak of one connection's or one blob's worth for each try would be several times as much.
-  expect(edge.residentBytes()).toBeLessThan(residentBefore * 1.5 + 64 * 2 ** 20);
+  const most = before * 1.5 + 64 * 2 ** 20;
+  for (let tries = 0; after >= most && tries < 5; tries++) after = await level();
+  expect(after).toBeLessThan(most);
   for (let tries = 0; edge.openFiles() > 120; tries++) {
     expect(tries).toBeLessThan(100);
     await Bun.sleep(100);

@@ -38,19 +38,26 @@ async function writeRest<Item>(
   return joinInTurns(pieces, yieldToOthers);
 }
 
+/** One answer at a time: of each the memory is needed twice until it is together. */
+let joining: Promise<unknown> = Promise.resolve();
+
 /** Memory that is new costs most when it is written first: some milliseconds for a few megabytes. */
-async function joinInTurns(pieces: readonly Buffer[], yieldToOthers: () => Promise<void>): Promise<Buffer> {
-  const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  await yieldToOthers();
-  const slice = new Slice();
-  for (const piece of pieces) {
-    at += piece.copy(whole, at);
-    if (!slice.isOver(piece.length)) continue;
+function joinInTurns(pieces: Buffer[], yieldToOthers: () => Promise<void>): Promise<Buffer> {
+  const joined = joining.then(async () => {
+    const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
     await yieldToOthers();
-    slice.begin();
-  }
-  return whole;
+    const slice = new Slice();
+    for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+      at += piece.copy(whole, at);
+      if (!slice.isOver(piece.length)) continue;
+      await yieldToOthers();
+      slice.begin();
+    }
+    return whole;
+  });
+  joining = joined.catch(() => undefined);
+  return joined;
 }
 
 /** Writes items from `start` until the turn is over; returns where the next one begins. */
