@@ -7,7 +7,7 @@ import { heapOfServe } from "../../bench/harness/loaded.ts";
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
  * raises them here and says why.
  */
-const FUNCTIONS_MAX = 1_520;
+const FUNCTIONS_MAX = 1_510;
 /** Of one with a Core: 677 are of node:tls. */
 const FUNCTIONS_WITH_CORE_MAX = 2_760;
 const MODULES_MAX = 230;

@@ -2,7 +2,7 @@
  * A body `{ "NAME": [ … ] }` read item by item, so that one of megabytes holds nobody up: it yields to the event loop as it goes, and ends
  * at the first thing that is wrong.
  */
-import { Slice } from "../time/turns.ts";
+import { beginSlice } from "../time/turns.ts";
 import { closingQuoteOf, JsonError, parseJson } from "./parse.ts";
 
 export interface ListLimits {
@@ -55,7 +55,7 @@ async function readItems(
   const first = skipSpace(bytes, from);
   if (bytes[first] === CLOSE_LIST) return first + 1;
   let at = from;
-  const slice = new Slice();
+  let isOver = beginSlice();
   for (let count = 0; ; count++) {
     if (count === itemsMax) throw new JsonError(`"${name}" has more than ${itemsMax} items`);
     const end = valueEnd(bytes, at, itemBytesMax, `an item of "${name}"`);
@@ -64,9 +64,9 @@ async function readItems(
     at = end + 1;
     if (bytes[end] === CLOSE_LIST) return at;
     if (bytes[end] === CLOSE_OBJECT) throw new JsonError("it is not JSON");
-    if (slice.isOver(itemBytes)) {
+    if (isOver(itemBytes)) {
       await yieldToOthers();
-      slice.begin();
+      isOver = beginSlice();
     }
   }
 }

@@ -1,5 +1,5 @@
 /** A long list written as JSON in turns with everyone else's work. */
-import { Slice } from "../time/turns.ts";
+import { beginSlice } from "../time/turns.ts";
 
 type WriteItem<Item> = (item: Item, index: number) => string;
 
@@ -47,12 +47,12 @@ function joinInTurns(pieces: Buffer[], yieldToOthers: () => Promise<void>): Prom
     const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
     await yieldToOthers();
-    const slice = new Slice();
+    let isOver = beginSlice();
     for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
       at += piece.copy(whole, at);
-      if (!slice.isOver(piece.length)) continue;
+      if (!isOver(piece.length)) continue;
       await yieldToOthers();
-      slice.begin();
+      isOver = beginSlice();
     }
     return whole;
   });
@@ -68,14 +68,14 @@ function writeTurn<Item>(
   before: string,
   pieces: Buffer[],
 ): number {
-  const slice = new Slice();
+  const isOver = beginSlice();
   let text = before;
   let index = start;
   while (index < items.length) {
     const item = write(items[index]!, index);
     text += (index === start ? "" : ",") + item;
     index++;
-    if (slice.isOver(item.length)) break;
+    if (isOver(item.length)) break;
   }
   pieces.push(Buffer.from(text));
   return index;

@@ -17,15 +17,6 @@ export function beginInTurns<Connection extends NewConnection>(
   begin: (connection: Connection) => void,
 ): (connection: Connection) => void {
   const waiting: Connection[] = [];
-  function beginWaiting(): void {
-    useTurn(1);
-    for (const connection of waiting.splice(0, perTurn)) {
-      if (connection.destroyed) continue;
-      begin(connection);
-      connection.resume();
-    }
-    if (waiting.length > 0) whenTurnHasRoom(beginWaiting);
-  }
   return (connection) => {
     if (waiting.length === 0 && !isTurnUsed()) {
       useTurn(1 / perTurn);
@@ -33,6 +24,20 @@ export function beginInTurns<Connection extends NewConnection>(
     }
     connection.pause();
     waiting.push(connection);
-    if (waiting.length === 1) whenTurnHasRoom(beginWaiting);
+    if (waiting.length === 1) whenTurnHasRoom(() => beginWaiting(waiting, perTurn, begin));
   };
+}
+
+function beginWaiting<Connection extends NewConnection>(
+  waiting: Connection[],
+  perTurn: number,
+  begin: (connection: Connection) => void,
+): void {
+  useTurn(1);
+  for (const connection of waiting.splice(0, perTurn)) {
+    if (connection.destroyed) continue;
+    begin(connection);
+    connection.resume();
+  }
+  if (waiting.length > 0) whenTurnHasRoom(() => beginWaiting(waiting, perTurn, begin));
 }

@@ -14,37 +14,27 @@ const ITEMS_BETWEEN_LOOKS = 16;
 const BYTES_OF_AN_ITEM = 512;
 
 /**
- * A slice of work on many items. By the clock, not by their number: a bad one costs ten times a good one, for the error that it gets.
+ * Begins a slice of work on many items, by the clock, not by their number: a bad one costs ten times a good one, for the error that it gets.
+ * What it gives is asked once after each item, with the item's bytes where the work grows with them, and tells whether others should have their turn.
  *
- *     const slice = new Slice();
+ *     let isOver = beginSlice();
  *     for (const item of items) {
  *       work(item);
- *       if (slice.isOver()) {
+ *       if (isOver()) {
  *         await yieldToEventLoop();
- *         slice.begin();
+ *         isOver = beginSlice();
  *       }
  *     }
  */
-export class Slice {
-  #endMs = 0;
-  #left = 0;
-
-  constructor() {
-    this.begin();
-  }
-
-  begin(): void {
-    this.#endMs = performance.now() + SLICE_MS;
-    this.#left = ITEMS_BETWEEN_LOOKS;
-  }
-
-  /** Asked once after each item, with its bytes where the work grows with them. Tells whether others should have their turn. */
-  isOver(bytes = 0): boolean {
-    this.#left -= 1 + bytes / BYTES_OF_AN_ITEM;
-    if (this.#left > 0) return false;
-    this.#left = ITEMS_BETWEEN_LOOKS;
-    return performance.now() >= this.#endMs;
-  }
+export function beginSlice(): (bytes?: number) => boolean {
+  const endMs = performance.now() + SLICE_MS;
+  let left = ITEMS_BETWEEN_LOOKS;
+  return (bytes = 0) => {
+    left -= 1 + bytes / BYTES_OF_AN_ITEM;
+    if (left > 0) return false;
+    left = ITEMS_BETWEEN_LOOKS;
+    return performance.now() >= endMs;
+  };
 }
 
 /** Calls in the order of asking. */
@@ -123,52 +113,4 @@ function beginTurn(): void {
   if (!slices.isEmpty) slices.callNext();
   used = 0;
   if (!requests.isEmpty || !slices.isEmpty) awaitTurn();
-}
-
-/** `items` mapped, many of them in turns; so are a few large ones, where `bytesOf` says how large each is. */
-export function mapInTurns<From, To>(
-  items: readonly From[],
-  map: (item: From, index: number) => To,
-  bytesOf: (item: From) => number = () => 0,
-): To[] | Promise<To[]> {
-  const mapped: To[] = [];
-  mapTurn(items, map, bytesOf, mapped);
-  return mapped.length === items.length ? mapped : mapRest(items, map, bytesOf, mapped);
-}
-
-async function mapRest<From, To>(
-  items: readonly From[],
-  map: (item: From, index: number) => To,
-  bytesOf: (item: From) => number,
-  mapped: To[],
-): Promise<To[]> {
-  while (mapped.length < items.length) {
-    await yieldToEventLoop();
-    mapTurn(items, map, bytesOf, mapped);
-  }
-  return mapped;
-}
-
-function mapTurn<From, To>(
-  items: readonly From[],
-  map: (item: From, index: number) => To,
-  bytesOf: (item: From) => number,
-  mapped: To[],
-): void {
-  const slice = new Slice();
-  while (mapped.length < items.length) {
-    const item = items[mapped.length]!;
-    mapped.push(map(item, mapped.length));
-    if (slice.isOver(bytesOf(item))) break;
-  }
-}
-
-/** Calls `run` for each index below `count`, many of them in turns; it gives the bytes that it worked on, where the work grows with them. */
-export async function runInTurns(count: number, run: (index: number) => number): Promise<void> {
-  const slice = new Slice();
-  for (let index = 0; index < count; index++) {
-    if (!slice.isOver(run(index))) continue;
-    await yieldToEventLoop();
-    slice.begin();
-  }
 }

@@ -55,7 +55,7 @@ const CONNECTIONS_PER_TURN = 8;
 class BunSocket implements Http1Socket {
   readonly #socket: Bun.Socket<BunSocket>;
   /** What the kernel has not taken yet. */
-  #waiting: Buffer | undefined;
+  #waiting: Uint8Array | undefined;
   #ending = false;
   readonly #onClose: (() => void)[] = [];
   #onDrain: () => void = ignore;
@@ -81,20 +81,19 @@ class BunSocket implements Http1Socket {
 
   write(data: string | Uint8Array): boolean {
     if (this.destroyed) return false;
-    const bytes = typeof data === "string" ? data : asBuffer(data);
     if (this.#waiting !== undefined) {
-      const more = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+      const more = typeof data === "string" ? Buffer.from(data, "latin1") : data;
       this.#waiting = Buffer.concat([this.#waiting, more]);
       return false;
     }
-    if (bytes.length <= WRITE_BYTES) {
-      const written = this.#socket.write(bytes);
-      if (written === bytes.length) return true;
+    if (data.length <= WRITE_BYTES) {
+      const written = this.#socket.write(data);
+      if (written === data.length) return true;
       if (written < 0) return this.#broken();
-      this.#waiting = typeof bytes === "string" ? Buffer.from(bytes.slice(written), "latin1") : bytes.subarray(written);
+      this.#waiting = typeof data === "string" ? Buffer.from(data.slice(written), "latin1") : data.subarray(written);
       return false;
     }
-    this.#waiting = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+    this.#waiting = typeof data === "string" ? Buffer.from(data, "latin1") : data;
     return this.#writeWaiting();
   }
 
@@ -107,14 +106,14 @@ class BunSocket implements Http1Socket {
     this.#waiting = written < waiting.length ? waiting.subarray(written) : undefined;
     if (this.#waiting === undefined) return true;
     // Where the kernel took less, the runtime says when it takes more.
-    if (written === length) whenTurnHasRoom(this.#writeOn);
+    if (written === length) {
+      whenTurnHasRoom(() => {
+        useTurn(1);
+        if (!this.destroyed && this.#waiting !== undefined) this.drain();
+      });
+    }
     return false;
   }
-
-  readonly #writeOn = (): void => {
-    useTurn(1);
-    if (!this.destroyed && this.#waiting !== undefined) this.drain();
-  };
 
   writePart(bytes: Buffer, start: number, end: number): boolean {
     if (this.destroyed) return false;
@@ -173,10 +172,6 @@ class BunSocket implements Http1Socket {
 }
 
 function ignore(): void {}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
 
 async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1Socket) => void): Promise<PlainServer> {
   if (!("unix" in address)) {

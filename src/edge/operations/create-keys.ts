@@ -1,5 +1,5 @@
 /** Makes data keys and wraps them under a lease that is held. */
-import { Slice, TURN_KEYS, yieldToEventLoop } from "../../base/time/turns.ts";
+import { beginSlice, TURN_KEYS, yieldToEventLoop } from "../../base/time/turns.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
@@ -20,8 +20,10 @@ export function makeInSlices(
   context: Uint8Array,
   count: number,
 ): MaybePromise<CreatedKey[]> {
-  if (count <= TURN_KEYS) return makeKeys(first, request, context, count);
-  return makeSlices(leases, first, request, context, count);
+  if (count > TURN_KEYS) return makeSlices(leases, first, request, context, count);
+  const keys = new Array<CreatedKey>(count);
+  for (let index = 0; index < count; index++) keys[index] = makeKey(first, request, context);
+  return keys;
 }
 
 async function makeSlices(
@@ -35,9 +37,9 @@ async function makeSlices(
   const keys: CreatedKey[] = [];
   try {
     for (let leased = first; ; leased = await leases.version(request.tenant, request.service, version)) {
-      const slice = new Slice();
+      const isOver = beginSlice();
       do keys.push(makeKey(leased, request, context));
-      while (keys.length < count && !slice.isOver());
+      while (keys.length < count && !isOver());
       if (keys.length === count) return keys;
       await yieldToEventLoop();
     }
@@ -45,10 +47,4 @@ async function makeSlices(
     for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);
     throw error;
   }
-}
-
-function makeKeys(leased: LeasedVersion, request: CreateKeyRequest, context: Uint8Array, count: number): CreatedKey[] {
-  const keys = new Array<CreatedKey>(count);
-  for (let index = 0; index < count; index++) keys[index] = makeKey(leased, request, context);
-  return keys;
 }

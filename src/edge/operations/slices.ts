@@ -1,6 +1,6 @@
 /** Long batches yield to the event loop, so that one caller's 10,000 keys don't hold up another's one. */
 import { OperationError } from "../../base/errors.ts";
-import { Slice, yieldToEventLoop } from "../../base/time/turns.ts";
+import { beginSlice, yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "./operations.ts";
 
 /** In the place of an item that a defect has ended; its batch ends with it, so nobody sees this. */
@@ -37,7 +37,7 @@ function runSlice<Item, Result>(
   run: (item: Item) => MaybePromise<Result>,
   results: MaybePromise<Result | OperationError>[],
 ): number {
-  const slice = new Slice();
+  const isOver = beginSlice();
   let index = start;
   while (index < items.length) {
     const item = items[index++]!;
@@ -47,7 +47,7 @@ function runSlice<Item, Result>(
     } catch (error) {
       results.push(itsError(error));
     }
-    if (slice.isOver(bytesOf(item))) break;
+    if (isOver(bytesOf(item))) break;
   }
   return index;
 }

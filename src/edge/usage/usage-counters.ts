@@ -202,14 +202,12 @@ export class UsageCounters {
   }
 
   #takeRow(tenant: string, service: string, version: number): Row {
-    if (this.#free.length === 0) this.#allocate();
+    if (this.#free.length === 0) {
+      const counts = new Float64Array(ROWS_PER_ARRAY * SLOTS_PER_ROW);
+      for (let row = ROWS_PER_ARRAY - 1; row >= 0; row--) this.#free.push({ counts, offset: row * SLOTS_PER_ROW });
+    }
     const { counts, offset } = this.#free.pop()!;
     return { tenant, service, version, counts, offset, used: false };
-  }
-
-  #allocate(): void {
-    const counts = new Float64Array(ROWS_PER_ARRAY * SLOTS_PER_ROW);
-    for (let row = ROWS_PER_ARRAY - 1; row >= 0; row--) this.#free.push({ counts, offset: row * SLOTS_PER_ROW });
   }
 
   #mergeOldest(): void {

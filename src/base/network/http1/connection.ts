@@ -154,7 +154,9 @@ class Http1Connection {
   #advance(): void {
     try {
       for (;;) {
-        if (isTurnUsed() && this.#mayWait()) return void this.#yieldToOthers();
+        // What comes next is one of many that were sent ahead, or a report; a caller's one operation is no turn's work.
+        const mayWait = this.#isAhead || (this.#phase === "head" && this.#received[this.#taken] !== LETTER_P);
+        if (mayWait && isTurnUsed() && this.#received.length > this.#taken) return void this.#yieldToOthers();
         if (this.#phase === "head" && !this.#takeHead()) break;
         if (this.#phase !== "body") break;
         const body = this.#takeBody();
@@ -170,12 +172,6 @@ class Http1Connection {
     }
     // What was asked in whole has been answered.
     if (this.#halfClosed && (this.#phase === "head" || this.#phase === "body")) this.onClose();
-  }
-
-  /** What comes next is one of many that were sent ahead, or a report; a caller's one operation is no turn's work. */
-  #mayWait(): boolean {
-    if (this.#received.length <= this.#taken) return false;
-    return this.#isAhead || (this.#phase === "head" && this.#received[this.#taken] !== LETTER_P);
   }
 
   #abandon(): void {

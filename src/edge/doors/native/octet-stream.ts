@@ -17,7 +17,7 @@
  */
 import { OperationError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
-import { runInTurns } from "../../../base/time/turns.ts";
+import { runInTurns } from "../../../base/time/run-in-turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
 import { decodeContext, type EncryptionContext } from "../../cipher/context.ts";

@@ -2,7 +2,8 @@
 import { toBase64 } from "../../../base/base64.ts";
 import { OperationError } from "../../../base/errors.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
-import { mapInTurns, yieldToEventLoop } from "../../../base/time/turns.ts";
+import { mapInTurns } from "../../../base/time/run-in-turns.ts";
+import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { suiteOf } from "../../cipher/blob-header.ts";
 import type { EncryptValueRequest, MaybePromise, Opened, OpenRequest } from "../../operations/operations.ts";
