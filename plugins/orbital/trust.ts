@@ -25,7 +25,7 @@ export async function followTrust(configuration: OrbitalConfiguration, context: 
     });
   }
   const { sign } = configuration;
-  let signer = signerOf(sign);
+  let signer: AnswerSigner | undefined;
   if (sign !== undefined) {
     await context.follow({
       role: "Orbital's answers",

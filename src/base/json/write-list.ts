@@ -1,4 +1,5 @@
 /** A long list written as JSON in turns with everyone else's work. */
+import { runInTurns } from "../time/run-in-turns.ts";
 import { beginSlice } from "../time/turns.ts";
 
 type WriteItem<Item> = (item: Item, index: number) => string;
@@ -47,13 +48,11 @@ function joinInTurns(pieces: Buffer[], yieldToOthers: () => Promise<void>): Prom
     const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
     await yieldToOthers();
-    let isOver = beginSlice();
-    for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+    await runInTurns(pieces.length, () => {
+      const piece = pieces.shift()!;
       at += piece.copy(whole, at);
-      if (!isOver(piece.length)) continue;
-      await yieldToOthers();
-      isOver = beginSlice();
-    }
+      return piece.length;
+    });
     return whole;
   });
   joining = joined.catch(() => undefined);

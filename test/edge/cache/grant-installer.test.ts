@@ -69,27 +69,26 @@ test("a grant for which key memory has no room leaves none of its keys there", a
   expect(keyMemory.slots.size).toBe(0);
 });
 
-test("a lease is renewed before a tenth of its time is left, whatever else is wished", async () => {
-  const world = createWorld({ refreshAfterMs: 300_000, random: () => 0 });
-  const waiting = world.cache.active(T, S);
-  await world.source.questions[0]!.grant({ ttlMs: 100_000, refreshAfterMs: 100_000 });
-  await waiting;
-  await world.clock.advance(89_999);
-  expect(world.source.questions).toHaveLength(1);
-  await world.clock.advance(1);
-  expect(world.source.questions).toHaveLength(2);
-});
-
-test("a lease that lasts long is renewed when it is to be, however early that is", async () => {
-  const world = createWorld({ refreshAfterMs: 4_000, random: () => 0 });
-  const waiting = world.cache.active(T, S);
-  await world.source.questions[0]!.grant({ ttlMs: 600_000, refreshAfterMs: 300_000 });
-  await waiting;
-  await world.clock.advance(3_999);
-  expect(world.source.questions).toHaveLength(1);
-  await world.clock.advance(1);
-  expect(world.source.questions).toHaveLength(2);
-});
+for (const [name, wishedMs, grant, dueMs] of [
+  [
+    "before a tenth of its time is left, whatever else is wished",
+    300_000,
+    { ttlMs: 100_000, refreshAfterMs: 100_000 },
+    90_000,
+  ],
+  ["when it is to be, however early in a long life that is", 4_000, { ttlMs: 600_000, refreshAfterMs: 300_000 }, 4_000],
+] as const) {
+  test(`a lease is renewed ${name}`, async () => {
+    const world = createWorld({ refreshAfterMs: wishedMs, random: () => 0 });
+    const waiting = world.cache.active(T, S);
+    await world.source.questions[0]!.grant(grant);
+    await waiting;
+    await world.clock.advance(dueMs - 1);
+    expect(world.source.questions).toHaveLength(1);
+    await world.clock.advance(1);
+    expect(world.source.questions).toHaveLength(2);
+  });
+}
 
 test("a version in use that the renewed lease lacks is kept under the name of its source, to the old deadline", async () => {
   const world = createWorld();
