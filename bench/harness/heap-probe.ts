@@ -4,11 +4,20 @@
  */
 import { heapStats } from "bun:jsc";
 
+/** In a row, that find as many functions as the one before. */
+const ALIKE = 10;
+const ROUNDS_MAX = 200;
+
 process.on("SIGUSR2", async () => {
-  // A first answer may come before the start's code is dropped, and what is on the stack while a collection runs stays until the next.
-  for (let round = 0; round < 5; round++) {
+  // A first answer may come before the start's code is dropped, on a busy machine long before, and what is on the stack while a collection runs
+  // stays until the next.
+  let before = -1;
+  for (let round = 0, alike = 0; alike < ALIKE && round < ROUNDS_MAX; round++) {
     await Bun.sleep(50);
     Bun.gc(true);
+    const { FunctionExecutable: now = 0 } = heapStats().objectTypeCounts;
+    alike = now === before ? alike + 1 : 0;
+    before = now;
   }
   const { heapSize, extraMemorySize, objectTypeCounts } = heapStats();
   const {
