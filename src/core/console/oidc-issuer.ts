@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { messageOf } from "../../base/errors.ts";
+import { KeptCopy } from "../../base/kept-copy.ts";
 import { type DirectRequest, fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import type { Clock } from "../../base/time/clock.ts";
@@ -30,29 +31,37 @@ export interface SignInAttempt {
 }
 
 const TIMEOUT_MS = 5_000;
-const METADATA_MS = 3_600_000;
+/** What the issuer says of itself is read again beside those who sign in, and before they do where nobody has for a day. */
+const REFRESH_AFTER_MS = 3_600_000;
+const WAIT_AFTER_MS = 86_400_000;
 /** Until it is asked again, once it did not answer. */
-const AWAY_MS = 10_000;
+const AWAY_MS = 1_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const CLOCK_TOLERANCE_SECONDS = 5;
 
 export class OidcIssuer {
   readonly #options: ConsoleSignIn;
   readonly #clock: Clock;
-  #metadata: Metadata | undefined;
-  #reading: Promise<Metadata> | undefined;
-  #readAgainAtMs = 0;
+  /** What was read last counts while the issuer is away: its keys are then kept for their own time (`remoteKeys`). */
+  readonly #metadata: KeptCopy<Metadata>;
   #keys: { readonly url: string; readonly keys: JWTVerifyGetKey } | undefined;
 
   /** The issuer is asked when somebody first signs in: a Core starts without it. */
   constructor(options: ConsoleSignIn, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
+    this.#metadata = new KeptCopy({
+      clock,
+      read: () => this.#read(),
+      refreshAfterMs: REFRESH_AFTER_MS,
+      waitAfterMs: WAIT_AFTER_MS,
+      retryAfterMs: AWAY_MS,
+    });
   }
 
   /** Where the browser goes to sign in, and what it must come back with. @throws CoreError `unavailable` */
   async begin(redirectUri: string): Promise<{ readonly location: string; readonly attempt: SignInAttempt }> {
-    const { authorizationEndpoint } = await this.#discover();
+    const { authorizationEndpoint } = await this.#metadata.get();
     const attempt = { state: randomText(), nonce: randomText(), verifier: randomText() };
     const location = new URL(authorizationEndpoint);
     for (const [name, value] of Object.entries({
@@ -77,7 +86,7 @@ export class OidcIssuer {
     if (query.has("iss") && query.get("iss") !== issuer) throw refused("another issuer answered");
     const failure = query.get("error");
     if (failure !== null) throw refused(`the issuer says ${failure.replace(/[^\w-]/g, "?").slice(0, 64)}`);
-    const { tokenEndpoint, keys } = await this.#discover();
+    const { tokenEndpoint, keys } = await this.#metadata.get();
     const form = new URLSearchParams({
       grant_type: "authorization_code",
       code: query.get("code") ?? "",
@@ -106,13 +115,18 @@ export class OidcIssuer {
 
   /** Whose token it is. @throws CoreError `not_allowed`, `unavailable` */
   async ofToken(token: string): Promise<Visitor> {
-    const { keys } = await this.#discover();
+    const { keys } = await this.#metadata.get();
     return this.#visitorOf(await this.#verify(token, keys, this.#options.audience), "token");
   }
 
   /** Where to sign out of the issuer too; undefined where it says no such place, or can't be asked. */
   async signOutLocation(returnTo: string): Promise<string | undefined> {
-    const { endSessionEndpoint } = await this.#discover().catch(() => ({ endSessionEndpoint: undefined }));
+    let endSessionEndpoint: string | undefined;
+    try {
+      ({ endSessionEndpoint } = await this.#metadata.get());
+    } catch {
+      return undefined;
+    }
     if (endSessionEndpoint === undefined) return undefined;
     const location = new URL(endSessionEndpoint);
     location.searchParams.set("client_id", this.#options.clientId);
@@ -149,25 +163,6 @@ export class OidcIssuer {
       );
     }
     return { name: String(name).slice(0, 256), subject: String(claims.sub).slice(0, 256), role, by };
-  }
-
-  /** What was read last, while the issuer is away: its keys are then kept for their own time (`remoteKeys`). */
-  async #discover(): Promise<Metadata> {
-    const known = this.#metadata;
-    const nowMs = this.#clock.monotonicMs();
-    if (known !== undefined && nowMs < this.#readAgainAtMs) return known;
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined;
-    });
-    try {
-      this.#metadata = await this.#reading;
-      this.#readAgainAtMs = nowMs + METADATA_MS;
-      return this.#metadata;
-    } catch (error) {
-      if (known === undefined) throw error;
-      this.#readAgainAtMs = nowMs + AWAY_MS;
-      return known;
-    }
   }
 
   async #read(): Promise<Metadata> {

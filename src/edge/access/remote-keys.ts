@@ -1,5 +1,6 @@
-/** An issuer's JWK set by its URL: read again every five minutes; while the issuer is away, the keys known last count on, for an hour at most. */
+/** An issuer's JWK set by its URL: kept fresh while it is used; while the issuer is away, the keys known last count on, for an hour at most. */
 import { createRemoteJWKSet, customFetch, type JWTVerifyGetKey } from "jose";
+import { KeptCopy } from "../../base/kept-copy.ts";
 import type { DirectRequest } from "../../base/network/fetch-directly.ts";
 import type { Clock } from "../../base/time/clock.ts";
 
@@ -9,11 +10,15 @@ export interface RemoteKeysOptions {
 }
 
 const ANSWER_MS = 5_000;
-/** Between two readings for a key that the set lacks, or after one that failed. */
+/** Between two readings for a key that the set lacks. */
 const COOLDOWN_MS = 10_000;
-const READ_AGAIN_AFTER_MS = 300_000;
-/** A key that an issuer has withdrawn counts no longer than this, whoever keeps the issuer from saying so. */
-const KEPT_MS = 3_600_000;
+/** Between two for its age. */
+const RETRY_AFTER_MS = 1_000;
+const REFRESH_AFTER_MS = 300_000;
+/** A key that an issuer has withdrawn counts no longer than this while the issuer can be asked. */
+const WAIT_AFTER_MS = 600_000;
+/** Nor than this, whoever keeps the issuer from saying so. */
+const USED_FOR_MS = 3_600_000;
 
 export function remoteKeys(url: URL, { clock, fetch }: RemoteKeysOptions): JWTVerifyGetKey {
   const keys = createRemoteJWKSet(url, {
@@ -23,25 +28,16 @@ export function remoteKeys(url: URL, { clock, fetch }: RemoteKeysOptions): JWTVe
     cacheMaxAge: Number.POSITIVE_INFINITY,
     [customFetch]: fetch,
   });
-  let readMs = Number.NEGATIVE_INFINITY;
-  let failedMs = Number.NEGATIVE_INFINITY;
-
-  /** Rejects where the issuer can't be asked. All who wait have one answer. */
-  async function read(): Promise<void> {
-    try {
+  const copy = new KeptCopy({
+    clock,
+    async read() {
       await keys.reload();
-      readMs = clock.monotonicMs();
-    } catch (error) {
-      failedMs = clock.monotonicMs();
-      throw error;
-    }
-  }
-
-  return async (header, token) => {
-    const nowMs = clock.monotonicMs();
-    if (nowMs - readMs >= KEPT_MS) await read();
-    else if (nowMs - readMs >= READ_AGAIN_AFTER_MS && nowMs - failedMs >= COOLDOWN_MS)
-      await read().catch(() => undefined);
-    return keys(header, token);
-  };
+      return keys;
+    },
+    refreshAfterMs: REFRESH_AFTER_MS,
+    waitAfterMs: WAIT_AFTER_MS,
+    usedForMs: USED_FOR_MS,
+    retryAfterMs: RETRY_AFTER_MS,
+  });
+  return async (header, token) => (await copy.get())(header, token);
 }

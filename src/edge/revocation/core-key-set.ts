@@ -1,5 +1,6 @@
 import { type CryptoKey, importJWK, type JSONWebKeySet } from "jose";
 import { messageOf } from "../../base/errors.ts";
+import { KeptCopy } from "../../base/kept-copy.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
 import { DroppedEvent } from "./dropped-event.ts";
@@ -14,7 +15,7 @@ export interface CoreKeySetOptions {
   readonly clock: Clock;
   /**
    * A key that the Core has withdrawn is trusted no longer than this while the Core can be asked; while it is away, no longer than
-   * `maxAgeMs`.
+   * `maxAgeMs`. From half of it on the set is fetched anew beside the events.
    */
   readonly keysMaxAgeMs?: number;
   /** The least time between two fetches, so that forged key ids don't become load on the Core. */
@@ -26,77 +27,54 @@ export interface CoreKeySetOptions {
 
 /** The keys that the Core signs events with, fetched when they are needed. */
 export class CoreKeySet {
-  readonly #options: Required<CoreKeySetOptions>;
-  #keys: ReadonlyMap<string, CryptoKey> = new Map();
-  #fetchedMs = Number.NEGATIVE_INFINITY;
-  #triedMs = Number.NEGATIVE_INFINITY;
-  /** Why the last fetch failed: then the next one is made beside the events, and none of them waits for it. */
-  #failure: string | undefined;
-  #fetching: Promise<void> | undefined;
+  readonly #copy: KeptCopy<ReadonlyMap<string, CryptoKey>>;
 
   constructor(options: CoreKeySetOptions) {
-    this.#options = {
-      keysMaxAgeMs: 300_000,
-      refetchAfterMs: 5_000,
-      fetchTimeoutMs: 5_000,
-      maxAgeMs: EVENT_MAX_AGE_MS,
-      ...options,
-    };
+    const { clock, fetchKeys, keysMaxAgeMs = 300_000, refetchAfterMs = 5_000, maxAgeMs = EVENT_MAX_AGE_MS } = options;
+    const { fetchTimeoutMs: timeoutMs = 5_000 } = options;
+    const errorFor = (): Error => new Error(`no answer in ${timeoutMs} ms`);
+    this.#copy = new KeptCopy({
+      clock,
+      read: async () => keysOf(await withDeadline({ clock, timeoutMs, work: fetchKeys, errorFor })),
+      refreshAfterMs: keysMaxAgeMs / 2,
+      waitAfterMs: keysMaxAgeMs,
+      usedForMs: maxAgeMs,
+      retryAfterMs: refetchAfterMs,
+    });
   }
 
   /** @throws {DroppedEvent} `no_key` */
   async find(keyId: string): Promise<CryptoKey> {
-    const { keysMaxAgeMs, maxAgeMs } = this.#options;
-    if (this.#ageMs >= keysMaxAgeMs) {
-      await this.#refreshed();
-      // The Core may be away: the last set goes on for a while, as leases do, but not for ever.
-      if (this.#ageMs >= maxAgeMs) throw new DroppedEvent("no_key", `no key set: ${this.#failure}`);
+    let keys = await this.#current();
+    if (!keys.has(keyId)) {
+      const renewed = this.#copy.renew();
+      if (this.#copy.failure === undefined) await renewed;
+      keys = await this.#current();
     }
-    if (!this.#keys.has(keyId)) await this.#refreshed();
-    const key = this.#keys.get(keyId);
+    const key = keys.get(keyId);
     if (key === undefined) throw new DroppedEvent("no_key", "the Core's key set lacks the key that the event names");
     return key;
   }
 
-  get #ageMs(): number {
-    return this.#options.clock.monotonicMs() - this.#fetchedMs;
-  }
-
-  /** Waits for a fetch that can be expected to succeed. */
-  #refreshed(): Promise<void> {
-    const fetched = this.#refresh();
-    return this.#failure === undefined ? fetched : Promise.resolve();
-  }
-
-  /** One fetch for all who wait; none when the last was a moment ago. */
-  #refresh(): Promise<void> {
-    const { clock, refetchAfterMs } = this.#options;
-    if (this.#fetching === undefined) {
-      if (clock.monotonicMs() - this.#triedMs < refetchAfterMs) return Promise.resolve();
-      this.#fetching = this.#fetch().finally(() => {
-        this.#fetching = undefined;
-      });
-    }
-    return this.#fetching;
-  }
-
-  async #fetch(): Promise<void> {
-    const { clock, fetchKeys, fetchTimeoutMs: timeoutMs } = this.#options;
-    this.#triedMs = clock.monotonicMs();
+  /** Once a fetch has failed the next one is made beside the events, and none of them waits for it. */
+  async #current(): Promise<ReadonlyMap<string, CryptoKey>> {
+    const given = this.#copy.get();
+    const { failure } = this.#copy;
     try {
-      const errorFor = (): Error => new Error(`no answer in ${timeoutMs} ms`);
-      const set = await withDeadline({ clock, timeoutMs, work: fetchKeys, errorFor });
-      const keys = new Map<string, CryptoKey>();
-      for (const jwk of set.keys.slice(0, KEYS_MAX)) {
-        if (jwk.kid === undefined || jwk.kty !== "OKP" || jwk.crv !== "Ed25519") continue;
-        keys.set(jwk.kid, (await importJWK(jwk, "EdDSA")) as CryptoKey);
-      }
-      this.#keys = keys;
-      this.#fetchedMs = clock.monotonicMs();
-      this.#failure = undefined;
+      if (!(given instanceof Promise) || failure === undefined) return await given;
+      given.catch(() => undefined);
+      throw failure;
     } catch (error) {
-      this.#failure = messageOf(error);
-      this.#triedMs = clock.monotonicMs();
+      throw new DroppedEvent("no_key", `no key set: ${messageOf(error)}`);
     }
   }
+}
+
+async function keysOf({ keys: all }: JSONWebKeySet): Promise<ReadonlyMap<string, CryptoKey>> {
+  const keys = new Map<string, CryptoKey>();
+  for (const jwk of all.slice(0, KEYS_MAX)) {
+    if (jwk.kid === undefined || jwk.kty !== "OKP" || jwk.crv !== "Ed25519") continue;
+    keys.set(jwk.kid, (await importJWK(jwk, "EdDSA")) as CryptoKey);
+  }
+  return keys;
 }

@@ -8,6 +8,10 @@ export interface TestIssuer extends AsyncDisposable {
   claims: JWTPayload;
   /** Read before it answers at the token endpoint; absent: what a correct issuer does. */
   spoil: { readonly claims?: JWTPayload; readonly status?: number; readonly foreignKey?: boolean };
+  /** It answers nobody, not even with an error. */
+  hangs: boolean;
+  /** How often. */
+  readonly asked: { discovery: number; keys: number };
   /** The forms that came to the token endpoint. */
   readonly redeemed: URLSearchParams[];
   sign(claims: JWTPayload, options?: { readonly foreignKey?: boolean }): Promise<string>;
@@ -25,6 +29,9 @@ export async function startTestIssuer(): Promise<TestIssuer> {
     port: 0,
     async fetch(request) {
       const { pathname } = new URL(request.url);
+      if (pathname === "/keys") issuer.asked.keys++;
+      if (pathname === "/.well-known/openid-configuration") issuer.asked.discovery++;
+      if (issuer.hangs) await new Promise(() => {});
       if (pathname === "/.well-known/openid-configuration") {
         return Response.json({
           issuer: issuer.url,
@@ -58,6 +65,8 @@ export async function startTestIssuer(): Promise<TestIssuer> {
   });
   const issuer: TestIssuer = {
     url: `http://127.0.0.1:${server.port}`,
+    hangs: false,
+    asked: { discovery: 0, keys: 0 },
     claims: { sub: "4711", preferred_username: "alice", groups: ["keys-admins"] },
     spoil: {},
     redeemed,

@@ -1,6 +1,7 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { systemClock } from "../../../src/base/time/system-clock.ts";
 import { OidcIssuer } from "../../../src/core/console/oidc-issuer.ts";
+import { eventually } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { startTestIssuer } from "./issuer.ts";
 
@@ -40,4 +41,26 @@ test("an issuer that is away takes nobody's sign-in away: what it said last coun
   await expect(issuer.ofToken(sign[1]!)).resolves.toMatchObject({ role: "administrator" });
   await clock.advance(1_001);
   await expect(issuer.ofToken(sign[1]!)).rejects.toThrow("of the token");
+});
+
+test("an issuer that hangs holds up nobody whose token is signed by a key that is known", async () => {
+  await using server = await startTestIssuer();
+  const clock = new VirtualClock();
+  const issuer = new OidcIssuer({ ...SIGN_IN, issuer: server.url }, clock);
+  const come = async (): Promise<unknown> => {
+    const seconds = Math.floor(clock.wallMs() / 1_000);
+    return issuer.ofToken(
+      await server.sign({ aud: "console", sub: "ann", groups: ["admins"], iat: seconds, exp: seconds + 60 }),
+    );
+  };
+  await come();
+  // The keys are too old by then, and are waited for.
+  await clock.advance(3_300_000);
+  await come();
+  // What waits for it is ended by the test's own limit alone.
+  using _ = spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+  server.hangs = true;
+  await clock.advance(300_000);
+  for (let times = 0; times < 3; times++) expect(await come()).toMatchObject({ role: "administrator" });
+  await eventually(() => server.asked.discovery === 2 && server.asked.keys === 3, "both are asked for");
 });

@@ -34,12 +34,32 @@ function createWorld(more: Partial<CoreKeySetOptions> = {}) {
 test("a set is fetched once, and serves without another question while it is fresh", async () => {
   const { clock, state, find } = createWorld();
   expect(await Promise.all([find("one"), find("one")])).toEqual(["public", "public"]);
-  await clock.advance(299_999);
+  await clock.advance(149_999);
   expect(await find("one")).toBe("public");
   expect(state.fetches).toBe(1);
   await clock.advance(1);
   expect(await find("one")).toBe("public");
   expect(state.fetches).toBe(2);
+});
+
+test("while the Core hangs, no event waits whose key is known", async () => {
+  const { clock, state, find } = createWorld();
+  await find("one");
+  state.hangs = true;
+  for (let times = 0; times < 8; times++) {
+    await clock.advance(150_000);
+    // Time stands still: nothing that hangs ends.
+    expect(await find("one")).toBe("public");
+  }
+  expect(state.fetches).toBeGreaterThan(8);
+});
+
+test("a key that the Core has withdrawn is trusted for five minutes at most, however seldom events come", async () => {
+  const { clock, state, find } = createWorld();
+  await find("one");
+  state.set = { keys: [jwk("two")] };
+  await clock.advance(300_000);
+  expect(await find("one")).toStartWith("no_key");
 });
 
 test("a key that is not there is asked for, but no more often than every five seconds", async () => {

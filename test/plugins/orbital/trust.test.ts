@@ -10,6 +10,7 @@ import { followTrust } from "../../../plugins/orbital/trust.ts";
 import type { FollowedCredentials, PluginContext } from "../../../src/edge/plugin-host/plugin.ts";
 import { makeAuthority, type TestAuthority } from "../../support/certificates.ts";
 import { makeSigningKey } from "../../support/orbital-keys.ts";
+import { eventually } from "../../support/until.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const ended: (() => unknown)[] = [];
@@ -112,6 +113,56 @@ test("a key that was taken out of a set is trusted no longer: of a file at once,
   writeFileSync(at("jwks.json"), "no JSON");
   await expect(followed[0]!.take() as Promise<void>).rejects.toThrow();
   expect(await issuers[0]!.keys.find("two")).toBeDefined();
+}, 300_000);
+
+/** Serves a set once; from then on a byte of it now and then, or nothing: the answer does not end. */
+async function serveOnce(authority: TestAuthority, text: string, drips: boolean) {
+  const { certificate, key } = await authority.issue({ dns: ["localhost"] });
+  const asked = { times: 0, waiting: 0 };
+  const server = createServer({ cert: certificate, key }, (_, response) => {
+    if (asked.times++ === 0) return void response.end(text);
+    asked.waiting++;
+    const dripping = drips ? setInterval(() => response.write(" "), 20) : undefined;
+    response.on("close", () => {
+      clearInterval(dripping);
+      asked.waiting--;
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  ended.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { asked, url: `https://localhost:${(server.address() as AddressInfo).port}/` };
+}
+
+test("an issuer's address that hangs, or drips, holds up no request whose key is known", async () => {
+  const at = makeFolder();
+  const authority = await makeAuthority();
+  writeFileSync(at("ca.pem"), authority.certificate);
+  for (const drips of [false, true]) {
+    const { asked, url } = await serveOnce(authority, makeSigningKey().jwks("one"), drips);
+    const issuer = { issuer: ISSUER, keys: url, ca: at("ca.pem"), tenants: [], restores: "any" as const };
+    const { issuers, clock, warnings } = await follow({ issuers: [issuer] });
+    const find = async (): Promise<boolean> => (await issuers[0]!.keys.find("one")) !== undefined;
+    expect(await find()).toBe(true);
+    await clock.advance(KEPT_MS / 2);
+    expect(await find()).toBe(true);
+    await eventually(() => asked.waiting === 1, "the set is asked for");
+    expect(await find()).toBe(true);
+    const gaveUp = (times: number) =>
+      eventually(() => warnings.length === times && asked.waiting === 0, "it is given up");
+    await clock.advance(5_000);
+    await gaveUp(1);
+    for (let times = 2; times < 5; times++) {
+      await clock.advance(KEPT_MS);
+      expect(await find()).toBe(true);
+      await eventually(() => asked.waiting === 1, "the set is asked for");
+      await clock.advance(5_000);
+      await gaveUp(times);
+    }
+    expect(asked.times).toBe(5);
+  }
 }, 300_000);
 
 test("answers are signed by the key that is in its file now", async () => {
