@@ -3,9 +3,6 @@
  * gives long work one slice, however many callers have some: those who wait get theirs one after another.
  */
 
-/** About a millisecond's work. A batch up to this runs in one go. */
-export const TURN_KEYS = 1_000;
-
 /** How long a slice goes on, in milliseconds. */
 const SLICE_MS = 0.25;
 /** Of a slice's items, between two looks at the clock. */

@@ -1,5 +1,5 @@
 /** Makes data keys and wraps them under a lease that is held. */
-import { beginSlice, TURN_KEYS, yieldToEventLoop } from "../../base/time/turns.ts";
+import { beginSlice, yieldToEventLoop } from "../../base/time/turns.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
 import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
@@ -12,7 +12,7 @@ export function makeKey(leased: LeasedVersion, request: CreateKeyRequest, contex
   return { wrapped: leased.session.createKey(length, context, plaintext), version: leased.version, plaintext };
 }
 
-/** `count` keys, a long batch in slices. All are under the version of the first, and none is given when its lease ends before the last. */
+/** `count` keys, at once where a slice makes them all. All are under the version of the first, and none is given when its lease ends before the last. */
 export function makeInSlices(
   leases: LeaseCache,
   first: LeasedVersion,
@@ -20,31 +20,49 @@ export function makeInSlices(
   context: Uint8Array,
   count: number,
 ): MaybePromise<CreatedKey[]> {
-  if (count > TURN_KEYS) return makeSlices(leases, first, request, context, count);
-  const keys = new Array<CreatedKey>(count);
-  for (let index = 0; index < count; index++) keys[index] = makeKey(first, request, context);
-  return keys;
+  const keys: CreatedKey[] = [];
+  try {
+    makeSlice(first, request, context, count, keys);
+  } catch (error) {
+    discardAll(keys);
+    throw error;
+  }
+  return keys.length === count ? keys : makeRest(leases, first.version, request, context, count, keys);
 }
 
-async function makeSlices(
+async function makeRest(
   leases: LeaseCache,
-  first: LeasedVersion,
+  version: number,
   request: CreateKeyRequest,
   context: Uint8Array,
   count: number,
+  keys: CreatedKey[],
 ): Promise<CreatedKey[]> {
-  const { version } = first;
-  const keys: CreatedKey[] = [];
   try {
-    for (let leased = first; ; leased = await leases.version(request.tenant, request.service, version)) {
-      const isOver = beginSlice();
-      do keys.push(makeKey(leased, request, context));
-      while (keys.length < count && !isOver());
-      if (keys.length === count) return keys;
+    while (keys.length < count) {
       await yieldToEventLoop();
+      makeSlice(await leases.version(request.tenant, request.service, version), request, context, count, keys);
     }
+    return keys;
   } catch (error) {
-    for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);
+    discardAll(keys);
     throw error;
   }
+}
+
+/** Adds keys until there are `count`, or the slice is over. */
+function makeSlice(
+  leased: LeasedVersion,
+  request: CreateKeyRequest,
+  context: Uint8Array,
+  count: number,
+  keys: CreatedKey[],
+): void {
+  const isOver = beginSlice();
+  do keys.push(makeKey(leased, request, context));
+  while (keys.length < count && !isOver());
+}
+
+function discardAll(keys: readonly CreatedKey[]): void {
+  for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);
 }

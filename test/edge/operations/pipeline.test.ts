@@ -103,9 +103,33 @@ describe("a batch of more keys than one turn makes", () => {
     for (const dataKey of lease.dataKeys) expect(dataKey.every((byte) => byte === 0)).toBe(true);
   });
 
-  test("up to a turn's keys are made at once, without a promise", () => {
-    const { operations } = operationsOn(leaseThatChanges().leases);
-    expect(operations.createKeys(CALLER, KEY, 1_000)).toHaveLength(1_000);
+  test("keys that a slice makes are made at once, without a promise; one more, with another turn", async () => {
+    const made = (count: number) => {
+      using _ = slowLooks();
+      return operationsOn(leaseThatChanges().leases).operations.createKeys(CALLER, KEY, count);
+    };
+    expect(made(ITEMS_OF_SLICE)).toBeArrayOfSize(ITEMS_OF_SLICE);
+    const more = made(ITEMS_OF_SLICE + 1);
+    expect(more).toBeInstanceOf(Promise);
+    expect(await more).toBeArrayOfSize(ITEMS_OF_SLICE + 1);
+  });
+
+  test("wipes the keys that were made when the next can't be", async () => {
+    const lease = leaseThatChanges();
+    let left = 0;
+    const leases: LeaseCache = { ...lease.leases, active: () => failing(lease.leases.active("", "")) };
+    const failing = (leased: LeasedVersion | Promise<LeasedVersion>): LeasedVersion => {
+      const { session, ...rest } = leased as LeasedVersion;
+      const createKey: typeof session.createKey = (...given) => {
+        if (left-- === 0) throw new TypeError("a defect");
+        return session.createKey(...given);
+      };
+      return { ...rest, session: Object.assign(Object.create(session), { createKey }) };
+    };
+    left = 3;
+    expect(() => operationsOn(leases).operations.createKeys(CALLER, KEY, 10)).toThrow("a defect");
+    expect(lease.dataKeys).toHaveLength(3);
+    for (const dataKey of lease.dataKeys) expect(dataKey.every((byte) => byte === 0)).toBe(true);
   });
 });
 

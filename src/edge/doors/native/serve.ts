@@ -4,7 +4,8 @@ import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
 import { writeJsonList } from "../../../base/json/write-list.ts";
 import { answerText } from "../../../base/network/http1/answer-text.ts";
-import { TURN_KEYS, turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
+import { runInTurns } from "../../../base/time/run-in-turns.ts";
+import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   Caller,
@@ -24,7 +25,9 @@ import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
-/** What is read of a body in a slice of a turn of the event loop. */
+/** Keys that are made in a slice of a turn of the event loop. */
+const SLICE_KEYS = 500;
+/** What is read of a body in one. */
 const SLICE_BODY_BYTES = 32_768;
 
 /** Whatever body came. @throws {OperationError} or rejects with it */
@@ -126,12 +129,15 @@ async function serveBytes(
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
   const results = await route.run(operations, caller, requests as never);
   let cacheSeconds: number | undefined;
-  for (const result of results) {
-    const name = result instanceof OperationError ? undefined : route.keptBy(result);
-    if (name === undefined) continue;
-    cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
-    if (cacheSeconds === 0) break;
-  }
+  // Of many service keys, each may have to be decided anew.
+  await runInTurns(results.length, (index) => {
+    const result = results[index]!;
+    const name = result instanceof OperationError || cacheSeconds === 0 ? undefined : route.keptBy(result);
+    if (name !== undefined) {
+      cacheSeconds = Math.min(cacheSeconds ?? Number.POSITIVE_INFINITY, operations.cacheSeconds(caller, name));
+    }
+    return 0;
+  });
   return answer(await ANSWERS[route.writeBytes](results as never), cacheSeconds);
 }
 
@@ -140,7 +146,7 @@ function keptFor(operations: Operations, caller: Caller, { plaintext, ...name }:
 }
 
 /** Of a slice of a turn of the event loop, which the first slice of a batch is too. */
-const partOfKeys = (count: number): number => Math.min(1, count / TURN_KEYS);
+const partOfKeys = (count: number): number => Math.min(1, count / SLICE_KEYS);
 const partOfBody = ({ length }: Uint8Array): number => Math.min(1, length / SLICE_BODY_BYTES);
 
 /** Work and memory of this size count against the caller before they are spent. */

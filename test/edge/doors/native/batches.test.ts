@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { OperationError } from "../../../../src/base/errors.ts";
 import { encodeContext } from "../../../../src/edge/cipher/context.ts";
 import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
+import { ITEMS_OF_SLICE, slowLooks } from "../../../support/slow-looks.ts";
 import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
 
 const routes = routesOf(nativeParts());
@@ -176,6 +177,35 @@ describe("in bytes", () => {
         ...values.slice(0, 2).map((value) => Buffer.concat([unsigned(2, 0), sized(4, value)])),
       ]),
     );
+  });
+
+  test("how long each of many plaintexts may be kept is decided in turns", async () => {
+    using _ = slowLooks();
+    let turn = 0;
+    const decided: number[] = [];
+    const cacheSeconds = (): number => {
+      decided.push(turn);
+      return 60;
+    };
+    const value = await makeValue(Buffer.from("hello"));
+    const count = 3 * ITEMS_OF_SLICE;
+    const item = Buffer.concat([sized(4, value), context()]);
+    let over = false;
+    const nextTurn = (): void => {
+      turn++;
+      if (!over) setImmediate(nextTurn);
+    };
+    setImmediate(nextTurn);
+    const answer = await ask(
+      routesOf(nativeParts({ operations: { ...operations, cacheSeconds } })),
+      "/v1/values/decrypt-batch",
+      Buffer.concat([unsigned(4, count), ...Array<Buffer>(count).fill(item)]),
+      { headers: { "content-type": "application/octet-stream" } },
+    );
+    over = true;
+    expect(answer.headers["Cache-Seconds"]).toBe("60");
+    expect(decided).toHaveLength(count);
+    expect(new Set(decided).size).toBeGreaterThan(1);
   });
 
   test("what is cut, goes on, or names nobody is refused as a whole", async () => {
