@@ -71,6 +71,8 @@ export async function startEdge(
   const { hardenProcess } = await runForStart(() => import("../base/system/harden-process.ts"));
   const hardening = await hardenProcess({ dumpable: configuration.key_memory.dumpable });
   for (const warning of hardening.warnings) log.warn(warning);
+  const { askForShortSlices } = await runForStart(() => import("../base/system/short-slices.ts"));
+  await askForShortSlices();
 
   const digestKey = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const { renewalOf } = await runForStart(() => import("./renewal.ts"));

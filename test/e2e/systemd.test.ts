@@ -143,6 +143,9 @@ if (isRoot)
         expect(status).toMatch(/^CapEff:\t0{16}$/m);
         expect(status).not.toMatch(/^Uid:\t0\b/m);
       }
+      // The unit's filter of system calls lets the thread that answers ask for short slices.
+      const scheduled = systemd.succeed(`cat /proc/${show("crypto-edge", "MainPID")}/sched`);
+      expect(scheduled).toMatch(/^se\.slice\s*:\s*100000$/m);
       const metrics = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
       expect(metrics).toContain('crypto_edge_key_memory_keys{kind="heap"} 0');
       expect(metrics).toContain("crypto_edge_ready 1");
