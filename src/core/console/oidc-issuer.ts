@@ -5,10 +5,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { messageOf } from "../../base/errors.ts";
-import { KeptCopy } from "../../base/kept-copy.ts";
 import { type DirectRequest, fetchDirectly } from "../../base/network/fetch-directly.ts";
 import { isProtectedUrl } from "../../base/network/protected-url.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { KeptCopy } from "../../base/time/kept-copy.ts";
 import { reasonOfRefusal, TOKEN_ALGORITHMS } from "../../edge/access/bearer-token.ts";
 import { remoteKeys } from "../../edge/access/remote-keys.ts";
 import type { ConsoleSignIn } from "../console-port.ts";

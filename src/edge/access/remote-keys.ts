@@ -1,8 +1,8 @@
 /** An issuer's JWK set by its URL: kept fresh while it is used; while the issuer is away, the keys known last count on, for an hour at most. */
 import { createRemoteJWKSet, customFetch, type JWTVerifyGetKey } from "jose";
-import { KeptCopy } from "../../base/kept-copy.ts";
 import type { DirectRequest } from "../../base/network/fetch-directly.ts";
 import type { Clock } from "../../base/time/clock.ts";
+import { KeptCopy } from "../../base/time/kept-copy.ts";
 
 export interface RemoteKeysOptions {
   readonly clock: Clock;

@@ -1,8 +1,8 @@
 import { type CryptoKey, importJWK, type JSONWebKeySet } from "jose";
 import { messageOf } from "../../base/errors.ts";
-import { KeptCopy } from "../../base/kept-copy.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import { withDeadline } from "../../base/time/deadline.ts";
+import { KeptCopy } from "../../base/time/kept-copy.ts";
 import { DroppedEvent } from "./dropped-event.ts";
 
 /** No lease lives longer than an hour, so an older event, or a key set from before, says nothing about one. */

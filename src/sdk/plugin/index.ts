@@ -13,9 +13,9 @@ export {
 } from "../../base/config/schema-types.ts";
 export { type ErrorCode, messageOf, OperationError } from "../../base/errors.ts";
 export type { Health } from "../../base/health.ts";
-export { KeptCopy, type KeptCopyOptions } from "../../base/kept-copy.ts";
 export { isName } from "../../base/names.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
+export { KeptCopy, type KeptCopyOptions } from "../../base/time/kept-copy.ts";
 export { allocateSecret, wipe } from "../../base/wipe.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export { compileGlobs } from "../../edge/access/glob.ts";

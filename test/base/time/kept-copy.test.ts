@@ -1,7 +1,7 @@
 /** A copy of what another place says: when it is read again, and who waits for that. */
 import { expect, test } from "bun:test";
-import { KeptCopy } from "../../src/base/kept-copy.ts";
-import { settle, VirtualClock } from "../support/virtual-clock.ts";
+import { KeptCopy } from "../../../src/base/time/kept-copy.ts";
+import { settle, VirtualClock } from "../../support/virtual-clock.ts";
 
 function createWorld(usedForMs?: number) {
   const clock = new VirtualClock();

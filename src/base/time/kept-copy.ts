@@ -1,5 +1,5 @@
 /** What another place says, such as a key set, kept here: nobody waits for a place that hangs while a good copy is there. */
-import type { Clock } from "./time/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** What a `KeptCopy` is read by, and when. Times are in milliseconds of the monotonic clock. */
 export interface KeptCopyOptions<Value> {
