@@ -12,6 +12,7 @@ import { buildCoreDeb, buildDeb } from "./packaging/deb.ts";
 import { coreManPage, manPage } from "./packaging/man-page.ts";
 import { VERSION } from "./src/base/version.ts";
 import { completions } from "./src/cli/completion.ts";
+import { print } from "./src/cli/print.ts";
 import { createProgram } from "./src/cli/program.ts";
 
 const ALL_TARGETS = ["bun-linux-x64", "bun-linux-arm64", "bun-linux-x64-musl", "bun-darwin-arm64"] as const;
@@ -32,7 +33,7 @@ if (arguments_.includes("--package")) {
     );
     process.exitCode = 1;
   }
-  console.log(tarball);
+  print(tarball);
 } else if (arguments_.includes("--all")) {
   for (const target of ALL_TARGETS) await compile(target, join(OUTPUT, target.replace("bun-", "crypto-edge-")));
 } else if (arguments_.includes("--target")) {
@@ -59,8 +60,8 @@ if (arguments_.includes("--deb")) {
     epochSeconds,
   };
   const program = createProgram();
-  console.log(buildCoreDeb({ ...options, manPage: coreManPage(program, VERSION, date) }));
-  console.log(
+  print(buildCoreDeb({ ...options, manPage: coreManPage(program, VERSION, date) }));
+  print(
     buildDeb({
       ...options,
       completions: {
@@ -104,7 +105,7 @@ async function compile(target: string, outfile: string): Promise<void> {
   }
   const sum = createHash("sha256").update(readFileSync(outfile)).digest("hex");
   writeFileSync(`${outfile}.sha256`, `${sum}  ${basename(outfile)}\n`);
-  console.log(`${outfile}  ${sum}`);
+  print(`${outfile}  ${sum}`);
 }
 
 /** When this source was committed; without a history, now. */

@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { VERSION } from "../src/base/version.ts";
+import { print } from "../src/cli/print.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 /** As deploy/kubernetes has it. */
@@ -199,5 +200,5 @@ if (import.meta.main) {
     join(ROOT, "dist/crypto-edge-oci.tar"),
     Number(time.stdout.toString().trim()) || 0,
   );
-  console.log(`${basename(path)}  ${digest}`);
+  print(`${basename(path)}  ${digest}`);
 }

@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, w
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { VERSION } from "../src/base/version.ts";
+import { print, write } from "../src/cli/print.ts";
 import { systemLibraries } from "./oci-image.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -27,7 +28,7 @@ const epochSeconds = Number(run("git", ["show", "-s", "--format=%ct", "HEAD"]).t
 rmSync(DIST, { recursive: true, force: true });
 mkdirSync(DIST);
 
-const step = (name: string): void => console.log(`── ${name}`);
+const step = (name: string): void => print(`── ${name}`);
 step("executables");
 run(process.execPath, ["build.ts", "--all"]);
 step("Debian packages");
@@ -54,7 +55,7 @@ const sums = files.sort().map(
       .digest("hex")}  ${name}\n`,
 );
 writeFileSync(join(DIST, "SHA256SUMS"), sums.join(""));
-for (const line of sums) process.stdout.write(line);
+write(sums.join(""));
 
 function tarOf(folder: string, name: string): Buffer {
   const output = join(DIST, `.${name}.tar`);

@@ -1,5 +1,5 @@
 /** Makes, rotates and withdraws the service keys that the plugin leases. Run with `--help`. */
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { GenerateDataKeyWithoutPlaintextCommand, KMSClient } from "@aws-sdk/client-kms";
 import { encryptionContext, FORMAT, readKeyFile, STATES, type WrappedKeyFile, writeKeyFile } from "./wrapped-keys.ts";
@@ -23,10 +23,11 @@ const { values, positionals } = parseArgs({
   },
 });
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+const STANDARD_OUTPUT = 1;
 const [command, tenant = "", service = "", version, state] = positionals;
 
 try {
-  if (values.help === true || command === undefined) console.log(HELP);
+  if (values.help === true || command === undefined) print(HELP);
   else await main();
 } catch (error) {
   console.error(`keys.ts: ${error instanceof Error ? error.message : error}`);
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
   const path = needed("file");
   const file: WrappedKeyFile = existsSync(path) ? readKeyFile(path) : { format: FORMAT, keys: [] };
   if (command === "list") {
-    for (const key of file.keys) console.log(`${key.tenant}/${key.service}/${key.version} ${key.state}`);
+    for (const key of file.keys) print(`${key.tenant}/${key.service}/${key.version} ${key.state}`);
     return;
   }
   if (!NAME.test(tenant) || !NAME.test(service)) throw new Error("give a tenant and a service");
@@ -48,7 +49,7 @@ async function main(): Promise<void> {
     for (const old of named) if (old.state === "active") old.state = "deprecated";
     file.keys.push({ tenant, service, version: next, state: "active", wrapped });
     writeKeyFile(path, file);
-    console.log(`${tenant}/${service}/${next} active`);
+    print(`${tenant}/${service}/${next} active`);
   } else if (command === "state") {
     const found = named.find((key) => key.version === Number(version));
     const wanted = STATES.find((each) => each === state);
@@ -56,7 +57,7 @@ async function main(): Promise<void> {
     if (wanted === undefined) throw new Error(`give a state: ${STATES.join(", ")}`);
     found.state = wanted;
     writeKeyFile(path, file);
-    console.log(`${tenant}/${service}/${version} ${state}`);
+    print(`${tenant}/${service}/${version} ${state}`);
   } else {
     throw new Error(`unknown command "${command}"; see --help`);
   }
@@ -77,6 +78,16 @@ async function newKey(next: number): Promise<string> {
     return Buffer.from(wrapped).toString("base64");
   } finally {
     client.destroy();
+  }
+}
+
+/** Prints a line, or fails and tells it: on a full disk it would be lost without a word. */
+function print(line: string): void {
+  try {
+    writeFileSync(STANDARD_OUTPUT, `${line}\n`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`standard output can't be written (${code}); it would say: ${line}`);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Makes, rotates and withdraws the service keys that the plugin leases. Run with `--help`. */
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { errorsOf, jsonOf, Server } from "./server.ts";
 
@@ -32,10 +33,11 @@ interface Version {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const STATES = ["active", "deprecated", "compromised", "destroyed"];
+const STANDARD_OUTPUT = 1;
 const [command, tenant = "", service = "", version, state = ""] = positionals;
 
 try {
-  if (values.help === true || command === undefined) console.log(HELP);
+  if (values.help === true || command === undefined) print(HELP);
   else await main();
 } catch (error) {
   console.error(`keys.ts: ${error instanceof Error ? error.message : error}`);
@@ -51,7 +53,7 @@ async function main(): Promise<void> {
       const wrapped = await wrapNewKey(next);
       for (const old of versions) if (old.state === "active") old.state = "deprecated";
       await write([...versions, { version: next, state: "active", wrapped }], revision);
-      console.log(`${tenant}/${service}/${next} active`);
+      print(`${tenant}/${service}/${next} active`);
       break;
     }
     case "state": {
@@ -60,11 +62,11 @@ async function main(): Promise<void> {
       if (!STATES.includes(state)) throw new Error(`give a state: ${STATES.join(", ")}`);
       found.state = state;
       await write(versions, revision);
-      console.log(`${tenant}/${service}/${version} ${state}`);
+      print(`${tenant}/${service}/${version} ${state}`);
       break;
     }
     case "list":
-      for (const each of versions) console.log(`${tenant}/${service}/${each.version} ${each.state}`);
+      for (const each of versions) print(`${tenant}/${service}/${each.version} ${each.state}`);
       break;
     default:
       throw new Error(`unknown command "${command}"; see --help`);
@@ -133,6 +135,16 @@ async function call(
   const answer = await server.call(method, path, token, body, new AbortController().signal);
   if (answer.status !== 200 && answer.status !== alsoFine) throw new Error(`${path}: ${errorsOf(answer)}`);
   return jsonOf(answer);
+}
+
+/** Prints a line, or fails and tells it: on a full disk it would be lost without a word. */
+function print(line: string): void {
+  try {
+    writeFileSync(STANDARD_OUTPUT, `${line}\n`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`standard output can't be written (${code}); it would say: ${line}`);
+  }
 }
 
 function needed(option: "address" | "transit-key"): string {

@@ -1,7 +1,7 @@
 /**
  * Prepares a token, and makes, rotates and withdraws the service keys that the plugin leases. Run with `--help`.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import {
   createKeyObject,
@@ -43,11 +43,12 @@ const { values, positionals } = parseArgs({
   },
 });
 
+const STANDARD_OUTPUT = 1;
 const [command, ...rest] = positionals;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 
 try {
-  if (values.help === true || command === undefined) console.log(HELP);
+  if (values.help === true || command === undefined) print(HELP);
   else await main();
 } catch (error) {
   console.error(`keys.ts: ${error instanceof Error ? error.message : error}`);
@@ -81,7 +82,7 @@ async function run(session: TokenSession): Promise<void> {
     const label = rest[0];
     if (label === undefined) throw new Error("give the label of the wrapping key");
     createWrappingKey(session, label);
-    console.log(`made the wrapping key "${label}"`);
+    print(`made the wrapping key "${label}"`);
     return;
   }
   const [tenant = "", service = "", version, state] = rest;
@@ -98,7 +99,7 @@ async function run(session: TokenSession): Promise<void> {
       break;
     case "list":
       for (const key of path === undefined ? objectVersions(session, name) : stored(path, name)) {
-        console.log(`${nameOf({ ...name, version: key.version })} ${key.state}`);
+        print(`${nameOf({ ...name, version: key.version })} ${key.state}`);
       }
       break;
     default:
@@ -116,7 +117,7 @@ function createObject(session: TokenSession, name: ServiceKeyName): void {
   }
   const made = objectVersions(session, name).find((key) => key.version === version)!;
   setObjectState(session, made.object, version, "active");
-  console.log(`${nameOf({ ...name, version })} active`);
+  print(`${nameOf({ ...name, version })} active`);
 }
 
 async function createWrapped(session: TokenSession, name: ServiceKeyName, path: string): Promise<void> {
@@ -132,7 +133,7 @@ async function createWrapped(session: TokenSession, name: ServiceKeyName, path: 
     key.fill(0);
   }
   writeWrappedKeys(path, file);
-  console.log(`${nameOf({ ...name, version })} active`);
+  print(`${nameOf({ ...name, version })} active`);
 }
 
 function setState(
@@ -154,7 +155,7 @@ function setState(
     key.state = state;
     writeWrappedKeys(path, file);
   }
-  console.log(`${nameOf({ ...name, version })} ${state}`);
+  print(`${nameOf({ ...name, version })} ${state}`);
 }
 
 function stored(path: string, { tenant, service }: ServiceKeyName): { version: number; state: State }[] {
@@ -167,6 +168,16 @@ function readPin(): string {
   const pin = process.env[needed("pin-env")];
   if (pin === undefined) throw new Error(`the environment variable ${values["pin-env"]} is not set`);
   return pin;
+}
+
+/** Prints a line, or fails and tells it: on a full disk it would be lost without a word. */
+function print(line: string): void {
+  try {
+    writeFileSync(STANDARD_OUTPUT, `${line}\n`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`standard output can't be written (${code}); it would say: ${line}`);
+  }
 }
 
 function needed(option: "module" | "token" | "pin-env" | "wrapping-key"): string {
