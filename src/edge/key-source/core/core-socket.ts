@@ -1,8 +1,9 @@
 /** One connection to the Core: HTTP/1.1 over TLS, one call after another. */
 import { isIP } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
+import { ChunkReader } from "../../../base/network/http1/chunks.ts";
 import type { CoreCertificates } from "./core-certificates.ts";
-import { type AnswerHead, ChunkReader, parseAnswerHead, type ReadHead } from "./http-answer.ts";
+import { type AnswerHead, parseAnswerHead, type ReadHead } from "./http-answer.ts";
 
 export interface CoreAddress {
   readonly host: string;

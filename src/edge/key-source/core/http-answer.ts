@@ -1,4 +1,4 @@
-/** The Core's answers as HTTP/1.1 has them (RFC 9112, 4 to 7): the head, and where the body ends. What two readers could understand in two ways is refused. */
+/** The head of the Core's answers as HTTP/1.1 has it (RFC 9112, 4 to 6), and where the body ends. What two readers could understand in two ways is refused. */
 import { parseField } from "../../../base/network/http1/head.ts";
 
 export interface AnswerHead {
@@ -63,72 +63,4 @@ function framingOf(status: number, isLatest: boolean, headers: ReadonlyMap<strin
   if (length !== undefined && !/^\d{1,15}$/.test(length)) throw new Error("it is not clear where its answer ends");
   if (status < 200 || BODILESS.has(status)) return 0;
   return length === undefined ? "close" : Number(length);
-}
-
-const LINE_MAX = 1_024;
-const TRAILERS_MAX = 8_192;
-const CHUNK_SIZE = /^([0-9A-Fa-f]{1,8})(?:[ \t]*;.*)?$/;
-
-/** A body in chunks, given on as it comes. Extensions and trailers are dropped. */
-export class ChunkReader {
-  #expects: "size" | "bytes" | "break" | "trailer" | "nothing" = "size";
-  /** Bytes of the current chunk that are still to come. */
-  #remaining = 0;
-  /** What has come of a line. */
-  #line = "";
-  #trailerBytes = 0;
-
-  get isOver(): boolean {
-    return this.#expects === "nothing";
-  }
-
-  /** Gives on what is the body's, and returns how many of the bytes it has read: all but those behind the body's end. @throws Error */
-  take(bytes: Buffer, give: (part: Buffer) => void): number {
-    let place = 0;
-    while (place < bytes.length && this.#expects !== "nothing") {
-      if (this.#expects === "bytes") {
-        const end = Math.min(bytes.length, place + this.#remaining);
-        this.#remaining -= end - place;
-        if (this.#remaining === 0) this.#expects = "break";
-        give(bytes.subarray(place, end));
-        place = end;
-      } else {
-        place = this.#takeLine(bytes, place);
-      }
-    }
-    return place;
-  }
-
-  #takeLine(bytes: Buffer, place: number): number {
-    const found = bytes.indexOf(0x0a, place);
-    const end = found < 0 ? bytes.length : found + 1;
-    if (this.#line.length + end - place > LINE_MAX) throw malformed();
-    this.#line += bytes.toString("latin1", place, end);
-    if (found < 0) return end;
-    const line = this.#line;
-    this.#line = "";
-    if (!line.endsWith("\r\n")) throw malformed();
-    this.#endLine(line.slice(0, -2));
-    return end;
-  }
-
-  #endLine(line: string): void {
-    if (this.#expects === "size") {
-      const [, size] = CHUNK_SIZE.exec(line) ?? [];
-      if (size === undefined) throw malformed();
-      this.#remaining = Number.parseInt(size, 16);
-      this.#expects = this.#remaining === 0 ? "trailer" : "bytes";
-    } else if (this.#expects === "break") {
-      if (line !== "") throw malformed();
-      this.#expects = "size";
-    } else {
-      this.#trailerBytes += line.length;
-      if (this.#trailerBytes > TRAILERS_MAX) throw malformed();
-      if (line === "") this.#expects = "nothing";
-    }
-  }
-}
-
-function malformed(): Error {
-  return new Error("a chunk of its answer is malformed");
 }
