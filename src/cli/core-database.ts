@@ -1,7 +1,8 @@
 /** `crypto-edge core migrate`, `backup` and `restore --config`: on a Core's database, by its configuration. */
 import { systemClock } from "../base/time/system-clock.ts";
 import { backUp } from "../core/backup.ts";
-import { databaseOf, loadCore } from "../core/load-core.ts";
+import { databaseOf } from "../core/database-settings.ts";
+import { loadCore } from "../core/load-core.ts";
 import { type RestoredService, restore } from "../core/restore.ts";
 import { openStore } from "../core/store/open-store.ts";
 import { print } from "./print.ts";

@@ -2,7 +2,9 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Elysia } from "elysia";
+import { writeJsonList } from "../base/json/write-list.ts";
 import { NAME_PATTERN } from "../base/names.ts";
+import { yieldToEventLoop } from "../base/time/turns.ts";
 import type { CoreAdmin } from "./admin.ts";
 import { CoreError } from "./protocol/core-error.ts";
 import type { RevocationScope } from "./protocol/events.ts";
@@ -45,6 +47,11 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
   const get = (path: string, read: (query: URLSearchParams) => Promise<unknown>): void => {
     app.get(path, async ({ request }) => Response.json(await read(new URL(request.url).searchParams)));
   };
+  const list = (path: string, name: string, read: (query: URLSearchParams) => Promise<readonly object[]>): void => {
+    app.get(path, async ({ request }) =>
+      jsonResponse(await jsonList(name, await read(new URL(request.url).searchParams))),
+    );
+  };
   const post = <Schema extends TSchema>(
     path: string,
     schema: Schema,
@@ -56,19 +63,20 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
       path,
       async ({ body }) => {
         if (!check.Check(body)) throw malformed(check, body);
-        return Response.json(await act(body), { status: success });
+        const answer = await act(body);
+        return answer instanceof Response ? answer : Response.json(answer, { status: success });
       },
       { parse: "json" },
     );
   };
 
   get("/status", () => admin.status());
-  get("/tenants", async () => ({ tenants: await admin.tenants() }));
+  list("/tenants", "tenants", () => admin.tenants());
   post("/tenants", TenantBody, 201, async ({ tenant }) => {
     await admin.createTenant(tenant);
     return { tenant };
   });
-  get("/services", async (query) => ({ services: await admin.services(query.get("tenant") ?? "") }));
+  list("/services", "services", (query) => admin.services(query.get("tenant") ?? ""));
   post("/services", ServiceBody, 201, async ({ tenant, service }) => {
     await admin.createService(tenant, service);
     return { tenant, service, version: 1 };
@@ -83,29 +91,31 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
     });
   }
   post("/restore", ScopeBody, 200, async (body) => ({ events: [await admin.restore(body as RevocationScope)] }));
-  post("/impact", ScopeBody, 200, (body) => admin.impact(body as RevocationScope));
-  get("/edges", async () => ({ edges: await admin.edges() }));
-  get("/usage", async (query) => ({ usage: await admin.usage(limitOf(query)) }));
-  get("/audit", async (query) => {
+  post("/impact", ScopeBody, 200, async (body) => {
+    const { edges, ...rest } = await admin.impact(body as RevocationScope);
+    const list = await jsonList("edges", edges);
+    return jsonResponse(Buffer.concat([Buffer.from(`${JSON.stringify(rest).slice(0, -1)},`), list.subarray(1)]));
+  });
+  list("/edges", "edges", () => admin.edges());
+  list("/usage", "usage", (query) => admin.usage(limitOf(query)));
+  list("/audit", "events", (query) => {
     const edge = query.get("edge") ?? undefined;
     const since = query.get("since") ?? undefined;
     if (since !== undefined && Number.isNaN(Date.parse(since))) {
       throw new CoreError("invalid_request", "since must be a time such as 2026-01-31T12:00:00Z");
     }
-    return {
-      events: await admin.auditEvents({
-        limit: limitOf(query),
-        ...(edge === undefined ? {} : { edge }),
-        ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
-      }),
-    };
+    return admin.auditEvents({
+      limit: limitOf(query),
+      ...(edge === undefined ? {} : { edge }),
+      ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+    });
   });
-  get("/events", async (query) => {
+  list("/events", "events", (query) => {
     const after = Number(query.get("after") ?? 0);
     if (!Number.isSafeInteger(after) || after < 0) {
       throw new CoreError("invalid_request", "after must be a number from 0");
     }
-    return { events: await admin.eventsAfter(after, limitOf(query)) };
+    return admin.eventsAfter(after, limitOf(query));
   });
   post(
     "/signing-keys",
@@ -117,6 +127,17 @@ export function createAdminApp(admin: CoreAdmin, answerError: (error: unknown) =
   );
   post("/master-key", Type.Object({}, strict), 200, () => admin.rotateMasterKey());
   return { handle: async (request) => app.handle(request) };
+}
+
+/** `{"NAME":[…]}`, however long, in turns with the calls of edges. */
+function jsonList(name: string, items: readonly object[]): Buffer | Promise<Buffer> {
+  return writeJsonList(name, items, (item) => JSON.stringify(item), yieldToEventLoop);
+}
+
+function jsonResponse(json: Buffer): Response {
+  return new Response(json as Uint8Array<ArrayBuffer>, {
+    headers: { "content-type": "application/json;charset=utf-8" },
+  });
 }
 
 function limitOf(query: URLSearchParams): number {

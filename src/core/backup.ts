@@ -6,7 +6,8 @@ import { Database } from "bun:sqlite";
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import { databaseOf, type LoadedCore } from "./load-core.ts";
+import { databaseOf } from "./database-settings.ts";
+import type { LoadedCore } from "./load-core.ts";
 import type { PostgresqlOptions } from "./store/open-store.ts";
 
 export interface BackupReport {

@@ -71,6 +71,8 @@ const DatabaseSection = Type.Union(
       }),
       password: Type.Optional(Secret({ description: "The user's password, or file: and the path of one." })),
       ca: Type.Optional(Path({ description: "The authority (PEM) of the server's certificate." })),
+      cert: Type.Optional(Path({ description: "A client certificate (PEM), with `key`." })),
+      key: Type.Optional(Path({ description: "Its private key (PEM)." })),
       connections: Type.Integer({
         default: 8,
         minimum: 1,

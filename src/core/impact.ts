@@ -1,4 +1,6 @@
 /** What a revocation would hit, before it is made. */
+import { mapInTurns } from "../base/time/run-in-turns.ts";
+import { yieldToEventLoop } from "../base/time/turns.ts";
 import type { Presence } from "./presence.ts";
 import type { RevocationScope } from "./protocol/events.ts";
 import { slotOf } from "./store/impact-tables.ts";
@@ -39,15 +41,15 @@ export interface ImpactParts {
 export async function impactOf({ usage, presence, store }: ImpactParts, scope: RevocationScope): Promise<Impact> {
   const nowMs = await store.nowMs();
   const since = slotOf(nowMs - HOUR_MS);
-  const [holders, uses, edges] = await Promise.all([
-    presence.holders(scope),
-    usage.usedWithin(scope, since),
-    presence.edges(),
-  ]);
+  const holders = await presence.holders(scope);
+  const edges = await presence.edges();
+  await yieldToEventLoop();
+  const uses = await usage.usedWithin(scope, since);
+  await yieldToEventLoop();
   const following = new Set(edges.filter(({ streams }) => streams > 0).map(({ edge }) => edge));
   const holdingOf = new Map(holders.map((one) => [one.edge, one]));
   const usesOf = Map.groupBy(uses, ({ edge }) => edge);
-  const each = [...new Set([...holdingOf.keys(), ...usesOf.keys()])].map((edge): EdgeImpact => {
+  const each = await mapInTurns([...new Set([...holdingOf.keys(), ...usesOf.keys()])], (edge): EdgeImpact => {
     const held = holdingOf.get(edge);
     return {
       edge,

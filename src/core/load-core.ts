@@ -24,12 +24,11 @@ import type { ConsoleSignIn } from "./console-port.ts";
 import {
   type CoreConfiguration,
   type CoreConfigurationSource,
-  isPostgresql,
   type MasterKeyConfiguration,
   readCoreConfiguration,
 } from "./core-configuration.ts";
+import { databaseOf } from "./database-settings.ts";
 import { loadMasterKey, type MasterKeys, unwrapMasterKey } from "./master-key.ts";
-import { type PostgresqlOptions, parsePostgresqlUrl } from "./store/open-store.ts";
 
 export interface LoadedCore {
   readonly configuration: CoreConfiguration;
@@ -174,18 +173,6 @@ export function signInOf(console: ConsoleConfiguration): ConsoleSignIn | undefin
   };
 }
 
-/** Where the store is, with the password and the CA read. */
-export function databaseOf({ database }: CoreConfiguration): string | PostgresqlOptions {
-  if (typeof database === "string") return isPostgresql(database) ? parsePostgresqlUrl(database) : database;
-  return {
-    ...parsePostgresqlUrl(database.url),
-    ...(database.password === undefined ? {} : { password: database.password }),
-    ...(database.ca === undefined ? {} : { ca: readFileText(database.ca, "the database's CA certificate") }),
-    maxConnections: database.connections,
-    timeoutMs: database.timeout,
-  };
-}
-
 /** The same, its authority's certificates as the file has them at the time. */
 export async function followedSignIn(
   loaded: LoadedCore,
@@ -195,14 +182,6 @@ export async function followedSignIn(
   const file = console.oidc?.ca;
   if (signIn === undefined || file === undefined) return signIn;
   return { ...signIn, ca: await followedAuthority(loaded, "the console's issuer", file) };
-}
-
-/** The same, its authority's certificates as the file has them at the time. */
-export async function followedDatabase(loaded: LoadedCore): Promise<string | PostgresqlOptions> {
-  const database = databaseOf(loaded.configuration);
-  const { database: section } = loaded.configuration;
-  if (typeof database === "string" || typeof section === "string" || section.ca === undefined) return database;
-  return { ...database, ca: await followedAuthority(loaded, "the database", section.ca) };
 }
 
 async function followedAuthority({ follow }: LoadedCore, role: string, file: string): Promise<() => string> {

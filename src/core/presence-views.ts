@@ -1,4 +1,5 @@
 /** What is read of what the Cores have told of edges: pure functions of the rows, for whoever asks. */
+import { runInTurns } from "../base/time/run-in-turns.ts";
 import { mergeInstances } from "./edge-instances.ts";
 import { type LeaseScope, scopeHash } from "./held-leases.ts";
 import type { RevocationScope } from "./protocol/events.ts";
@@ -54,10 +55,13 @@ export interface PresenceView {
 }
 
 /** The edges that hold leases of a scope, as far as the Cores have told. */
-export function holdersOf(scope: RevocationScope, { rows, log, leaseMs, nowMs }: PresenceView): EdgeHolding[] {
+export async function holdersOf(
+  scope: RevocationScope,
+  { rows, log, leaseMs, nowMs }: PresenceView,
+): Promise<EdgeHolding[]> {
   const sought = scopeHash(scope);
   const holders: EdgeHolding[] = [];
-  for (const [edge, told] of Map.groupBy(rows, (row) => row.edge)) {
+  await forEachEdge(rows, (edge, told) => {
     const versions = new Set<number>();
     let endsMs = 0;
     for (const instance of mergeInstances(told, log)) {
@@ -70,37 +74,38 @@ export function holdersOf(scope: RevocationScope, { rows, log, leaseMs, nowMs }:
       }
     }
     if (endsMs > 0) holders.push({ edge, versions: [...versions], endsAt: new Date(endsMs).toISOString() });
-  }
+  });
   return holders;
 }
 
 /** How many edges have a process that may hold a lease of the scope, and which of them have not confirmed the event. */
-export function holdersLeft(
+export async function holdersLeft(
   seq: number,
   scope: LeaseScope,
   { rows, log, leaseMs, nowMs }: PresenceView,
-): Pick<EdgesProgress, "edges" | "left"> {
+): Promise<Pick<EdgesProgress, "edges" | "left">> {
   const sinceAt = new Date(nowMs - leaseMs).toISOString();
   const sought = scopeHash(scope);
   let edges = 0;
   const left: string[] = [];
-  for (const [edge, told] of Map.groupBy(rows, (row) => row.edge)) {
+  await forEachEdge(rows, (edge, told) => {
     const holding = mergeInstances(told, log).filter((one) => one.seenAt > sinceAt && one.mayHold(sought));
-    if (holding.length === 0) continue;
+    if (holding.length === 0) return;
     edges++;
     if (holding.some((one) => (one.seq ?? -1) < seq)) left.push(edge);
-  }
+  });
   return { edges, left };
 }
 
 /** Each edge as all Cores together have seen it. `alive`: the Cores whose streams count. */
-export function edgeStatesOf(
+export async function edgeStatesOf(
   { rows, log, leaseMs, nowMs }: PresenceView,
   lastSeq: number,
   alive: ReadonlySet<string>,
-): EdgeState[] {
+): Promise<EdgeState[]> {
   const sinceAt = new Date(nowMs - leaseMs).toISOString();
-  return [...Map.groupBy(rows, ({ edge }) => edge)].map(([edge, told]) => {
+  const states: EdgeState[] = [];
+  await forEachEdge(rows, (edge, told) => {
     const newest = told.reduce((last, one) => (one.lastSeenAt > last.lastSeenAt ? one : last));
     const streaming = told.filter((one) => one.streams > 0 && alive.has(one.core));
     const places = streaming.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
@@ -109,7 +114,7 @@ export function edgeStatesOf(
     const confirmed = instances.filter((one) => one.seenAt > sinceAt || one.seq !== undefined).map((one) => one.seq);
     const applied =
       confirmed.length === 0 || confirmed.includes(undefined) ? undefined : Math.min(...(confirmed as number[]));
-    return {
+    states.push({
       edge,
       lastSeenAt: newest.lastSeenAt,
       leaseCalls: sum(told.map((one) => one.leaseCalls)),
@@ -120,7 +125,29 @@ export function edgeStatesOf(
       ...(newest.version === undefined ? {} : { version: newest.version }),
       ...(newest.certificateEndsAt === undefined ? {} : { certificateEndsAt: newest.certificateEndsAt }),
       cores: told.map((one) => one.core),
-    };
+    });
+  });
+  return states;
+}
+
+/** In turns with everyone else's calls: there may be 100,000 edges. */
+async function forEachEdge(
+  rows: readonly EdgePresence[],
+  look: (edge: string, told: readonly EdgePresence[]) => void,
+): Promise<void> {
+  const byEdge = new Map<string, EdgePresence[]>();
+  await runInTurns(rows.length, (index) => {
+    const row = rows[index]!;
+    const told = byEdge.get(row.edge);
+    if (told === undefined) byEdge.set(row.edge, [row]);
+    else told.push(row);
+    return 0;
+  });
+  const edges = [...byEdge];
+  await runInTurns(edges.length, (index) => {
+    const [edge, told] = edges[index]!;
+    look(edge, told);
+    return 0;
   });
 }
 

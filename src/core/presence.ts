@@ -4,6 +4,7 @@
  * store, so that Cores whose clocks are apart, or are set, agree on who was seen when.
  */
 import type { Clock, Timer } from "../base/time/clock.ts";
+import { runInTurns } from "../base/time/run-in-turns.ts";
 import type { LeaseScope } from "./held-leases.ts";
 import {
   type EdgeHolding,
@@ -140,7 +141,7 @@ export class Presence {
     // The Cores first: their edges were told in the same moment, or later.
     const told = await this.#others(this.#time.ago(this.#options.leaseMs + CORE_GONE_MS));
     const untoldCores = [this.#own(), ...told].filter((one) => (one.seq ?? -1) < seq).map(({ core }) => core);
-    return { ...holdersLeft(seq, scope, await this.#view()), untoldCores };
+    return { ...(await holdersLeft(seq, scope, await this.#view())), untoldCores };
   }
 
   /** Those that are there now. */
@@ -178,7 +179,7 @@ export class Presence {
     const { core, store, log, leaseMs } = this.#options;
     const nowMs = this.#time.nowMs();
     const told = (await store.usage.edges()).filter((one) => one.core !== core || !this.#seen.has(one.edge));
-    return { rows: [...this.#rows(() => true), ...told], log: log(), leaseMs, nowMs };
+    return { rows: (await this.#rows(() => true)).concat(told), log: log(), leaseMs, nowMs };
   }
 
   /** The processes of edges that this Core knew before it was started anew: they may hold leases still. */
@@ -216,19 +217,19 @@ export class Presence {
     } catch {
       return;
     }
-    const rows = this.#rows(
+    // Before the rows: a lease that is asked for while they are made must not count as told.
+    const own = this.#own();
+    const rows = await this.#rows(
       ({ told, toldStreams, toldSeq }, streams, seq) => !told || streams !== toldStreams || seq !== toldSeq,
+      (seen, { streams, seq }) => {
+        seen.told = true;
+        seen.recentCalls = 0;
+        seen.toldStreams = streams;
+        seen.toldSeq = seq;
+      },
     );
-    for (const { edge, streams, seq } of rows) {
-      const seen = this.#seen.get(edge);
-      if (seen === undefined) continue;
-      seen.told = true;
-      seen.recentCalls = 0;
-      seen.toldStreams = streams;
-      seen.toldSeq = seq;
-    }
     try {
-      await store.usage.seen(this.#own(), rows);
+      await store.usage.seen(own, rows);
       if (store.kind === "sqlite") return;
       const since = this.#time.ago(this.#options.flushMs ?? FLUSH_MS);
       for (const { edge, calls } of await store.usage.callsElsewhere(core, since, MANY_CALLS)) {
@@ -256,30 +257,43 @@ export class Presence {
     return this.#closing ? TOLD_ALL : lastSeq();
   }
 
-  #rows(which: (seen: Seen, streams: number, seq: number | undefined) => boolean): EdgePresence[] {
-    const { core, streamsOf, places } = this.#options;
+  /** In turns with everyone else's calls; `take` gets each at the moment of which it is. */
+  async #rows(
+    which: (seen: Seen, streams: number, seq: number | undefined) => boolean,
+    take: (seen: Seen, row: EdgePresence) => void = () => undefined,
+  ): Promise<EdgePresence[]> {
+    const { streamsOf, places } = this.#options;
     const placeOf = places();
+    const all = [...this.#seen];
     const rows: EdgePresence[] = [];
-    for (const [edge, seen] of this.#seen) {
+    await runInTurns(all.length, (index) => {
+      const [edge, seen] = all[index]!;
       const streams = streamsOf(edge);
       const seq = streams === 0 ? undefined : placeOf.get(edge);
-      if (!which(seen, streams, seq)) continue;
-      rows.push({
-        edge,
-        core,
-        lastSeenAt: new Date(seen.lastSeenMs).toISOString(),
-        leaseCalls: seen.leaseCalls,
-        recentCalls: seen.recentCalls,
-        usageBatches: seen.usageBatches,
-        streams,
-        seq,
-        version: seen.version,
-        certificateEndsAt:
-          seen.certificateEndsAtMs === undefined ? undefined : new Date(seen.certificateEndsAtMs).toISOString(),
-        instances: seen.instances.list(),
-      });
-    }
+      if (!which(seen, streams, seq)) return 0;
+      const row = this.#rowOf(edge, seen, streams, seq);
+      take(seen, row);
+      rows.push(row);
+      return 0;
+    });
     return rows;
+  }
+
+  #rowOf(edge: string, seen: Seen, streams: number, seq: number | undefined): EdgePresence {
+    return {
+      edge,
+      core: this.#options.core,
+      lastSeenAt: new Date(seen.lastSeenMs).toISOString(),
+      leaseCalls: seen.leaseCalls,
+      recentCalls: seen.recentCalls,
+      usageBatches: seen.usageBatches,
+      streams,
+      seq,
+      version: seen.version,
+      certificateEndsAt:
+        seen.certificateEndsAtMs === undefined ? undefined : new Date(seen.certificateEndsAtMs).toISOString(),
+      instances: seen.instances.list(),
+    };
   }
 
   #schedule(): void {

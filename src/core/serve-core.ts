@@ -10,10 +10,10 @@ import { systemClock } from "../base/time/system-clock.ts";
 import { wipe } from "../base/wipe.ts";
 import type { ConsoleListener, StartConsole } from "./console-port.ts";
 import { startCore } from "./core.ts";
+import { followedDatabase } from "./database-settings.ts";
 import {
   createPublishers,
   createTargets,
-  followedDatabase,
   followedSignIn,
   loadCore,
   mistakeOfCertificate,

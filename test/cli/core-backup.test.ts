@@ -272,6 +272,14 @@ test("core config check finds what serve would stumble over: the database, two l
     );
   }
   expect(existsSync(join(directory, "missing"))).toBe(false);
+  const database = (section: string) => check(/database: .*/, `database: { ${section} }`);
+  const url = 'url: "postgres://core@db.example/core"';
+  const own = "cert: pki/edge-1.pem, key: pki/edge-1.key";
+  expect(await database(`${url}, ca: pki/ca.pem, ${own}`)).toStartWith("0 ");
+  expect(await database(`${url}, cert: pki/edge-1.pem`)).toContain("database: cert and key go together");
+  expect(await database(`${url}, cert: pki/edge-1.pem, key: pki/core.key`)).toContain("is not that of the certificate");
+  expect(await database(`${url}, ca: pki/edge-1.pem`)).toContain("holds no certificate of an authority");
+  expect(await database(`url: "postgres://core@127.0.0.1/core", ${own}`)).toContain("?sslmode=verify-full");
   // A pair that fits together, and is another's.
   const pair = "cert: pki/core.pem, key: pki/core.key";
   for (const other of ["edge-1", "admin"]) {

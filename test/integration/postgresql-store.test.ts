@@ -328,7 +328,13 @@ describe("the connection to a database by TLS", () => {
   let pki: Awaited<ReturnType<typeof createThrowAwayPki>>;
   beforeAll(async () => {
     pki = await createThrowAwayPki("example.org");
-    secured = await startPostgresql(["ssl=on"], { "server.crt": pki.core.cert, "server.key": pki.core.key });
+    secured = await startPostgresql(["ssl=on", "ssl_ca_file=clients.pem"], {
+      "server.crt": pki.core.cert,
+      "server.key": pki.core.key,
+      "clients.pem": pki.core.clientCa,
+      // The user `shown` has to show a certificate.
+      "pg_hba.conf": "hostssl all shown all trust clientcert=verify-ca\nhost all core all trust\n",
+    });
   }, 300_000);
   afterAll(() => secured[Symbol.asyncDispose](), 60_000);
 
@@ -345,14 +351,19 @@ describe("the connection to a database by TLS", () => {
     let ca = (await createThrowAwayPki("example.org")).core.clientCa;
     const connection = { ...(await secured.database("renewed")), hostname: "localhost", tls: "verify-full" as const };
     const sql = new PostgresqlDatabase({
-      connection: { ...connection, ca: () => ca },
+      connection: { ...connection, credentials: () => ({ ca }) },
       maxConnections: 2,
       timeoutMs: 10_000,
       clock: systemClock,
       fitness: new Fitness(),
     });
     try {
-      expect((await failureOf(sql.all("SELECT 1 AS one")))?.message).toContain("unable to verify");
+      const failure = await failureOf(sql.all("SELECT 1 AS one"));
+      expect(failure).toBeInstanceOf(StoreUnavailable);
+      expect(failure?.message).toMatch(
+        /^the database's certificate can't be trusted \(.+, [A-Z_]+\): give the authority's/,
+      );
+      expect(sql.away).toBe(failure!.message);
       ca = pki.core.clientCa;
       await eventually(async () => (await failureOf(sql.all("SELECT 1 AS one"))) === undefined, "an answer");
     } finally {
@@ -361,20 +372,98 @@ describe("the connection to a database by TLS", () => {
   });
 
   test("checks the server's authority and name, unless it is told not to", async () => {
-    const ca = pki.core.clientCa;
-    const other = (await createThrowAwayPki("example.org")).core.clientCa;
+    const credentials = { ca: pki.core.clientCa };
+    const other = { ca: (await createThrowAwayPki("example.org")).core.clientCa };
     const database: PostgresqlOptions = { ...(await secured.database("secured")), timeoutMs: 10_000 };
-    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", ca })).toBe("opened");
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", credentials })).toBe("opened");
     expect(await position({ ...database, tls: "require" })).toBe("opened");
-    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", ca: other })).toContain(
-      "can't be used",
+    const untrusted = "can't be used: the database's certificate can't be trusted";
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full", credentials: other })).toContain(
+      untrusted,
     );
-    expect(await position({ ...database, hostname: "localhost", tls: "verify-full" })).toContain("can't be used");
-    // By a name that the certificate does not have.
-    expect(await position({ ...database, hostname: "127.0.0.2", tls: "verify-full", ca })).toContain("can't be used");
+    expect(await position({ ...database, hostname: "localhost", tls: "verify-full" })).toContain(untrusted);
+    expect(await position({ ...database, hostname: "127.0.0.2", tls: "verify-full", credentials })).toContain(
+      "can't be used: the database's certificate is of another name",
+    );
     const sql = new Bun.SQL({ ...database, adapter: "postgres", tls: "require", max: 1 });
     const [row] = await sql.unsafe("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
     expect(row.ssl).toBe(true);
     await sql.close();
+  });
+
+  const asUserWhoShows = async (name: string): Promise<PostgresqlOptions> => {
+    const database = await secured.database(name);
+    const sql = new Bun.SQL({ ...database, adapter: "postgres", tls: false, max: 1 });
+    await sql.unsafe(
+      "DO $$ BEGIN CREATE ROLE shown LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    );
+    await sql.close();
+    return { ...database, hostname: "localhost", username: "shown", tls: "verify-full", timeoutMs: 10_000 };
+  };
+
+  test("shows a client's certificate where it has one, and says what is wrong where the server wants another", async () => {
+    const ca = pki.core.clientCa;
+    const database = await asUserWhoShows("shows");
+    const [own, stranger] = [await pki.edge("edge-1"), await (await createThrowAwayPki("example.org")).edge("edge-1")];
+    expect(await position({ ...database, credentials: { ca, cert: own.cert, key: own.key } })).toBe("opened");
+    expect(await position({ ...database, tls: "require", credentials: { cert: own.cert, key: own.key } })).toBe(
+      "opened",
+    );
+    expect(await position({ ...database, credentials: { ca } })).toContain("requires a valid client certificate");
+    expect(await position({ ...database, credentials: { ca, cert: stranger.cert, key: stranger.key } })).toContain(
+      "can't be used: the database refused the TLS connection",
+    );
+  });
+
+  test("a client's certificate that is renewed counts for the next connections, and for each of the store's parts", async () => {
+    const ca = pki.core.clientCa;
+    const database = await asUserWhoShows("renews");
+    const [own, stranger] = [await pki.edge("edge-1"), await (await createThrowAwayPki("example.org")).edge("edge-1")];
+    let credentials = { ca, cert: own.cert, key: own.key };
+    const told: (string | undefined)[] = [];
+    const store = await openStore({
+      database: { ...database, credentials: () => credentials },
+      retainedEvents: 10,
+      clock: systemClock,
+      onChange: (away) => told.push(away),
+    });
+    const admin = new Bun.SQL({ ...database, username: "core", adapter: "postgres", tls: "require", max: 1 });
+    const cut = () => admin.unsafe("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shown'");
+    try {
+      const heard: number[] = [];
+      store.onCommit(() => heard.push(1));
+      await eventually(() => heard.length > 0, "notifications");
+      credentials = { ca, cert: stranger.cert, key: stranger.key };
+      await cut();
+      await eventually(async () => {
+        await failureOf(store.position());
+        return store.health.away?.includes("refused the TLS connection") === true;
+      }, "why it is away");
+      credentials = { ca, cert: own.cert, key: own.key };
+      await eventually(async () => (await failureOf(store.position())) === undefined, "the store's answer");
+      await eventually(async () => (await failureOf(store.others())) === undefined, "the answer to who uses it");
+      await eventually(() => store.health.late === undefined, "notifications again");
+      expect(told.at(-1)).toBeUndefined();
+    } finally {
+      await admin.close();
+      await store.close();
+    }
+  });
+
+  test("a password that is no longer right is told as the database being away, and why", async () => {
+    const database = await secured.database("password");
+    const sql = new PostgresqlDatabase({
+      connection: { ...database, username: "nobody" },
+      maxConnections: 1,
+      timeoutMs: 10_000,
+      clock: systemClock,
+      fitness: new Fitness(),
+    });
+    try {
+      expect(await failureOf(sql.all("SELECT 1 AS one"))).toBeInstanceOf(StoreUnavailable);
+      expect(sql.away).toContain("nobody");
+    } finally {
+      await sql.close();
+    }
   });
 });

@@ -17,27 +17,26 @@ export async function edgesPage(admin: CoreAdmin): Promise<PageParts> {
     path: "/edges",
     body: html`
 <p class="soft">Calls are counted since each Core's start. An edge without a stream learns of a revocation when it renews a lease.</p>
-${table(
+${await table(
   "Edges that this Core has seen",
   ["edge", "events", "last seen", "version", "certificate ends", "lease calls", "usage batches", "Cores"],
-  edges
-    .toSorted(worstFirst)
-    .map(({ edge, lag, applied, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
-      edge,
-      streams === 0
-        ? html`<span class="warn">no stream</span>`
-        : lag !== undefined && lag > 0
-          ? html`<span class="bad">${lag} behind</span>`
-          : applied === undefined
-            ? html`<span class="warn">told, not confirmed</span>`
-            : html`<span class="good">up to date</span>`,
-      time(lastSeenAt),
-      version,
-      certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),
-      leaseCalls,
-      usageBatches,
-      cores.join(", "),
-    ]),
+  edges.toSorted(worstFirst),
+  ({ edge, lag, applied, streams, lastSeenAt, version, certificateEndsAt, leaseCalls, usageBatches, cores }) => [
+    edge,
+    streams === 0
+      ? html`<span class="warn">no stream</span>`
+      : lag !== undefined && lag > 0
+        ? html`<span class="bad">${lag} behind</span>`
+        : applied === undefined
+          ? html`<span class="warn">told, not confirmed</span>`
+          : html`<span class="good">up to date</span>`,
+    time(lastSeenAt),
+    version,
+    certificateEndsAt === undefined ? "not known" : time(certificateEndsAt),
+    leaseCalls,
+    usageBatches,
+    cores.join(", "),
+  ],
 )}`,
   };
 }

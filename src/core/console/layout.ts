@@ -1,4 +1,5 @@
 /** What every page of the console has: its frame, its headers, its tables. */
+import { mapInTurns } from "../../base/time/run-in-turns.ts";
 import { type Html, html, PAGE_HEADERS, page } from "../../base/web/html.ts";
 import { STYLE } from "../../base/web/style.ts";
 import type { Visitor } from "./visitor.ts";
@@ -63,8 +64,9 @@ export function seeOther(location: string, cookies: readonly string[] = []): Res
 }
 
 /** JSON lines, to be kept as a file. */
-export function fileResponse(name: string, records: readonly unknown[]): Response {
-  return new Response(records.map((record) => `${JSON.stringify(record)}\n`).join(""), {
+export async function fileResponse(name: string, records: readonly unknown[]): Promise<Response> {
+  const lines = await mapInTurns(records, (record) => `${JSON.stringify(record)}\n`);
+  return new Response(lines.join(""), {
     headers: {
       ...HEADERS,
       "Content-Type": "application/jsonl; charset=utf-8",
@@ -78,16 +80,28 @@ type Cell = Html | string | number | undefined;
 /** More rows than this nobody reads; the commands give all. */
 const MAX_ROWS = 1_000;
 
-/** The first cell of a row names it. A wide table scrolls by itself, with the keyboard too. */
-export function table(caption: string, headings: readonly string[], rows: readonly (readonly Cell[])[]): Html {
-  if (rows.length === 0) return html`<p class="soft">${caption}: none.</p>`;
+/**
+ * The first cell of a row names it. A wide table scrolls by itself, with the keyboard too. Rows are made in turns with the calls of edges, and no
+ * more of them than are shown.
+ */
+export async function table<Item>(
+  caption: string,
+  headings: readonly string[],
+  items: readonly Item[],
+  cellsOf: (item: Item) => readonly Cell[],
+): Promise<Html> {
+  if (items.length === 0) return html`<p class="soft">${caption}: none.</p>`;
+  const rows = await mapInTurns(items.slice(0, MAX_ROWS), (item) => {
+    const [first, ...others] = cellsOf(item);
+    return html`<tr><th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}</tr>\n`;
+  });
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>
 <caption>${caption}</caption>
 <thead><tr>${headings.map((heading) => html`<th scope="col">${heading}</th>`)}</tr></thead>
 <tbody>
-${rows.slice(0, MAX_ROWS).map(([first, ...others]) => html`<tr><th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+${rows}</tbody>
 </table></div>
-${rows.length > MAX_ROWS && html`<p class="warn">These are ${MAX_ROWS} of ${rows.length}.</p>`}`;
+${items.length > MAX_ROWS && html`<p class="warn">These are ${MAX_ROWS} of ${items.length}.</p>`}`;
 }
 
 const STATE_CLASSES: Readonly<Record<string, string>> = {

@@ -1,5 +1,6 @@
 /** The first page: how the Core is, what is wrong, and where to go. */
 import type { Clock } from "../../base/time/clock.ts";
+import { mapInTurns } from "../../base/time/run-in-turns.ts";
 import { html } from "../../base/web/html.ts";
 import type { CoreAdmin, CoreStatus } from "../admin.ts";
 import type { EdgeState } from "../presence-views.ts";
@@ -18,7 +19,7 @@ export async function overviewPage(admin: CoreAdmin, clock: Clock): Promise<Page
     admin.edges().catch(() => undefined),
     admin.tenants().catch(() => undefined),
   ]);
-  const problems = problemsOf(status, edges ?? [], clock.wallMs());
+  const problems = await problemsOf(status, edges ?? [], clock.wallMs());
   return {
     title: "Overview",
     path: "/",
@@ -42,45 +43,48 @@ ${problems.length > MAX_TOLD && html`<p>and ${problems.length - MAX_TOLD} more: 
 ${
   tenants === undefined
     ? html`<p class="bad">The database is away.</p>`
-    : table(
+    : await table(
         "Tenants of this Core",
         ["tenant", "state", "services", "made"],
-        tenants.map(({ tenant, state, services, createdAt }) => [
+        tenants,
+        ({ tenant, state, services, createdAt }) => [
           html`<a href="/services?${new URLSearchParams({ tenant }).toString()}">${tenant}</a>`,
           stateMark(state),
           services,
           time(createdAt),
-        ]),
+        ],
       )
 }
 <h2>Cores of this database</h2>
-${table(
+${await table(
   "Cores",
   ["Core", "version", "last seen", "master keys"],
-  status.cores.map(({ core, version, seenAt, masterKeys }) => [core, version, time(seenAt), masterKeys.join(", ")]),
+  status.cores,
+  ({ core, version, seenAt, masterKeys }) => [core, version, time(seenAt), masterKeys.join(", ")],
 )}`,
   };
 }
 
 /** Sentences for a person, the worst first. */
-export function problemsOf(status: CoreStatus, edges: readonly EdgeState[], nowMs: number): string[] {
+export async function problemsOf(status: CoreStatus, edges: readonly EdgeState[], nowMs: number): Promise<string[]> {
   const { away, unfit, full } = status.database;
   const ends = (what: string, at: string | undefined): string[] => {
     const leftMs = at === undefined ? Number.POSITIVE_INFINITY : Date.parse(at) - nowMs;
     if (leftMs > CERTIFICATE_WARNING_MS) return [];
     return [leftMs <= 0 ? `The certificate of ${what} has ended.` : `The certificate of ${what} ends at ${at}.`];
   };
+  const ofEdges = await mapInTurns(edges, ({ edge, lag, streams, lastSeenAt, certificateEndsAt }) => [
+    ...(lag === undefined || lag === 0 ? [] : [`The edge ${edge} is ${lag} events behind.`]),
+    ...(streams > 0 || nowMs - Date.parse(lastSeenAt) < SILENT_MS
+      ? []
+      : [`The edge ${edge} follows no events and was last seen at ${lastSeenAt}.`]),
+    ...ends(`the edge ${edge}`, certificateEndsAt),
+  ]);
   return [
     ...(away === undefined ? [] : [`The database is away: ${away}`]),
     ...(unfit === undefined ? [] : [`This Core grants nothing: ${unfit}.`]),
     ...(full === undefined ? [] : [full]),
     ...ends("this Core", status.certificateEndsAt),
-    ...edges.flatMap(({ edge, lag, streams, lastSeenAt, certificateEndsAt }) => [
-      ...(lag === undefined || lag === 0 ? [] : [`The edge ${edge} is ${lag} events behind.`]),
-      ...(streams > 0 || nowMs - Date.parse(lastSeenAt) < SILENT_MS
-        ? []
-        : [`The edge ${edge} follows no events and was last seen at ${lastSeenAt}.`]),
-      ...ends(`the edge ${edge}`, certificateEndsAt),
-    ]),
+    ...ofEdges.flat(),
   ];
 }

@@ -34,7 +34,9 @@ export async function endingPage(
   ending: Ending,
   scope: RevocationScope,
 ): Promise<PageParts> {
-  const [usage, impact] = await Promise.all([admin.usage(USAGE_LIMIT), admin.impact(scope)]);
+  // One after the other: each is read from the database in turns of its own.
+  const usage = await admin.usage(USAGE_LIMIT);
+  const impact = await admin.impact(scope);
   const hit = usage.filter((each) => isWithin(scope, each));
   const { title, effect } = TEXTS[ending];
   const name = scopeName(scope);
@@ -43,8 +45,8 @@ export async function endingPage(
     path: "/services",
     body: html`
 <p class="bad">${effect}</p>
-${impactSection(impact)}
-${usageTable(hit)}
+${await impactSection(impact)}
+${await usageTable(hit)}
 <form method="post" action="/${ending}">
 ${forms.token}${scopeFields(scope)}
 <p><label for="reason">Reason (it is told to every edge and kept in the event log)</label><br>
@@ -60,28 +62,27 @@ ${
   };
 }
 
-function impactSection({ since, operations, known, following, edges }: Impact): Html {
+async function impactSection({ since, operations, known, following, edges }: Impact): Promise<Html> {
   const holding = edges.filter(({ leaseEndsAt }) => leaseEndsAt !== undefined);
   const told = holding.filter(({ follows }) => follows).length;
   return html`<h2>What it hits now</h2>
 <p><b>${holding.length}</b> ${holding.length === 1 ? "edge holds" : "edges hold"} a lease of it: ${told} of them follow the events and are told at once, the others learn of it when
 they renew. <b>${operations}</b> operations were reported in the last hour, since ${time(since)}. ${following} of ${known} known edges follow the events now and are told; the events' page shows which of them have applied it.</p>
-${table(
+${await table(
   "Edges that it hits",
   ["edge", "told", "lease of versions", "lease ends", "operations in the last hour"],
-  edges
-    .slice(0, MAX_ROWS)
-    .map(({ edge, follows, versions, leaseEndsAt, operations: count }) => [
-      edge,
-      leaseEndsAt === undefined
-        ? "it holds no lease"
-        : follows
-          ? html`<span class="good">at once</span>`
-          : html`<span class="warn">when it renews</span>`,
-      versions.join(", "),
-      leaseEndsAt === undefined ? "" : time(leaseEndsAt),
-      count,
-    ]),
+  edges.slice(0, MAX_ROWS),
+  ({ edge, follows, versions, leaseEndsAt, operations: count }) => [
+    edge,
+    leaseEndsAt === undefined
+      ? "it holds no lease"
+      : follows
+        ? html`<span class="good">at once</span>`
+        : html`<span class="warn">when it renews</span>`,
+    versions.join(", "),
+    leaseEndsAt === undefined ? "" : time(leaseEndsAt),
+    count,
+  ],
 )}
 ${edges.length > MAX_ROWS && html`<p>and ${edges.length - MAX_ROWS} more edges.</p>`}`;
 }
@@ -94,24 +95,23 @@ function isWithin(scope: RevocationScope, { tenant, service, version }: UsageTot
   );
 }
 
-function usageTable(hit: readonly UsageTotal[]): Html {
+async function usageTable(hit: readonly UsageTotal[]): Promise<Html> {
   const total = hit.reduce((sum, { count }) => sum + count, 0);
   return html`<h2>Who has used it</h2>
 <p>${total} operations were reported by ${new Set(hit.map(({ edge }) => edge)).size} edges so far. Edges report with a delay.</p>
-${table(
+${await table(
   "Use, the last first",
   ["edge", "principal", "service", "version", "operation", "outcome", "operations", "last used"],
-  hit
-    .slice(0, MAX_ROWS)
-    .map((each) => [
-      each.edge,
-      each.principal,
-      each.service,
-      each.version,
-      each.operation,
-      each.outcome,
-      each.count,
-      time(each.to),
-    ]),
+  hit.slice(0, MAX_ROWS),
+  (each) => [
+    each.edge,
+    each.principal,
+    each.service,
+    each.version,
+    each.operation,
+    each.outcome,
+    each.count,
+    time(each.to),
+  ],
 )}`;
 }

@@ -33,10 +33,10 @@ export async function servicesPage(
 ${doneMessage(query)}
 ${
   service !== undefined
-    ? serviceSection(forms, service)
+    ? await serviceSection(forms, service)
     : tenant !== undefined
-      ? tenantSection(forms, tenant, services)
-      : tenantsSection(tenants)
+      ? await tenantSection(forms, tenant, services)
+      : await tenantsSection(tenants)
 }
 ${forms !== undefined && service === undefined && creation(forms, tenant?.tenant ?? "")}`,
   };
@@ -60,39 +60,31 @@ function doneMessage(query: URLSearchParams): Html | undefined {
   return html`<p role="status" class="good">${DONE[done]}${seq !== undefined && html` It is event ${seq}: <a href="/events">see who was told</a>.`}</p>`;
 }
 
-function tenantsSection(tenants: readonly TenantSummary[]): Html {
-  return table(
-    "Tenants",
-    ["tenant", "state", "services"],
-    tenants.map(({ tenant, state, services }) => [
-      html`<a href="/services?${scopeQuery({ tenant })}">${tenant}</a>`,
-      stateMark(state),
-      services,
-    ]),
-  );
+function tenantsSection(tenants: readonly TenantSummary[]): Promise<Html> {
+  return table("Tenants", ["tenant", "state", "services"], tenants, ({ tenant, state, services }) => [
+    html`<a href="/services?${scopeQuery({ tenant })}">${tenant}</a>`,
+    stateMark(state),
+    services,
+  ]);
 }
 
-function tenantSection(
+async function tenantSection(
   forms: Forms | undefined,
   { tenant, state }: TenantSummary,
   services: readonly ServiceSummary[],
-): Html {
+): Promise<Html> {
   return html`
 <p><a href="/services">All tenants</a></p>
 <p>The tenant is ${stateMark(state)}. ${endings(forms, { tenant }, state)}</p>
-${table(
-  `Services of ${tenant}`,
-  ["service", "state", "active version", "versions"],
-  services.map((each) => [
-    html`<a href="/services?${scopeQuery(nameOf(each))}">${each.service}</a>`,
-    stateMark(each.state),
-    each.versions.findLast(({ state: is }) => is === "active")?.version ?? html`<span class="warn">none</span>`,
-    each.versions.length,
-  ]),
-)}`;
+${await table(`Services of ${tenant}`, ["service", "state", "active version", "versions"], services, (each) => [
+  html`<a href="/services?${scopeQuery(nameOf(each))}">${each.service}</a>`,
+  stateMark(each.state),
+  each.versions.findLast(({ state: is }) => is === "active")?.version ?? html`<span class="warn">none</span>`,
+  each.versions.length,
+])}`;
 }
 
-function serviceSection(forms: Forms | undefined, summary: ServiceSummary): Html {
+async function serviceSection(forms: Forms | undefined, summary: ServiceSummary): Promise<Html> {
   const scope = nameOf(summary);
   return html`
 <p><a href="/services?${scopeQuery({ tenant: scope.tenant })}">All services of ${scope.tenant}</a></p>
@@ -102,17 +94,16 @@ function serviceSection(forms: Forms | undefined, summary: ServiceSummary): Html
     summary.state === "active" &&
     html`<form class="row" method="post" action="/rotate">${forms.token}${scopeFields(scope)}<button>Rotate<span class="hidden"> ${scopeName(scope)}</span></button></form>`
   }${endings(forms, scope, summary.state)}</div>
-${table(
+${await table(
   `Key versions of ${scopeName(scope)}`,
   ["version", "state", "made", ...(forms === undefined ? [] : ["change"])],
-  summary.versions
-    .toReversed()
-    .map(({ version, state, createdAt }) => [
-      version,
-      stateMark(state),
-      time(createdAt),
-      ...(forms === undefined ? [] : [endings(forms, { ...scope, version }, state)]),
-    ]),
+  summary.versions.toReversed(),
+  ({ version, state, createdAt }) => [
+    version,
+    stateMark(state),
+    time(createdAt),
+    ...(forms === undefined ? [] : [endings(forms, { ...scope, version }, state)]),
+  ],
 )}`;
 }
 

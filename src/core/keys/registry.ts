@@ -175,14 +175,13 @@ export class KeyRegistry {
     const blocked = worse(found.tenantState, found.state);
     const versions = found.versions.filter(isLeasable);
     if (blocked === "active" && versions[0]?.state === "active") return versions;
-    const summaries = await this.#store.services(tenant);
-    const states = summaries.find((summary) => summary.service === service)?.versions ?? [];
+    const states = await this.#store.newestStates(tenant, service, MAX_STATES_TOLD);
     throw new CoreError(
       "key_revoked",
       blocked === "active"
         ? `${tenant}/${service} has no active version: rotate it at the Core`
         : `${tenant}/${service} is ${blocked}`,
-      { details: { states: states.slice(-MAX_STATES_TOLD).map(({ version, state }) => ({ version, state })) } },
+      { details: { states } },
     );
   }
 

@@ -11,6 +11,15 @@ import type { Fitness } from "./fitness.ts";
 import type { Sql, SqlDatabase, SqlValue } from "./sql.ts";
 import { StoreFull, StoreUnavailable } from "./store.ts";
 
+/** In PEM. */
+export interface DatabaseCredentials {
+  /** The authority of the server's certificate, where it is none of the system's. */
+  readonly ca?: string | undefined;
+  /** What this client shows, with its key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
 export interface PostgresqlConnectionOptions {
   readonly hostname: string;
   readonly port: number;
@@ -21,8 +30,8 @@ export interface PostgresqlConnectionOptions {
   readonly socket?: string | undefined;
   /** `disable`, or how the server's certificate is checked. */
   readonly tls: "disable" | "require" | "verify-ca" | "verify-full";
-  /** PEM: the authority of the server's certificate, where it is none of the system's; a function is asked for each pool. */
-  readonly ca?: string | (() => string) | undefined;
+  /** A function is asked for each pool. */
+  readonly credentials?: DatabaseCredentials | (() => DatabaseCredentials) | undefined;
   /** Default: every database user's own. */
   readonly schema?: string | undefined;
 }
@@ -46,7 +55,7 @@ const WAITING_MAX = 8_192;
 const WAIT_MAX_MS = 2_000;
 
 /** SQLSTATE classes and codes that tell of the server's state, not of the statement. */
-const AWAY = /^(08|57P|57014|53[0234]|25006|58)/;
+const AWAY = /^(08|28|3D000|57P|57014|53[0234]|25006|58)/;
 const DISK_FULL = "53100";
 /** Another session holds a lock, or was first: the server is there, and other statements get their answer. */
 const HELD = /^(40001|40P01|55P03)$/;
@@ -57,15 +66,15 @@ export class PostgresqlDatabase implements SqlDatabase {
   /** A fleet that comes back at once is worked off: time in line is none that the server took. */
   readonly #admission: Admission;
   #pool: Bun.SQL;
-  /** The authority that the pool's connections trust. */
-  #authority: string | undefined;
+  /** What the pool's connections are made with. */
+  #credentials: DatabaseCredentials;
   #away: string | undefined;
   #full: string | undefined;
   #closed = false;
 
   constructor(options: PostgresqlDatabaseOptions) {
     this.#options = options;
-    this.#authority = authorityOf(options.connection);
+    this.#credentials = credentialsOf(options.connection);
     this.#pool = openPool(options);
     this.#admission = new Admission({
       clock: options.clock,
@@ -138,6 +147,9 @@ export class PostgresqlDatabase implements SqlDatabase {
       throw new StoreUnavailable(`the database is away: ${this.#away}`);
     }
     const { period } = circuit;
+    // What is under way on connections by the former ones ends there.
+    if (!isSame(this.#credentials, credentialsOf(this.#options.connection)))
+      this.#replace(this.#pool, timeoutMs / 1_000);
     const pool = this.#pool;
     try {
       const value = await withDeadline({
@@ -149,7 +161,6 @@ export class PostgresqlDatabase implements SqlDatabase {
       circuit.succeeded(period);
       return value;
     } catch (error) {
-      if (this.#authority !== authorityOf(this.#options.connection)) this.#replace(pool);
       const told = classify(error);
       if (told instanceof StoreFull) this.#full = told.message;
       if (!(told instanceof StoreUnavailable) || told instanceof StoreHeld) {
@@ -162,17 +173,32 @@ export class PostgresqlDatabase implements SqlDatabase {
     }
   }
 
-  /** Connections that don't answer, or trust another authority than now, are let go of, with what waits on them. */
-  #replace(pool: Bun.SQL): void {
+  /** Connections that don't answer, or have other credentials than now, are let go of; what waits on them has `timeout` seconds. */
+  #replace(pool: Bun.SQL, timeout = 0): void {
     if (this.#pool !== pool || this.#closed) return;
-    this.#authority = authorityOf(this.#options.connection);
+    this.#credentials = credentialsOf(this.#options.connection);
     this.#pool = openPool(this.#options);
-    void pool.close({ timeout: 0 }).catch(() => undefined);
+    void pool.close({ timeout }).catch(() => undefined);
   }
 }
 
-function authorityOf({ ca }: PostgresqlConnectionOptions): string | undefined {
-  return typeof ca === "function" ? ca() : ca;
+function credentialsOf({ credentials = {} }: PostgresqlConnectionOptions): DatabaseCredentials {
+  return typeof credentials === "function" ? credentials() : credentials;
+}
+
+function isSame(one: DatabaseCredentials, other: DatabaseCredentials): boolean {
+  return one.ca === other.ca && one.cert === other.cert && one.key === other.key;
+}
+
+function tlsOf(connection: PostgresqlConnectionOptions) {
+  const { tls } = connection;
+  const { ca, cert, key } = credentialsOf(connection);
+  if (tls === "disable" || (ca === undefined && cert === undefined)) return tls;
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert, key }),
+    rejectUnauthorized: ca !== undefined || tls !== "require",
+  };
 }
 
 export interface PoolOptions extends Pick<PostgresqlDatabaseOptions, "connection" | "maxConnections" | "timeoutMs"> {
@@ -184,8 +210,7 @@ export function openPool(
   { connection, maxConnections, timeoutMs, name = "crypto-edge core" }: PoolOptions,
   onClose?: () => void,
 ): Bun.SQL {
-  const { hostname, port, username, password, database, socket, tls, schema } = connection;
-  const ca = authorityOf(connection);
+  const { hostname, port, username, password, database, socket, schema } = connection;
   const timeout = String(timeoutMs);
   // The server gives up first, by saying why: after `timeoutMs` the connections are given up, with all that waits on them.
   const lockTimeout = String(Math.ceil(timeoutMs / 2));
@@ -198,7 +223,7 @@ export function openPool(
     password: password ?? "",
     database,
     ...(socket === undefined ? {} : { path: socket }),
-    tls: tls === "disable" ? "disable" : ca === undefined ? tls : { ca, rejectUnauthorized: true },
+    tls: tlsOf(connection),
     max: maxConnections,
     connectionTimeout: Math.max(1, Math.ceil(timeoutMs / 1_000)),
     ...(onClose === undefined ? {} : { onclose: onClose }),
@@ -221,6 +246,23 @@ const POOLER = /unsupported startup parameter|^prepared statement ".*" (already 
 const POOLER_ADVICE =
   "a pooler that shares connections between transactions stands between: connect to PostgreSQL itself";
 
+/** What OpenSSL and the TLS library call the failures of a handshake. */
+const TLS =
+  /^(ERR_TLS_|ERR_SSL_|ERR_BORINGSSL|EPROTO$|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_|HOSTNAME_MISMATCH$|ERROR_IN_CERT_)/;
+
+/** No connection comes about: one side does not trust the other. */
+export class StoreNotTrusted extends StoreUnavailable {}
+
+function notTrusted(code: string, message: string): string {
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID" || code === "HOSTNAME_MISMATCH") {
+    return "the database's certificate is of another name than the one that it is called by: name it as its certificate does";
+  }
+  if (code === "EPROTO") {
+    return `the database refused the TLS connection (${message}): look at the cert and key that it is shown, and at its own log`;
+  }
+  return `the database's certificate can't be trusted (${message}, ${code}): give the authority's certificate as ca, and look at the times of both`;
+}
+
 /** One statement has to wait for another session; the database answers. */
 class StoreHeld extends StoreUnavailable {}
 
@@ -242,6 +284,9 @@ export function classify(error: unknown): unknown {
       );
     }
     return AWAY.test(state) ? new StoreUnavailable(messageOf(error), { cause: error }) : error;
+  }
+  if (typeof code === "string" && TLS.test(code)) {
+    return new StoreNotTrusted(notTrusted(code, messageOf(error)), { cause: error });
   }
   return typeof code === "string" && code.startsWith("ERR_POSTGRES_")
     ? new StoreUnavailable(`${messageOf(error)} (${code})`, { cause: error })

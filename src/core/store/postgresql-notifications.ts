@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { messageOf } from "../../base/errors.ts";
 import { backoffMs } from "../../base/time/backoff.ts";
 import { type Clock, sleep } from "../../base/time/clock.ts";
-import { openPool, type PostgresqlConnectionOptions } from "./postgresql-database.ts";
+import { classify, openPool, type PostgresqlConnectionOptions } from "./postgresql-database.ts";
 import type { Sql } from "./sql.ts";
 
 const CHANNEL = "crypto_edge_events";
@@ -90,7 +90,8 @@ export class PostgresqlNotifications {
         }
       } catch (error) {
         // Tried again: meanwhile the poll hears of events.
-        if (!signal.aborted) this.#tell(`the database's notifications can't be listened to: ${messageOf(error)}`);
+        if (!signal.aborted)
+          this.#tell(`the database's notifications can't be listened to: ${messageOf(classify(error))}`);
       }
       over.abort();
       signal.removeEventListener("abort", end);

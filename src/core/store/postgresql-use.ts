@@ -100,7 +100,10 @@ export class PostgresqlUse {
     return row?.held === true;
   }
 
-  /** A session that gives no answer (a cut network) is let go of, and with it the lock, which the next one takes again. */
+  /**
+   * A session that gives no answer (a cut network) or is ended is let go of, and with it the lock, which the next one takes again, by the credentials
+   * of the time.
+   */
   async #ask<Row>(text: string): Promise<Row[]> {
     const { clock, timeoutMs } = this.#options;
     const session = this.#session;
@@ -112,11 +115,12 @@ export class PostgresqlUse {
         errorFor: () => new StoreUnavailable(`no answer within ${timeoutMs} ms`),
       });
     } catch (error) {
-      if (error instanceof StoreUnavailable && !this.#closed) {
+      const told = classify(error);
+      if (told instanceof StoreUnavailable && !this.#closed) {
         this.#session = openSession(this.#options);
         void session.close({ timeout: 0 }).catch(() => undefined);
       }
-      throw classify(error);
+      throw told;
     }
   }
 

@@ -7,7 +7,7 @@ import { Admission } from "../../base/time/admission.ts";
 import type { Clock } from "../../base/time/clock.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
 import { Fitness } from "./fitness.ts";
-import { type PostgresqlConnectionOptions, PostgresqlDatabase } from "./postgresql-database.ts";
+import { type PostgresqlConnectionOptions, PostgresqlDatabase, StoreNotTrusted } from "./postgresql-database.ts";
 import { notify, PostgresqlNotifications } from "./postgresql-notifications.ts";
 import { PostgresqlUse } from "./postgresql-use.ts";
 import { KEY_MIGRATIONS, type Migration, migrate, newestVersion, USAGE_MIGRATIONS } from "./schema.ts";
@@ -263,6 +263,7 @@ function nameOf({ hostname, port, database, socket }: PostgresqlConnectionOption
 function openError(name: string, error: unknown): Error {
   if (error instanceof DatabaseInUse) return error;
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof StoreNotTrusted) return new Error(`the database ${name} can't be used: ${message}`);
   if ((error as { errno?: unknown }).errno === "42501") {
     return new Error(
       `the database ${name} lets this user make no tables (${message}): run \`crypto-edge core migrate\` as one that may`,

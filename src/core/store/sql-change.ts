@@ -1,7 +1,11 @@
 /** A change of the `Store` in SQL that SQLite and PostgreSQL both speak. */
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
 import { SqlReader } from "./sql-reader.ts";
 import type { DoneOrder, SigningKeyRow, StoreChange } from "./store.ts";
+
+/** Changed in one go, in about a millisecond. */
+const ROWS_AT_ONCE = 500;
 
 export class SqlChange extends SqlReader implements StoreChange {
   async insertTenant(tenant: string, wrappedKey: Uint8Array, at: string): Promise<void> {
@@ -23,13 +27,13 @@ export class SqlChange extends SqlReader implements StoreChange {
 
   async destroyTenant(tenant: string, at: string): Promise<void> {
     await this.sql.run("UPDATE tenants SET state = 'destroyed', l2 = NULL WHERE tenant = $1", tenant);
-    await this.sql.run("UPDATE services SET state = 'destroyed' WHERE tenant = $1", tenant);
-    await this.sql.run(
-      `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
-       WHERE tenant = $2`,
-      at,
+    await this.#inTurns(
+      `UPDATE services SET state = 'destroyed' WHERE (tenant, service) IN (
+         SELECT tenant, service FROM services WHERE tenant = $1 AND state <> 'destroyed' LIMIT $2
+       ) RETURNING service`,
       tenant,
     );
+    await this.#destroyKeys(at, "tenant = $2", tenant);
   }
 
   async insertService(tenant: string, service: string, at: string): Promise<void> {
@@ -47,13 +51,7 @@ export class SqlChange extends SqlReader implements StoreChange {
 
   async destroyService(tenant: string, service: string, at: string): Promise<void> {
     await this.sql.run("UPDATE services SET state = 'destroyed' WHERE tenant = $1 AND service = $2", tenant, service);
-    await this.sql.run(
-      `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
-       WHERE tenant = $2 AND service = $3`,
-      at,
-      tenant,
-      service,
-    );
+    await this.#destroyKeys(at, "tenant = $2 AND service = $3", tenant, service);
   }
 
   async insertVersion(
@@ -189,5 +187,21 @@ export class SqlChange extends SqlReader implements StoreChange {
       `UPDATE services SET lost_from = COALESCE(lost_from, ${newest} + 1), lost_to = ${from} + $1`,
       versionMargin,
     );
+  }
+
+  #destroyKeys(at: string, where: string, ...names: readonly string[]): Promise<void> {
+    return this.#inTurns(
+      `UPDATE service_keys SET state = 'destroyed', state_before = NULL, l3 = NULL, changed_at = $1
+       WHERE (tenant, service, version) IN (
+         SELECT tenant, service, version FROM service_keys WHERE ${where} AND state <> 'destroyed' LIMIT $${names.length + 2}
+       ) RETURNING version`,
+      at,
+      ...names,
+    );
+  }
+
+  /** A statement that changes so many rows at most, its last value, and returns each: again until none is left, with others' calls in between. */
+  async #inTurns(statement: string, ...values: readonly string[]): Promise<void> {
+    while ((await this.sql.all(statement, ...values, ROWS_AT_ONCE)).length === ROWS_AT_ONCE) await yieldToEventLoop();
   }
 }

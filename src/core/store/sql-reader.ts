@@ -1,8 +1,18 @@
 /** The `Store`'s reads in SQL that SQLite and PostgreSQL both speak. What differs between them is in their adapters. */
+import { runInTurns } from "../../base/time/run-in-turns.ts";
 import type { LoggedEvent } from "../protocol/events.ts";
 import type { KeyState, ScopeState, ServiceSummary, TenantSummary } from "../protocol/key-state.ts";
+import { allInPages } from "./pages.ts";
 import type { Sql } from "./sql.ts";
-import type { LeasableRows, LogPosition, ServiceRow, SigningKeyRow, StoreReader, VersionRow } from "./store.ts";
+import type {
+  LeasableRows,
+  LogPosition,
+  ServiceRow,
+  SigningKeyRow,
+  StoreReader,
+  VersionRow,
+  VersionState,
+} from "./store.ts";
 
 interface LeaseRow extends ScopeColumns {
   readonly log: string;
@@ -62,12 +72,16 @@ export class SqlReader implements StoreReader {
   }
 
   async eventsAfter(seq: number, limit: number): Promise<LoggedEvent[]> {
-    const rows = await this.sql.all<{ event: string }>(
-      "SELECT event FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
-      seq,
-      limit,
-    );
-    return rows.map((row) => JSON.parse(row.event) as LoggedEvent);
+    return allInPages<LoggedEvent>(async (last, some) => {
+      const rows = await this.sql.all<{ event: string }>(
+        "SELECT event FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
+        last?.seq ?? seq,
+        some,
+      );
+      const events = rows.map((row) => JSON.parse(row.event) as LoggedEvent);
+      // Old ones may have gone meanwhile: what is given has no hole.
+      return last !== undefined && events[0] !== undefined && events[0].seq > last.seq + 1 ? [] : events;
+    }, limit);
   }
 
   async leasable(
@@ -130,47 +144,70 @@ export class SqlReader implements StoreReader {
     return Math.max(Number(row?.newest ?? 0), Number(row?.lost_to ?? 0)) + 1;
   }
 
-  async tenants(): Promise<TenantSummary[]> {
-    const rows = await this.sql.all<{
-      tenant: string;
-      state: ScopeState;
-      services: number | string;
-      created_at: string;
-    }>(
-      `SELECT tenant, state, created_at, (SELECT count(*) FROM services s WHERE s.tenant = t.tenant) AS services
-       FROM tenants t ORDER BY tenant`,
-    );
-    return rows.map(({ tenant, state, services, created_at }) => ({
-      tenant,
-      state,
-      services: Number(services),
-      createdAt: created_at,
-    }));
+  tenants(): Promise<TenantSummary[]> {
+    return allInPages<TenantSummary>(async (last, limit) => {
+      const rows = await this.sql.all<{
+        tenant: string;
+        state: ScopeState;
+        services: number | string;
+        created_at: string;
+      }>(
+        `SELECT tenant, state, created_at, (SELECT count(*) FROM services s WHERE s.tenant = t.tenant) AS services
+         FROM tenants t WHERE tenant > $1 ORDER BY tenant LIMIT $2`,
+        last?.tenant ?? "",
+        limit,
+      );
+      return rows.map(({ tenant, state, services, created_at }) => ({
+        tenant,
+        state,
+        services: Number(services),
+        createdAt: created_at,
+      }));
+    });
   }
 
   async services(tenant: string): Promise<ServiceSummary[]> {
-    const rows = await this.sql.all<{
-      service: string;
-      service_state: ScopeState;
-      version: number | string | null;
-      state: KeyState;
-      created_at: string;
-    }>(
-      `SELECT s.service, s.state AS service_state, k.version, k.state, k.created_at FROM services s
-       LEFT JOIN service_keys k ON k.tenant = s.tenant AND k.service = s.service
-       WHERE s.tenant = $1 ORDER BY s.service, k.version`,
-      tenant,
+    interface Row {
+      readonly service: string;
+      readonly service_state: ScopeState;
+      readonly version: number | string | null;
+      readonly state: KeyState;
+      readonly created_at: string;
+    }
+    const rows = await allInPages<Row>((last, limit) =>
+      this.sql.all<Row>(
+        `SELECT s.service, s.state AS service_state, k.version, k.state, k.created_at FROM services s
+         LEFT JOIN service_keys k ON k.tenant = s.tenant AND k.service = s.service
+         WHERE s.tenant = $1 AND s.service >= $2 AND (s.service > $2 OR k.version > $3)
+         ORDER BY s.service, k.version LIMIT $4`,
+        tenant,
+        last?.service ?? "",
+        Number(last?.version ?? 0),
+        limit,
+      ),
     );
     const summaries = new Map<string, ServiceSummary & { versions: ServiceSummary["versions"][number][] }>();
-    for (const { service, service_state, version, state, created_at } of rows) {
+    await runInTurns(rows.length, (index) => {
+      const { service, service_state, version, state, created_at } = rows[index]!;
       let summary = summaries.get(service);
       if (summary === undefined) {
         summary = { tenant, service, state: service_state, versions: [] };
         summaries.set(service, summary);
       }
       if (version !== null) summary.versions.push({ version: Number(version), state, createdAt: created_at });
-    }
+      return 0;
+    });
     return [...summaries.values()];
+  }
+
+  async newestStates(tenant: string, service: string, limit: number): Promise<VersionState[]> {
+    const rows = await this.sql.all<{ version: number | string; state: KeyState }>(
+      `SELECT version, state FROM service_keys WHERE tenant = $1 AND service = $2 ORDER BY version DESC LIMIT $3`,
+      tenant,
+      service,
+      limit,
+    );
+    return rows.map(({ version, state }) => ({ version: Number(version), state })).reverse();
   }
 
   async signingKeys(): Promise<SigningKeyRow[]> {

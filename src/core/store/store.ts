@@ -6,7 +6,8 @@
  *   process ends. Changes are in one order, over all Cores of a store: the next begins after the last has ended.
  * - **The event log has no holes.** `appendEvent` takes the next number inside the change; a change that is not committed
  *   uses up none. Whoever reads number n can read every number before it (down to `oldestSeq`).
- * - **A read is one snapshot** of what is committed; never of a change that is under way. `leasable` reads keys, states and
+ * - **A read is one snapshot** of what is committed; never of a change that is under way. A long list (`tenants`, `services`, `eventsAfter`) is
+ *   read in parts with everyone else's calls in between, each part one snapshot. `leasable` reads keys, states and
  *   the log's newest number in *one* snapshot: the number in a lease then counts every revocation that its states show.
  * - **Time-outs and absence.** Every call ends within the adapter's time limit. Where the store can't be reached it
  *   rejects with `StoreUnavailable`, at once after the first such failure; where its disk is full, with `StoreFull`. After a
@@ -31,6 +32,11 @@ export interface VersionRow {
   readonly state: KeyState;
   /** L3 under L2; null once destroyed. */
   readonly wrappedKey: Uint8Array | null;
+}
+
+export interface VersionState {
+  readonly version: number;
+  readonly state: KeyState;
 }
 
 export interface ServiceRow {
@@ -125,6 +131,8 @@ export interface StoreReader {
   /** By name. */
   tenants(): Promise<TenantSummary[]>;
   services(tenant: string): Promise<ServiceSummary[]>;
+  /** The newest versions, at most `limit` of them, by their number. */
+  newestStates(tenant: string, service: string, limit: number): Promise<VersionState[]>;
   /** The newest first. */
   signingKeys(): Promise<SigningKeyRow[]>;
   setting(name: string): Promise<Uint8Array | undefined>;

@@ -1,7 +1,9 @@
 /** What edges report and what Cores tell one another, in tables whose writers never hold up a change of keys. */
+import { mapInTurns } from "../../base/time/run-in-turns.ts";
 import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { RevocationScope } from "../protocol/events.ts";
 import { addRecentUse, pruneImpact, type RecentUse, recentUse } from "./impact-tables.ts";
+import { allInPages } from "./pages.ts";
 import type { Sql, SqlDatabase } from "./sql.ts";
 import type { CorePresence, EdgeInstance, EdgePresence } from "./store.ts";
 
@@ -54,6 +56,8 @@ export interface UsageLimits {
 
 /** Rows written in one go, in about a millisecond. */
 const SLICE = 100;
+/** Numbers of audit events that one read looks at. */
+const AUDIT_IDS = 1_000;
 const PRUNE_ROWS = 2_000;
 /** Above this a sum says "at least". */
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -111,31 +115,36 @@ export class UsageTables {
          last_at AS "to" FROM usage_counts ORDER BY last_at DESC LIMIT $1`,
       limit,
     );
-    return rows.map((row) => ({ ...row, version: Number(row.version), count: Number(row.count) }));
+    await yieldToEventLoop();
+    return mapInTurns(rows, (row) => ({ ...row, version: Number(row.version), count: Number(row.count) }));
   }
 
   usedWithin(scope: RevocationScope, since: string): Promise<RecentUse[]> {
     return recentUse(this.#sql, scope, since);
   }
 
-  /** The newest first, each with the name of the edge that sent it. */
+  /** The newest first, each with the name of the edge that sent it. However few there are of an edge, all are looked through, in turns. */
   async auditEvents({ limit, edge, since = "" }: AuditFilter): Promise<Record<string, unknown>[]> {
-    const rows =
-      edge === undefined
-        ? await this.#sql.all<{ edge: string; event: string }>(
-            "SELECT edge, event FROM audit_events WHERE received_at >= $1 ORDER BY id DESC LIMIT $2",
-            since,
-            limit,
-          )
-        : await this.#sql.all<{ edge: string; event: string }>(
-            `SELECT edge, event FROM audit_events WHERE received_at >= $1 AND edge = $2
-             ORDER BY id DESC LIMIT $3`,
-            since,
-            edge,
-            limit,
-          );
-    // The name is the certificate's, whatever the record says.
-    return rows.map((row) => ({ ...(JSON.parse(row.event) as object), edge: row.edge }));
+    const [range] = await this.#sql.all<{ oldest: number | string | null; newest: number | string | null }>(
+      "SELECT (SELECT min(id) FROM audit_events) AS oldest, (SELECT max(id) FROM audit_events) AS newest",
+    );
+    const oldest = Number(range?.oldest ?? 0);
+    const events: Record<string, unknown>[] = [];
+    for (let until = Number(range?.newest ?? -1); until >= oldest && events.length < limit; until -= AUDIT_IDS) {
+      const rows = await this.#sql.all<{ edge: string; event: string }>(
+        `SELECT edge, event FROM audit_events WHERE id <= $1 AND id > $2 AND received_at >= $3
+         AND ($4 = '' OR edge = $4) ORDER BY id DESC LIMIT $5`,
+        until,
+        until - AUDIT_IDS,
+        since,
+        edge ?? "",
+        limit - events.length,
+      );
+      // The name is the certificate's, whatever the record says.
+      for (const row of rows) events.push({ ...(JSON.parse(row.event) as object), edge: row.edge });
+      await yieldToEventLoop();
+    }
+    return events;
   }
 
   /** Deletes what is too old or too much, some rows at a time. Returns how many audit events went. */
@@ -208,33 +217,16 @@ export class UsageTables {
     }));
   }
 
-  async edges(): Promise<EdgePresence[]> {
-    const rows = await this.#sql.all<{
-      edge: string;
-      core: string;
-      last_seen_at: string;
-      lease_calls: number | string;
-      recent_calls: number | string;
-      usage_batches: number | string;
-      streams: number | string;
-      seq: number | string | null;
-      version: string | null;
-      certificate_ends_at: string | null;
-      instances: string | null;
-    }>("SELECT * FROM edges ORDER BY edge, core");
-    return rows.map((row) => ({
-      edge: row.edge,
-      core: row.core,
-      lastSeenAt: row.last_seen_at,
-      leaseCalls: Number(row.lease_calls),
-      recentCalls: Number(row.recent_calls),
-      usageBatches: Number(row.usage_batches),
-      streams: Number(row.streams),
-      seq: row.seq === null ? undefined : Number(row.seq),
-      version: row.version ?? undefined,
-      certificateEndsAt: row.certificate_ends_at ?? undefined,
-      instances: row.instances === null ? undefined : (JSON.parse(row.instances) as EdgeInstance[]),
-    }));
+  edges(): Promise<EdgePresence[]> {
+    return allInPages<EdgePresence>(async (last, limit) => {
+      const rows = await this.#sql.all<EdgeRow>(
+        "SELECT * FROM edges WHERE edge >= $1 AND (edge > $1 OR core > $2) ORDER BY edge, core LIMIT $3",
+        last?.edge ?? "",
+        last?.core ?? "",
+        limit,
+      );
+      return rows.map(presenceOf);
+    });
   }
 
   /** Lease calls of busy edges that other Cores have told of since then. */
@@ -291,6 +283,36 @@ export class UsageTables {
       return count;
     });
   }
+}
+
+interface EdgeRow {
+  readonly edge: string;
+  readonly core: string;
+  readonly last_seen_at: string;
+  readonly lease_calls: number | string;
+  readonly recent_calls: number | string;
+  readonly usage_batches: number | string;
+  readonly streams: number | string;
+  readonly seq: number | string | null;
+  readonly version: string | null;
+  readonly certificate_ends_at: string | null;
+  readonly instances: string | null;
+}
+
+function presenceOf(row: EdgeRow): EdgePresence {
+  return {
+    edge: row.edge,
+    core: row.core,
+    lastSeenAt: row.last_seen_at,
+    leaseCalls: Number(row.lease_calls),
+    recentCalls: Number(row.recent_calls),
+    usageBatches: Number(row.usage_batches),
+    streams: Number(row.streams),
+    seq: row.seq === null ? undefined : Number(row.seq),
+    version: row.version ?? undefined,
+    certificateEndsAt: row.certificate_ends_at ?? undefined,
+    instances: row.instances === null ? undefined : (JSON.parse(row.instances) as EdgeInstance[]),
+  };
 }
 
 function addCount(sql: Sql, edge: string, one: Omit<UsageTotal, "edge">): Promise<void> {

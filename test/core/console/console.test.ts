@@ -308,18 +308,20 @@ describe("a page", () => {
     expect(older).not.toContain('<th scope="row">2</th>');
   });
 
-  test("of the Core's state names what is wrong", () => {
+  test("of the Core's state names what is wrong", async () => {
     const nowMs = Date.parse("2026-06-01T00:00:00Z");
     const at = (days: number) => new Date(nowMs + days * 86_400_000).toISOString();
     const status = { database: { kind: "sqlite", name: "core.db" }, certificateEndsAt: at(90) };
     const edge = { edge: "edge-1", streams: 1, lag: 0, lastSeenAt: at(0), certificateEndsAt: at(90) };
     const problems = (core: object, ...edges: object[]) =>
       problemsOf({ ...status, ...core } as never, edges.map((each) => ({ ...edge, ...each })) as never, nowMs);
-    expect(problems({}, {})).toEqual([]);
-    expect(problems({ database: { away: "refused" } })).toEqual(["The database is away: refused"]);
-    expect(problems({ certificateEndsAt: at(-1) })).toEqual(["The certificate of this Core has ended."]);
-    expect(problems({}, { lag: 3 })).toEqual(["The edge edge-1 is 3 events behind."]);
-    expect(problems({}, { streams: 0, lag: undefined, lastSeenAt: at(-1) })[0]).toContain("follows no events");
-    expect(problems({}, { certificateEndsAt: at(3) })[0]).toContain("The certificate of the edge edge-1 ends at");
+    expect(await problems({}, {})).toEqual([]);
+    expect(await problems({ database: { away: "refused" } })).toEqual(["The database is away: refused"]);
+    expect(await problems({ certificateEndsAt: at(-1) })).toEqual(["The certificate of this Core has ended."]);
+    expect(await problems({}, { lag: 3 })).toEqual(["The edge edge-1 is 3 events behind."]);
+    expect((await problems({}, { streams: 0, lag: undefined, lastSeenAt: at(-1) }))[0]).toContain("follows no events");
+    expect((await problems({}, { certificateEndsAt: at(3) }))[0]).toContain(
+      "The certificate of the edge edge-1 ends at",
+    );
   });
 });

@@ -292,6 +292,77 @@ export function testStore(store: StoreUnderTest): void {
       });
     });
 
+    test("long lists are whole and in order, though they are read in parts", async () => {
+      await within("long lists", async ({ registry, store: opened }) => {
+        const names = (what: string, count: number) =>
+          Array.from({ length: count }, (_, index) => `${what}-${index}`).toSorted();
+        const [tenants, services] = [names("t", 1_001), names("s", 600)];
+        const key = randomBytes(60);
+        const at = "2026-01-01T00:00:00.000Z";
+        await opened.change(async (change) => {
+          for (const tenant of tenants) await change.insertTenant(tenant, key, at);
+          for (const service of services) {
+            await change.insertService("t-0", service, at);
+            const versions = service === "s-7" ? 1_100 : service === "s-8" ? 0 : 1;
+            for (let version = 1; version <= versions; version++) {
+              await change.insertVersion("t-0", service, version, key, at);
+            }
+          }
+          for (let count = 0; count < 1_001; count++) {
+            await change.appendEvent((log, seq) => ({ type: "rotate", log, seq, at, ...scope, version: seq }));
+          }
+        });
+        expect((await opened.tenants()).map(({ tenant }) => tenant)).toEqual(tenants);
+        const listed = await opened.services("t-0");
+        expect(listed.map(({ service }) => service)).toEqual(services);
+        const versionsOf = (sought: string): number[] =>
+          listed.find(({ service }) => service === sought)!.versions.map(({ version }) => version);
+        expect(versionsOf("s-7")).toEqual(Array.from({ length: 1_100 }, (_, index) => index + 1));
+        expect([versionsOf("s-8"), versionsOf("s-9")]).toEqual([[], [1]]);
+        expect(await opened.newestStates("t-0", "s-7", 2)).toEqual([
+          { version: 1_099, state: "deprecated" },
+          { version: 1_100, state: "active" },
+        ]);
+        const seqs = async (after: number, limit: number) =>
+          (await opened.eventsAfter(after, limit)).map(({ seq }) => seq);
+        const all = Array.from({ length: 1_001 }, (_, index) => index + 1);
+        expect(await seqs(0, 2_000)).toEqual(all);
+        expect(await seqs(1, 600)).toEqual(all.slice(1, 601));
+        await registry.revoke({ tenant: "t-0" }, "destroyed", "test");
+        const destroyed = await opened.services("t-0");
+        expect(
+          destroyed.every(({ state, versions }) =>
+            [state, ...versions.map((one) => one.state)].every((one) => one === "destroyed"),
+          ),
+        ).toBe(true);
+        expect(await opened.version("t-0", "s-7", 1_000)).toEqual({
+          version: 1_000,
+          state: "destroyed",
+          wrappedKey: null,
+        });
+      });
+    }, 60_000);
+
+    test("audit events are found however far back they are, the newest first", async () => {
+      await within("audit far back", async ({ store: { usage } }) => {
+        const batch = { idempotencyKey: "a", digest: randomBytes(32), records: 1, counts: [] };
+        const events = (count: number, from = 0) =>
+          Array.from({ length: count }, (_, index) => JSON.stringify({ index: from + index }));
+        await usage.take({ ...batch, edge: "rare", at: "2026-01-01T00:00:00.000Z", auditEvents: events(2) });
+        await usage.take({ ...batch, edge: "busy", at: "2026-01-02T00:00:00.000Z", auditEvents: events(2_500) });
+        const found = async (filter: Partial<Parameters<typeof usage.auditEvents>[0]>) =>
+          (await usage.auditEvents({ limit: 10_000, ...filter })).map(({ index }) => index as number);
+        expect(await found({ edge: "rare" })).toEqual([1, 0]);
+        expect(await found({ edge: "rare", since: "2026-01-01T12:00:00.000Z" })).toEqual([]);
+        expect(await found({ edge: "nobody" })).toEqual([]);
+        const all = Array.from({ length: 2_500 }, (_, index) => 2_499 - index);
+        expect(await found({ edge: "busy" })).toEqual(all);
+        expect(await found({})).toEqual([...all, 1, 0]);
+        expect(await found({ limit: 1_500 })).toEqual(all.slice(0, 1_500));
+        expect(await found({ since: "2026-01-02T00:00:00.000Z" })).toEqual(all);
+      });
+    });
+
     test("what was used of late is told by scope, for as long as it is kept", async () => {
       await within("impact", async ({ store: { usage } }) => {
         const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString();
@@ -391,6 +462,15 @@ export function testStore(store: StoreUnderTest): void {
         expect(await usage.edges()).toEqual([edge, elsewhere]);
         expect(await usage.callsElsewhere("one", "2025", 4)).toEqual([{ edge: "edge-1", calls: 4 }]);
         expect(await usage.callsElsewhere("one", "2025", 5)).toEqual([]);
+        const many = Array.from({ length: 700 }, (_, index) => ({ ...edge, edge: `many-${index}` }));
+        await usage.seen(core, many);
+        await usage.seen(
+          { ...core, core: "two" },
+          many.map((each) => ({ ...each, core: "two" })),
+        );
+        const told = (await usage.edges()).map((each) => `${each.edge} ${each.core}`);
+        expect(told).toHaveLength(1_402);
+        expect(new Set(told).size).toBe(1_402);
       });
     });
 
