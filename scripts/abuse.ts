@@ -3,9 +3,9 @@
  * nothing wrong had to wait. `sh scripts/bun.sh scripts/abuse.ts --minutes 60` (docs/security.md has figures and how they are judged).
  * Only ever against an edge that it starts itself on 127.0.0.1; every attack is bounded in count and time. Needs `npm run build` first.
  *
- * Where there are several cores, the edge's main thread has one of them. The bystander and the attackers have another. Edge and bystander go
- * before every other process there, if that is allowed: what the bystander waits for is the edge, and no turn of the system's scheduler, in
- * the quiet as under attack. Quiet and attacked windows take turns throughout.
+ * Where there are several cores, the edge's main thread has one of them. The bystander and the attackers have another. The bystander goes
+ * before every other process there, if that is allowed: what it waits for is the edge, and no turn of the system's scheduler, in the quiet as
+ * under attack. The edge has the ordinary scheduler, as where it is used. Quiet and attacked windows take turns throughout.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { availableParallelism, constants, getPriority, setPriority, tmpdir } from "node:os";
@@ -44,7 +44,6 @@ try {
   // No such groups, or no right to a higher priority.
 }
 const on = (core: number): string[] => (apart ? ["taskset", "-c", String(core)] : []);
-/** In turns among themselves: a main thread that spins until its collector has ended must let it run. */
 const FIRST = ["chrt", "-r", "1"];
 const first = apart && Bun.spawnSync([...FIRST, "true"], { stderr: "ignore" }).exitCode === 0 ? FIRST : [];
 const folder = mkdtempSync(join(tmpdir(), "crypto-edge-abuse-"));
@@ -54,7 +53,7 @@ const edge = await startAttackedEdge({
   binary,
   limits: { request_timeout: "5s", max_connections: 5_000 },
   longTurns: turnsFile,
-  startedBy: [...on(0), ...first],
+  startedBy: [...on(0)],
 });
 let died: number | string | undefined;
 void edge.ended.then((result) => {
@@ -192,13 +191,19 @@ rmSync(folder, { recursive: true, force: true });
 console.log(
   `\n${tries} tries in ${rounds.length} rounds, of which ${judged.length} are judged: ${JSON.stringify(counts)}`,
 );
-console.log("\nby attack, in ms: longest turn held (processor, wall), the bystander's p99");
+console.log(
+  "\nby attack, in ms: longest turn held (processor, wall), the bystander's p99; how many of its calls took twice the quiet p99",
+);
+const isLate = ({ tookMs }: BystanderCall): boolean =>
+  tookMs > WAIT_RATIO_MAX * median(judged.map(({ quietMs }) => quietMs));
 for (const name of [...new Set(judged[0]?.attacks.map((attack) => attack.name)), "quiet"]) {
   const its = judged.flatMap((round) => round.turns.filter((turn) => nameOf(turn, round.attacks) === name));
   const longest = [heldMs, ({ processorMs }: LongTurn) => processorMs, ({ wallMs }: LongTurn) => wallMs];
   const [held, processor, wall] = longest.map((by) => longestOf(its, by).toFixed(1));
   const called = judged.flatMap((round) => round.calls.filter((call) => nameOf(call, round.attacks) === name));
-  console.log(`  ${name}: ${held} (${processor}, ${wall}), ${name === "quiet" ? "" : p99(called).toFixed(2)}`);
+  console.log(
+    `  ${name}: ${held} (${processor}, ${wall}), ${name === "quiet" ? "" : p99(called).toFixed(2)}; ${called.filter(isLate).length} of ${called.length}`,
+  );
 }
 const promises: [what: string, holds: boolean][] = [
   [`the edge lived, and ended with ${ended}`, diedEarly === undefined && ended === 0],

@@ -2,6 +2,8 @@
 import { runInTurns } from "../time/run-in-turns.ts";
 import { beginSlice } from "../time/turns.ts";
 
+const PIECE_BYTES = 16_384;
+
 type WriteItem<Item> = (item: Item, index: number) => string;
 
 /**
@@ -74,8 +76,13 @@ function writeTurn<Item>(
     const item = write(items[index]!, index);
     text += (index === start ? "" : ",") + item;
     index++;
+    // What is put together later would be after the slice.
+    if (text.length >= PIECE_BYTES) {
+      pieces.push(Buffer.from(text));
+      text = "";
+    }
     if (isOver(item.length)) break;
   }
-  pieces.push(Buffer.from(text));
+  if (text !== "") pieces.push(Buffer.from(text));
   return index;
 }

@@ -62,6 +62,8 @@ const slices = new Line();
 let isAwaited = false;
 /** How much of this turn is used: 1 is a slice. */
 let used = 0;
+/** Where requests wait as well as slices, every other turn is theirs. */
+let isSlicesTurn = false;
 
 /** Resolves when the caller may run its next slice: one of all that wait in each turn of the event loop. */
 export function yieldToEventLoop(): Promise<void> {
@@ -106,8 +108,9 @@ function awaitTurn(): void {
 function beginTurn(): void {
   isAwaited = false;
   used = 0;
-  while (used < 1 && !requests.isEmpty) requests.callNext();
-  if (!slices.isEmpty) slices.callNext();
+  isSlicesTurn = slices.isEmpty ? false : requests.isEmpty || !isSlicesTurn;
+  if (isSlicesTurn) slices.callNext();
+  else while (used < 1 && !requests.isEmpty) requests.callNext();
   used = 0;
   if (!requests.isEmpty || !slices.isEmpty) awaitTurn();
 }

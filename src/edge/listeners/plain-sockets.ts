@@ -4,6 +4,7 @@
  */
 import { beginInTurns } from "../../base/network/begin-in-turns.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
+import { runForStart } from "../../base/system/start-code.ts";
 import { useTurn, whenTurnHasRoom } from "../../base/time/turns.ts";
 
 export type PlainAddress =
@@ -42,11 +43,13 @@ export async function acceptPlain(
     },
   });
   const { fd } = listener as { readonly fd?: number };
+  const { boundReceiveBuffers } = await runForStart(() => import("../../base/network/receive-buffer.ts"));
+  await boundReceiveBuffers(fd);
   return { port: "unix" in address ? undefined : listener.port, descriptor: fd, stop: () => listener.stop() };
 }
 
 /** What is given to the kernel in one go. */
-const WRITE_BYTES = 262_144;
+const WRITE_BYTES = 65_536;
 
 /** Each takes some 30 µs. */
 const CONNECTIONS_PER_TURN = 8;

@@ -28,8 +28,8 @@ const TURN_ANSWER_BYTES = 131_072;
 const REQUEST_BYTES = 4_096;
 /** Of reports: they are put together anew for each request. */
 const GET_BYTES = 16_384;
-/** What is read of a connection before others have their turn: the runtime would read ten times its buffer, 5 MiB, in one. The buffer is a turn's work. */
-const READ_BYTES = 262_144;
+/** What is read of a connection before others have their turn: a turn's work. */
+const READ_BYTES = 65_536;
 
 /** A caller's one request with a short answer does not count: it never waits for what others do. */
 const SHORT_ANSWER_BYTES = 8_192;

@@ -7,10 +7,12 @@ import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { descriptorRoom } from "../../system/descriptors.ts";
-import { beginInTurns, type NewConnection } from "../begin-in-turns.ts";
+import type { NewConnection } from "../begin-in-turns.ts";
 import { type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
 import { requireListenPermission } from "../listen-permission.ts";
+import { boundReceiveBuffers } from "../receive-buffer.ts";
 import type { HandshakeLimit } from "./handshake-limit.ts";
+import { HandshakeLine } from "./handshake-line.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {
@@ -86,9 +88,6 @@ export interface TlsServer {
   close(graceMs?: number): Promise<void>;
 }
 
-/** The first half of one takes some 0.4 ms; the second comes when the client has done its part. */
-const HANDSHAKES_PER_TURN = 1;
-
 /** @throws the system's error where the address can't be listened on, or a TLS error where the certificates are bad. */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   requireListenPermission(options.hostname, options.port);
@@ -111,7 +110,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     handshakeTimeout: limits.handshakeTimeoutMs,
   });
 
+  const line = new HandshakeLine();
   const server: NodeTlsServer = createTlsServer(secureOptions(options.certificates), (socket) => {
+    line.ended();
     socket.on("error", () => socket.destroy());
     const remoteAddress = socket.remoteAddress ?? "";
     const refuse = (code: string, reason: string): void => {
@@ -146,6 +147,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   /** Of those that may try their handshake. */
   const addresses = new WeakMap<object, string>();
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket & { readonly _parent?: object }) => {
+    line.ended();
     // Which of the two sockets was announced differs between runtimes.
     const remoteAddress = addresses.get(socket ?? {}) ?? addresses.get(socket?._parent ?? {});
     socket?.destroy();
@@ -153,13 +155,12 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     handshakes?.failed(remoteAddress);
     options.onRefused?.({ remoteAddress, code: error.code ?? "handshake_failed", reason: error.message });
   });
-  const begin = beginInTurns(HANDSHAKES_PER_TURN, () => undefined);
   server.prependListener("connection", (socket: Socket) => {
     if (!descriptorRoom.admits()) return void socket.destroy();
     const remoteAddress = socket.remoteAddress ?? "";
     if (handshakes?.admits(remoteAddress) !== false) {
       addresses.set(socket, remoteAddress);
-      return begin(new BeforeHandshake(socket));
+      return line.begin(new BeforeHandshake(socket));
     }
     if (handshakes.isToBeTold(remoteAddress)) {
       options.onRefused?.({ remoteAddress, code: "too_many_failures", reason: "too many handshakes failed" });
@@ -183,6 +184,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
 
   let closed: Promise<void> | undefined;
   const { fd } = (server as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {};
+  await boundReceiveBuffers(fd);
   return {
     port,
     descriptor: fd,
