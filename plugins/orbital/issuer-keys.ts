@@ -5,7 +5,7 @@
 import type { KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { get } from "node:https";
-import { type Clock, KeptCopy, messageOf, type PluginLog } from "crypto-edge/plugin";
+import { type Clock, type KeptCopy, keepCopy, messageOf, type PluginLog } from "crypto-edge/plugin";
 import { keyOfCertificate } from "./signatures.ts";
 
 const REFRESH_AFTER_MS = 300_000;
@@ -33,7 +33,7 @@ export class IssuerKeys {
   constructor(options: IssuerKeysOptions) {
     const { clock, place, log } = options;
     this.#options = options;
-    this.#set = new KeptCopy({
+    this.#set = keepCopy({
       clock,
       read: () =>
         readSet(options).catch((error: unknown) => {

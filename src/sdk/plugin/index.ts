@@ -15,7 +15,7 @@ export { type ErrorCode, messageOf, OperationError } from "../../base/errors.ts"
 export type { Health } from "../../base/health.ts";
 export { isName } from "../../base/names.ts";
 export { type Clock, sleep, type Timer } from "../../base/time/clock.ts";
-export { KeptCopy, type KeptCopyOptions } from "../../base/time/kept-copy.ts";
+export type { KeptCopy, KeptCopyOptions } from "../../base/time/kept-copy.ts";
 export { allocateSecret, wipe } from "../../base/wipe.ts";
 export type { Operation } from "../../edge/access/access-policy.ts";
 export { compileGlobs } from "../../edge/access/glob.ts";
@@ -42,5 +42,6 @@ export {
   readSetting,
   readTls,
 } from "./broker.ts";
+export { keepCopy } from "./kept-copies.ts";
 export { BrokerTls, LeaseTimes, PasswordLogin } from "./section-parts.ts";
 export * from "./stored-versions.ts";

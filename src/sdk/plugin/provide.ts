@@ -2,13 +2,14 @@
 import { provideVirtualModule } from "../../edge/plugin-host/virtual-module.ts";
 
 provideVirtualModule(async () => {
-  const [everything, { SCHEMAS }, { BROKER }, { droppable }] = await Promise.all([
+  const [everything, { SCHEMAS }, { BROKER }, { KEPT_COPIES }, { droppable }] = await Promise.all([
     import("./index.ts"),
     import("./schemas.ts"),
     import("./broker.ts"),
+    import("./kept-copies.ts"),
     import("./droppable.ts"),
     // By itself: once bundled with the index, what a source calls of it would keep the schemas.
     import("./stored-versions.ts"),
   ]);
-  return { ...everything, ...droppable(SCHEMAS), ...droppable(BROKER) };
+  return { ...everything, ...droppable(SCHEMAS), ...droppable(BROKER), ...droppable(KEPT_COPIES) };
 });
