@@ -96,6 +96,25 @@ test("no Core starts beside a restore", async () => {
   await Promise.all(cluster.cores.map((core) => core.start()));
 });
 
+test("a restore waits for the session of a Core that has just ended", async () => {
+  const { database } = cluster;
+  const user = (name: string, alone: boolean) =>
+    openStore({ database, retainedEvents: 10, clock: systemClock, user: name, alone });
+  await Promise.all(cluster.cores.map((core) => core.kill("SIGTERM")));
+  const late = await user("core late", false);
+  const restoring = user("core restore", true);
+  // It waits for it by now.
+  await eventually(
+    async () =>
+      (await sql.unsafe("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"))
+        .length === 1,
+    "the restore waiting",
+  );
+  await late.close();
+  await (await restoring).close();
+  await Promise.all(cluster.cores.map((core) => core.start()));
+});
+
 test("a Core whose tables a newer version has changed grants nothing and changes nothing, and says so", async () => {
   const [one] = cluster.cores;
   const edge = createCoreClients({ urls: [one!.url], certificates: await cluster.pki.edge("edge-1") });

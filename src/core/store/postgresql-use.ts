@@ -35,6 +35,9 @@ const USERS = `SELECT DISTINCT a.application_name AS name, coalesce(host(a.clien
 const holdBy = (take: string): string =>
   `SELECT CASE WHEN EXISTS (SELECT 1 ${LOCKS} AND l.pid = pg_backend_pid()) THEN true ELSE ${take}(${LOCK}, ${SCHEMA}) END AS held`;
 const VERSIONS = "SELECT part, version FROM schema_versions";
+/** The session of a process that has just ended lives for a moment longer: it is waited for up to a second. */
+const WAIT = "SELECT pg_sleep(0.05)";
+const TRIES = 20;
 const PERIOD_MS = 1_000;
 /** PostgreSQL cuts longer ones. */
 const NAME_MAX = 63;
@@ -50,7 +53,10 @@ export class PostgresqlUse {
   static async open(options: PostgresqlUseOptions): Promise<PostgresqlUse> {
     const use = new PostgresqlUse(options);
     try {
-      if (!(await use.#hold())) throw await use.#inUse();
+      for (let tries = 0; !(await use.#hold()); tries++) {
+        if (tries === TRIES) throw await use.#inUse();
+        await use.#ask(WAIT);
+      }
       return use;
     } catch (error) {
       await use.close();
