@@ -3,6 +3,7 @@
  * wait at one that stops listening: so one that is to stop first has them all sent to another. Linux only; elsewhere nothing is steered.
  */
 import { readFileSync, readlinkSync } from "node:fs";
+import { openSetSocketOption } from "./socket-option.ts";
 import { foreignFunctions } from "./system-calls.ts";
 
 export interface PortGroup {
@@ -10,7 +11,6 @@ export interface PortGroup {
   leave(): void;
 }
 
-const SOL_SOCKET = 1;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 /** `BPF_RET | BPF_K`: a program of one instruction, whose answer is the place in the group. */
 const RETURN_CONSTANT = 0x06;
@@ -25,9 +25,7 @@ export async function joinPortGroup(descriptor: number): Promise<PortGroup | und
   if (process.platform !== "linux") return undefined;
   const foreign = await foreignFunctions();
   if (foreign === undefined) return undefined;
-  const { setsockopt } = foreign.open("libc.so.6", {
-    setsockopt: { parameters: ["i32", "i32", "i32", "bytes", "u32"], result: "i32" },
-  });
+  const setSocketOption = openSetSocketOption(foreign);
   const sendTo = (place: number): void => {
     // struct sock_filter { u16 code; u8 jt, jf; u32 k }, and struct sock_fprog { u16 len; struct sock_filter *filter }.
     const filter = new Uint8Array(8);
@@ -36,7 +34,7 @@ export async function joinPortGroup(descriptor: number): Promise<PortGroup | und
     const program = new Uint8Array(16);
     new DataView(program.buffer).setUint16(0, 1, true);
     new DataView(program.buffer).setBigUint64(8, BigInt(foreign.addressOf(filter)), true);
-    setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, program.length);
+    setSocketOption(descriptor, SO_ATTACH_REUSEPORT_CBPF, program);
   };
 
   const own = inodeOf(descriptor);
