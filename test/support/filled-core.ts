@@ -3,12 +3,10 @@ import { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NO_REVOCATION_LISTS } from "../../src/base/pki/revocation-list.ts";
 import type { ClientFiles } from "../../src/base/pki/throw-away.ts";
-import { systemClock } from "../../src/base/time/system-clock.ts";
-import { startConsole } from "../../src/core/console/listener.ts";
 import { EdgeInstances } from "../../src/core/edge-instances.ts";
 import { startCoreWorld } from "./core-world.ts";
+import { startWorldConsole } from "./world-console.ts";
 
 export interface FilledCore {
   readonly url: string;
@@ -34,17 +32,7 @@ export async function startFilledCore(): Promise<FilledCore> {
   fillKeys(database);
   fillUsage(`${database}-usage`, name);
   const world = await startCoreWorld({ database, masterKey: empty.options.masterKey, createOnFirstUse: true });
-  const { url: consoleUrl } = await startConsole({
-    listen: { host: "127.0.0.1", port: 0 },
-    viewers: [],
-    secret: world.core.sharedSecret("console"),
-    admin: world.core.admin,
-    certificates: world.pki.core,
-    revocationLists: NO_REVOCATION_LISTS,
-    trustDomain: world.core.trustDomain,
-    clock: systemClock,
-    log: () => undefined,
-  });
+  const { url: consoleUrl } = await startWorldConsole(world);
   return { url: world.core.url, consoleUrl, administrator: await world.pki.admin() };
 }
 

@@ -1,21 +1,14 @@
 import { beforeEach, expect, test } from "bun:test";
 import { beginInTurns } from "../../../src/base/network/begin-in-turns.ts";
 import { useTurn } from "../../../src/base/time/turns.ts";
+import { PausableConnection } from "../../support/pausable-connection.ts";
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 beforeEach(nextTurn);
 
-class Connection {
-  destroyed = false;
-  paused = false;
+class Connection extends PausableConnection {
   begun = false;
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
 }
 
 test("of a crowd so many are begun at once and in each turn, in their order, and the others wait unread", async () => {

@@ -1,12 +1,10 @@
 /** What a browser does that the console's tests need: calls over mutual TLS with the headers of a browser, forms with their hidden fields. */
 import { request } from "node:https";
 import { connect } from "node:tls";
-import { NO_REVOCATION_LISTS } from "../../../src/base/pki/revocation-list.ts";
 import type { ClientFiles } from "../../../src/base/pki/throw-away.ts";
-import { systemClock } from "../../../src/base/time/system-clock.ts";
-import { startConsole } from "../../../src/core/console/listener.ts";
 import type { ConsoleListener, ConsoleOptions } from "../../../src/core/console-port.ts";
 import { type CoreWorld, startCoreWorld } from "../../support/core-world.ts";
+import { startWorldConsole } from "../../support/world-console.ts";
 
 export interface Answer {
   readonly status: number;
@@ -49,15 +47,7 @@ export interface ConsoleWorld {
 export async function startConsoleWorld(options: Partial<ConsoleOptions> = {}): Promise<ConsoleWorld> {
   const world = await startCoreWorld({ createOnFirstUse: true });
   const logged: { message: string; fields: Readonly<Record<string, unknown>> | undefined }[] = [];
-  const console = await startConsole({
-    listen: { host: "127.0.0.1", port: 0 },
-    viewers: [],
-    secret: world.core.sharedSecret("console"),
-    admin: world.core.admin,
-    certificates: world.pki.core,
-    revocationLists: NO_REVOCATION_LISTS,
-    trustDomain: world.core.trustDomain,
-    clock: systemClock,
+  const console = await startWorldConsole(world, {
     log: (_level, message, fields) => void logged.push({ message, fields }),
     ...options,
   });

@@ -1,30 +1,20 @@
 import { beforeEach, expect, test } from "bun:test";
 import { HandshakeLine } from "../../../../src/base/network/tls/handshake-line.ts";
 import { useTurn } from "../../../../src/base/time/turns.ts";
+import { PausableConnection } from "../../../support/pausable-connection.ts";
 import { VirtualClock } from "../../../support/virtual-clock.ts";
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 beforeEach(nextTurn);
 
-class Connection {
-  destroyed = false;
-  paused = false;
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
-}
-
-function crowdAt(line: HandshakeLine, count: number): Connection[] {
-  const crowd = Array.from({ length: count }, () => new Connection());
+function crowdAt(line: HandshakeLine, count: number): PausableConnection[] {
+  const crowd = Array.from({ length: count }, () => new PausableConnection());
   for (const connection of crowd) line.begin(connection);
   return crowd;
 }
 
-const begun = (crowd: readonly Connection[]): number => crowd.filter(({ paused }) => !paused).length;
+const begun = (crowd: readonly PausableConnection[]): number => crowd.filter(({ paused }) => !paused).length;
 
 test("the next handshake of a crowd begins when the one before has ended, in their order, and those that are gone are passed over", async () => {
   const line = new HandshakeLine(new VirtualClock());
