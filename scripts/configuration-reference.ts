@@ -44,11 +44,27 @@ crypto-edge config schema > schema.json
 The schema is JSON Schema, for an editor's completion. More examples are in [examples/](../examples).
 
 - Paths start from the folder of the file. Durations are \`500ms\`, \`30s\`, \`5m\`, \`1h\`, \`7d\`; sizes \`16KiB\`, \`64MiB\`, \`1GiB\`.
-- A secret of a plugin's section can be given as \`file:PATH\`.
+- A secret, the edge's or a plugin's, can be given as \`file:PATH\`. It follows its file, as the table says.
 - An environment variable stands for one value outside lists: \`CRYPTO_EDGE_CACHE_TTL=2m\` for \`cache: { ttl: 2m }\`. A variable that names
   no value is a mistake too. \`CRYPTO_EDGE_URL\` is none of them: it tells \`seal\`, \`open\` and \`status\` which edge to call.
-- SIGHUP takes over policies. Certificates, their keys, authorities, revocation lists and token keys are taken up when their files change, and
-  at SIGHUP. Everything else counts from the next start; the log says which sections wait for it.
+- SIGHUP takes over policies. Certificates, their keys, authorities, revocation lists, token keys and secrets of files are taken up when their
+  files change, and at SIGHUP. Everything else counts from the next start; the log says which sections wait for it.
+
+When another text of a secret's file counts. A file that can't be read or is empty leaves the old text in use, and the log says why:
+
+| secret | counts |
+| --- | --- |
+| \`amqp.password\`, \`nats.password\`, \`nats.token\`, \`orbital.amqp.password\` | from the next connection |
+| \`nats.credentials\` | from the next connection, which reads the file |
+| \`openbao.token\` | at once |
+| \`openbao.approle.secret_id\`, the file \`openbao.kubernetes.jwt_file\` | from the next login |
+| \`pkcs11.pin_file\` | from the next login, unless the token has refused the PIN: then from the next start |
+| \`doors.aws-kms.access_keys[].secret\` | at once: signatures by the old one are refused |
+| \`telemetry.otlp.headers.NAME\` | from the next request to the collector |
+| of a Core: \`database.password\` | from the next connection; those that are open stay |
+| of a Core: \`console.oidc.client_secret\` | from the next sign-in |
+| of a Core: \`master_key\`, \`former_master_key\` | from the next start ([core.md](core.md#the-master-key)) |
+| of another plugin: what its section's type \`Secret\` holds | when the plugin uses it next |
 
 In the tables \`[]\` is an entry of a list, and a key without a default is a must unless it says "optional" or stands in an optional section.
 `;

@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "base/pki": ["base", "base/time"],
   "base/network": ["base", "base/time", "base/pki", "base/system"],
   "base/json": ["base", "base/time"],
-  "base/config": ["base", "base/network", "base/system"],
+  "base/config": ["base", "base/network", "base/pki", "base/system"],
   "base/web": [],
   "edge/access": ["base/*"],
   "edge/cipher": ["base/*"],

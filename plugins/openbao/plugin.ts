@@ -189,14 +189,16 @@ export function createOpenBaoSource(configuration: OpenBaoConfiguration, { clock
   };
 }
 
-function loginOf({ token, approle, kubernetes }: OpenBaoConfiguration): Login {
+function loginOf(configuration: OpenBaoConfiguration): Login {
+  const { token, approle, kubernetes } = configuration;
   if ([token, approle, kubernetes].filter((login) => login !== undefined).length !== 1) {
     throw new SectionError([], 'give one of "token", "approle" and "kubernetes"');
   }
-  if (token !== undefined) return { kind: "token", token: token.trim() };
+  // Asked of the section at each use: a secret of a file follows it.
+  if (token !== undefined) return { kind: "token", token: () => configuration.token!.trim() };
   if (approle !== undefined) {
-    const { mount, role_id: roleId, secret_id: secretId } = approle;
-    return { kind: "approle", mount, roleId, secretId };
+    const { mount, role_id: roleId } = approle;
+    return { kind: "approle", mount, roleId, secretId: () => approle.secret_id };
   }
   const { mount, role, jwt_file: jwtFile } = kubernetes!;
   return { kind: "kubernetes", mount, role, jwtFile };

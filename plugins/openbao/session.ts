@@ -4,8 +4,8 @@ import type { Clock, PluginLog, Timer } from "crypto-edge/plugin";
 import { type Answer, errorsOf, jsonOf, messageOf, type Server, ServerError } from "./server.ts";
 
 export type Login =
-  | { readonly kind: "token"; readonly token: string }
-  | { readonly kind: "approle"; readonly mount: string; readonly roleId: string; readonly secretId: string }
+  | { readonly kind: "token"; readonly token: () => string }
+  | { readonly kind: "approle"; readonly mount: string; readonly roleId: string; readonly secretId: () => string }
   | { readonly kind: "kubernetes"; readonly mount: string; readonly role: string; readonly jwtFile: string };
 
 /** The server knows the edge, and does not let it do this. */
@@ -76,31 +76,38 @@ export class Session {
 
   async #usable(): Promise<Token> {
     if (this.#stop.signal.aborted) throw new ServerError("the source was closed");
-    if (this.#token !== undefined && this.#clock.monotonicMs() < this.#token.endsMs) return this.#token;
+    const token = this.#token;
+    if (token !== undefined && this.#clock.monotonicMs() < token.endsMs && this.#isConfigured(token)) return token;
     this.#loggingIn ??= this.#logIn().finally(() => {
       this.#loggingIn = undefined;
     });
     return this.#loggingIn;
   }
 
+  /** False once the operator has given the edge another token. */
+  #isConfigured(token: Token): boolean {
+    return this.#login.kind !== "token" || this.#login.token() === token.text;
+  }
+
   async #logIn(): Promise<Token> {
     try {
-      const answer = await this.#authenticate();
+      const given = this.#login.kind === "token" ? this.#login.token() : undefined;
+      const answer = await this.#authenticate(given);
       if (answer.status !== 200) throw new ServerError(`the login was refused: ${errorsOf(answer)}`, answer);
-      return this.#take(jsonOf(answer));
+      return this.#take(jsonOf(answer), given);
     } catch (error) {
       throw this.#failed(error);
     }
   }
 
-  #authenticate(): Promise<Answer> {
+  #authenticate(given: string | undefined): Promise<Answer> {
     const { signal } = this.#stop;
     const login = this.#login;
     switch (login.kind) {
       case "token":
-        return this.#server.call("GET", "auth/token/lookup-self", login.token, undefined, signal);
+        return this.#server.call("GET", "auth/token/lookup-self", given, undefined, signal);
       case "approle": {
-        const body = { role_id: login.roleId, secret_id: login.secretId };
+        const body = { role_id: login.roleId, secret_id: login.secretId() };
         return this.#server.call("POST", `auth/${login.mount}/login`, undefined, body, signal);
       }
       case "kubernetes": {
@@ -115,11 +122,11 @@ export class Session {
     }
   }
 
-  /** The token of a login or a renewal (`auth`), or of a look-up (`data`). */
-  #take({ auth, data }: Record<string, unknown>): Token {
+  /** The token of a login or a renewal (`auth`), or that which was `given`, of a look-up (`data`). */
+  #take({ auth, data }: Record<string, unknown>, given?: string): Token {
     const { client_token, lease_duration, renewable } = (auth ?? {}) as Record<string, unknown>;
     const found = (data ?? {}) as Record<string, unknown>;
-    const text = this.#login.kind === "token" ? this.#login.token : client_token;
+    const text = given ?? client_token;
     if (typeof text !== "string") throw new ServerError("the login's answer has no token");
     const seconds = Number(lease_duration ?? found.ttl ?? 0);
     const token: Token = {
@@ -154,7 +161,7 @@ export class Session {
     const leftMs = token.endsMs - this.#clock.monotonicMs();
     // At its longest life a token is renewed to what is left only: then a new login is due.
     if (this.#login.kind !== "token" && seconds * 1_000 <= leftMs) await this.#logIn();
-    else this.#take(renewed);
+    else this.#take(renewed, this.#login.kind === "token" ? token.text : undefined);
   }
 
   async #isGood(token: Token, signal: AbortSignal): Promise<boolean> {

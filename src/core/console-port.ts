@@ -31,8 +31,8 @@ export interface ConsoleSignIn {
   /** PEM: the authorities of its certificate, where they are not the machine's; a function is asked for each call. */
   readonly ca?: string | (() => string) | undefined;
   readonly clientId: string;
-  /** Undefined for a public client. */
-  readonly clientSecret?: string | undefined;
+  /** Undefined for a public client; a function is asked for each call. */
+  readonly clientSecret?: string | (() => string) | undefined;
   /** What a presented token's `aud` must name. */
   readonly audience: string;
   /** Where browsers reach the console, without a path; undefined: where it listens. */

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { ConfigurationError, ConfigurationPath } from "../base/config/configuration-error.ts";
 import type { ConfigurationProblem } from "../base/config/decode.ts";
+import type { FileSecret } from "../base/config/file-secret.ts";
 import { type ConfigurationText, readConfigurationText } from "../base/config/load.ts";
 import { Address, Duration, Name, oneOf, optional, Path, Secret, Section, Size } from "../base/config/schema-types.ts";
 import { messageOf } from "../base/errors.ts";
@@ -69,7 +70,9 @@ const DatabaseSection = Type.Union(
         description:
           "PostgreSQL's address. TLS is checked in full unless `?sslmode=` says otherwise or it is this machine.",
       }),
-      password: Type.Optional(Secret({ description: "The user's password, or file: and the path of one." })),
+      password: Type.Optional(
+        Secret({ description: "The user's password, or file: and the path of one, which is followed." }),
+      ),
       ca: Type.Optional(Path({ description: "The authority (PEM) of the server's certificate." })),
       cert: Type.Optional(Path({ description: "A client certificate (PEM), with `key`." })),
       key: Type.Optional(Path({ description: "Its private key (PEM)." })),
@@ -216,6 +219,8 @@ export interface CoreConfigurationSource {
   readonly directory: string;
   /** The entries of `plugins`, not checked: they are loaded before the rest can be. */
   readonly plugins: readonly unknown[];
+  /** Those that are given as files, to be followed. Complete after `check`. */
+  readonly secrets: readonly FileSecret[];
   /** @throws ConfigurationError with every mistake, each with its place. */
   check(contributions?: Partial<CoreContributions>): CoreConfiguration;
   /** The error that says what is wrong at a place of the file. */
@@ -229,6 +234,7 @@ export function readCoreConfiguration(file: string): CoreConfigurationSource {
   return {
     directory: text.directory,
     plugins: text.plugins,
+    secrets: text.secrets,
     check: (contributions = {}) => {
       const configuration = text.decode<CoreConfiguration>(
         coreConfigurationSchema({ ...NO_CONTRIBUTIONS, ...contributions }),

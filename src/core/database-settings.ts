@@ -7,7 +7,7 @@ import type { DatabaseCredentials } from "./store/postgresql-database.ts";
 
 type DatabaseSection = Exclude<CoreConfiguration["database"], string>;
 
-/** With the password and the certificates read. @throws Error with a sentence */
+/** With the certificates read, and the password as it is at the time of each connection. @throws Error with a sentence */
 export function databaseOf({ database }: CoreConfiguration): string | PostgresqlOptions {
   if (typeof database === "string") return isPostgresql(database) ? parsePostgresqlUrl(database) : database;
   const connection = parsePostgresqlUrl(database.url);
@@ -20,7 +20,7 @@ export function databaseOf({ database }: CoreConfiguration): string | Postgresql
   }
   return {
     ...connection,
-    ...(password === undefined ? {} : { password }),
+    ...(password === undefined ? {} : { password: () => database.password! }),
     credentials: readCredentials(database),
     maxConnections: database.connections,
     timeoutMs: database.timeout,

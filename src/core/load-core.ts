@@ -162,7 +162,7 @@ export function signInOf(console: ConsoleConfiguration): ConsoleSignIn | undefin
     issuer: oidc.issuer,
     ca: oidc.ca === undefined ? undefined : readFileText(oidc.ca, "the CA certificate of the console's issuer"),
     clientId: oidc.client_id,
-    clientSecret: oidc.client_secret,
+    clientSecret: oidc.client_secret === undefined ? undefined : () => oidc.client_secret!,
     audience: oidc.audience ?? oidc.client_id,
     url: oidc.url,
     scopes: oidc.scopes,

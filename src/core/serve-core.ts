@@ -1,4 +1,5 @@
 /** The Core as a process: its configuration file, its log, its certificates taken up when their files change, its watchers. */
+import { followSecrets } from "../base/config/file-secret.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLog } from "../base/log.ts";
 import { followFiles } from "../base/pki/follow-files.ts";
@@ -45,6 +46,8 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
   const end = async (): Promise<void> => {
     for (const one of begun.splice(0).reverse()) await one();
   };
+  const secrets = followSecrets(loaded.source.secrets, { clock: systemClock, log });
+  begun.push(() => secrets.close());
   let keys: MasterKeys | undefined;
   try {
     const files = trustFilesOf(configuration);
@@ -130,11 +133,13 @@ export async function serveCore(file: string, { loadConsole, notes = [] }: Serve
     begun.push(() => following.close());
     begun.push(
       onReloadSignal(() =>
-        following.reload().then(
+        Promise.all([following.reload(), secrets.reload()]).then(
           () =>
-            log.info("certificates and revocation lists were read again; everything else counts from the next start"),
+            log.info(
+              "certificates, revocation lists and secrets were read again; everything else counts from the next start",
+            ),
           (error: unknown) =>
-            log.error({ reason: messageOf(error) }, "the certificates were not reloaded; the old ones stay in use"),
+            log.error({ reason: messageOf(error) }, "these files are no good; the old ones stay in use"),
         ),
       ),
     );

@@ -3,6 +3,7 @@
  * have changed. Sections are compared by keyed digests, so that the configuration can be read and checked by another process: reading ten
  * thousand policies takes a second, which no request should wait for.
  */
+import { fileOfSecret } from "../base/config/file-secret.ts";
 import type { PolicyRule } from "./access/policy-rule.ts";
 import { policyRules } from "./config/policy-rules.ts";
 import type { Configuration } from "./config/schema.ts";
@@ -19,10 +20,15 @@ export async function renewalOf(configuration: Configuration, digestKey: string)
   const key = await crypto.subtle.importKey("raw", Buffer.from(digestKey, "hex"), hmac, false, ["sign"]);
   const digests: Record<string, string> = {};
   for (const [section, value] of Object.entries(configuration)) {
-    const text = Buffer.from(JSON.stringify(value) ?? "");
+    const text = Buffer.from(JSON.stringify(value, secretAsFile) ?? "");
     digests[section] = Buffer.from(await crypto.subtle.sign(hmac, key, text)).toString("base64url");
   }
   return { policies: policyRules(configuration.policies), digests };
+}
+
+/** A secret that follows its file has not changed the section that names the file. */
+function secretAsFile(this: object, key: string, value: unknown): unknown {
+  return typeof value === "string" ? (fileOfSecret(this, key) ?? value) : value;
 }
 
 /** The sections that a reload does not take, and that differ. */

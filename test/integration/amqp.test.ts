@@ -61,6 +61,11 @@ keepsOthersOut("RabbitMQ", async () => {
       transportOf({ tls: { ...tls, ca: file("other-ca.pem") } }),
       transportOf({ tls: { ca: tls.ca } }),
     ],
+    createTransportBy: (password, context) => {
+      const configuration = configurationOf(broker, { tls, servers, ...RABBIT_READER });
+      Object.defineProperty(configuration, "password", { get: () => password(RABBIT_READER.password) });
+      return createAmqpTransport(configuration, context);
+    },
   };
 });
 

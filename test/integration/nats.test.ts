@@ -73,6 +73,11 @@ keepsOthersOut("NATS", async () => {
       transportOf({ tls: { ...tls, ca: file("other-ca.pem") } }),
       transportOf({ tls: { ca: tls.ca } }),
     ],
+    createTransportBy: (password, context) => {
+      const configuration = configurationOf(broker, edge);
+      Object.defineProperty(configuration, "password", { get: () => password(edge.password) });
+      return createNatsTransport(configuration, context);
+    },
   };
 });
 

@@ -54,18 +54,17 @@ describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () 
   }
 
   function sourceWith(section: object): KeySource {
-    const source = createOpenBaoSource(
-      {
-        address,
-        transit: { mount: "transit", key: "crypto-edge" },
-        kv: { mount: "secret", prefix: "crypto-edge" },
-        timeout: 3_000,
-        ttl: 300_000,
-        refresh_after: 240_000,
-        ...section,
-      } as never,
-      context,
-    );
+    const configuration = {
+      address,
+      transit: { mount: "transit", key: "crypto-edge" },
+      kv: { mount: "secret", prefix: "crypto-edge" },
+      timeout: 3_000,
+      ttl: 300_000,
+      refresh_after: 240_000,
+    };
+    // As they are: a property may give another value each time.
+    Object.defineProperties(configuration, Object.getOwnPropertyDescriptors(section));
+    const source = createOpenBaoSource(configuration as never, context);
     sources.push(source);
     return source;
   }
@@ -142,6 +141,41 @@ describe.skipIf(PROGRAM === undefined)("OpenBao or Vault as the key source", () 
     const grants = await Promise.all(Array.from({ length: 20 }, () => lease(source)));
     expect(grants).toHaveLength(20);
     expect(source.health?.()).toEqual({ ok: true });
+  });
+
+  test("shows the token and the secret id of the time: a section's secrets follow their files", async () => {
+    const token = async (): Promise<string> => {
+      const { auth } = await api("auth/token/create", { policies: ["edge"] });
+      return (auth as { client_token: string }).client_token;
+    };
+    let given = await token();
+    const source = sourceWith({
+      get token() {
+        return given;
+      },
+    });
+    await lease(source);
+    await api("auth/token/revoke", { token: given });
+    await expect(lease(source)).rejects.toMatchObject({ code: "unavailable" });
+    given = await token();
+    await lease(source);
+    // One that is still good is shown no more once there is another.
+    given = "wrong";
+    await expect(lease(source)).rejects.toMatchObject({ code: "unavailable" });
+
+    const role = await approle({ token_ttl: "1h" });
+    let secretId = "wrong";
+    const byRole = sourceWith({
+      approle: {
+        ...role,
+        get secret_id() {
+          return secretId;
+        },
+      },
+    });
+    await expect(lease(byRole)).rejects.toMatchObject({ code: "unavailable" });
+    secretId = role.secret_id;
+    await lease(byRole);
   });
 
   test("renews a token before it ends, logs in anew at its longest life, and once more when it was withdrawn", async () => {

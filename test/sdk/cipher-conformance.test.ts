@@ -29,6 +29,11 @@ function changed(
         commitment: derived.commitment,
         seal: (...rest) => derived.seal(...rest),
         sealRandom: (...rest) => derived.sealRandom(...rest),
+        sealRandomTo(header, nonceOffset, context, length, isTold, take) {
+          const dataKey = new Uint8Array(length);
+          take(derived.sealRandom(header, nonceOffset, context, length, dataKey), isTold ? dataKey : undefined);
+          dataKey.fill(0);
+        },
         open: (...rest) => derived.open(...rest),
         close: () => derived.close(),
       };
@@ -51,6 +56,39 @@ for (const [name, make] of Object.entries({ node: createNodeAdapter, openssl: op
 describe("a rule is broken by a cipher that", () => {
   const same = () => ({});
   const broken: Record<string, [rule: string, adapter: CipherAdapter]> = {
+    "gives another data key than the one in the blob": [
+      "random",
+      changed(same, (key) => ({
+        sealRandomTo: (...[header, nonce, context, length, isTold, take]) =>
+          key.sealRandomTo!(header, nonce, context, length, isTold, (blob, dataKey) =>
+            take(blob, dataKey === undefined ? undefined : new Uint8Array(dataKey.length)),
+          ),
+      })),
+    ],
+    "gives a data key that nobody asked for": [
+      "random",
+      changed(same, (key) => ({
+        sealRandomTo: (...[header, nonce, context, length, , take]) =>
+          key.sealRandomTo!(header, nonce, context, length, true, take),
+      })),
+    ],
+    "leaves a data key where it made it": [
+      "random",
+      changed(same, (key) => ({
+        sealRandomTo(header, nonce, context, length, isTold, take) {
+          const dataKey = new Uint8Array(length);
+          take(key.sealRandom(header, nonce, context, length, dataKey), isTold ? dataKey : undefined);
+        },
+      })),
+    ],
+    "gives no key to who takes it": ["random", changed(same, () => ({ sealRandomTo() {} }))],
+    "makes keys for a batch under a closed key": [
+      "misuse",
+      changed(same, (key) => {
+        const { sealRandomTo } = key;
+        return { sealRandomTo: sealRandomTo!, close() {} };
+      }),
+    ],
     "opens without looking at the context": [
       "tampering",
       changed(same, (key) => ({

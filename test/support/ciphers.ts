@@ -33,6 +33,7 @@ export function methodsOf(key: DerivedKey): DerivedKey {
     commitment: key.commitment,
     seal: key.seal.bind(key),
     sealRandom: key.sealRandom.bind(key),
+    ...(key.sealRandomTo === undefined ? {} : { sealRandomTo: key.sealRandomTo.bind(key) }),
     open: key.open.bind(key),
     close: key.close.bind(key),
   };

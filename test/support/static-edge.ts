@@ -64,7 +64,7 @@ export async function startStaticEdge(
   );
   const configuration = source.check({ ...NO_CONTRIBUTIONS, keySources: sections });
   const edge = await startEdge(
-    { configuration, directory: source.directory, plugins, errorAt: source.errorAt },
+    { configuration, directory: source.directory, plugins, secrets: source.secrets, errorAt: source.errorAt },
     bindings,
   );
   const url = edge.addresses[0]!;

@@ -6,8 +6,8 @@ import { resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../errors.ts";
-import { readFileLine } from "../read-file.ts";
 import type { ConfigurationPath } from "./configuration-error.ts";
+import { FileSecret, placeSecret } from "./file-secret.ts";
 import { decodingOf, expectedBy, type FileOwner, type HostAndPort } from "./schema-types.ts";
 
 export interface ConfigurationProblem {
@@ -19,6 +19,8 @@ export interface ConfigurationProblem {
 export interface DecodingEnvironment {
   /** Where relative paths start. */
   readonly directory: string;
+  /** Gets each secret of a file, to be followed. */
+  readonly secrets?: FileSecret[];
 }
 
 /** Decodes `value`, adding to `problems`. The result means something only when nothing was added. */
@@ -58,7 +60,7 @@ export function decodeConfiguration(
     }
     for (const [key, inner] of Object.entries(properties)) {
       const given = Object.hasOwn(value, key) && value[key] !== null ? value[key] : inner.default;
-      if (given !== undefined) result[key] = decode(inner, given, key);
+      if (given !== undefined) place(result, key, decode(inner, given, key));
       else if ((schema.required as string[] | undefined)?.includes(key)) {
         problems.push({ path, message: `"${key}" is missing: give it ${expectedBy(inner)}` });
       }
@@ -71,12 +73,14 @@ export function decodeConfiguration(
     if (value.length < ((schema.minItems as number | undefined) ?? 0)) {
       problems.push({ path, message: `the list is empty: give at least ${schema.minItems} entry` });
     }
-    return value.map((item, index) => decode(schema.items as TSchema, item, index));
+    const items: unknown[] = [];
+    for (const [index, item] of value.entries()) place(items, index, decode(schema.items as TSchema, item, index));
+    return items;
   }
 
   if (!Value.Check(schema, value)) return wrong();
   try {
-    return decodeText(schema, value, environment);
+    return decodeText(schema, value, environment, path);
   } catch (error) {
     problems.push({ path, message: messageOf(error) });
     return undefined;
@@ -91,7 +95,15 @@ function decodeRecord(
   const patterns = Object.values((schema.patternProperties ?? {}) as Record<string, TSchema>);
   const inner = patterns[0];
   if (inner === undefined) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(inner, item, key)]));
+  const result: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) place(result, key, decode(inner, item, key));
+  return result;
+}
+
+/** As a property of its own, whatever its name is. */
+function place(section: object, key: string | number, value: unknown): void {
+  if (value instanceof FileSecret) placeSecret(section, key, value);
+  else Object.defineProperty(section, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
 /** Of a section whose keys are the user's own: they have a form. */
@@ -102,7 +114,12 @@ function keyProblem(schema: TSchema, key: string): string | undefined {
   return `a key here is ${expectedKey}`;
 }
 
-function decodeText(schema: TSchema, value: unknown, environment: DecodingEnvironment): unknown {
+function decodeText(
+  schema: TSchema,
+  value: unknown,
+  { directory, secrets }: DecodingEnvironment,
+  path: ConfigurationPath,
+): unknown {
   const text = value as string;
   switch (decodingOf(schema)) {
     case "duration":
@@ -110,9 +127,13 @@ function decodeText(schema: TSchema, value: unknown, environment: DecodingEnviro
     case "size":
       return decodeSize(schema, text);
     case "path":
-      return resolve(environment.directory, text);
-    case "secret":
-      return text.startsWith("file:") ? readSecret(resolve(environment.directory, text.slice(5))) : text;
+      return resolve(directory, text);
+    case "secret": {
+      if (!text.startsWith("file:")) return text;
+      const secret = new FileSecret(path, resolve(directory, text.slice(5)));
+      secrets?.push(secret);
+      return secret;
+    }
     case "address":
       return decodeAddress(text);
     case "owner":
@@ -171,10 +192,6 @@ function decodeOwner(text: string): FileOwner {
     if (id > OWNER_ID_MAX) throw new Error(`the id ${id} is too large: at most ${OWNER_ID_MAX}`);
   }
   return { user, group };
-}
-
-function readSecret(file: string): string {
-  return readFileLine(file, "the secret's file");
 }
 
 /** Of several shapes, the one whose check passes, else the object that shares most keys, so that its own mistakes are told. */

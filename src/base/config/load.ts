@@ -10,6 +10,7 @@ import { readFileText } from "../read-file.ts";
 import { ConfigurationError, type ConfigurationPath, showPath } from "./configuration-error.ts";
 import { type ConfigurationProblem, decodeConfiguration, isRecord, nearestName } from "./decode.ts";
 import { isOfCommands, isServiceVariable } from "./environment.ts";
+import type { FileSecret } from "./file-secret.ts";
 
 const ENVIRONMENT_PREFIX = "CRYPTO_EDGE_";
 
@@ -21,6 +22,8 @@ export interface ConfigurationText {
   readonly plugins: readonly unknown[];
   /** What is no mistake, but may surprise: for the log. Complete after `decode`. */
   readonly notes: readonly string[];
+  /** Those that are given as files, to be followed. Complete after `decode`. */
+  readonly secrets: readonly FileSecret[];
   /**
    * The configuration, decoded by its schema.
    *
@@ -64,6 +67,7 @@ export function parseConfigurationText(text: string, file: string, environment: 
   const directory = dirname(resolve(file));
   const value: unknown = document.toJS() ?? {};
   const ignored: string[] = [];
+  const secrets: FileSecret[] = [];
   const describe = (problem: ConfigurationProblem, origins?: ReadonlyMap<string, string>): string => {
     const path = showPath(problem.path);
     const place = origins?.get(path) ?? `${file}${placeOf(document, lineCounter, problem.path)}`;
@@ -72,6 +76,7 @@ export function parseConfigurationText(text: string, file: string, environment: 
 
   return {
     directory,
+    secrets,
     plugins: isRecord(value) && Array.isArray(value.plugins) ? value.plugins : [],
     decode<Configuration>(
       schema: TSchema,
@@ -79,7 +84,7 @@ export function parseConfigurationText(text: string, file: string, environment: 
     ): Configuration {
       const problems: ConfigurationProblem[] = [];
       const origins = isRecord(value) ? overlayEnvironment(schema, value, environment, problems, ignored) : undefined;
-      const configuration = decodeConfiguration(schema, value, { directory }, problems) as Configuration;
+      const configuration = decodeConfiguration(schema, value, { directory, secrets }, problems) as Configuration;
       if (problems.length === 0) problems.push(...crossChecks(configuration));
       if (problems.length > 0) {
         throw new ConfigurationError(problems.map((problem) => describe(problem, origins)));

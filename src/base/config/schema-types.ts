@@ -29,7 +29,10 @@ export const Size = (options: SchemaOptions = {}): TUnsafe<number> =>
 export const Path = (options: SchemaOptions = {}): TUnsafe<string> =>
   decoded<string>("path", ".", "a path, relative to the configuration file's folder", options);
 
-/** A secret, in place or as `file:PATH`; decoded to its text, a final line break of the file left away. */
+/**
+ * A secret, in place or as `file:PATH`; decoded to its text, a final line break of the file left away. That of a file follows it: read the
+ * section's property whenever you use the secret, and don't keep a copy of it.
+ */
 export const Secret = (options: SchemaOptions = {}): TUnsafe<string> =>
   decoded<string>("secret", ".", "a secret, or file: and the path of a file that holds it", options);
 

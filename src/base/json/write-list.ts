@@ -44,8 +44,8 @@ async function writeRest<Item>(
 /** One answer at a time: of each the memory is needed twice until it is together. */
 let joining: Promise<unknown> = Promise.resolve();
 
-/** Memory that is new costs most when it is written first: some milliseconds for a few megabytes. */
-function joinInTurns(pieces: Buffer[], yieldToOthers: () => Promise<void>): Promise<Buffer> {
+/** Pieces put together in turns, and forgotten. Memory that is new costs most when it is written first: some milliseconds for a few megabytes. */
+export function joinInTurns(pieces: Buffer[], yieldToOthers: () => Promise<void>): Promise<Buffer> {
   const joined = joining.then(async () => {
     const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
     let at = 0;

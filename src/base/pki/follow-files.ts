@@ -1,5 +1,5 @@
 /**
- * Credentials follow the disk: whatever a process reads of certificates, keys, authorities and revocation lists is taken up anew when
+ * Credentials follow the disk: whatever a process reads of certificates, keys, authorities, revocation lists and secrets is taken up anew when
  * the files change, by whichever tool changed them. One piece of code for every role, of edge and Core.
  */
 import { messageOf } from "../errors.ts";
@@ -55,7 +55,7 @@ export function followFiles<Credentials>(followed: FollowedFiles<Credentials>): 
     try {
       await reload();
       told = undefined;
-      log.info({ role }, "changed certificates, keys or revocation lists were taken up");
+      log.info({ role }, "changed files were taken up");
     } catch (error) {
       const reason = messageOf(error);
       if (reason !== told) log.warn({ role, reason }, "changed files are no good yet; the old ones stay in use");

@@ -81,7 +81,8 @@ export class OidcIssuer {
 
   /** Who came back with this code. @throws CoreError */
   async finish(query: URLSearchParams, attempt: SignInAttempt, redirectUri: string): Promise<Visitor> {
-    const { issuer, clientId, clientSecret } = this.#options;
+    const { issuer, clientId, clientSecret: secret } = this.#options;
+    const clientSecret = typeof secret === "function" ? secret() : secret;
     if (query.get("state") !== attempt.state) throw refused("this answer is not to the sign-in that was begun here");
     if (query.has("iss") && query.get("iss") !== issuer) throw refused("another issuer answered");
     const failure = query.get("error");

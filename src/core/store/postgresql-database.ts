@@ -24,7 +24,8 @@ export interface PostgresqlConnectionOptions {
   readonly hostname: string;
   readonly port: number;
   readonly username: string;
-  readonly password?: string | undefined;
+  /** A function is asked for each connection. */
+  readonly password?: string | (() => string) | undefined;
   readonly database: string;
   /** A folder with the server's socket, in the place of host and port. */
   readonly socket?: string | undefined;

@@ -51,6 +51,12 @@ export interface WrappingSession {
    */
   createKey(length: DataKeyLength, context: Uint8Array, plaintext?: Uint8Array): Uint8Array;
 
+  /**
+   * As `createKey`, of many keys in a row: the blob is not copied, `take` gets it where it lies. The data key too, if it `isTold`; what `take`
+   * makes of that is its own to wipe.
+   */
+  createKeyTo(length: DataKeyLength, context: Uint8Array, isTold: boolean, take: TakeSealed): void;
+
   /** Wraps a data key of 16, 32 or 64 bytes (suite 1), or encrypts a value of 1 to 65,536 (suite 2). Answers the blob. */
   wrap(plaintext: Uint8Array, context: Uint8Array, suite?: Suite): Uint8Array;
 
@@ -121,12 +127,28 @@ export interface DerivedKey {
     plaintext?: Uint8Array,
   ): Uint8Array;
 
+  /**
+   * As `sealRandom`, but `take` gets the blob where it lies, and the data key if it `isTold`, which is wiped then. An adapter that makes each
+   * blob in a buffer of its own leaves this out.
+   */
+  sealRandomTo?(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    length: number,
+    isTold: boolean,
+    take: TakeSealed,
+  ): void;
+
   /** Answers the plaintext in a new buffer, or undefined when the tag does not fit; then nothing of it is left anywhere. */
   open(blob: Uint8Array, nonceOffset: number, ciphertextOffset: number, context: Uint8Array): Uint8Array | undefined;
 
   /** Wipes K. Afterwards the other methods throw. May be called twice. */
   close(): void;
 }
+
+/** Gets a blob and perhaps its data key. Both are good inside the call only, in which nothing else is sealed or opened. */
+export type TakeSealed = (blob: Uint8Array, dataKey: Uint8Array | undefined) => void;
 
 /** Takes memory for `lengthBytes`: locked, left out of dumps, at best unreadable to others. Key memory's regions are such. */
 export type TakeMemory = (lengthBytes: number) => {

@@ -88,7 +88,8 @@ function wrongDataKey(
   const told = [allocateSecret(32), allocateSecret(32)] as const;
   try {
     for (const dataKey of told) {
-      const blob = derived.sealRandom(header, nonceOffset, context, dataKey.length, dataKey);
+      const seal = dataKey === told[1] ? sealTo : sealRandom;
+      const blob = seal(derived, header, nonceOffset, context, dataKey);
       const opened = derived.open(blob, nonceOffset, header.length, context);
       if (opened === undefined || !isEqual(opened, dataKey)) return "it does not open the data key that it made";
     }
@@ -97,6 +98,27 @@ function wrongDataKey(
     for (const dataKey of told) wipe(dataKey);
   }
 }
+
+type Seal = (
+  derived: DerivedKey,
+  header: Uint8Array,
+  nonceOffset: number,
+  context: Uint8Array,
+  dataKey: Uint8Array,
+) => Uint8Array;
+
+const sealRandom: Seal = (derived, header, nonceOffset, context, dataKey) =>
+  derived.sealRandom(header, nonceOffset, context, dataKey.length, dataKey);
+
+const sealTo: Seal = (derived, header, nonceOffset, context, dataKey) => {
+  if (derived.sealRandomTo === undefined) return sealRandom(derived, header, nonceOffset, context, dataKey);
+  let blob = new Uint8Array(0);
+  derived.sealRandomTo(header, nonceOffset, context, dataKey.length, true, (sealed, told) => {
+    blob = new Uint8Array(sealed);
+    if (told !== undefined) dataKey.set(told);
+  });
+  return blob;
+};
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);

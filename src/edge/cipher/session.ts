@@ -3,6 +3,7 @@
  * opens. The hot path: every wrap and unwrap runs through here.
  */
 import { OperationError } from "../../base/errors.ts";
+import { wipe } from "../../base/wipe.ts";
 import {
   COMMITMENT_LENGTH,
   DATA_KEY_SUITE,
@@ -18,7 +19,7 @@ import {
   VALUE_LENGTH_MAX,
   VALUE_SUITE,
 } from "./blob.ts";
-import type { CipherAdapter, ServiceKeyReader, WrappingSession } from "./cipher.ts";
+import type { CipherAdapter, ServiceKeyReader, TakeSealed, WrappingSession } from "./cipher.ts";
 import { copyOf } from "./copy.ts";
 import { infoFor } from "./key-derivation.ts";
 import type { ReadyKeys } from "./ready-keys.ts";
@@ -73,6 +74,20 @@ export class Session implements WrappingSession, SaltKeyOwner {
   createKey(length: DataKeyLength, context: Uint8Array, plaintext?: Uint8Array): Uint8Array {
     const key = this.#writingKey(DATA_KEY_SUITE);
     return key.derived!.sealRandom(key.header, this.#nonceOffset, context, length, plaintext);
+  }
+
+  createKeyTo(length: DataKeyLength, context: Uint8Array, isTold: boolean, take: TakeSealed): void {
+    const { derived, header } = this.#writingKey(DATA_KEY_SUITE);
+    if (derived!.sealRandomTo !== undefined) {
+      derived!.sealRandomTo(header, this.#nonceOffset, context, length, isTold, take);
+      return;
+    }
+    const dataKey = isTold ? new Uint8Array(length) : undefined;
+    try {
+      take(derived!.sealRandom(header, this.#nonceOffset, context, length, dataKey), dataKey);
+    } finally {
+      if (dataKey !== undefined) wipe(dataKey);
+    }
   }
 
   wrap(plaintext: Uint8Array, context: Uint8Array, suite: Suite = DATA_KEY_SUITE): Uint8Array {

@@ -2,6 +2,7 @@
 
 import type { TSchema } from "@sinclair/typebox";
 import type { ConfigurationError, ConfigurationPath } from "../../base/config/configuration-error.ts";
+import type { FileSecret } from "../../base/config/file-secret.ts";
 import { SILENT_LOG } from "../../base/log-port.ts";
 import { isBuiltInDoor, NATIVE_DOOR } from "../doors/built-in.ts";
 import { type Contributed, type LoadedPlugins, loadPlugins } from "../plugin-host/loader.ts";
@@ -19,6 +20,8 @@ export interface LoadedConfiguration {
   readonly plugins: LoadedPlugins;
   /** What is no mistake, but may surprise: for the log at start. */
   readonly notes?: readonly string[];
+  /** Those that are given as files, to be followed. */
+  readonly secrets?: readonly FileSecret[];
   /** The error that says what is wrong at a place of the file. */
   errorAt(path: ConfigurationPath, message: string): ConfigurationError;
 }
@@ -45,7 +48,8 @@ export async function loadConfiguration(
     hooks: sections(plugins.hooks),
     doors: doorEntries(plugins),
   });
-  return { configuration, directory: source.directory, plugins, notes: source.notes, errorAt: source.errorAt };
+  const { directory, notes, secrets, errorAt } = source;
+  return { configuration, directory, plugins, notes, secrets, errorAt };
 }
 
 /** @throws {PluginError} for a name that is the edge's own */

@@ -1,6 +1,7 @@
 /** The edge's configuration: its schema, and what no schema can say. */
 import type { ConfigurationError, ConfigurationPath } from "../../base/config/configuration-error.ts";
 import type { ConfigurationProblem } from "../../base/config/decode.ts";
+import type { FileSecret } from "../../base/config/file-secret.ts";
 import { type ConfigurationText, parseConfigurationText, readConfigurationText } from "../../base/config/load.ts";
 import { isLoopback } from "../../base/network/loopback-host.ts";
 import { checkPolicies } from "../access/check-policies.ts";
@@ -16,6 +17,8 @@ export interface ConfigurationSource {
   readonly plugins: readonly unknown[];
   /** What is no mistake, but may surprise: for the log. Complete after `check`. */
   readonly notes: readonly string[];
+  /** Those that are given as files, to be followed. Complete after `check`. */
+  readonly secrets: readonly FileSecret[];
   /** @throws {ConfigurationError} with every mistake. */
   check(contributed?: ContributedSections): Configuration;
   /** The error that says what is wrong at a place of the file. */
@@ -44,6 +47,7 @@ function sourceOf(text: ConfigurationText): ConfigurationSource {
   return {
     directory: text.directory,
     plugins: text.plugins,
+    secrets: text.secrets,
     get notes() {
       return text.notes;
     },

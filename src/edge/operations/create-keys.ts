@@ -1,8 +1,14 @@
 /** Makes data keys and wraps them under a lease that is held. */
 import { beginSlice, yieldToEventLoop } from "../../base/time/turns.ts";
-import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
-import type { CreatedKey, CreateKeyRequest, DataKeyLength, MaybePromise } from "./operations.ts";
+import type {
+  CreatedKey,
+  CreatedKeys,
+  CreateKeyRequest,
+  CreateKeysRequest,
+  DataKeyLength,
+  MaybePromise,
+} from "./operations.ts";
 
 const LENGTH_DEFAULT: DataKeyLength = 32;
 
@@ -12,57 +18,46 @@ export function makeKey(leased: LeasedVersion, request: CreateKeyRequest, contex
   return { wrapped: leased.session.createKey(length, context, plaintext), version: leased.version, plaintext };
 }
 
-/** `count` keys, at once where a slice makes them all. All are under the version of the first, and none is given when its lease ends before the last. */
+/** `count` keys, at once where a slice makes them all, all under the version of the first. Throws where its lease ends before the last. */
 export function makeInSlices(
   leases: LeaseCache,
   first: LeasedVersion,
-  request: CreateKeyRequest,
+  request: CreateKeysRequest,
   context: Uint8Array,
   count: number,
-): MaybePromise<CreatedKey[]> {
-  const keys: CreatedKey[] = [];
-  try {
-    makeSlice(first, request, context, count, keys);
-  } catch (error) {
-    discardAll(keys);
-    throw error;
-  }
-  return keys.length === count ? keys : makeRest(leases, first.version, request, context, count, keys);
+): MaybePromise<CreatedKeys> {
+  const made = makeSlice(first, request, context, count);
+  return made === count ? { version: first.version } : makeRest(leases, first.version, request, context, count - made);
 }
 
 async function makeRest(
   leases: LeaseCache,
   version: number,
-  request: CreateKeyRequest,
+  request: CreateKeysRequest,
   context: Uint8Array,
   count: number,
-  keys: CreatedKey[],
-): Promise<CreatedKey[]> {
-  try {
-    while (keys.length < count) {
-      await yieldToEventLoop();
-      makeSlice(await leases.version(request.tenant, request.service, version), request, context, count, keys);
-    }
-    return keys;
-  } catch (error) {
-    discardAll(keys);
-    throw error;
+): Promise<CreatedKeys> {
+  for (let left = count; left > 0; ) {
+    await yieldToEventLoop();
+    left -= makeSlice(await leases.version(request.tenant, request.service, version), request, context, left);
   }
+  return { version };
 }
 
-/** Adds keys until there are `count`, or the slice is over. */
+/** Makes keys until there are `count`, or the slice is over. Answers how many. */
 function makeSlice(
-  leased: LeasedVersion,
-  request: CreateKeyRequest,
+  { session, version }: LeasedVersion,
+  request: CreateKeysRequest,
   context: Uint8Array,
   count: number,
-  keys: CreatedKey[],
-): void {
+): number {
+  const { length = LENGTH_DEFAULT, plaintext = false, take } = request;
+  const takeSealed = (wrapped: Uint8Array, dataKey: Uint8Array | undefined): void => take(wrapped, dataKey, version);
   const isOver = beginSlice();
-  do keys.push(makeKey(leased, request, context));
-  while (keys.length < count && !isOver());
-}
-
-function discardAll(keys: readonly CreatedKey[]): void {
-  for (const { plaintext } of keys) if (plaintext !== undefined) wipe(plaintext);
+  let made = 0;
+  do {
+    session.createKeyTo(length, context, plaintext, takeSealed);
+    made++;
+  } while (made < count && !isOver());
+  return made;
 }

@@ -11,7 +11,9 @@ import { makeInSlices, makeKey } from "./create-keys.ts";
 import type { HookedOperation } from "./operation-hooks.ts";
 import type {
   CreatedKey,
+  CreatedKeys,
   CreateKeyRequest,
+  CreateKeysRequest,
   EncryptedValue,
   EncryptValueRequest,
   KeyDescription,
@@ -65,18 +67,18 @@ export const create: Kind<CreateKeyRequest, CreateKeyRequest, CreatedKey> = {
   hooked: hookedCreation,
 };
 
-export const createBatch: Kind<CreateKeyRequest, CreateKeyRequest, CreatedKey[]> = {
+export const createBatch: Kind<CreateKeysRequest, CreateKeysRequest, CreatedKeys> = {
   name: "create_batch",
   operation: "create",
-  read: create.read,
+  read: (request) => request,
   perform(leases, request, context, count) {
     const leased = leases.active(request.tenant, request.service);
     return leased instanceof Promise
       ? leased.then((fetched) => makeInSlices(leases, fetched, request, context, count))
       : makeInSlices(leases, leased, request, context, count);
   },
-  versionOf: (keys) => keys[0]!.version,
-  discard: (keys) => keys.forEach(wipePlaintext),
+  versionOf: ({ version }) => version,
+  discard() {},
   hooked: hookedCreation,
 };
 

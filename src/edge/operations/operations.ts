@@ -47,6 +47,21 @@ export interface CreatedKey {
   readonly plaintext: Uint8Array | undefined;
 }
 
+/**
+ * Gets each key of a batch as it is made. Its buffers are good inside the call only, in which it calls no operation; the data key, if asked
+ * for, is wiped then.
+ */
+export type TakeKey = (wrapped: Uint8Array, plaintext: Uint8Array | undefined, version: number) => void;
+
+export interface CreateKeysRequest extends CreateKeyRequest {
+  readonly take: TakeKey;
+}
+
+/** What the keys of a batch have in common. */
+export interface CreatedKeys {
+  readonly version: number;
+}
+
 export interface EncryptValueRequest extends ServiceKeyName {
   /** 1 to 65,536 bytes. */
   readonly value: Uint8Array;
@@ -88,8 +103,11 @@ export interface KeyDescription extends ServiceKeyName {
 export interface Operations {
   /** Makes a data key under the active version (suite 1; policy operation `create`). */
   createKey(caller: Caller, request: CreateKeyRequest): MaybePromise<CreatedKey>;
-  /** `count` (1 to 10,000) data keys under one version and one decision; long batches yield to other requests. */
-  createKeys(caller: Caller, request: CreateKeyRequest, count: number): MaybePromise<CreatedKey[]>;
+  /**
+   * `count` (1 to 10,000) data keys under one version and one decision; long batches yield to other requests. Where it throws or rejects,
+   * what `take` has made of the first keys is for nobody: whoever asked wipes it.
+   */
+  createKeys(caller: Caller, request: CreateKeysRequest, count: number): MaybePromise<CreatedKeys>;
   /** Opens a wrapped data key (suite 1; `decrypt`). */
   decryptKey(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
   /** Each item judged by itself, in the order asked. */

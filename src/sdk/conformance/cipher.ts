@@ -141,6 +141,7 @@ export function cipherRules(adapter: CipherAdapter): Rule[] {
           if (!isEqual(open(key, blob, CONTEXT), dataKey)) throw broken("the data key is not the one in the blob");
           const untold = open(key, key.sealRandom(header, NONCE_OFFSET, CONTEXT, length), CONTEXT);
           if (untold?.length !== length || isEqual(untold, dataKey)) throw broken("a data key comes twice");
+          for (const isTold of [true, false]) checkTaken(key, header, length, isTold);
         }
         key.close();
       },
@@ -171,6 +172,7 @@ export function cipherRules(adapter: CipherAdapter): Rule[] {
         const uses = {
           seal: () => key.seal(header, NONCE_OFFSET, NO_CONTEXT, new Uint8Array(16)),
           sealRandom: () => key.sealRandom(header, NONCE_OFFSET, NO_CONTEXT, 32),
+          ...(key.sealRandomTo === undefined ? {} : { sealRandomTo: () => takenOf(key, header, 32, false) }),
           open: () => open(key, blob, NO_CONTEXT),
         };
         for (const [name, use] of Object.entries(uses)) {
@@ -197,6 +199,42 @@ export function cipherRules(adapter: CipherAdapter): Rule[] {
       run: () => checkCloseTwice({ close: async () => adapter.close() }),
     },
   ];
+}
+
+interface Taken {
+  readonly blob: Uint8Array;
+  readonly dataKey: Uint8Array | undefined;
+  /** The adapter's own memory, after the call. */
+  readonly left: Uint8Array | undefined;
+}
+
+/** What `sealRandomTo` gives, copied while it may be read. Undefined where the adapter leaves it out. */
+function takenOf(key: DerivedKey, header: Uint8Array, length: number, isTold: boolean): Taken | undefined {
+  let taken: Taken | undefined;
+  key.sealRandomTo?.(header, NONCE_OFFSET, CONTEXT, length, isTold, (blob, dataKey) => {
+    taken = {
+      blob: new Uint8Array(blob),
+      dataKey: dataKey === undefined ? undefined : new Uint8Array(dataKey),
+      left: dataKey,
+    };
+  });
+  return taken;
+}
+
+function checkTaken(key: DerivedKey, header: Uint8Array, length: number, isTold: boolean): void {
+  const taken = takenOf(key, header, length, isTold);
+  if (taken === undefined) {
+    if (key.sealRandomTo !== undefined) throw broken("sealRandomTo gives nothing");
+    return;
+  }
+  const { blob, dataKey, left } = taken;
+  if ((dataKey !== undefined) !== isTold)
+    throw broken("sealRandomTo does not look at whether the data key is asked for");
+  const opened = key.open(blob, NONCE_OFFSET, header.length, CONTEXT);
+  if (opened?.length !== length || (dataKey !== undefined && !isEqual(opened, dataKey))) {
+    throw broken("the data key that sealRandomTo gives is not the one in the blob");
+  }
+  if (left?.some((byte) => byte !== 0)) throw broken("sealRandomTo leaves the data key where it was");
 }
 
 function throws(use: () => unknown, what?: Error): boolean {

@@ -18,6 +18,10 @@ function consoleOf(...lines: string[]) {
 }
 
 test("the audience of a presented token is the client's name unless it is given; a session lasts an hour", () => {
+  const withSecret = consoleOf("issuer: https://login.example.org", "client_secret: word", "administrators: [a]");
+  expect([signInOf(withSecret)?.clientSecret].map((one) => (typeof one === "function" ? one() : one))).toEqual([
+    "word",
+  ]);
   const shortest = consoleOf("issuer: https://login.example.org", "administrators: [key-admins]");
   expect(signInOf(shortest)).toEqual({
     issuer: "https://login.example.org",

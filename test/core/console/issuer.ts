@@ -14,6 +14,8 @@ export interface TestIssuer extends AsyncDisposable {
   readonly asked: { discovery: number; keys: number };
   /** The forms that came to the token endpoint. */
   readonly redeemed: URLSearchParams[];
+  /** What they were shown with: the client's secret. */
+  readonly authorizations: (string | null)[];
   sign(claims: JWTPayload, options?: { readonly foreignKey?: boolean }): Promise<string>;
   /** What a browser does at the authorization endpoint: where it is led back to. */
   authorize(location: string): string;
@@ -24,6 +26,7 @@ export async function startTestIssuer(): Promise<TestIssuer> {
   const foreign = await generateKeyPair("ES256");
   const codes = new Map<string, URLSearchParams>();
   const redeemed: URLSearchParams[] = [];
+  const authorizations: (string | null)[] = [];
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -46,6 +49,7 @@ export async function startTestIssuer(): Promise<TestIssuer> {
       if (pathname !== "/token") return new Response(null, { status: 404 });
       const form = new URLSearchParams(await request.text());
       redeemed.push(form);
+      authorizations.push(request.headers.get("authorization"));
       const asked = codes.get(form.get("code") ?? "");
       const challenge = createHash("sha256")
         .update(form.get("code_verifier") ?? "")
@@ -70,6 +74,7 @@ export async function startTestIssuer(): Promise<TestIssuer> {
     claims: { sub: "4711", preferred_username: "alice", groups: ["keys-admins"] },
     spoil: {},
     redeemed,
+    authorizations,
     sign: (claims, { foreignKey = false } = {}) =>
       new SignJWT({ iss: issuer.url, exp: Math.floor(Date.now() / 1_000) + 300, ...claims })
         .setProtectedHeader({ alg: "ES256", kid: "1" })

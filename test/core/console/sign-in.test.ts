@@ -268,6 +268,17 @@ describe("a token that is presented", () => {
   });
 });
 
+test("the client's secret is that of the time: its file may be replaced", async () => {
+  let clientSecret = "first";
+  await using console = await startConsoleWorld({ signIn: signInOptions({ clientSecret: () => clientSecret }) });
+  const shown: unknown[] = [];
+  for (clientSecret of ["first", "second"]) {
+    expect((await new Person(console).signIn()).status).toBe(303);
+    shown.push(issuer.authorizations.at(-1));
+  }
+  expect(shown).toEqual(["first", "second"].map((one) => `Basic ${btoa(`${CLIENT}:${one}`)}`));
+});
+
 test("no proxy of the environment hears what goes to an issuer on this machine", async () => {
   const asked: string[] = [];
   const proxy = Bun.serve({

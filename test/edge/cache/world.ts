@@ -146,6 +146,7 @@ export class CountedCipher implements Cipher {
     this.sessions.push(state);
     return {
       createKey: session.createKey.bind(session),
+      createKeyTo: session.createKeyTo.bind(session),
       wrap: session.wrap.bind(session),
       unwrap: session.unwrap.bind(session),
       wipe(): void {

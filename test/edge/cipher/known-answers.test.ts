@@ -92,6 +92,16 @@ describe("an adapter is wrong that", () => {
       (key) => ({ sealRandom: (...given) => flipped(key.sealRandom(...given), -1)! }),
       "it does not open the data key that it made",
     ],
+    "gives another data key of a batch than it made": [
+      (key) => ({
+        sealRandomTo(header, nonceOffset, context, length, _isTold, take) {
+          const dataKey = new Uint8Array(length);
+          const blob = key.sealRandom(header, nonceOffset, context, length, dataKey);
+          take(blob, flipped(dataKey, 31));
+        },
+      }),
+      "it does not open the data key that it made",
+    ],
     "draws nothing": [
       (key) => ({
         sealRandom: (header, nonceOffset, context, length) =>

@@ -6,6 +6,8 @@ import { createNodeAdapter } from "../../../src/edge/cipher/node-adapter.ts";
 import { ReadyKeys } from "../../../src/edge/cipher/ready-keys.ts";
 import { SaltKey } from "../../../src/edge/cipher/salt-key.ts";
 import { Session, type SessionParts } from "../../../src/edge/cipher/session.ts";
+import { createCipher } from "../../../src/edge/cipher/sessions.ts";
+import { ADAPTERS } from "../../support/ciphers.ts";
 import { errorOf } from "../../support/error-of.ts";
 import { referenceSeal } from "../../support/reference-cipher.ts";
 
@@ -296,4 +298,31 @@ test("a session that nothing was asked of is wiped as well", () => {
   const session = parts.begin();
   session.wipe();
   expect(parts.endedSessions).toEqual([session]);
+});
+
+test("keys of a batch are those of `createKey`, by an adapter with a way of its own for them and by one without", () => {
+  for (const [name, adapter] of Object.entries(ADAPTERS)) {
+    const session = createCipher({ adapter: adapter() }).begin(
+      { tenant: "tenant-a", service: "billing", version: 1 },
+      { use: (reader) => reader(new Uint8Array(32).fill(1)) },
+    );
+    const made: { blob: Uint8Array; dataKey: Uint8Array; lent: Uint8Array }[] = [];
+    for (const length of [16, 32, 32, 64] as const) {
+      session.createKeyTo(length, NO_CONTEXT, true, (blob, dataKey) => {
+        made.push({ blob: blob.slice(), dataKey: dataKey!.slice(), lent: dataKey! });
+      });
+    }
+    session.createKeyTo(32, NO_CONTEXT, false, (_blob, dataKey) => expect(dataKey, name).toBeUndefined());
+    expect(made.map(({ dataKey }) => dataKey.length)).toEqual([16, 32, 32, 64]);
+    for (const { blob, dataKey, lent } of made) {
+      expect(session.unwrap(parseBlob(blob), NO_CONTEXT)).toEqual(dataKey);
+      expect(lent.every((byte) => byte === 0)).toBe(true);
+    }
+    const fail = (): never => {
+      throw new Error("no room");
+    };
+    expect(() => session.createKeyTo(32, NO_CONTEXT, true, fail)).toThrow("no room");
+    session.wipe();
+    expect(() => session.createKeyTo(32, NO_CONTEXT, true, fail)).toThrow("wiped");
+  }
 });

@@ -7,7 +7,7 @@ describe("a hook", () => {
   test("learns what is asked, never a key: who, which key and version, how many, how long, of what content", () => {
     const { operations, hooks } = createWorld();
     const { wrapped } = operations.createKey(CALLER, { ...NAME, length: 64, plaintext: true }) as CreatedKey;
-    operations.createKeys(CALLER, NAME, 3);
+    operations.createKeys(CALLER, { ...NAME, take() {} }, 3);
     const value = new Uint8Array(5).fill(1);
     const encrypted = operations.encryptValue(CALLER, { ...NAME, value }) as EncryptedValue;
     operations.decryptKey(CALLER, { wrapped });
@@ -51,7 +51,7 @@ describe("a hook", () => {
       hooks.plan.after = plan;
       const asks = [
         async () => operations.createKey(CALLER, { ...NAME, plaintext: true }),
-        async () => operations.createKeys(CALLER, { ...NAME, plaintext: true }, 3),
+        async () => operations.createKeys(CALLER, { ...NAME, plaintext: true, take() {} }, 3),
         async () => operations.decryptKey(CALLER, { wrapped }),
         async () => operations.open(CALLER, { wrapped }),
       ];

@@ -6,7 +6,9 @@ import type {
   CreatedKey,
   CreateKeyRequest,
   EncryptedValue,
+  Opened,
   Rewrapped,
+  TakeKey,
 } from "../../../src/edge/operations/operations.ts";
 import { createOperations } from "../../../src/edge/operations/pipeline.ts";
 import { nodeCipher } from "../../support/ciphers.ts";
@@ -14,6 +16,8 @@ import { ITEMS_OF_SLICE, slowLooks } from "../../support/slow-looks.ts";
 
 const CALLER: Caller = { principal: { kind: "listener", name: "local" }, door: "native", requestId: undefined };
 const KEY: CreateKeyRequest = { tenant: "tenant-a", service: "billing", plaintext: true };
+
+const ignore: TakeKey = () => {};
 
 /** The lease as the cache would hold it: it can end, and the active version can move on, between two turns. */
 function leaseThatChanges() {
@@ -25,6 +29,7 @@ function leaseThatChanges() {
     const serviceKey = new Uint8Array(32).fill(number);
     const session = nodeCipher().begin(identity, { use: (reader) => reader(serviceKey) });
     const createKey = session.createKey.bind(session);
+    const createKeyTo = session.createKeyTo.bind(session);
     return {
       ...identity,
       state: "active",
@@ -34,6 +39,11 @@ function leaseThatChanges() {
           if (plaintext !== undefined) dataKeys.push(plaintext);
           return wrapped;
         },
+        createKeyTo: (...[length, context, isTold, take]: Parameters<typeof createKeyTo>) =>
+          createKeyTo(length, context, isTold, (blob, dataKey) => {
+            if (dataKey !== undefined) dataKeys.push(dataKey);
+            take(blob, dataKey);
+          }),
       }),
     };
   };
@@ -81,20 +91,38 @@ describe("a batch of more keys than one turn makes", () => {
     using _ = slowLooks();
     const lease = leaseThatChanges();
     const { operations, authorized, recorded } = operationsOn(lease.leases);
-    const keys = await operations.createKeys(CALLER, KEY, 2_600);
-    expect(keys).toHaveLength(2_600);
-    expect(new Set(keys.map(({ version }) => version))).toEqual(new Set([1]));
+    const versions: number[] = [];
+    const take: TakeKey = (_wrapped, _plaintext, version) => void versions.push(version);
+    expect(await operations.createKeys(CALLER, { ...KEY, take }, 2_600)).toEqual({ version: 1 });
+    expect(versions).toEqual(Array<number>(2_600).fill(1));
     expect(authorized).toEqual([2_600]);
     expect(recorded).toEqual(["create tenant-a ok v1 x2600", "took native create_batch ok"]);
     // The lease is looked up anew at each turn, by its version.
     expect(lease.asked).toEqual(["active", ...Array<number>(Math.floor(2_600 / ITEMS_OF_SLICE)).fill(1)]);
   });
 
-  test("gives no key when the version is revoked between two turns, and wipes those made", async () => {
+  test("gives each key as it is made, its plaintext where it is asked for, and wipes that after", async () => {
+    const lease = leaseThatChanges();
+    const { operations } = operationsOn(lease.leases);
+    const made: { wrapped: Uint8Array; plaintext: Uint8Array | undefined }[] = [];
+    const take: TakeKey = (wrapped, plaintext) =>
+      void made.push({ wrapped: wrapped.slice(), plaintext: plaintext?.slice() });
+    await operations.createKeys(CALLER, { ...KEY, length: 16, take }, 3);
+    await operations.createKeys(CALLER, { ...KEY, plaintext: undefined, take }, 2);
+    expect(made.map(({ plaintext }) => plaintext?.length)).toEqual([16, 16, 16, undefined, undefined]);
+    for (const { wrapped, plaintext } of made.slice(0, 3)) {
+      expect(operations.decryptKey(CALLER, { wrapped })).toMatchObject({ plaintext, version: 1 });
+    }
+    expect((operations.decryptKey(CALLER, made[4]!) as Opened).plaintext).toHaveLength(32);
+    expect(lease.dataKeys).toHaveLength(3);
+    for (const dataKey of lease.dataKeys) expect(dataKey.every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("ends when the version is revoked between two turns, and the keys made are wiped", async () => {
     using _ = slowLooks();
     const lease = leaseThatChanges();
     const { operations, recorded } = operationsOn(lease.leases);
-    const batch = operations.createKeys(CALLER, KEY, 2_500);
+    const batch = operations.createKeys(CALLER, { ...KEY, take: ignore }, 2_500);
     lease.revoke();
     expect(batch).toBeInstanceOf(Promise);
     await expect(batch as Promise<unknown>).rejects.toMatchObject({ code: "key_revoked" });
@@ -106,12 +134,12 @@ describe("a batch of more keys than one turn makes", () => {
   test("keys that a slice makes are made at once, without a promise; one more, with another turn", async () => {
     const made = (count: number) => {
       using _ = slowLooks();
-      return operationsOn(leaseThatChanges().leases).operations.createKeys(CALLER, KEY, count);
+      return operationsOn(leaseThatChanges().leases).operations.createKeys(CALLER, { ...KEY, take: ignore }, count);
     };
-    expect(made(ITEMS_OF_SLICE)).toBeArrayOfSize(ITEMS_OF_SLICE);
+    expect(made(ITEMS_OF_SLICE)).toEqual({ version: 1 });
     const more = made(ITEMS_OF_SLICE + 1);
     expect(more).toBeInstanceOf(Promise);
-    expect(await more).toBeArrayOfSize(ITEMS_OF_SLICE + 1);
+    expect(await more).toEqual({ version: 1 });
   });
 
   test("wipes the keys that were made when the next can't be", async () => {
@@ -120,14 +148,14 @@ describe("a batch of more keys than one turn makes", () => {
     const leases: LeaseCache = { ...lease.leases, active: () => failing(lease.leases.active("", "")) };
     const failing = (leased: LeasedVersion | Promise<LeasedVersion>): LeasedVersion => {
       const { session, ...rest } = leased as LeasedVersion;
-      const createKey: typeof session.createKey = (...given) => {
+      const createKeyTo: typeof session.createKeyTo = (...given) => {
         if (left-- === 0) throw new TypeError("a defect");
-        return session.createKey(...given);
+        session.createKeyTo(...given);
       };
-      return { ...rest, session: Object.assign(Object.create(session), { createKey }) };
+      return { ...rest, session: Object.assign(Object.create(session), { createKeyTo }) };
     };
     left = 3;
-    expect(() => operationsOn(leases).operations.createKeys(CALLER, KEY, 10)).toThrow("a defect");
+    expect(() => operationsOn(leases).operations.createKeys(CALLER, { ...KEY, take: ignore }, 10)).toThrow("a defect");
     expect(lease.dataKeys).toHaveLength(3);
     for (const dataKey of lease.dataKeys) expect(dataKey.every((byte) => byte === 0)).toBe(true);
   });
@@ -188,6 +216,7 @@ describe("a batch whose items are judged each by itself", () => {
           ...leased,
           session: {
             createKey: (...given) => session.createKey(...given),
+            createKeyTo: (...given) => session.createKeyTo(...given),
             wrap: (...given) => session.wrap(...given),
             unwrap(...given) {
               const dataKey = session.unwrap(...given);
@@ -254,7 +283,7 @@ describe("every operation", () => {
   test("takes no more than its bounds, whoever calls", () => {
     const { operations } = operationsOn(leaseThatChanges().leases);
     for (const count of [0, 10_001, 1.5, Number.NaN]) {
-      expect(() => operations.createKeys(CALLER, KEY, count)).toThrow("1 to 10000 items");
+      expect(() => operations.createKeys(CALLER, { ...KEY, take: ignore }, count)).toThrow("1 to 10000 items");
     }
     expect(() => operations.decryptKeys(CALLER, [])).toThrow("1 to 10000 items");
     const { tenant, service } = KEY;

@@ -70,6 +70,11 @@ export function createWorld(parts: Partial<PipelineParts> = {}): World {
           if (plaintext !== undefined) plaintexts.push(plaintext);
           return session.createKey(length, context, plaintext);
         },
+        createKeyTo: (length, context, isTold, take) =>
+          session.createKeyTo(length, context, isTold, (blob, dataKey) => {
+            if (dataKey !== undefined) plaintexts.push(dataKey);
+            take(blob, dataKey);
+          }),
         wrap: (...given) => session.wrap(...given),
         unwrap(...given) {
           const plaintext = session.unwrap(...given);

@@ -91,7 +91,7 @@ test("hooks see each operation in order, with who, what and which version, and n
   const { wrapped } = operations.createKey(CALLER, { ...REQUEST, context, length: 64 }) as CreatedKey;
   operations.decryptKey(CALLER, { wrapped, context });
   operations.rewrap(CALLER, { wrapped, context });
-  operations.createKeys(CALLER, REQUEST, 5);
+  operations.createKeys(CALLER, { ...REQUEST, take() {} }, 5);
 
   const principal = { kind: "listener", name: "billing" };
   const who = { principal, door: "native", tenant: "tenant-a", service: "billing" } as const;
@@ -176,10 +176,12 @@ test("a refusal after wipes the keys that were made, and is what usage is told",
     made.push(plaintext!);
     return createKey.call(session, length, context, plaintext);
   };
-  refusalOf(() => operations.createKeys(CALLER, { ...REQUEST, plaintext: true }, 3));
-  expect(made).toHaveLength(3);
+  refusalOf(() => operations.createKey(CALLER, { ...REQUEST, plaintext: true }));
+  const take = (_wrapped: Uint8Array, plaintext: Uint8Array | undefined): void => void made.push(plaintext!);
+  refusalOf(() => operations.createKeys(CALLER, { ...REQUEST, plaintext: true, take }, 3));
+  expect(made).toHaveLength(1 + 3);
   expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
-  expect(records).toEqual(["create refused_by_hook 0"]);
+  expect(records).toEqual(["create refused_by_hook 0", "create refused_by_hook 0"]);
 });
 
 test("the policy is asked before any hook, and a denial is told to onDenied", () => {

@@ -238,6 +238,8 @@ export interface SecuredBroker {
   createTransport(context: PluginContext): RevocationTransport;
   /** Transports that must not get in: a wrong password (`not-the-password`), a server of another CA, no client certificate. */
   readonly wrongTransports: readonly ((context: PluginContext) => RevocationTransport)[];
+  /** One whose section gives, at each connection, what `password` gives for the right one. */
+  createTransportBy(password: (right: string) => string, context: PluginContext): RevocationTransport;
 }
 
 /** A client's files for a secured broker; one CA of them has signed nothing there. */
@@ -283,6 +285,17 @@ export function keepsOthersOut(title: string, open: () => Promise<SecuredBroker>
         expect(edge.lines.join("\n")).not.toContain("not-the-password");
         await edge.close();
       }
+    });
+
+    test("each connection is made by the password of the time: a section's secrets follow their files", async () => {
+      let isRight = false;
+      const edge = await startTestEdge(world, "three", (context) =>
+        secured.createTransportBy((right) => (isRight ? right : "not-the-password"), context),
+      );
+      await eventually(() => edge.lines.some((line) => line.includes("a revocation transport is down")), "the reason");
+      isRight = true;
+      await eventually(() => edge.connected(), "the connection");
+      await edge.close();
     });
   });
 }

@@ -1,7 +1,7 @@
 /** AES-256-GCM under one wrapping key, which is in an EVP context and nowhere else. */
 import { wipe } from "../../../base/wipe.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "../blob.ts";
-import type { DerivedKey } from "../cipher.ts";
+import type { DerivedKey, TakeSealed } from "../cipher.ts";
 import { check, given, type Library } from "./library.ts";
 import type { RandomDraws } from "./random-draws.ts";
 import { BLOB, DERIVED, FINAL_OUT, LENGTH_OUT, type Scratch } from "./scratch.ts";
@@ -45,7 +45,7 @@ export class OpensslKey implements DerivedKey {
     const ciphertext = scratch.address + BLOB + header.length;
     const lengthOut = scratch.address + LENGTH_OUT;
     check(library.functions.encryptBytes(this.#context, ciphertext, lengthOut, plaintext, length));
-    return this.#finish(header.length + length);
+    return scratch.takeBlob(this.#finish(header.length + length));
   }
 
   sealRandom(
@@ -55,19 +55,33 @@ export class OpensslKey implements DerivedKey {
     length: number,
     plaintext?: Uint8Array,
   ): Uint8Array {
-    const { library, scratch, random } = this.#parts;
-    const { address, bytes } = scratch;
+    const { scratch, random } = this.#parts;
+    const { bytes } = scratch;
     const place = random.draw(length + NONCE_LENGTH);
     try {
       if (plaintext !== undefined) {
         if (plaintext.length !== length) throw new RangeError(`The data key has ${length} bytes, its buffer has not.`);
         for (let index = 0; index < length; index++) plaintext[index] = bytes[place + index]!;
       }
-      this.#begin(header, nonceOffset, context, length, place + length, header.length);
-      const ciphertext = address + BLOB + header.length;
-      const call = library.functions;
-      check(call.EVP_EncryptUpdate(this.#context, ciphertext, address + LENGTH_OUT, address + place, length));
-      return this.#finish(header.length + length);
+      return scratch.takeBlob(this.#sealAt(place, header, nonceOffset, context, length));
+    } finally {
+      scratch.wipeWords(place, length);
+    }
+  }
+
+  sealRandomTo(
+    header: Uint8Array,
+    nonceOffset: number,
+    context: Uint8Array,
+    length: number,
+    isTold: boolean,
+    take: TakeSealed,
+  ): void {
+    const { scratch, random } = this.#parts;
+    const place = random.draw(length + NONCE_LENGTH);
+    try {
+      const blobLength = this.#sealAt(place, header, nonceOffset, context, length);
+      take(scratch.blob(blobLength), isTold ? scratch.drawn(place, length) : undefined);
     } finally {
       scratch.wipeWords(place, length);
     }
@@ -112,6 +126,18 @@ export class OpensslKey implements DerivedKey {
     this.#context = 0;
   }
 
+  /** Seals the data key that was drawn at a place, with the nonce drawn behind it; answers the blob's length. */
+  #sealAt(place: number, header: Uint8Array, nonceOffset: number, context: Uint8Array, length: number): number {
+    this.#begin(header, nonceOffset, context, length, place + length, header.length);
+    const { library, scratch } = this.#parts;
+    const { address } = scratch;
+    const ciphertext = address + BLOB + header.length;
+    check(
+      library.functions.EVP_EncryptUpdate(this.#context, ciphertext, address + LENGTH_OUT, address + place, length),
+    );
+    return this.#finish(header.length + length);
+  }
+
   /** Puts the header in its place, a nonce from the pool in it, and has all of it and the context authenticated. */
   #begin(
     header: Uint8Array,
@@ -137,14 +163,14 @@ export class OpensslKey implements DerivedKey {
     }
   }
 
-  /** Adds the tag behind the ciphertext, which ends at `tagOffset`, and answers the blob. */
-  #finish(tagOffset: number): Uint8Array {
+  /** Adds the tag behind the ciphertext, which ends at `tagOffset`, and answers the blob's length. */
+  #finish(tagOffset: number): number {
     const { library, scratch } = this.#parts;
     const call = library.functions;
     const { address } = scratch;
     check(call.EVP_EncryptFinal_ex(this.#context, address + FINAL_OUT, address + LENGTH_OUT));
     check(call.EVP_CIPHER_CTX_get_params(this.#context, scratch.sealingParameters(BLOB + tagOffset)));
-    return scratch.takeBlob(tagOffset + TAG_LENGTH);
+    return tagOffset + TAG_LENGTH;
   }
 
   /**

@@ -60,6 +60,8 @@ export class Scratch {
   readonly #close: () => void;
   /** Views by their length: blobs of data keys have few lengths, and are made all the time. */
   readonly #blobs: (Uint8Array | undefined)[] = new Array(VIEWS_MAX).fill(undefined);
+  /** Views of the pool, by the word that they begin at. */
+  readonly #drawn: (Uint8Array | undefined)[] = new Array(POOL_LENGTH / Uint32Array.BYTES_PER_ELEMENT).fill(undefined);
   #header: Uint8Array | undefined;
 
   constructor(take: TakeMemory, addressOf: (bytes: Uint8Array) => number) {
@@ -99,16 +101,32 @@ export class Scratch {
     this.bytes.set(blob, BLOB);
   }
 
-  /** A copy of the first `length` bytes of the blob. */
-  takeBlob(length: number): Uint8Array {
+  /** The first `length` bytes of the blob, where they are. */
+  blob(length: number): Uint8Array {
     let view = this.#blobs[length];
     if (view === undefined) {
       view = this.bytes.subarray(BLOB, BLOB + length);
       if (length < VIEWS_MAX) this.#blobs[length] = view;
     }
+    return view;
+  }
+
+  /** A copy of them. */
+  takeBlob(length: number): Uint8Array {
     const taken = new Uint8Array(length);
-    taken.set(view);
+    taken.set(this.blob(length));
     return taken;
+  }
+
+  /** Random bytes where they were drawn, at a place in the pool that a word begins at. */
+  drawn(place: number, length: number): Uint8Array {
+    const word = (place - POOL) >>> 2;
+    let view = this.#drawn[word];
+    if (view?.length !== length) {
+      view = this.bytes.subarray(place, place + length);
+      this.#drawn[word] = view;
+    }
+    return view;
   }
 
   /** Wipes `length` bytes, rounded up to whole words, from a place that a word begins at. */

@@ -50,15 +50,16 @@ export function parseSignatureHeader(authorization: string): SignatureHeader | u
 }
 
 export class SignatureVerifier {
-  readonly #secrets: ReadonlyMap<string, string>;
+  /** Each gives its secret of the time. */
+  readonly #keys: ReadonlyMap<string, AccessKey>;
   /** What an unknown id is computed with, so that its refusal takes as long as a wrong signature's. */
   readonly #dummy = crypto.randomUUID() + crypto.randomUUID();
   readonly #now: () => number;
   /** By id, day and region: four hashes of the five that a signature takes. */
-  readonly #signingKeys = new Map<string, Uint8Array>();
+  readonly #signingKeys = new Map<string, { readonly secret: string | undefined; readonly key: Uint8Array }>();
 
   constructor(keys: readonly AccessKey[], now: () => number) {
-    this.#secrets = new Map(keys.map(({ id, secret }) => [id, secret]));
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
     this.#now = now;
   }
 
@@ -75,7 +76,7 @@ export class SignatureVerifier {
     checkSignedHeaders(request, header.signedHeaders);
     if (request.query !== "") throw refused("InvalidSignatureException", "Requests to AWS KMS have no query.");
 
-    const secret = this.#secrets.get(header.accessKeyId);
+    const secret = this.#keys.get(header.accessKeyId)?.secret;
     const scope = `${header.day}/${header.region}/kms/aws4_request`;
     const toSign = `${ALGORITHM}\n${date}\n${scope}\n${sha256Hex(canonicalRequest(request, header.signedHeaders))}`;
     const signature = hmacSha256(this.#signingKey(header, secret), utf8(toSign));
@@ -114,7 +115,8 @@ export class SignatureVerifier {
   #signingKey({ accessKeyId, day, region }: SignatureHeader, secret: string | undefined): Uint8Array {
     const name = `${secret === undefined ? "" : accessKeyId}/${day}/${region}`;
     const known = this.#signingKeys.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined && known.secret === secret) return known.key;
+    known?.key.fill(0);
     let key = hmacKey(utf8(`AWS4${secret ?? this.#dummy}`));
     for (const part of [day, region, "kms", "aws4_request"]) {
       const next = hmacSha256(key, utf8(part));
@@ -122,12 +124,12 @@ export class SignatureVerifier {
       key = next;
     }
     if (this.#signingKeys.size >= SIGNING_KEYS_MAX) this.#forget();
-    this.#signingKeys.set(name, key);
+    this.#signingKeys.set(name, { secret, key });
     return key;
   }
 
   #forget(): void {
-    for (const key of this.#signingKeys.values()) key.fill(0);
+    for (const { key } of this.#signingKeys.values()) key.fill(0);
     this.#signingKeys.clear();
   }
 }

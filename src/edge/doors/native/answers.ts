@@ -2,7 +2,7 @@
  * Answers as the API writes them, from what operations give, into the text that goes out. Names and base64url hold nothing that JSON escapes.
  * Plaintexts are wiped once they have been written.
  */
-import { OperationError } from "../../../base/errors.ts";
+import type { OperationError } from "../../../base/errors.ts";
 import type { AnswerText } from "../../../base/network/http1/answer-text.ts";
 import { problemOf } from "../../../base/network/problem.ts";
 import { wipe } from "../../../base/wipe.ts";
@@ -44,13 +44,7 @@ function writeName(to: AnswerText, { tenant, service }: ServiceKeyName): void {
   to.ascii('tenant":"').ascii(tenant).ascii('","service":"').ascii(service).ascii('"');
 }
 
-/** An item of a batch: its own problem, or what `write` makes of its answer. */
-export function itemOf<Result extends object>(
-  to: AnswerText,
-  result: Result | OperationError,
-  write: (to: AnswerText, result: Result) => void,
-): string {
-  if (result instanceof OperationError) return JSON.stringify({ error: problemOf(result) });
-  write(to.begin(), result);
-  return to.take();
+/** In the place of an item of a batch. */
+export function writeItsProblem(to: AnswerText, error: OperationError): void {
+  to.text(JSON.stringify({ error: problemOf(error) }));
 }

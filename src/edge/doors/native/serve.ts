@@ -2,29 +2,30 @@
 import { OperationError } from "../../../base/errors.ts";
 import { JsonError, parseJson } from "../../../base/json/parse.ts";
 import { readJsonList } from "../../../base/json/read-list.ts";
-import { writeJsonList } from "../../../base/json/write-list.ts";
-import { answerText } from "../../../base/network/http1/answer-text.ts";
 import { runInTurns } from "../../../base/time/run-in-turns.ts";
 import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
 import type {
   Caller,
-  CreatedKey,
   CreateKeyRequest,
   MaybePromise,
   Operations,
   ServiceKeyName,
+  TakeKey,
 } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
-import { itemOf, writeCreated } from "./answers.ts";
+import { writeCreated, writeItsProblem } from "./answers.ts";
+import { BatchText } from "./batch-text.ts";
 import { checkBody, readItem } from "./check-body.ts";
-import { ANSWERS, BODIES, OCTET_STREAM, readCreateBatch, writeCreatedKeys } from "./octet-stream.ts";
+import { ANSWERS, BODIES, CreatedKeysWriter, OCTET_STREAM, readCreateBatch } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
 import type { CreateBatchBody } from "./schemas.ts";
 import { answered, JSON_HEADERS, JSON_TYPE } from "./serve-fast.ts";
 
 /** What an answer takes for each key, value or blob, beside their own bytes: for the caller's share. */
 const ANSWER_BYTES_EACH = 480;
+/** Keys of a batch for which one look at how long they may be kept is enough: a tenth of a millisecond. */
+const KEYS_KEPT_ALIKE = 256;
 /** Keys that are made in a slice of a turn of the event loop. */
 const SLICE_KEYS = 500;
 /** What is read of a body in one. */
@@ -66,12 +67,21 @@ async function createMany(
   const { count, tenant, service = "default", context, length, plaintext } = body as CreateBatchBody;
   reserve(request, count * ANSWER_BYTES_EACH);
   await turnFor(partOfKeys(count));
-  const keys = await operations.createKeys(caller, { tenant, service, context, length, plaintext }, count);
-  const cacheSeconds = plaintext === true ? operations.cacheSeconds(caller, { tenant, service }) : 0;
-  const write = (key: CreatedKey): string =>
-    itemOf(answerText, key, (to, created) => writeCreated(to, created, cacheSeconds));
-  const written = writeJsonList("keys", keys, write, yieldToEventLoop);
-  return { status: route.success, headers: JSON_HEADERS, body: await written };
+  const text = new BatchText("keys");
+  let cacheSeconds = 0;
+  const take: TakeKey = (wrapped, key, version) => {
+    if (key !== undefined && text.count % KEYS_KEPT_ALIKE === 0) {
+      cacheSeconds = operations.cacheSeconds(caller, { tenant, service });
+    }
+    writeCreated(text.nextOf(count), { wrapped, version, plaintext: key }, cacheSeconds);
+  };
+  try {
+    await operations.createKeys(caller, { tenant, service, context, length, plaintext, take }, count);
+  } catch (error) {
+    text.discard();
+    throw error;
+  }
+  return { status: route.success, headers: JSON_HEADERS, body: await text.end() };
 }
 
 async function serveItems(
@@ -97,10 +107,16 @@ async function serveItems(
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
   const results = await route.run(operations, caller, requests as never);
   const cacheSeconds = (name: ServiceKeyName): number => operations.cacheSeconds(caller, name);
-  const write = (result: object): string =>
-    itemOf(answerText, result, (to, its) => route.write(to, its as never, cacheSeconds));
-  const written = writeJsonList("results", results, write, yieldToEventLoop);
-  return { status: route.success, headers: JSON_HEADERS, body: await written };
+  const text = new BatchText("results");
+  await runInTurns(results.length, (index) => {
+    const result = results[index]!;
+    const to = text.next();
+    const start = to.length;
+    if (result instanceof OperationError) writeItsProblem(to, result);
+    else route.write(to, result as never, cacheSeconds);
+    return to.length - start;
+  });
+  return { status: route.success, headers: JSON_HEADERS, body: await text.end() };
 }
 
 async function serveBytes(
@@ -121,8 +137,14 @@ async function serveBytes(
     const { request: asked, count } = readCreateBatch(request.body);
     reserve(request, count * ANSWER_BYTES_EACH);
     await turnFor(partOfKeys(count));
-    const keys = await operations.createKeys(caller, asked, count);
-    return answer(await writeCreatedKeys(keys), keptFor(operations, caller, asked));
+    const writer = new CreatedKeysWriter(count);
+    try {
+      await operations.createKeys(caller, { ...asked, take: writer.take }, count);
+    } catch (error) {
+      writer.discard();
+      throw error;
+    }
+    return answer(writer.bytes, keptFor(operations, caller, asked));
   }
   await turnFor(partOfBody(request.body));
   const requests = await BODIES[route.readBytes](request.body);

@@ -42,6 +42,45 @@ describe("a data key that the cipher draws", () => {
     },
   );
 
+  test.each([16, 32, 64])("of %d bytes is given where it lies, if it is asked for, and wiped there after", (length) => {
+    const { key, scratch } = keyOver();
+    for (const context of [NO_CONTEXT, CONTEXT]) {
+      const blobs: Uint8Array[] = [];
+      const keys: Uint8Array[] = [];
+      const lent: Uint8Array[] = [];
+      for (const isTold of [true, true, false]) {
+        key.sealRandomTo(HEADER, NONCE_AT, context, length, isTold, (blob, dataKey) => {
+          expect(dataKey === undefined).toBe(!isTold);
+          blobs.push(blob.slice());
+          if (dataKey === undefined) return;
+          keys.push(dataKey.slice());
+          lent.push(dataKey);
+        });
+      }
+      expect(blobs).toHaveLength(3);
+      keys.forEach((dataKey, index) => {
+        expect(key.open(blobs[index]!, NONCE_AT, HEADER.length, context)).toEqual(dataKey);
+        expect(Buffer.from(scratch.bytes).indexOf(dataKey)).toBe(-1);
+        expect(isZero(lent[index]!)).toBe(true);
+      });
+      expect(keys[0]).not.toEqual(keys[1]);
+      expect(key.open(blobs[2]!, NONCE_AT, HEADER.length, context)).toHaveLength(length);
+    }
+  });
+
+  test("is wiped though whoever takes it throws", () => {
+    const { key, scratch } = keyOver();
+    let lent: Uint8Array | undefined;
+    const fail = (_blob: Uint8Array, dataKey: Uint8Array | undefined): never => {
+      lent = dataKey;
+      throw new Error("no room");
+    };
+    expect(() => key.sealRandomTo(HEADER, NONCE_AT, NO_CONTEXT, 32, true, fail)).toThrow("no room");
+    expect(lent).toHaveLength(32);
+    expect(isZero(lent!)).toBe(true);
+    expect(isZero(scratch.bytes.subarray(POOL, POOL + 44))).toBe(true);
+  });
+
   test("is wiped though the buffer for it does not fit", () => {
     const { key, scratch } = keyOver();
     expect(() => key.sealRandom(HEADER, NONCE_AT, NO_CONTEXT, 32, new Uint8Array(31))).toThrow(RangeError);

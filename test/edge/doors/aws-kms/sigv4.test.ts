@@ -119,6 +119,21 @@ describe("a signature", () => {
     expect(refusalOf(await signed({ id: "LONG", secret }), verifier)).toBe("accepted");
   });
 
+  test("holds by the secret of the time: one that its file has replaced holds no more", async () => {
+    let secret = KEY.secret;
+    const key = {
+      id: KEY.id,
+      get secret() {
+        return secret;
+      },
+    };
+    const verifier = new SignatureVerifier([key], () => NOW);
+    expect(refusalOf(await signed(), verifier)).toBe("accepted");
+    secret = "another";
+    expect(refusalOf(await signed(), verifier)).toBe("InvalidSignatureException");
+    expect(refusalOf(await signed({ secret }), verifier)).toBe("accepted");
+  });
+
   test("does not hold over anything that was changed", async () => {
     const request = await signed();
     const authorization = request.headers.get("authorization")!;

@@ -1,0 +1,65 @@
+/** What a batch is answered with, as it is written: in pieces or in one, and wiped where nobody gets it. */
+import { describe, expect, test } from "bun:test";
+import { BatchText } from "../../../../src/edge/doors/native/batch-text.ts";
+import { CreatedKeysWriter } from "../../../../src/edge/doors/native/octet-stream.ts";
+import { wipedBy } from "../../../support/wiped.ts";
+
+const parsed = async (text: BatchText): Promise<unknown> => JSON.parse(Buffer.from(await text.end()).toString());
+
+describe("in JSON", () => {
+  test("nothing, one and many, of whatever lengths and letters", async () => {
+    expect(await parsed(new BatchText("keys"))).toEqual({ keys: [] });
+    const items = Array.from({ length: 300 }, (_, index) => `ü${"x".repeat((index * 37) % 900)}`);
+    const text = new BatchText("results");
+    for (const item of items) text.next().text(JSON.stringify(item));
+    expect(text.count).toBe(300);
+    const written = text.end();
+    expect(written).toBeInstanceOf(Promise);
+    expect(JSON.parse(Buffer.from(await written).toString())).toEqual({ results: items });
+  });
+
+  test("items of one length are in one piece, and none of them is copied for the next", async () => {
+    const text = new BatchText("keys");
+    const COUNT = 5_000;
+    for (let index = 0; index < COUNT; index++) {
+      text.nextOf(COUNT).text(JSON.stringify(String(index).padStart(200, "0")));
+    }
+    const written = text.end();
+    expect(written).not.toBeInstanceOf(Promise);
+    const { keys } = JSON.parse((written as Buffer).toString()) as { keys: string[] };
+    expect(keys.map(Number)).toEqual(Array.from({ length: COUNT }, (_, index) => index));
+    // The room that the first of them made is enough for all.
+    expect((written as Buffer).buffer.byteLength).toBeLessThan((written as Buffer).length * 1.3);
+  });
+
+  test("what nobody gets is wiped, whatever it was written into", () => {
+    const text = new BatchText("results");
+    const secrets = ["first", "second", "third"].map((word) => word.repeat(12_000));
+    for (const secret of secrets) text.next().ascii(secret);
+    const wiped = wipedBy(() => text.discard()).join();
+    for (const secret of secrets) expect(wiped).toContain(Buffer.from(secret).toString("hex"));
+  });
+});
+
+describe("in bytes", () => {
+  const blob = new Uint8Array(20).fill(7);
+  const dataKey = new Uint8Array(16).fill(9);
+
+  test("keys are written as they come, behind their number and their version", () => {
+    const writer = new CreatedKeysWriter(2);
+    for (let index = 0; index < 2; index++) writer.take(blob, dataKey, 3);
+    const item = [0, 20, ...blob, ...dataKey];
+    expect([...writer.bytes]).toEqual([0, 0, 0, 2, 0, 0, 0, 3, ...item, ...item]);
+    const untold = new CreatedKeysWriter(1);
+    untold.take(blob, undefined, 1);
+    expect([...untold.bytes]).toEqual([0, 0, 0, 1, 0, 0, 0, 1, 0, 20, ...blob]);
+  });
+
+  test("what nobody gets is wiped; there may be nothing yet", () => {
+    const writer = new CreatedKeysWriter(2);
+    writer.discard();
+    writer.take(blob, dataKey, 3);
+    writer.discard();
+    expect(Buffer.from(writer.bytes).indexOf(dataKey)).toBe(-1);
+  });
+});
