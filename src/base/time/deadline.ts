@@ -13,6 +13,8 @@ export interface DeadlineOptions {
   readonly onOver: (cause: DeadlineCause) => void;
 }
 
+const ONCE = { once: true } as const;
+
 /**
  * For work that settles by events. Whatever happens first counts: `settle` tells by its answer whether the caller was first.
  *
@@ -20,9 +22,8 @@ export interface DeadlineOptions {
  * const deadline = new Deadline({ clock, timeoutMs, signal, onOver: (cause) => reject(new Error(cause)) });
  * socket.on("data", (data) => deadline.settle() && resolve(data));
  */
-export class Deadline {
+export class Deadline implements EventListenerObject {
   readonly #options: DeadlineOptions;
-  readonly #aborted = (): void => this.#end("aborted");
   #timer: Timer | undefined;
   #settled = false;
 
@@ -32,7 +33,7 @@ export class Deadline {
       this.#end("aborted");
       return;
     }
-    options.signal?.addEventListener("abort", this.#aborted, { once: true });
+    options.signal?.addEventListener("abort", this, ONCE);
     this.extend();
   }
 
@@ -52,8 +53,13 @@ export class Deadline {
     if (this.#settled) return false;
     this.#settled = true;
     this.#timer?.cancel();
-    this.#options.signal?.removeEventListener("abort", this.#aborted);
+    this.#options.signal?.removeEventListener("abort", this);
     return true;
+  }
+
+  /** The signal has aborted: it holds this object, where a closure would be one more to collect. */
+  handleEvent(): void {
+    this.#end("aborted");
   }
 
   #end(cause: DeadlineCause): void {

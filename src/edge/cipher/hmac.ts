@@ -10,6 +10,8 @@ export const HASH_LENGTH = 32;
  */
 const INNER = allocateSecret(HASH_BLOCK_LENGTH + 448);
 const OUTER = allocateSecret(HASH_BLOCK_LENGTH + HASH_LENGTH);
+/** The beginnings of `INNER` that were needed, by their length. */
+const BEGINNINGS: (Uint8Array | undefined)[] = new Array(INNER.length + 1).fill(undefined);
 
 /**
  * HMAC-SHA-256 (RFC 2104) under a secret key of at most 64 bytes. The result is the caller's to wipe.
@@ -23,7 +25,11 @@ export function hmacSha256(key: Uint8Array, ...message: readonly Uint8Array[]): 
   if (key.length > HASH_BLOCK_LENGTH) throw new RangeError("This HMAC takes keys of at most 64 bytes.");
   let length = HASH_BLOCK_LENGTH;
   for (const part of message) length += part.length;
-  const inner = length <= INNER.length ? INNER.subarray(0, length) : allocateSecret(length);
+  let inner = BEGINNINGS[length];
+  if (inner === undefined) {
+    inner = length <= INNER.length ? INNER.subarray(0, length) : allocateSecret(length);
+    if (length <= INNER.length) BEGINNINGS[length] = inner;
+  }
   inner.fill(0x36, 0, HASH_BLOCK_LENGTH);
   OUTER.fill(0x5c, 0, HASH_BLOCK_LENGTH);
   for (let index = 0; index < key.length; index++) {

@@ -13,8 +13,10 @@ const info = new TextEncoder().encode("crypto-edge lease v1");
 const aad = leaseAad("tenant-a", "billing", 3);
 const serviceKey = crypto.getRandomValues(new Uint8Array(32));
 
-async function sealIndependently(publicKey: Uint8Array): Promise<{ enc: Uint8Array; sealed: Uint8Array }> {
-  const recipientPublicKey = await independent.kem.deserializePublicKey(Uint8Array.from(publicKey).buffer);
+async function sealIndependently(publicKey: string): Promise<{ enc: Uint8Array; sealed: Uint8Array }> {
+  const recipientPublicKey = await independent.kem.deserializePublicKey(
+    Uint8Array.from(Buffer.from(publicKey, "base64url")).buffer,
+  );
   const sender = await independent.createSenderContext({ recipientPublicKey, info });
   const sealed = await sender.seal(Uint8Array.from(serviceKey).buffer, Uint8Array.from(aad).buffer);
   return { enc: new Uint8Array(sender.enc), sealed: new Uint8Array(sealed) };
@@ -43,7 +45,7 @@ describe("HPKE between Core and edge", () => {
   test("the edge opens nothing that was sealed for another name or edge, altered, cut short, or made with a weak key", () => {
     const recipient = createLeaseRecipient();
     const sealer = createSealer("crypto-edge lease v1");
-    const { enc, sealed } = sealer.seal(recipient.publicKey, serviceKey, aad);
+    const { enc, sealed } = sealer.seal(Buffer.from(recipient.publicKey, "base64url"), serviceKey, aad);
     expect(recipient.open(enc, sealed, aad)).toHaveLength(32);
 
     expect(() => recipient.open(enc, sealed, leaseAad("tenant-b", "billing", 3))).toThrow();

@@ -18,7 +18,11 @@ function sealedLease(versions: number) {
     log: "log-a",
     revocation_seq: 7,
     versions: keys.map((key, index) => {
-      const { enc, sealed } = sealer.seal(recipient.publicKey, key, leaseAad("tenant-a", "billing", index + 1));
+      const { enc, sealed } = sealer.seal(
+        Buffer.from(recipient.publicKey, "base64url"),
+        key,
+        leaseAad("tenant-a", "billing", index + 1),
+      );
       const state = index === 0 ? "active" : "deprecated";
       return { version: index + 1, state, enc: text(enc), sealed: text(sealed) };
     }),

@@ -1,6 +1,6 @@
 /** One call to the Core: sent, waited for so long, and its answer put together. */
 import type { Clock } from "../../../base/time/clock.ts";
-import { Deadline, type DeadlineCause } from "../../../base/time/deadline.ts";
+import { Deadline, type DeadlineCause, type DeadlineOptions } from "../../../base/time/deadline.ts";
 import { CoreCallError } from "./core-call-error.ts";
 import type { CoreSocket } from "./core-socket.ts";
 import type { QueuedExchange } from "./core-sockets.ts";
@@ -27,17 +27,13 @@ export interface CoreAnswer extends AnswerHead {
   readonly stream?: CoreStream;
 }
 
-export interface CoreCallOptions {
-  readonly request: CoreRequest;
-  /** Of the request, as it is sent. */
-  readonly head: string;
+/** Who makes calls: what all of them have in common. */
+export interface CoreCaller {
   /** The Core, in a sentence. */
   readonly core: string;
   readonly clock: Clock;
   /** To the head of the answer; and again to the body's end. */
   readonly timeoutMs: number;
-  readonly resolve: (answer: CoreAnswer) => void;
-  readonly reject: (error: CoreCallError) => void;
   readonly explain: (error: NodeJS.ErrnoException) => CoreCallError;
   /** The kept connection had been closed meanwhile: not this call's fault, so it is to begin once more. */
   readonly onStale: (call: CoreCall) => void;
@@ -45,12 +41,21 @@ export interface CoreCallOptions {
   readonly onOver: (call: CoreCall) => void;
 }
 
+export interface CoreCallOptions {
+  readonly request: CoreRequest;
+  /** Of the request, as it is sent. */
+  readonly head: string;
+  readonly resolve: (answer: CoreAnswer) => void;
+  readonly reject: (error: CoreCallError) => void;
+}
+
 export const CLOSED = "the connection to the Core is closed";
 export const GIVEN_UP = "the call to the Core was given up";
 
 const NOTHING = Buffer.alloc(0);
 
-export class CoreCall implements QueuedExchange {
+export class CoreCall implements QueuedExchange, DeadlineOptions {
+  readonly #caller: CoreCaller;
   readonly #options: CoreCallOptions;
   readonly #deadline: Deadline;
   #socket: CoreSocket | undefined;
@@ -62,10 +67,10 @@ export class CoreCall implements QueuedExchange {
   #length = 0;
   #stream: CoreStream | undefined;
 
-  constructor(options: CoreCallOptions) {
+  constructor(caller: CoreCaller, options: CoreCallOptions) {
+    this.#caller = caller;
     this.#options = options;
-    const { clock, timeoutMs, request } = options;
-    this.#deadline = new Deadline({ clock, timeoutMs, signal: request.signal, onOver: (cause) => this.#late(cause) });
+    this.#deadline = new Deadline(this);
   }
 
   get head(): string {
@@ -76,14 +81,26 @@ export class CoreCall implements QueuedExchange {
     return this.#options.request.body;
   }
 
+  get clock(): Clock {
+    return this.#caller.clock;
+  }
+
+  get timeoutMs(): number {
+    return this.#caller.timeoutMs;
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.#options.request.signal;
+  }
+
   get isOver(): boolean {
     return this.#deadline.settled;
   }
 
   /** The connection to the Core is closed. */
-  readonly close = (): void => {
+  close(): void {
     if (this.#settle()) this.#giveUp(CLOSED);
-  };
+  }
 
   onBegin(socket: CoreSocket): void {
     this.#socket = socket;
@@ -109,7 +126,7 @@ export class CoreCall implements QueuedExchange {
     }
     this.#length += bytes.length;
     if (this.#length > this.#options.request.maxBytes) {
-      if (this.#settle()) this.#giveUp(`the answer of ${this.#options.core} is too large`);
+      if (this.#settle()) this.#giveUp(`the answer of ${this.#caller.core} is too large`);
     } else if (this.#length === bytes.length) {
       this.#body = bytes;
     } else {
@@ -129,7 +146,7 @@ export class CoreCall implements QueuedExchange {
   onFault(error: NodeJS.ErrnoException): void {
     if (this.#stream !== undefined) this.#stream.onFault(error);
     if (this.isOver) return;
-    const { core, reject, explain, onStale } = this.#options;
+    const { core, explain, onStale } = this.#caller;
     if (this.#answer !== undefined) {
       this.#settle();
       this.#giveUp(`${core} broke off its answer`, error);
@@ -142,12 +159,13 @@ export class CoreCall implements QueuedExchange {
       onStale(this);
     } else {
       this.#settle();
-      reject(explain(error));
+      this.#options.reject(explain(error));
     }
   }
 
-  #late(cause: DeadlineCause): void {
-    const { core, timeoutMs, onOver } = this.#options;
+  /** Of its deadline: the time is over, or the signal has aborted. */
+  onOver(cause: DeadlineCause): void {
+    const { core, timeoutMs, onOver } = this.#caller;
     onOver(this);
     if (cause === "aborted") this.#giveUp(GIVEN_UP);
     else if (this.#answer === undefined) this.#giveUp(`${core} did not answer within ${timeoutMs} ms`);
@@ -157,7 +175,7 @@ export class CoreCall implements QueuedExchange {
   /** True for the first word about it. */
   #settle(): boolean {
     if (!this.#deadline.settle()) return false;
-    this.#options.onOver(this);
+    this.#caller.onOver(this);
     return true;
   }
 

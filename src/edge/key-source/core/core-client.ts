@@ -121,7 +121,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
             tenant: request.tenant,
             service: request.service,
             version: request.version,
-            recipient: Buffer.from(recipient.publicKey).toString("base64url"),
+            recipient: recipient.publicKey,
           }),
           maxBytes: MAX_ANSWER_BYTES,
           signal,

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../../base/time/clock.ts";
 import { VERSION } from "../../../base/version.ts";
-import { CLOSED, type CoreAnswer, CoreCall, type CoreRequest, GIVEN_UP } from "./core-call.ts";
+import { CLOSED, type CoreAnswer, CoreCall, type CoreCaller, type CoreRequest, GIVEN_UP } from "./core-call.ts";
 import { CoreCallError } from "./core-call-error.ts";
 import { type CoreCertificates, checkCoreCertificates } from "./core-certificates.ts";
 import { explainFault } from "./core-fault.ts";
@@ -40,19 +40,29 @@ const ALONE: SocketOwner = {
 export class CoreConnection {
   readonly url: URL;
   readonly #options: CoreConnectionOptions;
-  readonly #core: string;
+  readonly #caller: CoreCaller;
   /** What the heads of all calls have in common. */
   readonly #headers: string;
   #certificates: CoreCertificates;
   #sockets: CoreSockets;
-  readonly #inFlight = new Set<() => void>();
+  readonly #inFlight = new Set<{ close(): void }>();
   #closed = false;
+  /** The headers of a call's own that were written last, which the next one mostly repeats. */
+  #ownHeaders: Readonly<Record<string, string>> = {};
+  #ownText = "";
 
   /** @throws Error for a URL or certificates that can never work. */
   constructor(options: CoreConnectionOptions) {
     this.url = parseUrl(options.url);
     this.#options = options;
-    this.#core = `the Core at ${this.url.origin}`;
+    this.#caller = {
+      core: `the Core at ${this.url.origin}`,
+      clock: options.clock,
+      timeoutMs: options.timeoutMs,
+      explain: this.#explain,
+      onStale: (call) => this.#sockets.begin(call, true),
+      onOver: (call) => void this.#inFlight.delete(call),
+    };
     this.#headers = headersOf({
       host: this.url.host,
       "user-agent": USER_AGENT,
@@ -77,20 +87,8 @@ export class CoreConnection {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new CoreCallError(CLOSED));
       if (request.signal?.aborted) return reject(new CoreCallError(GIVEN_UP));
-      const { clock, timeoutMs } = this.#options;
-      const call = new CoreCall({
-        request,
-        head: this.#headOf(request),
-        core: this.#core,
-        clock,
-        timeoutMs,
-        resolve,
-        reject,
-        explain: this.#explain,
-        onStale: this.#onStale,
-        onOver: this.#onOver,
-      });
-      this.#inFlight.add(call.close);
+      const call = new CoreCall(this.#caller, { request, head: this.#headOf(request), resolve, reject });
+      this.#inFlight.add(call);
       if (request.stream === true) new CoreSocket(this.#address(), ALONE).begin(call);
       else this.#sockets.begin(call);
     });
@@ -98,27 +96,32 @@ export class CoreConnection {
 
   /** Calls `end` once, when the connection is closed, unless the returned function has been called before. */
   onClose(end: () => void): () => void {
-    this.#inFlight.add(end);
-    return () => this.#inFlight.delete(end);
+    const ending = { close: end };
+    this.#inFlight.add(ending);
+    return () => this.#inFlight.delete(ending);
   }
 
   close(): void {
     this.#closed = true;
     // First, so that no call of those in line is begun where another's connection ends.
     this.#sockets.close();
-    for (const end of [...this.#inFlight]) end();
+    for (const ending of [...this.#inFlight]) ending.close();
   }
 
   #headOf({ method, path, headers, body, stream }: CoreRequest): string {
     const accept = stream === true ? "text/event-stream" : "application/json";
     const length = body === undefined ? "" : `content-length: ${Buffer.byteLength(body)}\r\n`;
-    const own = headers === undefined ? "" : headersOf(headers);
+    const own = headers === undefined ? "" : this.#ownHeadersOf(headers);
     return `${method} ${path} HTTP/1.1\r\n${this.#headers}accept: ${accept}\r\n${length}${own}\r\n`;
   }
 
-  readonly #onStale = (call: CoreCall): void => this.#sockets.begin(call, true);
-
-  readonly #onOver = (call: CoreCall): void => void this.#inFlight.delete(call.close);
+  #ownHeadersOf(headers: Readonly<Record<string, string>>): string {
+    if (headers !== this.#ownHeaders) {
+      this.#ownText = headersOf(headers);
+      this.#ownHeaders = headers;
+    }
+    return this.#ownText;
+  }
 
   readonly #explain = (error: NodeJS.ErrnoException): CoreCallError => {
     const message = explainFault({

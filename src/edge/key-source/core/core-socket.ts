@@ -34,6 +34,7 @@ export interface SocketOwner {
 }
 
 const HEAD_BYTES_MAX = 16_384;
+const HEAD_END = Buffer.from("\r\n\r\n");
 const KEEP_ALIVE_MS = 1_000;
 
 export class CoreSocket {
@@ -144,7 +145,7 @@ export class CoreSocket {
     let dropped = 0;
     this.#begun = undefined;
     for (;;) {
-      const end = text.indexOf("\r\n\r\n", 0, "latin1");
+      const end = text.indexOf(HEAD_END);
       if (end > HEAD_BYTES_MAX || (end < 0 && text.length > HEAD_BYTES_MAX)) {
         throw new Error("the head of its answer is too large");
       }

@@ -20,9 +20,17 @@ const KEM_SUITE = Buffer.concat([ascii("KEM"), Buffer.from([0x00, 0x20])]);
 const HPKE_SUITE = Buffer.concat([ascii("HPKE"), Buffer.from([0x00, 0x20, 0x00, 0x01, 0x00, 0x02])]);
 /** The SPKI encoding of an X25519 public key (RFC 8410): the raw bytes stand at its end. */
 const X25519_SPKI = Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), Buffer.alloc(32)]);
+const SPKI_KEY = { key: X25519_SPKI, format: "der", type: "spki" } as const;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const TAG_LENGTH = { authTagLength: TAG_BYTES } as const;
+/** As text, so that no call makes a key object and a buffer of it. */
+const PUBLIC_AS_JWK = { publicKeyEncoding: { format: "jwk" } } as const;
+/** What goes into the library, in buffers that are used again: opening waits for nothing, so one set serves every call. */
+const RECIPIENT = Buffer.alloc(KEY_BYTES);
+const NONCE = Buffer.alloc(NONCE_BYTES);
+const TAG = Buffer.alloc(TAG_BYTES);
 /** Every expansion here takes one round of HKDF-Expand, whose counter stands at the end of its info. */
 const FIRST_ROUND = Uint8Array.of(1);
 
@@ -55,8 +63,8 @@ const LEASE_CONTEXT = contextOf(INFO);
 
 /** An ephemeral key pair, new for each lease call: its private half opens the answer and is then forgotten. */
 export interface LeaseRecipient {
-  /** 32 bytes, for the request. */
-  readonly publicKey: Uint8Array;
+  /** base64url of 32 bytes, for the request. */
+  readonly publicKey: string;
   /**
    * The service key that was sealed. The buffer is the caller's, who wipes it.
    *
@@ -66,39 +74,41 @@ export interface LeaseRecipient {
 }
 
 export function createLeaseRecipient(): LeaseRecipient {
-  const { publicKey, privateKey } = generateKeyPairSync("x25519");
-  const recipient = publicKey.export({ format: "der", type: "spki" }).subarray(-KEY_BYTES);
-  return new Recipient(privateKey, recipient, LEASE_CONTEXT);
+  const { publicKey, privateKey } = generateKeyPairSync("x25519", PUBLIC_AS_JWK);
+  return new Recipient(privateKey, publicKey.x!, LEASE_CONTEXT);
 }
 
 /** A recipient whose key and `info` are given, as published vectors give them. */
 export function recipientOf(privateKey: KeyObject, recipient: Uint8Array, info: Uint8Array): LeaseRecipient {
-  return new Recipient(privateKey, recipient, contextOf(info));
+  return new Recipient(privateKey, Buffer.from(recipient).toString("base64url"), contextOf(info));
 }
 
 class Recipient implements LeaseRecipient {
-  readonly publicKey: Uint8Array;
+  readonly publicKey: string;
   readonly #privateKey: KeyObject;
   readonly #context: Uint8Array;
 
-  constructor(privateKey: KeyObject, publicKey: Uint8Array, context: Uint8Array) {
+  constructor(privateKey: KeyObject, publicKey: string, context: Uint8Array) {
     this.publicKey = publicKey;
     this.#privateKey = privateKey;
     this.#context = context;
   }
 
   open(enc: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array {
-    const sharedSecret = decapsulate(this.#privateKey, this.publicKey, enc);
+    RECIPIENT.write(this.publicKey, "base64url");
+    const sharedSecret = decapsulate(this.#privateKey, RECIPIENT, enc);
     const secret = hmacSha256(sharedSecret, SECRET);
     const key = hmacSha256(secret, KEY, this.#context, FIRST_ROUND);
     const nonce = hmacSha256(secret, BASE_NONCE, this.#context, FIRST_ROUND);
     try {
-      return decrypt(key, nonce.subarray(0, NONCE_BYTES), sealed, aad);
+      for (let index = 0; index < NONCE_BYTES; index++) NONCE[index] = nonce[index]!;
+      return decrypt(key, sealed, aad);
     } finally {
       wipe(sharedSecret);
       wipe(secret);
       wipe(key);
       wipe(nonce);
+      wipe(NONCE);
     }
   }
 }
@@ -108,12 +118,14 @@ export function leaseAad(tenant: string, service: string, version: number): Uint
   return Buffer.from(`${tenant}/${service}/${version}`);
 }
 
-function decrypt(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array {
+/** Under the nonce that stands in `NONCE`. */
+function decrypt(key: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array {
   const end = sealed.length - TAG_BYTES;
   if (end < 0) throw new RangeError("what was sealed is shorter than its tag");
-  const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
+  for (let index = 0; index < TAG_BYTES; index++) TAG[index] = sealed[end + index]!;
+  const decipher = createDecipheriv("aes-256-gcm", key, NONCE, TAG_LENGTH);
   decipher.setAAD(aad);
-  decipher.setAuthTag(sealed.subarray(end));
+  decipher.setAuthTag(TAG);
   const decrypted = decipher.update(sealed.subarray(0, end));
   try {
     decipher.final();
@@ -129,7 +141,7 @@ function decrypt(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, aad: Ui
 function decapsulate(privateKey: KeyObject, recipient: Uint8Array, enc: Uint8Array): Uint8Array {
   if (enc.length !== KEY_BYTES) throw new RangeError("an encapsulated key has 32 bytes");
   X25519_SPKI.set(enc, X25519_SPKI.length - KEY_BYTES);
-  const publicKey = createPublicKey({ key: X25519_SPKI, format: "der", type: "spki" });
+  const publicKey = createPublicKey(SPKI_KEY);
   const dh = diffieHellman({ privateKey, publicKey });
   try {
     // RFC 9180, 7.1.4: the all-zero value is refused, whatever the library does.

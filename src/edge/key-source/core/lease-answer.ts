@@ -7,6 +7,10 @@ import { CoreCallError } from "./core-call-error.ts";
 import { type LeaseRecipient, leaseAad } from "./hpke-open.ts";
 import { turnForLease } from "./turn-for-lease.ts";
 
+/** One sealed version, in buffers that are used again: it is opened in one go, and its texts are as long as they must be. */
+const ENC = Buffer.alloc(32);
+const SEALED = Buffer.alloc(SERVICE_KEY_BYTES + 16);
+
 /**
  * The grant that an answer holds; many keys are opened in turns with everyone's requests. The key buffers are the caller's, who wipes them.
  *
@@ -65,7 +69,9 @@ async function openVersions(lease: LeaseAnswer, recipient: LeaseRecipient, core:
       const turn = turnForLease();
       if (turn !== undefined) await turn;
       const aad = leaseAad(lease.tenant, lease.service, version);
-      const key = recipient.open(Buffer.from(enc, "base64url"), Buffer.from(sealed, "base64url"), aad);
+      ENC.write(enc, "base64url");
+      SEALED.write(sealed, "base64url");
+      const key = recipient.open(ENC, SEALED, aad);
       opened.push({ version, state, key });
       if (key.length !== SERVICE_KEY_BYTES) throw new RangeError("a service key has 32 bytes");
     }
