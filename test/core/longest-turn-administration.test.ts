@@ -1,4 +1,5 @@
 /** No call of an administrator, nor a page of the console, keeps a Core from its edges for 20 ms, however large the fleet is. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { request } from "node:https";
 import { type FilledCore, LARGE, MORE_LARGE } from "../support/filled-core.ts";
@@ -47,7 +48,9 @@ test("administration", async () => {
     ["audit of an edge", "audit?limit=10000&edge=edge-1"],
     ["audit of nobody", "audit?limit=10000&edge=nobody"],
     ["events", "events?limit=10000"],
-    ["impact", "impact", { tenant: "large" }],
+    ["impact of a tenant", "impact", { tenant: LARGE }],
+    ["impact of a service", "impact", { tenant: LARGE, service: "service-1" }],
+    ["impact of a version", "impact", { tenant: LARGE, service: "service-1", version: 1 }],
   ] as const) {
     await server.measure(`administration, ${what}`, async () => {
       expect([what, await ask(url, `/core/v1/admin/${path}`, body)]).toEqual([what, 200]);
@@ -97,4 +100,24 @@ test("changes", async () => {
   })) {
     await server.measure(what, run);
   }
+}, 600_000);
+
+test("the rotation of the master key, of 10,000 tenants", async () => {
+  using db = new Database(server.told.database, { strict: true });
+  db.run("PRAGMA busy_timeout = 5000");
+  const query = db.query<{ tenant: string; l2: Uint8Array }, []>("SELECT tenant, l2 FROM tenants WHERE l2 IS NOT NULL");
+  const former = query.all();
+  expect(former.length).toBeGreaterThan(10_000);
+  const putBack = db.query("UPDATE tenants SET l2 = $1 WHERE tenant = $2");
+  const isSame = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
+  await server.measure("the rotation of the master key", async () => {
+    db.transaction(() => {
+      for (const { tenant, l2 } of former) putBack.run(l2, tenant);
+    })();
+    expect(await ask(server.told.url, "/core/v1/admin/master-key", {})).toBe(200);
+    expect(query.all().filter(({ l2 }, index) => isSame(l2, former[index]!.l2))).toEqual([]);
+  });
+  await server.measure("one that has nothing left to do", async () => {
+    expect(await ask(server.told.url, "/core/v1/admin/master-key", {})).toBe(200);
+  });
 }, 600_000);

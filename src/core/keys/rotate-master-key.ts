@@ -2,6 +2,7 @@
  * Puts everything that the master key wraps under a new one, while Cores serve: each opens what is under either of its two
  * keys. Broken off at any point, it goes on where it was: what is under the new key already is left as it is.
  */
+import { yieldToEventLoop } from "../../base/time/turns.ts";
 import type { Store } from "../store/store.ts";
 import { type KeyHierarchy, MASTER_KEY_CHECK } from "./hierarchy.ts";
 
@@ -12,6 +13,7 @@ export interface MasterKeyRotation {
   readonly unchanged: number;
 }
 
+/** In one transaction, and so in one turn of the event loop: some milliseconds. */
 const TENANTS_AT_ONCE = 100;
 
 /** @throws Error where something is under neither of the Core's master keys; what was done before stays done. */
@@ -39,6 +41,7 @@ export async function rotateMasterKey(store: Store, hierarchy: KeyHierarchy): Pr
     });
     if (last === undefined) break;
     after = last;
+    await yieldToEventLoop();
   }
   await store.change(async (change) => {
     for (const { kid, wrappedPrivateKey } of await change.signingKeys()) {

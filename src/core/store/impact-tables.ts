@@ -1,5 +1,6 @@
 /** What a revocation would hit: what was reported of late. Told by `UsageTables`, whose transactions these join. */
 import type { RevocationScope } from "../protocol/events.ts";
+import { pagesOf } from "./pages.ts";
 import type { Sql } from "./sql.ts";
 
 /** Operations of one edge under one version. */
@@ -38,26 +39,52 @@ export async function addRecentUse(
   );
 }
 
-/** Within the scope, in the slots from `since` on. */
+interface UseRow {
+  readonly service: string;
+  readonly version: number | string;
+  readonly slot: string;
+  readonly edge: string;
+  readonly count: number | string;
+}
+
+/** Within the scope, in the slots from `since` on. Summed here: a tenant that a whole fleet uses has too many rows for one statement. */
 export async function recentUse(sql: Sql, scope: RevocationScope, since: string): Promise<RecentUse[]> {
-  const { where, values } = within(scope, since);
-  const rows = await sql.all<{ edge: string; version: number | string; count: number | string }>(
-    `SELECT edge, version, sum(count) AS count FROM recent_use WHERE slot >= $1 AND ${where} GROUP BY edge, version`,
-    ...values,
-  );
-  return rows.map((row) => ({ edge: row.edge, version: Number(row.version), count: Number(row.count) }));
+  const { where, values } = within(scope);
+  const sums = new Map<string, { edge: string; version: number; count: number }>();
+  // Older slots are left out here, so that a page looks at as many rows as it gives.
+  for await (const rows of pagesOf<UseRow>((last, limit) => {
+    const after = last === undefined ? ["", -1, "", ""] : [last.service, last.version, last.slot, last.edge];
+    const [service, version, slot, edge, most] = after.concat(limit).map((_, index) => `$${values.length + index + 1}`);
+    return sql.all(
+      `SELECT service, version, slot, edge, count FROM recent_use WHERE ${where}
+       AND (service, version, slot, edge) > (${service}, ${version}, ${slot}, ${edge})
+       ORDER BY service, version, slot, edge LIMIT ${most}`,
+      ...values,
+      ...after,
+      limit,
+    );
+  })) {
+    for (const { version, slot, edge, count } of rows) {
+      if (slot < since) continue;
+      const key = `${version} ${edge}`;
+      const sum = sums.get(key);
+      if (sum === undefined) sums.set(key, { edge, version: Number(version), count: Number(count) });
+      else sum.count += Number(count);
+    }
+  }
+  return [...sums.values()];
 }
 
 export async function pruneImpact(sql: Sql, nowMs: number): Promise<void> {
   await sql.run("DELETE FROM recent_use WHERE slot < $1", slotOf(nowMs - KEPT_MS));
 }
 
-function within({ tenant, service, version }: RevocationScope, first: string) {
-  const values: (string | number)[] = [first, tenant];
-  let where = "tenant = $2";
+function within({ tenant, service, version }: RevocationScope) {
+  const values: (string | number)[] = [tenant];
+  let where = "tenant = $1";
   if (service !== undefined) {
     values.push(service);
-    where += " AND service = $3";
+    where += " AND service = $2";
   }
   if (version !== undefined) {
     values.push(version);

@@ -10,11 +10,23 @@ export async function allInPages<Row>(
   limit = Number.POSITIVE_INFINITY,
 ): Promise<Row[]> {
   const all: Row[] = [];
-  for (;;) {
-    const asked = Math.min(PAGE_ROWS, limit - all.length);
-    const rows = await page(all.at(-1), asked);
-    all.push(...rows);
-    if (rows.length < asked || all.length === limit) return all;
-    await yieldToEventLoop();
+  for await (const rows of pagesOf(page, limit)) all.push(...rows);
+  return all;
+}
+
+/** Likewise, for what keeps no more of the rows than it makes of them: each page in a turn of its own. */
+export async function* pagesOf<Row>(
+  page: (last: Row | undefined, limit: number) => Promise<Row[]>,
+  limit = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Row[]> {
+  let last: Row | undefined;
+  for (let left = limit; left > 0; ) {
+    const asked = Math.min(PAGE_ROWS, left);
+    const rows = await page(last, asked);
+    yield rows;
+    if (rows.length < asked) return;
+    left -= rows.length;
+    last = rows.at(-1);
+    if (left > 0) await yieldToEventLoop();
   }
 }

@@ -406,6 +406,14 @@ export function testStore(store: StoreUnderTest): void {
         await usage.prune({ ...keep, nowMs: Date.parse(at(6)) });
         await usage.prune({ ...keep, nowMs: Date.parse(at(31)) + 3 * 3_600_000 });
         expect(await used({}, 0)).toEqual([]);
+        // More than are read at once.
+        const versions = Array.from({ length: 1_200 }, (_, index) => index + 1);
+        const once = versions.map((version) => ({ version, count: 1 }));
+        await report("d", 35, once);
+        await report("e", 45, once.slice(0, 700));
+        expect((await used({}, 0)).map(({ version, count }) => [version, count])).toEqual(
+          versions.map((version) => [version, version <= 700 ? 2 : 1]),
+        );
       });
     });
 
