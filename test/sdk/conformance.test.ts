@@ -13,7 +13,7 @@ import { keySourceRules } from "../../src/sdk/conformance/key-source.ts";
 import { auditSinkRules, hookRules, transportRules } from "../../src/sdk/conformance/other-kinds.ts";
 import { printReport, type RuleResult, totalsOf } from "../../src/sdk/conformance/report.ts";
 import { type Rule, runRules } from "../../src/sdk/conformance/rules.ts";
-import { folderOf } from "../edge/plugin-host/support.ts";
+import { folderOf, MINIMAL } from "../edge/plugin-host/support.ts";
 
 const KEY = { tenant: "tenant-a", service: "billing" };
 const KEYS = [
@@ -306,6 +306,12 @@ test("a section that takes any key, or has a key without a description, is found
   const outcomes = Object.fromEntries(report.sections[0]!.results.map(({ rule, outcome }) => [rule, outcome]));
   expect(outcomes).toEqual({ loads: "kept", "schema-closed": "broken", "schema-described": "broken" });
   expect(printReport(report)).toContain("FAIL schema-closed");
+  expect(printReport(report)).not.toContain("allow:");
+});
+
+test("what its entry has to allow beside a pin is told with the pin", async () => {
+  using folder = folderOf({ "plugin.ts": MINIMAL, "more.ts": "export const load = (name: string) => import(name);" });
+  expect(printReport(await checkPlugin(folder.path))).toMatch(/\nsha256: [0-9a-f]{64}\nallow: \[computed_imports\]\n/);
 });
 
 test("the shipped static plugin keeps every rule, and the report says what was not tried", async () => {

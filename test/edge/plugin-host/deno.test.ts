@@ -6,15 +6,19 @@ import { folderOf, MINIMAL } from "./support.ts";
 const ROOT = resolve(import.meta.dir, "../../..");
 const SHIPPED = ["static", "pkcs11", "openbao", "aws-kms", "nats", "amqp", "orbital"];
 
-test("every shipped plugin loads under Deno, and one that lies elsewhere", () => {
+test("every shipped plugin loads under Deno, and one that lies elsewhere; what no pin covers is found there too", () => {
   using folder = folderOf({
     "plugin/plugin.ts": MINIMAL,
+    "other/plugin.ts": "const name = './a.ts';\n// dlopen\nawait import(name);\n",
     "host.ts": `
       import { loadPlugins } from ${JSON.stringify(`${ROOT}/src/edge/plugin-host/loader.ts`)};
+      import { unseenCodeOf } from ${JSON.stringify(`${ROOT}/src/edge/plugin-host/unseen-code.ts`)};
       import process from "node:process";
       const log = { info() {}, warn() {}, error() {} };
       const loaded = await loadPlugins(process.argv.slice(2), "/", log);
       console.log(JSON.stringify(loaded.plugins.map(({ plugin }) => plugin.name)));
+      const unseen = [...process.argv.slice(2), import.meta.dirname + "/other"].flatMap((path) => unseenCodeOf(path));
+      console.log(JSON.stringify(unseen.map(({ allowance, line }) => [allowance, line])));
     `,
   });
   const paths = [...SHIPPED.map((name) => `${ROOT}/plugins/${name}`), `${folder.path}/plugin`];
@@ -31,5 +35,7 @@ test("every shipped plugin loads under Deno, and one that lies elsewhere", () =>
     { cwd: ROOT },
   );
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
-  expect(JSON.parse(stdout.toString())).toEqual([...SHIPPED, "minimal"]);
+  const [names, unseen] = stdout.toString().split("\n", 2);
+  expect(JSON.parse(names!)).toEqual([...SHIPPED, "minimal"]);
+  expect(JSON.parse(unseen!)).toEqual([["computed_imports", 3]]);
 }, 300_000);
