@@ -145,7 +145,7 @@ function decapsulate(privateKey: KeyObject, recipient: Uint8Array, enc: Uint8Arr
   const dh = diffieHellman({ privateKey, publicKey });
   try {
     // RFC 9180, 7.1.4: the all-zero value is refused, whatever the library does.
-    if (dh.every((byte) => byte === 0)) throw new RangeError("an encapsulated key of low order");
+    if (isZero(dh)) throw new RangeError("an encapsulated key of low order");
     const prk = hmacSha256(EMPTY, EAE_PRK, dh);
     const sharedSecret = hmacSha256(prk, SHARED_SECRET, enc, recipient, FIRST_ROUND);
     wipe(prk);
@@ -153,4 +153,10 @@ function decapsulate(privateKey: KeyObject, recipient: Uint8Array, enc: Uint8Arr
   } finally {
     wipe(dh);
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  let bits = 0;
+  for (const byte of bytes) bits |= byte;
+  return bits === 0;
 }
