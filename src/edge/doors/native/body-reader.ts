@@ -20,6 +20,7 @@ import {
   isNext,
   OPEN_BRACE,
   OTHER_FORM,
+  placeOfReading,
   readBase64url,
   readBoolean,
   readContext,
@@ -38,6 +39,7 @@ let plaintext: boolean | undefined;
 /** Where the base64url text of `wrapped` or `value` starts and ends. */
 let dataStart = -1;
 let dataEnd = -1;
+let itemEnd = 0;
 
 /** The members of each body; each may come once. */
 type Member = "tenant" | "service" | "context" | "length" | "plaintext" | "wrapped" | "value";
@@ -60,6 +62,21 @@ export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
 }
 
+/**
+ * The same of an item that begins at `start` and ends before `end`, of a list in a body. Undefined: of another form; else `endOfItem` says
+ * where it ends.
+ */
+export const readOpenItem: ReadItem<OpenRequest> = (body, start, end) => readItem(body, start, end, OPEN, openRequest);
+export const readEncryptItem: ReadItem<EncryptValueRequest> = (body, start, end) =>
+  readItem(body, start, end, ENCRYPT, encryptRequest);
+
+export type ReadItem<Request> = (body: Buffer, start: number, end: number) => Request | undefined;
+
+/** Right after an item was read. */
+export function endOfItem(): number {
+  return itemEnd;
+}
+
 function createRequest(): CreateKeyRequest {
   if (tenant === undefined) throw OTHER_FORM;
   return { tenant, service: service ?? SERVICE_DEFAULT, context, length, plaintext };
@@ -78,10 +95,23 @@ function encryptRequest(body: Buffer): EncryptValueRequest {
 
 /** `make` is called once all of the body is known to be of the form: until then nothing of it is changed. */
 function read<Request>(body: Buffer, members: readonly Member[], make: (body: Buffer) => Request): Request | undefined {
-  beginReading(body);
+  return readItem(body, 0, body.length, members, make, true);
+}
+
+function readItem<Request>(
+  body: Buffer,
+  start: number,
+  end: number,
+  members: readonly Member[],
+  make: (body: Buffer) => Request,
+  isWhole = false,
+): Request | undefined {
+  beginReading(body, start, end);
   try {
     readObject(members);
-    return isAtEnd() ? make(body) : undefined;
+    if (isWhole && !isAtEnd()) return undefined;
+    itemEnd = placeOfReading();
+    return itemEnd <= end ? make(body) : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;

@@ -16,6 +16,7 @@ import type {
 import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { writeCreated, writeItsProblem } from "./answers.ts";
 import { BatchText } from "./batch-text.ts";
+import { endOfItem } from "./body-reader.ts";
 import { checkBody, readItem } from "./check-body.ts";
 import { ANSWERS, BODIES, CreatedKeysWriter, OCTET_STREAM, readCreateBatch } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
@@ -97,7 +98,11 @@ async function serveItems(
     requests = await readJsonList(
       request.body,
       limits,
-      (item, index) => readItem(route, item, index),
+      {
+        read: (item, index) => readItem(route, item, index),
+        readFast: (_, start, end) => route.readFast(request.body as Buffer, start, end),
+        end: endOfItem,
+      },
       yieldToEventLoop,
     );
   } catch (error) {
