@@ -66,7 +66,10 @@ export class GrantInstaller {
       if (nowMs >= hardMs || time.wallMs >= hardWallMs) {
         throw new KeySourceError("unavailable", "The lease was over before it arrived.");
       }
-      const allowed = grant.versions.filter(({ version }) => !gate.isBlocked(tenant, service, version));
+      const allowed: LeasedServiceKey[] = [];
+      for (const granted of grant.versions) {
+        if (!gate.isBlocked(tenant, service, granted.version)) allowed.push(granted);
+      }
       if (allowed.length === 0 || gate.isBlocked(tenant, service)) {
         throw new KeySourceError("key_revoked", "The key source grants what was revoked.");
       }
@@ -120,12 +123,16 @@ export class GrantInstaller {
 
     for (const old of lease.versions) {
       if (next.includes(old)) continue;
-      const replaced = next.some(({ version }) => version === old.version);
-      if (replaced || !this.#keepAsSingleVersion(lease, old, nowMs)) old.wipe();
+      const isReplaced = versionOf(next, old.version) !== undefined;
+      if (isReplaced || !this.#keepAsSingleVersion(lease, old, nowMs)) old.wipe();
     }
-    for (const held of next) held.state = granted.find(({ version }) => version === held.version)!.state;
+    let active: HeldVersion | undefined;
+    for (const held of next) {
+      held.state = versionOf(granted, held.version)!.state;
+      if (held.state === "active") active ??= held;
+    }
     lease.versions = next;
-    lease.active = lease.version === WHOLE_SERVICE ? next.find(({ state }) => state === "active") : undefined;
+    lease.active = lease.version === WHOLE_SERVICE ? active : undefined;
   }
 
   /**
@@ -171,4 +178,13 @@ export class GrantInstaller {
     // A lease that was long in coming is not renewed the moment it arrives.
     return Math.max(dueMs, nowMs + Math.min(latestMs, askedMs + ttlMs - nowMs) / 4);
   }
+}
+
+/** By a loop, where `find` would take a closure for each. */
+function versionOf<Item extends { readonly version: number }>(
+  items: readonly Item[],
+  version: number,
+): Item | undefined {
+  for (const item of items) if (item.version === version) return item;
+  return undefined;
 }

@@ -1,5 +1,7 @@
 /** One call to the key source, and what can come of it. */
 import { CodedError } from "../../base/errors.ts";
+import type { Clock } from "../../base/time/clock.ts";
+import type { Deadline, DeadlineCause, DeadlineOptions } from "../../base/time/deadline.ts";
 import type { LeaseGrant, LeaseRequest } from "../key-source/key-source.ts";
 
 /** An answer that keeps the contract, with the moment of asking: its lease counts from there. */
@@ -29,24 +31,58 @@ export interface SourceCall {
   readonly begun: boolean;
 }
 
-export class QueuedCall implements SourceCall {
+/** Who makes calls: what the deadlines of all have in common. */
+export interface CallMaker {
+  readonly clock: Pick<Clock, "schedule">;
+  readonly timeoutMs: number;
+  /** Aborts when no call is waited for any more. */
+  readonly closing: AbortSignal;
+  onOver(call: QueuedCall, cause: DeadlineCause): void;
+}
+
+/** It is its own deadline's options, and keeps what its answer is judged by: a renewal makes no closures of it. */
+export class QueuedCall implements SourceCall, DeadlineOptions {
   readonly answer: Promise<Answer>;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
   readonly request: LeaseRequest;
+  readonly clock: Pick<Clock, "schedule">;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly #maker: CallMaker;
   /** When somebody began to wait for it. */
   queuedMs: number;
-  begun = false;
   demanded: boolean;
-  resolve!: (answer: Answer) => void;
-  reject!: (error: unknown) => void;
+  begun = false;
 
-  constructor(request: LeaseRequest, demanded: boolean, queuedMs: number) {
+  // What it has from its beginning on:
+  /** Tells the source that nobody waits any more. */
+  abort!: AbortController;
+  deadline!: Deadline;
+  /** The circuit's. */
+  period = 0;
+  /** Whether it took of the budget for misses. */
+  charged = false;
+  /** Lease time. */
+  askedMs = 0;
+  askedWallMs = 0;
+
+  constructor(maker: CallMaker, request: LeaseRequest, demanded: boolean, queuedMs: number) {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.answer = promise;
+    this.resolve = resolve;
+    this.reject = reject;
     this.request = request;
+    this.clock = maker.clock;
+    this.timeoutMs = maker.timeoutMs;
+    this.signal = maker.closing;
+    this.#maker = maker;
     this.demanded = demanded;
     this.queuedMs = queuedMs;
-    this.answer = new Promise<Answer>((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+  }
+
+  onOver(cause: DeadlineCause): void {
+    this.#maker.onOver(this, cause);
   }
 }
 

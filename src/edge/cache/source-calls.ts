@@ -7,13 +7,13 @@
 import { type Backoff, longestBackoffMs } from "../../base/time/backoff.ts";
 import { CircuitBreaker, type CircuitState } from "../../base/time/circuit-breaker.ts";
 import type { Timer } from "../../base/time/clock.ts";
-import { Deadline } from "../../base/time/deadline.ts";
+import { Deadline, type DeadlineCause } from "../../base/time/deadline.ts";
 import { TokenBucket } from "../../base/time/token-bucket.ts";
 import { checkGrant, wipeGrant } from "../key-source/grant.ts";
 import { type KeySource, KeySourceError, type LeaseGrant, type LeaseRequest } from "../key-source/key-source.ts";
 import { CallWindow } from "./call-window.ts";
 import type { LeaseClock } from "./lease-clock.ts";
-import { closed, QueuedCall, type SourceCall, SourceNotCalled } from "./source-call.ts";
+import { type CallMaker, closed, QueuedCall, type SourceCall, SourceNotCalled } from "./source-call.ts";
 
 export interface SourceCallLimits {
   /** A call that has not answered after this is aborted, and has failed. */
@@ -57,17 +57,19 @@ export interface SourceCallsOptions {
   readonly onCircuit: (state: CircuitState, reason: string, retryAfterMs: number) => void;
 }
 
-export class SourceCalls {
+export class SourceCalls implements CallMaker {
   readonly #options: SourceCallsOptions;
   readonly #limits: SourceCallLimits;
   readonly #time: LeaseClock;
-  readonly #clock: { schedule(delayMs: number, callback: () => void): Timer; monotonicMs(): number };
+  readonly clock: { schedule(delayMs: number, callback: () => void): Timer; monotonicMs(): number };
+  readonly timeoutMs: number;
   readonly #circuit: CircuitBreaker;
   readonly #window: CallWindow;
   readonly #misses: TokenBucket;
   readonly #demanded: QueuedCall[] = [];
   readonly #background: QueuedCall[] = [];
   readonly #closing = new AbortController();
+  readonly closing = this.#closing.signal;
   #waitTimer: Timer | undefined;
   /** Calls in flight that began in the circuit's period. */
   #inPeriod = 0;
@@ -82,9 +84,10 @@ export class SourceCalls {
     this.#options = options;
     this.#limits = limits;
     this.#time = time;
-    this.#clock = { schedule, monotonicMs: () => time.nowMs };
+    this.timeoutMs = limits.callTimeoutMs;
+    this.clock = { schedule, monotonicMs: () => time.nowMs };
     this.#window = new CallWindow(limits.maxInFlight);
-    this.#misses = new TokenBucket(limits.missBudget, this.#clock);
+    this.#misses = new TokenBucket(limits.missBudget, this.clock);
     this.#circuit = new CircuitBreaker({
       failuresToOpen: limits.failuresToOpen,
       openForMs(openings, outageMs) {
@@ -116,9 +119,9 @@ export class SourceCalls {
   /** Asks the source when its turn comes: `demanded` calls go first, in order. The promise never rejects unheard. */
   ask(request: LeaseRequest, demanded: boolean): SourceCall {
     const nowMs = this.#time.read();
-    const call = new QueuedCall(request, demanded, nowMs);
+    const call = new QueuedCall(this, request, demanded, nowMs);
     call.answer.catch(() => {});
-    if (this.#closing.signal.aborted) {
+    if (this.closing.aborted) {
       call.reject(closed());
     } else if (this.isOpen(nowMs)) {
       call.reject(this.circuitOpen(nowMs));
@@ -157,7 +160,7 @@ export class SourceCalls {
 
   /** Aborts what is in flight and refuses what waits. */
   close(): void {
-    if (this.#closing.signal.aborted) return;
+    if (this.closing.aborted) return;
     this.#refuseWaiting(closed());
     this.#closing.abort();
   }
@@ -187,67 +190,79 @@ export class SourceCalls {
   }
 
   #make(call: QueuedCall): void {
-    const { callTimeoutMs: timeoutMs } = this.#limits;
-    const { period } = this.#circuit;
-    const charged = call.demanded;
     call.begun = true;
+    call.charged = call.demanded;
+    call.period = this.#circuit.period;
     this.calls++;
     this.inFlight++;
     this.#inPeriod++;
-
-    const askedMs = this.#time.read();
-    const askedWallMs = this.#time.wallMs;
-    const abort = new AbortController();
-    const settle = (finish: () => void): void => {
-      this.inFlight--;
-      if (period === this.#circuit.period) this.#inPeriod--;
-      this.#time.read();
-      finish();
-      this.#begin();
-    };
-    const fail = (error: unknown): void =>
-      settle(() => {
-        if (error instanceof SourceNotCalled) return call.reject(error);
-        const refusal = error instanceof KeySourceError ? error : unexpected(error);
-        if (refusal.authoritative) this.#succeeded(period);
-        else this.#failed(period, askedMs, refusal);
-        call.reject(refusal);
-      });
-    const deadline = new Deadline({
-      clock: this.#clock,
-      timeoutMs,
-      signal: this.#closing.signal,
-      onOver: (cause) => {
-        const late = `The key source gave no answer within ${timeoutMs} ms.`;
-        const error = cause === "aborted" ? closed() : new KeySourceError("unavailable", late);
-        fail(error);
-        abort.abort(error);
-      },
-    });
+    call.askedMs = this.#time.read();
+    call.askedWallMs = this.#time.wallMs;
+    call.abort = new AbortController();
+    call.deadline = new Deadline(call);
 
     let promise: Promise<LeaseGrant>;
     try {
-      promise = this.#options.source.lease(call.request, abort.signal);
+      promise = this.#options.source.lease(call.request, call.abort.signal);
     } catch (error) {
       promise = Promise.reject(error);
     }
-    const failed = (error: unknown): void => {
-      if (deadline.settle()) fail(error);
-    };
-    promise.then((grant) => {
-      try {
-        if (!deadline.settled) checkGrant(call.request, grant);
-      } catch (error) {
-        wipeGrant(grant);
-        return failed(error);
-      }
-      if (!deadline.settle()) return wipeGrant(grant);
-      settle(() => {
-        if (charged) this.#misses.giveBack(1);
-        this.#succeeded(period);
-        call.resolve({ grant, askedMs, askedWallMs });
-      });
-    }, failed);
+    promise.then(
+      (grant) => this.#granted(call, grant),
+      (error) => this.#refused(call, error),
+    );
+  }
+
+  #granted(call: QueuedCall, grant: LeaseGrant): void {
+    const { request, deadline, charged, period, askedMs, askedWallMs } = call;
+    try {
+      if (!deadline.settled) checkGrant(request, grant);
+    } catch (error) {
+      wipeGrant(grant);
+      this.#refused(call, error);
+      return;
+    }
+    if (!deadline.settle()) {
+      wipeGrant(grant);
+      return;
+    }
+    this.#ended(call);
+    if (charged) this.#misses.giveBack(1);
+    this.#succeeded(period);
+    call.resolve({ grant, askedMs, askedWallMs });
+    this.#begin();
+  }
+
+  #refused(call: QueuedCall, error: unknown): void {
+    if (call.deadline.settle()) this.#fail(call, error);
+  }
+
+  /** Of a call's deadline: no answer in time, or none that anybody waits for. */
+  onOver(call: QueuedCall, cause: DeadlineCause): void {
+    const late = `The key source gave no answer within ${this.timeoutMs} ms.`;
+    const error = cause === "aborted" ? closed() : new KeySourceError("unavailable", late);
+    this.#fail(call, error);
+    call.abort.abort(error);
+  }
+
+  #fail(call: QueuedCall, error: unknown): void {
+    this.#ended(call);
+    if (error instanceof SourceNotCalled) {
+      call.reject(error);
+    } else {
+      const refusal = error instanceof KeySourceError ? error : unexpected(error);
+      if (refusal.authoritative) this.#succeeded(call.period);
+      else this.#failed(call.period, call.askedMs, refusal);
+      call.reject(refusal);
+    }
+    this.#begin();
+  }
+
+  /** It is in flight no more. */
+  #ended(call: QueuedCall): void {
+    this.inFlight--;
+    if (call.period === this.#circuit.period) this.#inPeriod--;
+    this.#time.read();
   }
 
   /** The source has spoken. */
@@ -259,7 +274,7 @@ export class SourceCalls {
 
   #failed(period: number, askedMs: number, error: KeySourceError): void {
     this.failures++;
-    if (period !== this.#circuit.period || this.#closing.signal.aborted) return;
+    if (period !== this.#circuit.period || this.closing.aborted) return;
     const nowMs = this.#time.nowMs;
     this.#window.shrink(askedMs, nowMs);
     const wishMs = error.retryAfterMs;
@@ -288,7 +303,7 @@ export class SourceCalls {
     }
     if (this.#waitTimer !== undefined) return;
     const { maxWaitMs } = this.#limits;
-    this.#waitTimer = this.#clock.schedule(Math.max(0, first.queuedMs + maxWaitMs - this.#time.nowMs), () => {
+    this.#waitTimer = this.clock.schedule(Math.max(0, first.queuedMs + maxWaitMs - this.#time.nowMs), () => {
       this.#waitTimer = undefined;
       const nowMs = this.#time.read();
       while (this.#demanded.length > 0 && this.#demanded[0]!.queuedMs + maxWaitMs <= nowMs) {

@@ -11,9 +11,6 @@ const VERSION_MAX = 2 ** 32 - 1;
  * @throws {KeySourceError} `unavailable`: another try, or another source, can help.
  */
 export function checkGrant(request: LeaseRequest, grant: LeaseGrant): void {
-  const wrong = (what: string): KeySourceError =>
-    new KeySourceError("unavailable", `The key source granted something else than what was asked for: ${what}.`);
-
   if (typeof grant !== "object" || grant === null) throw wrong("no lease at all");
   if (grant.tenant !== request.tenant) throw wrong("another tenant");
   if (grant.service !== request.service) throw wrong("another service");
@@ -23,13 +20,13 @@ export function checkGrant(request: LeaseRequest, grant: LeaseGrant): void {
   if (!Number.isSafeInteger(grant.revocationSeq) || grant.revocationSeq < 0) throw wrong("no revocation number");
   if (!Array.isArray(grant.versions) || grant.versions.length === 0) throw wrong("no versions");
 
-  const seen = new Set<number>();
   let active = 0;
-  for (const entry of grant.versions) {
-    const { version, state, key } = entry;
+  for (let index = 0; index < grant.versions.length; index++) {
+    const { version, state, key } = grant.versions[index]!;
     if (!Number.isInteger(version) || version < 1 || version > VERSION_MAX) throw wrong("a version out of range");
-    if (seen.has(version)) throw wrong("a version twice");
-    seen.add(version);
+    for (let before = 0; before < index; before++) {
+      if (grant.versions[before]!.version === version) throw wrong("a version twice");
+    }
     if (state !== "active" && state !== "deprecated") throw wrong("a state that is never leased");
     if (state === "active") active++;
     if (!(key instanceof Uint8Array) || key.length !== SERVICE_KEY_BYTES)
@@ -40,6 +37,10 @@ export function checkGrant(request: LeaseRequest, grant: LeaseGrant): void {
   } else if (grant.versions.length !== 1 || grant.versions[0]!.version !== request.version) {
     throw wrong("another version");
   }
+}
+
+function wrong(what: string): KeySourceError {
+  return new KeySourceError("unavailable", `The key source granted something else than was asked for: ${what}.`);
 }
 
 /** Wipes every key of a grant, well-formed or not. */

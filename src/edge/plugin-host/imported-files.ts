@@ -108,13 +108,18 @@ function specifiersOf(file: string, code: string): string[] {
   const names = [...code.matchAll(BESIDE)].map(([, , name = ""]) => (/^[a-z]+:/i.test(name) ? name : `./${name}`));
   try {
     if (bun !== undefined) {
-      const loader = /tsx?$/.test(file) || /\.[mc]ts$/.test(file) ? (file.endsWith("x") ? "tsx" : "ts") : "jsx";
-      return [...names, ...new bun.Transpiler({ loader }).scanImports(code).map(({ path }) => path)];
+      return [...names, ...new bun.Transpiler({ loader: languageOf(file) }).scanImports(code).map(({ path }) => path)];
     }
   } catch {
     // What can't be parsed does not run either; it is read as well as may be.
   }
   return [...names, ...[...code.matchAll(SPECIFIER)].map(([, , name = ""]) => name)];
+}
+
+/** As Bun calls it. */
+export function languageOf(file: string): "ts" | "tsx" | "jsx" {
+  if (!/\.(?:tsx?|[mc]ts)$/.test(file)) return "jsx";
+  return file.endsWith("x") ? "tsx" : "ts";
 }
 
 /** A copy of the program's own package beside the plugin is not what it gets. */
@@ -163,7 +168,7 @@ function packageRoot(path: string): string | undefined {
 }
 
 /** Code in the plugin's own folder; packages that it has brought along are taken as packages. */
-function codeOf(path: string): string[] {
+export function codeOf(path: string): string[] {
   const stats = statSync(path);
   if (!stats.isDirectory()) return [path];
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {

@@ -2,7 +2,7 @@
  * Loads the plugins that a configuration names: checks that their files can be trusted, imports them, and collects what they
  * contribute. Runs before the configuration is checked, since the contributions bring their own sections' schemas.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { messageOf } from "../../base/errors.ts";
 import {
@@ -20,6 +20,7 @@ import {
 } from "./plugin.ts";
 import { PluginError } from "./plugin-error.ts";
 import { checkTrust, hashPlugin } from "./trust.ts";
+import { ALLOWANCES, type Allowance, unseenCodeOf } from "./unseen-code.ts";
 
 /** One entry of the configuration's `plugins`: a path, or a path with what is known of it. */
 export type PluginEntry =
@@ -31,6 +32,8 @@ export type PluginEntry =
       readonly sha256?: string | undefined;
       /** A user id that may own the files, besides root and the edge's own. */
       readonly owner?: number | undefined;
+      /** What no pin covers, and may be in its code all the same. */
+      readonly allow?: readonly Allowance[] | undefined;
     };
 
 export interface LoadedPlugin {
@@ -105,10 +108,13 @@ export async function loadPlugins(
 
 /** Loads one plugin. @throws {PluginError} */
 export async function loadPlugin(entry: PluginEntry, baseDirectory: string): Promise<LoadedPlugin> {
-  const { path: given, sha256, owner } = typeof entry === "string" ? { path: entry } : entry;
+  const { path: given, sha256, owner, allow = [] } = typeof entry === "string" ? { path: entry } : entry;
   const path = resolve(baseDirectory, given);
   checkTrust(path, { user: process.getuid?.(), ...(owner === undefined ? {} : { alsoTrusted: owner }) });
-  if (sha256 !== undefined) checkPin(path, sha256);
+  if (sha256 !== undefined) {
+    checkPin(path, sha256);
+    refuseUnseen(path, allow);
+  }
   const plugin = checkPlugin(path, await importDefault(path, entryFile(path)));
   return { path, plugin };
 }
@@ -120,6 +126,18 @@ function checkPin(path: string, sha256: string): void {
     "changed",
     path,
     `its files have SHA-256 ${actual}, but the configuration pins ${sha256}. If you changed the plugin yourself, write the new hash there; if not, find out who did.`,
+  );
+}
+
+/** A pin is a promise of what runs: what it can't promise is said in the configuration. */
+function refuseUnseen(path: string, allow: readonly Allowance[]): void {
+  const unseen = unseenCodeOf(realpathSync(path)).find(({ allowance }) => !allow.includes(allowance));
+  if (unseen === undefined) return;
+  const { allowance, file, line } = unseen;
+  throw new PluginError(
+    "not_trusted",
+    path,
+    `${file}${line === undefined ? "" : `:${line}`} ${ALLOWANCES[allowance]}, which a pin does not cover. If it may, say "allow: [${allowance}]" in the plugin's entry.`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** The list of plugins in a configuration: the edge's and the Core's alike. */
 import { Type } from "@sinclair/typebox";
-import { Path, Section } from "../../base/config/schema-types.ts";
+import { oneOf, Path, Section } from "../../base/config/schema-types.ts";
+import { ALLOWANCES } from "./unseen-code.ts";
 
 export const PluginEntries = Type.Array(
   Type.Union([
@@ -18,6 +19,12 @@ export const PluginEntries = Type.Array(
         Type.Integer({
           minimum: 0,
           description: "A user id that may own the files, besides root and the edge's own.",
+        }),
+      ),
+      allow: Type.Optional(
+        Type.Array(oneOf(Object.keys(ALLOWANCES)), {
+          description:
+            "What `sha256` does not cover, and may be in its code: `computed_imports`, `native_code` (plugins.md).",
         }),
       ),
     }),

@@ -1,11 +1,12 @@
 /** Runs every rule that a plugin's contributions are under. docs/plugins.md, "The conformance kit". */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { type LoadedConfiguration, loadConfiguration } from "../../edge/config/load-with-plugins.ts";
 import { type LoadedPlugin, loadPlugin } from "../../edge/plugin-host/loader.ts";
 import { PluginError } from "../../edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../edge/plugin-host/trust.ts";
+import { unseenCodeOf } from "../../edge/plugin-host/unseen-code.ts";
 import { contributionSections } from "./contributions.ts";
 import type { Report, Section } from "./report.ts";
 import { broken, runRules } from "./rules.ts";
@@ -43,6 +44,7 @@ export async function checkPlugin(directory: string, options: CheckOptions = {})
     path,
     plugin: loaded.plugin.name,
     sha256: hashWherePossible(path),
+    allow: [...new Set(unseenCodeOf(realpathSync(path)).map(({ allowance }) => allowance))],
     sections: [await definitionSection(loaded), ...(await contributionSections(loaded, configured, away, options.key))],
   };
 }

@@ -22,6 +22,8 @@ export interface Report {
   readonly plugin: string;
   /** The hash that pins the plugin. */
   readonly sha256: string;
+  /** What its entry has to allow beside that pin; mostly nothing. */
+  readonly allow: readonly string[];
   readonly sections: readonly Section[];
 }
 
@@ -56,6 +58,7 @@ export function totalsOf({ sections }: Pick<Report, "sections">): Totals {
  */
 export function printReport(report: Report): string {
   const lines = [`${report.plugin}  ${report.path}`, `sha256: ${report.sha256}`];
+  if (report.allow.length > 0) lines.push(`allow: [${report.allow.join(", ")}]`);
   for (const { subject, results } of report.sections) {
     lines.push("", subject);
     for (const { outcome, rule, title, detail } of results) {

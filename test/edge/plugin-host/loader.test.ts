@@ -1,9 +1,19 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { loadPlugin, loadPlugins } from "../../../src/edge/plugin-host/loader.ts";
 import { PluginError, type PluginErrorCode } from "../../../src/edge/plugin-host/plugin-error.ts";
 import { hashPlugin } from "../../../src/edge/plugin-host/trust.ts";
+import { type Allowance, unseenCodeOf } from "../../../src/edge/plugin-host/unseen-code.ts";
 import { folderOf, MINIMAL, QUIET } from "./support.ts";
 
 const REPOSITORY = resolve(import.meta.dir, "../../..");
@@ -161,6 +171,65 @@ test("a pinned plugin runs as it was pinned, and does not run with a byte change
   mkdirSync(join(folder.path, "data/b"));
   writeFileSync(join(folder.path, "data/b/c"), "");
   expect((await refusal(entry)).code).toBe("changed");
+});
+
+describe("a pinned plugin's code that the pin does not cover is refused, with its line, unless the entry allows it", () => {
+  for (const [code, allowance] of Object.entries<Allowance>({
+    "await import(name);": "computed_imports",
+    "await import(`./${name}.ts`);": "computed_imports",
+    'await import("./a" + name);': "computed_imports",
+    "require(name);": "computed_imports",
+    "import.meta.require(name);": "computed_imports",
+    "new Worker(name);": "computed_imports",
+    'import { createRequire } from "node:module"; createRequire(name);': "computed_imports",
+    "process.getBuiltinModule('module').createRequire(name);": "computed_imports",
+    'import { dlopen } from "bun:ffi"; dlopen(name);': "native_code",
+    'const { cc } = await import("bun:ffi"); cc(name);': "native_code",
+    "process.dlopen({ exports: {} }, name);": "native_code",
+  })) {
+    test(code, async () => {
+      using folder = folderOf({
+        "plugin.ts": MINIMAL,
+        "b.ts": `const name = "x";\n// import(name)\nexport async function run() { ${code} }\n`,
+      });
+      // An import stands outside of functions.
+      if (code.startsWith("import {")) writeFileSync(join(folder.path, "b.ts"), `const name = "x";\n\n${code}\n`);
+      const entry = { path: folder.path, sha256: hashPlugin(folder.path) };
+      const error = await refusal(entry);
+      expect(error.code).toBe("not_trusted");
+      expect(error.message).toMatch(new RegExp(`/b\\.ts:3 .*"allow: \\[${allowance}\\]"`));
+      await loadPlugin({ ...entry, allow: [allowance] }, "/");
+      const other = allowance === "native_code" ? "computed_imports" : "native_code";
+      expect((await refusal({ ...entry, allow: [other] })).code).toBe("not_trusted");
+      // Without a pin it is as it was: who could have written the files is all that is judged.
+      await loadPlugin(folder.path, "/");
+    });
+  }
+});
+
+test("a pinned plugin may import whatever can be read: names in one piece, types, workers beside it; its packages are as they are", async () => {
+  using folder = folderOf({
+    "plugin.ts": `// import(name), require(name), dlopen(name)
+/* and import(
+ * name) */
+import type { A } from "./a.ts";
+type B = import("./a.ts").B;
+export const load = async (isIt: boolean, a: A, b: B) => [
+  a, b, await import("./a.ts"), await import(\`./a.ts\`), await import(isIt ? "./a.ts" : "./b.ts"), await import(/* it */ "./b.ts"),
+  await import("./c.json", { with: { type: "json" } }), new Worker(new URL("./b.ts", import.meta.url)), new Worker("./b.ts"), { module: "module" },
+];
+${MINIMAL}`,
+    "a.ts": "export type A = 1; export type B = 2;",
+    "b.ts": "",
+    "c.json": "{}",
+    "node_modules/x/index.js": "module.exports = (name) => require(name);",
+  });
+  await loadPlugin({ path: folder.path, sha256: hashPlugin(folder.path) }, "/");
+});
+
+test("the plugins that come with the edge need no allowance", () => {
+  const plugins = join(import.meta.dir, "../../../plugins");
+  expect(readdirSync(plugins).flatMap((name) => unseenCodeOf(join(plugins, name)))).toEqual([]);
 });
 
 test("a pin refuses a link that leads out of the plugin, which it could not cover", async () => {
