@@ -20,7 +20,6 @@ import {
   isNext,
   OPEN_BRACE,
   OTHER_FORM,
-  placeOfReading,
   readBase64url,
   readBoolean,
   readContext,
@@ -39,13 +38,12 @@ let plaintext: boolean | undefined;
 /** Where the base64url text of `wrapped` or `value` starts and ends. */
 let dataStart = -1;
 let dataEnd = -1;
-let itemEnd = 0;
 
 /** The members of each body; each may come once. */
 type Member = "tenant" | "service" | "context" | "length" | "plaintext" | "wrapped" | "value";
 const CREATE: readonly Member[] = ["tenant", "service", "context", "length", "plaintext"];
-const OPEN: readonly Member[] = ["wrapped", "context"];
-const ENCRYPT: readonly Member[] = ["tenant", "service", "value", "context"];
+export const OPEN: readonly Member[] = ["wrapped", "context"];
+export const ENCRYPT: readonly Member[] = ["tenant", "service", "value", "context"];
 
 /** Of `/v1/keys/create`. Undefined, here and below: of another form. */
 export function readCreate(body: Buffer): CreateKeyRequest | undefined {
@@ -62,56 +60,42 @@ export function readEncrypt(body: Buffer): EncryptValueRequest | undefined {
   return read(body, ENCRYPT, encryptRequest);
 }
 
-/**
- * The same of an item that begins at `start` and ends before `end`, of a list in a body. Undefined: of another form; else `endOfItem` says
- * where it ends.
- */
-export const readOpenItem: ReadItem<OpenRequest> = (body, start, end) => readItem(body, start, end, OPEN, openRequest);
-export const readEncryptItem: ReadItem<EncryptValueRequest> = (body, start, end) =>
-  readItem(body, start, end, ENCRYPT, encryptRequest);
-
-export type ReadItem<Request> = (body: Buffer, start: number, end: number) => Request | undefined;
-
-/** Right after an item was read. */
-export function endOfItem(): number {
-  return itemEnd;
-}
-
 function createRequest(): CreateKeyRequest {
   if (tenant === undefined) throw OTHER_FORM;
   return { tenant, service: service ?? SERVICE_DEFAULT, context, length, plaintext };
 }
 
-function openRequest(body: Buffer): OpenRequest {
+export function openRequest(body: Buffer): OpenRequest {
   if (dataStart < 0) throw OTHER_FORM;
   return { wrapped: decode(body, dataStart, dataEnd), context };
 }
 
-function encryptRequest(body: Buffer): EncryptValueRequest {
+export function encryptRequest(body: Buffer): EncryptValueRequest {
   if (dataStart < 0 || tenant === undefined) throw OTHER_FORM;
   const value = decode(body, dataStart, dataEnd);
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 
-/** `make` is called once all of the body is known to be of the form: until then nothing of it is changed. */
 function read<Request>(body: Buffer, members: readonly Member[], make: (body: Buffer) => Request): Request | undefined {
-  return readItem(body, 0, body.length, members, make, true);
+  return readObjectAt(body, 0, body.length, members, make, isAtEnd);
 }
 
-function readItem<Request>(
+/**
+ * The object that begins at `start`, of the form that a request has. `isItsEnd` is asked behind it. `make` is called once all of it is
+ * known to be of the form: until then nothing of it is changed.
+ */
+export function readObjectAt<Request>(
   body: Buffer,
   start: number,
   end: number,
   members: readonly Member[],
   make: (body: Buffer) => Request,
-  isWhole = false,
+  isItsEnd: () => boolean,
 ): Request | undefined {
   beginReading(body, start, end);
   try {
     readObject(members);
-    if (isWhole && !isAtEnd()) return undefined;
-    itemEnd = placeOfReading();
-    return itemEnd <= end ? make(body) : undefined;
+    return isItsEnd() ? make(body) : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;

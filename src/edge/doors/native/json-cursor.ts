@@ -39,6 +39,9 @@ export const OTHER_FORM = new Error("another form");
 const NOTHING = Buffer.alloc(0);
 let bytes: Buffer = NOTHING;
 let at = 0;
+
+export { at as place };
+
 /** Nothing is read from here on. */
 let limit = 0;
 
@@ -60,9 +63,9 @@ export function isAtEnd(): boolean {
   return at === limit;
 }
 
-/** Up to where it was read. */
-export function placeOfReading(): number {
-  return at;
+/** Whether what was read ends where it may. */
+export function isWithinLimit(): boolean {
+  return at <= limit;
 }
 
 /** Whether the string `name` comes; it is passed over then. */

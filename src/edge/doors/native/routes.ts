@@ -11,7 +11,7 @@ import type {
   ServiceKeyName,
 } from "../../operations/operations.ts";
 import { writeCreated, writeDecrypted, writeDecryptedValue, writeEncrypted, writeRewrapped } from "./answers.ts";
-import { readCreate, readEncrypt, readEncryptItem, readOpen, readOpenItem } from "./body-reader.ts";
+import { readCreate, readEncrypt, readOpen } from "./body-reader.ts";
 import { items, type OperationRoute, single } from "./route.ts";
 import type * as schemas from "./schemas.ts";
 
@@ -130,7 +130,7 @@ export const ROUTES = [
       itemBytesMax: KEY_BODY_MAX,
     },
     {
-      readFast: readOpenItem,
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readKeys",
       run: (operations, caller, requests) => operations.decryptKeys(caller, requests),
@@ -150,7 +150,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
-      readFast: readOpenItem,
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.rewrapMany(caller, requests),
@@ -202,7 +202,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
-      readFast: readEncryptItem,
+      readItem: "readEncryptItem",
       read: encrypting,
       readBytes: "readValues",
       run: (operations, caller, requests) => operations.encryptValues(caller, requests),
@@ -221,7 +221,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
-      readFast: readOpenItem,
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.decryptValues(caller, requests),

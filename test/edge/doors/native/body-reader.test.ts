@@ -2,16 +2,12 @@ import { describe, expect, test } from "bun:test";
 import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { fromBase64url } from "../../../../src/base/base64url.ts";
-import {
-  endOfItem,
-  readCreate,
-  readEncrypt,
-  readEncryptItem,
-  readOpen,
-  readOpenItem,
-} from "../../../../src/edge/doors/native/body-reader.ts";
+import { readCreate, readEncrypt, readOpen } from "../../../../src/edge/doors/native/body-reader.ts";
+import { endOfItem, ITEM_READERS } from "../../../../src/edge/doors/native/item-reader.ts";
 import { CreateBody, DecryptBody } from "../../../../src/edge/doors/native/schemas.ts";
 import { fc } from "../../../support/properties.ts";
+
+const { readOpenItem, readEncryptItem } = ITEM_READERS;
 
 type Fields = Record<string, unknown>;
 
