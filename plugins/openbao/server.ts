@@ -1,7 +1,7 @@
 /** Calls to an OpenBao or Vault server. Bodies are bytes both ways: a key in an answer is never made a string. */
 import { readFileSync } from "node:fs";
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 
 export interface ServerOptions {
   /** `https://host:8200`; plain http on loopback only. */
@@ -34,6 +34,8 @@ const BODY_MAX = 4 * 2 ** 20;
 
 export class Server {
   readonly #options: ServerOptions;
+  /** Its own: the runtime's asks a proxy where the environment wants that. */
+  readonly #agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -66,10 +68,11 @@ export class Server {
             ? httpsRequest(url, {
                 method,
                 headers,
+                agent: this.#agents.https,
                 signal: limit,
                 ...(ca === undefined ? {} : { ca: readFileSync(ca) }),
               })
-            : httpRequest(url, { method, headers, signal: limit });
+            : httpRequest(url, { method, headers, agent: this.#agents.http, signal: limit });
         request.on("error", failed);
         request.on("response", (response) => collect(response).then(resolve, failed));
         request.end(bytes);

@@ -102,7 +102,7 @@ export function isFetched(place: string): boolean {
 
 function fetchText(url: string, ca: string | undefined, clock: Clock): Promise<string> {
   return new Promise<string>((resolve, reject) => {
-    const request = get(url, ca === undefined ? {} : { ca }, (answer) => {
+    const request = get(url, { agent: false, ...(ca === undefined ? {} : { ca }) }, (answer) => {
       let text = "";
       answer.setEncoding("utf8");
       answer.on("data", (chunk: string) => {

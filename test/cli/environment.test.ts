@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { notesOnEnvironment, refuseHostileEnvironment } from "../../src/cli/hostile-environment.ts";
 import { folderOf } from "../edge/plugin-host/support.ts";
@@ -24,6 +24,10 @@ describe("a process does not serve in an environment that changes what it is", (
     ["NODE_COMPILE_CACHE", "/tmp/cache"],
     ["BUN_TCC_OPTIONS", "-include /tmp/other.h"],
     ["BUN_JSC_useDollarVM", "1"],
+    ["NODE_PRESERVE_SYMLINKS", "1"],
+    ["NODE_PRESERVE_SYMLINKS_MAIN", "1"],
+    ["NODE_DEBUG", "http"],
+    ["BUN_ENABLE_CRASH_REPORTING", "1"],
     ["OPENSSL_ia32cap", "~0x200000200000000"],
   ])("%s", (name, value) => {
     for (const command of [["serve"], ["core", "serve"]]) {
@@ -41,6 +45,42 @@ test("it says what else the environment changes of it", () => {
     "the environment sets NODE_EXTRA_CA_CERTS: its authorities count wherever no `ca` is configured",
   ]);
   expect(() => refuseHostileEnvironment(sets)).not.toThrow();
+  const more = {
+    NODE_PATH: "/opt",
+    NODE_USE_ENV_PROXY: "1",
+    NODE_USE_SYSTEM_CA: "1",
+    NODE_REDIRECT_WARNINGS: "/tmp/w",
+    NPM_CONFIG_REGISTRY: "https://npm.internal",
+    BUN_CONFIG_REGISTRY: "https://npm.internal",
+    DEBUG: "rhea:raw",
+    BUN_FEATURE_FLAG_DISABLE_IPV6: "1",
+  };
+  const notes = notesOnEnvironment({ ...more, BUN_FEATURE_FLAG_INTERNAL_FOR_TESTING: "1", BUN_FEATURE_FLAG_NO: "" });
+  expect(notes.map((note) => /sets (\w+): ./.exec(note)?.[1]).toSorted()).toEqual(Object.keys(more).toSorted());
+  expect(() => refuseHostileEnvironment(more)).not.toThrow();
+});
+
+test("why NODE_PRESERVE_SYMLINKS is refused: the runtime loads code that stands beside a link", () => {
+  using folder = folderOf({
+    "real/plugin.ts": 'import value from "beside"; console.log(value);',
+    "link/node_modules/beside/package.json": '{ "type": "module", "main": "index.js" }',
+    "link/node_modules/beside/index.js": 'export default "beside the link";',
+  });
+  symlinkSync("../real", join(folder.path, "link/plugin"));
+  const load = (environment: Readonly<Record<string, string>>): string =>
+    Bun.spawnSync(
+      [
+        process.execPath,
+        "--no-install",
+        "-e",
+        `import("${folder.path}/link/plugin/plugin.ts").catch(() => console.log("none"))`,
+      ],
+      {
+        cwd: folder.path,
+        env: { ...process.env, ...environment },
+      },
+    ).stdout.toString();
+  expect([load({}), load({ NODE_PRESERVE_SYMLINKS: "1" })]).toEqual(["none\n", "beside the link\n"]);
 });
 
 test("OPENSSL_CONF loads no module into the process that holds keys, whichever function of the library comes first", () => {

@@ -182,8 +182,10 @@ async function acceptByNode(address: PlainAddress, onConnection: (socket: Http1S
     requireListenPermission(address.hostname, address.port);
   }
   const { createServer } = await import("node:net");
+  const { readInTurns } = await import("../../base/network/read-in-turns.ts");
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());
+    readInTurns(socket);
     onConnection(socket as unknown as Http1Socket);
   });
   const where =
