@@ -52,7 +52,7 @@ export async function run(context: BenchContext): Promise<Row[]> {
       value: median(leases.map(({ bytes }) => bytes)),
       unit: "bytes",
       spread: spread(leases.map(({ bytes }) => bytes)),
-      goal: { of: "value", atMost: 15_000 },
+      goal: { of: "value", atMost: 11_000 },
       note: `of one key, at a Core over mutual TLS; ${Math.round(median(leases.map(({ microseconds }) => microseconds)))} µs of processor time, of which X25519 by the runtime's library takes some 60`,
     }),
     row({

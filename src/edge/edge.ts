@@ -1,6 +1,5 @@
 /** The edge as a whole: started from a configuration, stopped in order. */
 
-import { followSecrets } from "../base/config/file-secret.ts";
 import type { Log } from "../base/log.ts";
 import type { Binding } from "../base/module.ts";
 import type { MetricsFormat } from "../base/network/metrics-format.ts";
@@ -125,7 +124,11 @@ export async function startEdge(
 
   const endDescriptorWatch = watchDescriptors(systemClock, log);
   const followingCore = expiry && container.resolve(TOKENS.core)?.followCertificates(expiry);
-  const followingSecrets = followSecrets(loaded.secrets ?? [], { clock: systemClock, log });
+  const { secrets = [] } = loaded;
+  const followingSecrets =
+    secrets.length === 0
+      ? undefined
+      : (await import("../base/config/file-secret.ts")).followSecrets(secrets, { clock: systemClock, log });
   const listeners: Listener[] = [];
   const edge: Edge = {
     get addresses() {
@@ -149,7 +152,7 @@ export async function startEdge(
         parts: [
           ...listeners.map((listener) => ({ address: listener.address, reload: () => listener.reload?.() })),
           { address: "the Core", reload: () => followingCore?.reload() },
-          { address: "secrets", reload: () => followingSecrets.reload() },
+          { address: "secrets", reload: () => followingSecrets?.reload() },
         ],
       });
     },
@@ -168,7 +171,7 @@ export async function startEdge(
     endDescriptorWatch();
     leases.close();
     followingCore?.close();
-    followingSecrets.close();
+    followingSecrets?.close();
     certificates.close();
     await Promise.all([usage.close(USAGE_CLOSE_MS), otlp?.close(Math.min(USAGE_CLOSE_MS, configuration.stop_timeout))]);
     telemetry.close();

@@ -35,8 +35,6 @@ export interface SourceCall {
 export interface CallMaker {
   readonly clock: Pick<Clock, "schedule">;
   readonly timeoutMs: number;
-  /** Aborts when no call is waited for any more. */
-  readonly closing: AbortSignal;
   onOver(call: QueuedCall, cause: DeadlineCause): void;
 }
 
@@ -48,7 +46,6 @@ export class QueuedCall implements SourceCall, DeadlineOptions {
   readonly request: LeaseRequest;
   readonly clock: Pick<Clock, "schedule">;
   readonly timeoutMs: number;
-  readonly signal: AbortSignal;
   readonly #maker: CallMaker;
   /** When somebody began to wait for it. */
   queuedMs: number;
@@ -75,7 +72,6 @@ export class QueuedCall implements SourceCall, DeadlineOptions {
     this.request = request;
     this.clock = maker.clock;
     this.timeoutMs = maker.timeoutMs;
-    this.signal = maker.closing;
     this.#maker = maker;
     this.demanded = demanded;
     this.queuedMs = queuedMs;

@@ -68,8 +68,9 @@ export class SourceCalls implements CallMaker {
   readonly #misses: TokenBucket;
   readonly #demanded: QueuedCall[] = [];
   readonly #background: QueuedCall[] = [];
-  readonly #closing = new AbortController();
-  readonly closing = this.#closing.signal;
+  /** In the order of their beginning. */
+  readonly #callsInFlight = new Set<QueuedCall>();
+  #isClosed = false;
   #waitTimer: Timer | undefined;
   /** Calls in flight that began in the circuit's period. */
   #inPeriod = 0;
@@ -77,7 +78,6 @@ export class SourceCalls implements CallMaker {
   /** Calls made, and how many of them failed (an authoritative refusal is no failure). */
   calls = 0;
   failures = 0;
-  inFlight = 0;
 
   constructor(options: SourceCallsOptions) {
     const { time, schedule, limits, random, onCircuit } = options;
@@ -106,6 +106,10 @@ export class SourceCalls implements CallMaker {
     return this.#circuit.state;
   }
 
+  get inFlight(): number {
+    return this.#callsInFlight.size;
+  }
+
   /** Calls that have not begun. */
   get waiting(): number {
     return this.#demanded.length + this.#background.length;
@@ -121,7 +125,7 @@ export class SourceCalls implements CallMaker {
     const nowMs = this.#time.read();
     const call = new QueuedCall(this, request, demanded, nowMs);
     call.answer.catch(() => {});
-    if (this.closing.aborted) {
+    if (this.#isClosed) {
       call.reject(closed());
     } else if (this.isOpen(nowMs)) {
       call.reject(this.circuitOpen(nowMs));
@@ -160,9 +164,10 @@ export class SourceCalls implements CallMaker {
 
   /** Aborts what is in flight and refuses what waits. */
   close(): void {
-    if (this.closing.aborted) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#refuseWaiting(closed());
-    this.#closing.abort();
+    for (const call of this.#callsInFlight) if (call.deadline.settle()) this.onOver(call, "aborted");
   }
 
   #begin(): void {
@@ -194,7 +199,7 @@ export class SourceCalls implements CallMaker {
     call.charged = call.demanded;
     call.period = this.#circuit.period;
     this.calls++;
-    this.inFlight++;
+    this.#callsInFlight.add(call);
     this.#inPeriod++;
     call.askedMs = this.#time.read();
     call.askedWallMs = this.#time.wallMs;
@@ -260,7 +265,7 @@ export class SourceCalls implements CallMaker {
 
   /** It is in flight no more. */
   #ended(call: QueuedCall): void {
-    this.inFlight--;
+    this.#callsInFlight.delete(call);
     if (call.period === this.#circuit.period) this.#inPeriod--;
     this.#time.read();
   }
@@ -274,7 +279,7 @@ export class SourceCalls implements CallMaker {
 
   #failed(period: number, askedMs: number, error: KeySourceError): void {
     this.failures++;
-    if (period !== this.#circuit.period || this.closing.aborted) return;
+    if (period !== this.#circuit.period || this.#isClosed) return;
     const nowMs = this.#time.nowMs;
     this.#window.shrink(askedMs, nowMs);
     const wishMs = error.retryAfterMs;

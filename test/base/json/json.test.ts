@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { JsonError, parseJson } from "../../../src/base/json/parse.ts";
-import { readJsonList, readJsonObject } from "../../../src/base/json/read-list.ts";
+import { type ItemReader, readJsonList, readJsonObject } from "../../../src/base/json/read-list.ts";
 import { writeJsonList } from "../../../src/base/json/write-list.ts";
 import { fc } from "../../support/properties.ts";
 import { ITEMS_OF_SLICE, slowLooks } from "../../support/slow-looks.ts";
@@ -101,9 +101,48 @@ describe("a list in an object", () => {
     readJsonList(
       typeof text === "string" ? bytes(text) : text,
       limits,
-      (value) => value,
+      { read: (value) => value },
       async () => undefined,
     );
+
+  test("is read from its items' bytes where they are of a form that is read so, and the others as ever", async () => {
+    // Words alone, which it passes over by itself.
+    let end = 0;
+    const reader: ItemReader<object> = {
+      read: (value: unknown) => ({ value }),
+      readFast(text: Uint8Array, start: number, last: number) {
+        const [word] = /^\s*"[a-z]*"/.exec(Buffer.from(text.subarray(start, last)).toString("latin1")) ?? [];
+        if (word === undefined) return undefined;
+        end = start + word.length;
+        return { word: JSON.parse(word) as string };
+      },
+      end: () => end,
+    };
+    const list = (text: string) => readJsonList(bytes(text), LIMITS, reader, async () => undefined);
+    const item = fc.oneof(fc.stringMatching(/^[a-z]{0,9}$/), anyJson);
+    await fc.assert(
+      fc.asyncProperty(fc.array(item, { maxLength: 20 }), fc.constantFrom("", " ", "\n"), async (items, space) => {
+        expect(await list(JSON.stringify({ items }, undefined, space))).toEqual(
+          (JSON.parse(JSON.stringify(items)) as unknown[]).map((value) =>
+            typeof value === "string" && /^[a-z]*$/.test(value) ? { word: value } : { value },
+          ) as never,
+        );
+      }),
+    );
+    for (const text of [
+      '{"items":["a"x]}',
+      '{"items":["a"}',
+      '{"items":["a"',
+      '{"items":["a",]}',
+      '{"items":["a"]',
+      '{"items":["a" "b"]}',
+    ]) {
+      await expect(list(text)).rejects.toThrow(JsonError);
+    }
+    const tooLong = { ...LIMITS, itemBytesMax: 6 };
+    const long = readJsonList(bytes('{"items":["abcdefgh"]}'), tooLong, reader, async () => undefined);
+    await expect(long).rejects.toThrow("too long");
+  });
 
   test("is read as JSON.parse reads it", async () => {
     await fc.assert(
@@ -194,7 +233,7 @@ describe("a list in an object", () => {
         readBytes = Math.max(readBytes, inTurn);
         return value;
       };
-      await readJsonList(body, LIMITS, item, async () => {
+      await readJsonList(body, LIMITS, { read: item }, async () => {
         inTurn = 0;
         await turned();
       }).catch((error: unknown) => expect(error).toBeInstanceOf(JsonError));

@@ -10,7 +10,7 @@ const independent = new CipherSuite({
   aead: new Aes256Gcm(),
 });
 const info = new TextEncoder().encode("crypto-edge lease v1");
-const aad = leaseAad("tenant-a", "billing", 3);
+const aad = Uint8Array.from(leaseAad("tenant-a", "billing", 3));
 const serviceKey = crypto.getRandomValues(new Uint8Array(32));
 
 async function sealIndependently(publicKey: string): Promise<{ enc: Uint8Array; sealed: Uint8Array }> {

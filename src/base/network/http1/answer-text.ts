@@ -32,15 +32,9 @@ export class AnswerText {
     return this;
   }
 
-  /** Makes room for so many bytes more, so that they are not copied to a larger buffer in between. */
-  reserve(length: number): this {
-    this.#reserve(length);
-    return this;
-  }
-
   /** Text in ASCII. */
   ascii(text: string): this {
-    this.#reserve(text.length);
+    this.reserve(text.length);
     const bytes = this.#bytes;
     let end = this.#end;
     for (let index = 0; index < text.length; index++) bytes[end++] = text.charCodeAt(index);
@@ -51,22 +45,15 @@ export class AnswerText {
   /** A whole number from 0. */
   number(value: number): this {
     if (value > 9) this.number(Math.floor(value / 10));
-    this.#reserve(1);
+    this.reserve(1);
     this.#bytes[this.#end++] = DIGIT_0 + (value % 10);
-    return this;
-  }
-
-  /** Text in whatever letters. */
-  text(text: string): this {
-    this.#reserve(Buffer.byteLength(text));
-    this.#end += this.#bytes.write(text, this.#end);
     return this;
   }
 
   /** Bytes as base64url without padding. */
   base64url(data: Uint8Array): this {
     if (data.length >= LONG_BYTES) return this.#long(toBase64url(data));
-    this.#reserve(Math.ceil((data.length * 4) / 3));
+    this.reserve(Math.ceil((data.length * 4) / 3));
     const bytes = this.#bytes;
     let end = this.#end;
     let index = 0;
@@ -135,12 +122,13 @@ export class AnswerText {
   }
 
   #long(text: string): this {
-    this.#reserve(text.length);
+    this.reserve(text.length);
     this.#end += this.#bytes.write(text, this.#end, "latin1");
     return this;
   }
 
-  #reserve(length: number): void {
+  /** Makes room for so many bytes more: so many that are written then are not copied to a larger buffer in between. */
+  reserve(length: number): void {
     const { length: held } = this.#bytes;
     if (this.#end + length <= held) return;
     // Not filled with zeros first: what nobody has written is not sent, and megabytes of them take a millisecond.

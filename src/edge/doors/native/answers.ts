@@ -2,9 +2,7 @@
  * Answers as the API writes them, from what operations give, into the text that goes out. Names and base64url hold nothing that JSON escapes.
  * Plaintexts are wiped once they have been written.
  */
-import type { OperationError } from "../../../base/errors.ts";
 import type { AnswerText } from "../../../base/network/http1/answer-text.ts";
-import { problemOf } from "../../../base/network/problem.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { CreatedKey, EncryptedValue, Opened, Rewrapped, ServiceKeyName } from "../../operations/operations.ts";
 
@@ -42,9 +40,4 @@ export function writeEncrypted(to: AnswerText, { wrapped, version }: EncryptedVa
 
 function writeName(to: AnswerText, { tenant, service }: ServiceKeyName): void {
   to.ascii('tenant":"').ascii(tenant).ascii('","service":"').ascii(service).ascii('"');
-}
-
-/** In the place of an item of a batch. */
-export function writeItsProblem(to: AnswerText, error: OperationError): void {
-  to.text(JSON.stringify({ error: problemOf(error) }));
 }

@@ -1,6 +1,8 @@
 /** The answer to a batch in JSON, `{"NAME":[…]}`, written as its items come: nothing is made of an item but its bytes. */
+import type { OperationError } from "../../../base/errors.ts";
 import { joinInTurns } from "../../../base/json/write-list.ts";
 import { AnswerText } from "../../../base/network/http1/answer-text.ts";
+import { problemOf } from "../../../base/network/problem.ts";
 import { yieldToEventLoop } from "../../../base/time/turns.ts";
 
 /** Of items of different lengths. A larger buffer for all of them would be copied in one. */
@@ -53,3 +55,17 @@ export class BatchText {
 
 /** What a later item may have more than the first: some digits. */
 const LONGER_BYTES = 8;
+
+/** In the place of an item. */
+export function writeItsProblem(to: AnswerText, error: OperationError): void {
+  to.ascii(inAscii(JSON.stringify({ error: problemOf(error) })));
+}
+
+/** The same JSON, its letters beyond ASCII by their numbers. */
+export function inAscii(json: string): string {
+  return json
+    .replace(/[\u{80}-\u{ffff}]/gu, numbered)
+    .replace(/[\u{10000}-\u{10ffff}]/gu, (pair) => numbered(pair[0]!) + numbered(pair[1]!));
+}
+
+const numbered = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;

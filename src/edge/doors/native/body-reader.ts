@@ -42,8 +42,8 @@ let dataEnd = -1;
 /** The members of each body; each may come once. */
 type Member = "tenant" | "service" | "context" | "length" | "plaintext" | "wrapped" | "value";
 const CREATE: readonly Member[] = ["tenant", "service", "context", "length", "plaintext"];
-const OPEN: readonly Member[] = ["wrapped", "context"];
-const ENCRYPT: readonly Member[] = ["tenant", "service", "value", "context"];
+export const OPEN: readonly Member[] = ["wrapped", "context"];
+export const ENCRYPT: readonly Member[] = ["tenant", "service", "value", "context"];
 
 /** Of `/v1/keys/create`. Undefined, here and below: of another form. */
 export function readCreate(body: Buffer): CreateKeyRequest | undefined {
@@ -65,23 +65,37 @@ function createRequest(): CreateKeyRequest {
   return { tenant, service: service ?? SERVICE_DEFAULT, context, length, plaintext };
 }
 
-function openRequest(body: Buffer): OpenRequest {
+export function openRequest(body: Buffer): OpenRequest {
   if (dataStart < 0) throw OTHER_FORM;
   return { wrapped: decode(body, dataStart, dataEnd), context };
 }
 
-function encryptRequest(body: Buffer): EncryptValueRequest {
+export function encryptRequest(body: Buffer): EncryptValueRequest {
   if (dataStart < 0 || tenant === undefined) throw OTHER_FORM;
   const value = decode(body, dataStart, dataEnd);
   return { tenant, service: service ?? SERVICE_DEFAULT, value, context };
 }
 
-/** `make` is called once all of the body is known to be of the form: until then nothing of it is changed. */
 function read<Request>(body: Buffer, members: readonly Member[], make: (body: Buffer) => Request): Request | undefined {
-  beginReading(body);
+  return readObjectAt(body, 0, body.length, members, make, isAtEnd);
+}
+
+/**
+ * The object that begins at `start`, of the form that a request has. `isItsEnd` is asked behind it. `make` is called once all of it is
+ * known to be of the form: until then nothing of it is changed.
+ */
+export function readObjectAt<Request>(
+  body: Buffer,
+  start: number,
+  end: number,
+  members: readonly Member[],
+  make: (body: Buffer) => Request,
+  isItsEnd: () => boolean,
+): Request | undefined {
+  beginReading(body, start, end);
   try {
     readObject(members);
-    return isAtEnd() ? make(body) : undefined;
+    return isItsEnd() ? make(body) : undefined;
   } catch (error) {
     if (error === OTHER_FORM) return undefined;
     throw error;

@@ -40,9 +40,16 @@ const NOTHING = Buffer.alloc(0);
 let bytes: Buffer = NOTHING;
 let at = 0;
 
-export function beginReading(body: Buffer): void {
+export { at as place };
+
+/** Nothing is read from here on. */
+let limit = 0;
+
+/** From `start`, up to `end` at most. */
+export function beginReading(body: Buffer, start: number, end: number): void {
   bytes = body;
-  at = 0;
+  at = start;
+  limit = end;
 }
 
 /** A body may hold a value that a caller chose: nothing of it stays referred to. */
@@ -53,7 +60,12 @@ export function endReading(): void {
 /** Whether nothing but space is left. */
 export function isAtEnd(): boolean {
   skipSpace();
-  return at === bytes.length;
+  return at === limit;
+}
+
+/** Whether what was read ends where it may. */
+export function isWithinLimit(): boolean {
+  return at <= limit;
 }
 
 /** Whether the string `name` comes; it is passed over then. */
@@ -72,7 +84,7 @@ export function readName(): string {
   const start = beginString();
   let end = start;
   if ((KIND[bytes[end]!]! & FIRST_OF_NAME) === 0) throw OTHER_FORM;
-  while ((KIND[bytes[end]!]! & IN_NAME) !== 0) end++;
+  while ((KIND[bytes[end]!]! & IN_NAME) !== 0 && end < limit) end++;
   if (bytes[end] !== QUOTE || end - start > NAME_LENGTH_MAX) throw OTHER_FORM;
   at = end + 1;
   return bytes.toString("latin1", start, end);
@@ -81,7 +93,7 @@ export function readName(): string {
 function readString(): string {
   const start = beginString();
   let end = start;
-  while (KIND[bytes[end]!]! !== 0 && end < bytes.length) end++;
+  while (KIND[bytes[end]!]! !== 0 && end < limit) end++;
   if (bytes[end] !== QUOTE) throw OTHER_FORM;
   at = end + 1;
   return bytes.toString("latin1", start, end);
@@ -111,12 +123,12 @@ export function readContext(): EncryptionContext {
 export function readBase64url(): number {
   const start = beginString();
   let end = start;
-  const limit = Math.min(bytes.length, start + DATA_TEXT_MAX);
-  while (end < limit && SIX_BITS[bytes[end]!]! !== 255) end++;
+  const last = Math.min(limit, start + DATA_TEXT_MAX);
+  while (end < last && SIX_BITS[bytes[end]!]! !== 255) end++;
   if (bytes[end] !== QUOTE) throw OTHER_FORM;
   const rest = (end - start) & 3;
-  const last = end === start ? 0 : SIX_BITS[bytes[end - 1]!]!;
-  if (rest === 1 || (rest === 2 && (last & 15) !== 0) || (rest === 3 && (last & 3) !== 0)) throw OTHER_FORM;
+  const bits = end === start ? 0 : SIX_BITS[bytes[end - 1]!]!;
+  if (rest === 1 || (rest === 2 && (bits & 15) !== 0) || (rest === 3 && (bits & 3) !== 0)) throw OTHER_FORM;
   at = end + 1;
   return start;
 }
@@ -131,7 +143,9 @@ export function readUnsigned(): number {
   skipSpace();
   let value = 0;
   const start = at;
-  for (let byte = bytes[at]!; byte >= 0x30 && byte <= 0x39; byte = bytes[++at]!) value = value * 10 + byte - 0x30;
+  for (let byte = bytes[at]!; byte >= 0x30 && byte <= 0x39 && at - start < 6; byte = bytes[++at]!) {
+    value = value * 10 + byte - 0x30;
+  }
   if (at === start || at - start > 5 || bytes[start] === 0x30) throw OTHER_FORM;
   return value;
 }
@@ -166,7 +180,10 @@ export function isNext(byte: number): boolean {
 }
 
 function skipSpace(): void {
-  for (let byte = bytes[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = bytes[at]) at++;
+  for (let byte = bytes[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = bytes[at]) {
+    if (at === limit) throw OTHER_FORM;
+    at++;
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
 import type { OperationError } from "../../../base/errors.ts";
 import { type AnswerText, answerText } from "../../../base/network/http1/answer-text.ts";
 import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
+import type * as itemReader from "./item-reader.ts";
 import type * as octetStream from "./octet-stream.ts";
 import type * as schemas from "./schemas.ts";
 
@@ -52,6 +53,8 @@ export interface ItemsRoute extends Facts {
   readonly kind: "items";
   /** Of the text of one item. */
   readonly itemBytesMax: number;
+  /** What reads an item in the forms that clients write, by its name in item-reader.ts. */
+  readonly readItem: keyof typeof itemReader.ITEM_READERS;
   /** What a checked item asks for. @throws {OperationError} `invalid_request` */
   read(item: unknown): unknown;
   /** What reads a body in bytes, by its name in octet-stream.ts. */
@@ -100,6 +103,7 @@ export function single<Body, Request, Result>(
 export function items<Item, Reader extends keyof Bodies, Writer extends keyof Answers>(
   facts: Omit<Facts, "bodyBytesMax" | "opens"> & { readonly itemBytesMax: number },
   parts: {
+    readonly readItem: keyof typeof itemReader.ITEM_READERS;
     readonly read: (item: Item) => RequestOf<Reader>;
     readonly readBytes: Reader;
     readonly run: (

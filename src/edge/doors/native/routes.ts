@@ -130,6 +130,7 @@ export const ROUTES = [
       itemBytesMax: KEY_BODY_MAX,
     },
     {
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readKeys",
       run: (operations, caller, requests) => operations.decryptKeys(caller, requests),
@@ -149,6 +150,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.rewrapMany(caller, requests),
@@ -200,6 +202,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
+      readItem: "readEncryptItem",
       read: encrypting,
       readBytes: "readValues",
       run: (operations, caller, requests) => operations.encryptValues(caller, requests),
@@ -218,6 +221,7 @@ export const ROUTES = [
       itemBytesMax: VALUE_BODY_MAX,
     },
     {
+      readItem: "readOpenItem",
       read: openingItem,
       readBytes: "readBlobs",
       run: (operations, caller, requests) => operations.decryptValues(caller, requests),

@@ -14,9 +14,10 @@ import type {
   TakeKey,
 } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
-import { writeCreated, writeItsProblem } from "./answers.ts";
-import { BatchText } from "./batch-text.ts";
+import { writeCreated } from "./answers.ts";
+import { BatchText, writeItsProblem } from "./batch-text.ts";
 import { checkBody, readItem } from "./check-body.ts";
+import { endOfItem, ITEM_READERS } from "./item-reader.ts";
 import { ANSWERS, BODIES, CreatedKeysWriter, OCTET_STREAM, readCreateBatch } from "./octet-stream.ts";
 import type { ItemsRoute, ManyRoute, OperationRoute } from "./route.ts";
 import type { CreateBatchBody } from "./schemas.ts";
@@ -91,13 +92,18 @@ async function serveItems(
   caller: Caller,
 ): Promise<DoorAnswer> {
   const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
+  const readFast = ITEM_READERS[route.readItem];
   let requests: unknown[];
   await turnFor(partOfBody(request.body));
   try {
     requests = await readJsonList(
       request.body,
       limits,
-      (item, index) => readItem(route, item, index),
+      {
+        read: (item, index) => readItem(route, item, index),
+        readFast: (_, start, end) => readFast(request.body as Buffer, start, end),
+        end: endOfItem,
+      },
       yieldToEventLoop,
     );
   } catch (error) {

@@ -27,6 +27,15 @@ export interface CoreConnectionOptions {
   readonly instance?: string;
 }
 
+/** The beginning of a head as it is sent, and of which requests. */
+interface HeadStart {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: CoreRequest["headers"] | undefined;
+  readonly stream: boolean | undefined;
+  readonly text: string;
+}
+
 /** Tells the Core which version calls. */
 const USER_AGENT = `crypto-edge/${VERSION}`;
 /** Nothing else is sent: neither what would end a header nor what two readers could read in two ways. */
@@ -47,9 +56,8 @@ export class CoreConnection {
   #sockets: CoreSockets;
   readonly #inFlight = new Set<{ close(): void }>();
   #closed = false;
-  /** The headers of a call's own that were written last, which the next one mostly repeats. */
-  #ownHeaders: Readonly<Record<string, string>> = {};
-  #ownText = "";
+  /** Of the last call: the next one mostly repeats it. */
+  #headStart: HeadStart | undefined;
 
   /** @throws Error for a URL or certificates that can never work. */
   constructor(options: CoreConnectionOptions) {
@@ -108,19 +116,25 @@ export class CoreConnection {
     for (const ending of [...this.#inFlight]) ending.close();
   }
 
-  #headOf({ method, path, headers, body, stream }: CoreRequest): string {
-    const accept = stream === true ? "text/event-stream" : "application/json";
-    const length = body === undefined ? "" : `content-length: ${Buffer.byteLength(body)}\r\n`;
-    const own = headers === undefined ? "" : this.#ownHeadersOf(headers);
-    return `${method} ${path} HTTP/1.1\r\n${this.#headers}accept: ${accept}\r\n${length}${own}\r\n`;
+  #headOf(request: CoreRequest): string {
+    const last = this.#headStart;
+    const isRepeated =
+      request.path === last?.path &&
+      request.method === last.method &&
+      request.headers === last.headers &&
+      request.stream === last.stream;
+    const start = isRepeated ? last : this.#beginHead(request);
+    const { body } = request;
+    return body === undefined ? `${start.text}\r\n` : `${start.text}content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   }
 
-  #ownHeadersOf(headers: Readonly<Record<string, string>>): string {
-    if (headers !== this.#ownHeaders) {
-      this.#ownText = headersOf(headers);
-      this.#ownHeaders = headers;
-    }
-    return this.#ownText;
+  #beginHead({ method, path, headers, stream }: CoreRequest): HeadStart {
+    const accept = stream === true ? "text/event-stream" : "application/json";
+    const own = headers === undefined ? "" : headersOf(headers);
+    const text = `${method} ${path} HTTP/1.1\r\n${this.#headers}accept: ${accept}\r\n${own}`;
+    const start: HeadStart = { method, path, headers, stream, text };
+    this.#headStart = start;
+    return start;
   }
 
   readonly #explain = (error: NodeJS.ErrnoException): CoreCallError => {

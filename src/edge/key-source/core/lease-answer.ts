@@ -2,7 +2,7 @@
 import { SERVICE_KEY_BYTES } from "../../../base/service-key.ts";
 import { wipe } from "../../../base/wipe.ts";
 import type { LeasedServiceKey, LeaseGrant, LeaseRequest } from "../key-source.ts";
-import { type LeaseAnswer, wrongInLease } from "./answer-shapes.ts";
+import { type LeaseAnswer, type SealedVersion, wrongInLease } from "./answer-shapes.ts";
 import { CoreCallError } from "./core-call-error.ts";
 import { type LeaseRecipient, leaseAad } from "./hpke-open.ts";
 import { turnForLease } from "./turn-for-lease.ts";
@@ -23,6 +23,12 @@ export async function openLeaseAnswer(
   core: string,
 ): Promise<LeaseGrant> {
   const lease = checkLeaseAnswer(body, request, core);
+  const versions: LeasedServiceKey[] = [];
+  for (const sealed of lease.versions) {
+    const turn = turnForLease();
+    if (turn !== undefined) await turn;
+    openVersion(lease, sealed, recipient, versions, core);
+  }
   return {
     tenant: lease.tenant,
     service: lease.service,
@@ -30,7 +36,7 @@ export async function openLeaseAnswer(
     refreshAfterMs: Math.min(lease.refresh_after_seconds, lease.ttl_seconds) * 1_000,
     log: lease.log,
     revocationSeq: lease.revocation_seq,
-    versions: await openVersions(lease, recipient, core),
+    versions,
   };
 }
 
@@ -61,25 +67,24 @@ function hasOneTwice(versions: LeaseAnswer["versions"]): boolean {
   return versions.length > 1 && new Set(versions.map(({ version }) => version)).size !== versions.length;
 }
 
-/** @throws CoreCallError where one does not open; those that did are wiped. */
-async function openVersions(lease: LeaseAnswer, recipient: LeaseRecipient, core: string): Promise<LeasedServiceKey[]> {
-  const opened: LeasedServiceKey[] = [];
+/** Adds it to those that were opened. @throws CoreCallError where it does not open; those that did are wiped. */
+function openVersion(
+  lease: LeaseAnswer,
+  { version, state, enc, sealed }: SealedVersion,
+  recipient: LeaseRecipient,
+  opened: LeasedServiceKey[],
+  core: string,
+): void {
   try {
-    for (const { version, state, enc, sealed } of lease.versions) {
-      const turn = turnForLease();
-      if (turn !== undefined) await turn;
-      const aad = leaseAad(lease.tenant, lease.service, version);
-      ENC.write(enc, "base64url");
-      SEALED.write(sealed, "base64url");
-      const key = recipient.open(ENC, SEALED, aad);
-      opened.push({ version, state, key });
-      if (key.length !== SERVICE_KEY_BYTES) throw new RangeError("a service key has 32 bytes");
-    }
+    ENC.write(enc, "base64url");
+    SEALED.write(sealed, "base64url");
+    const key = recipient.open(ENC, SEALED, leaseAad(lease.tenant, lease.service, version));
+    opened.push({ version, state, key });
+    if (key.length !== SERVICE_KEY_BYTES) throw new RangeError("a service key has 32 bytes");
   } catch (error) {
     for (const { key } of opened) wipe(key);
     throw new CoreCallError(`a key that ${core} leased does not open: it was sealed for another edge or name`, {
       cause: error,
     });
   }
-  return opened;
 }

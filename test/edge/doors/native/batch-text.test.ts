@@ -1,6 +1,6 @@
 /** What a batch is answered with, as it is written: in pieces or in one, and wiped where nobody gets it. */
 import { describe, expect, test } from "bun:test";
-import { BatchText } from "../../../../src/edge/doors/native/batch-text.ts";
+import { BatchText, inAscii } from "../../../../src/edge/doors/native/batch-text.ts";
 import { CreatedKeysWriter } from "../../../../src/edge/doors/native/octet-stream.ts";
 import { wipedBy } from "../../../support/wiped.ts";
 
@@ -9,9 +9,9 @@ const parsed = async (text: BatchText): Promise<unknown> => JSON.parse(Buffer.fr
 describe("in JSON", () => {
   test("nothing, one and many, of whatever lengths and letters", async () => {
     expect(await parsed(new BatchText("keys"))).toEqual({ keys: [] });
-    const items = Array.from({ length: 300 }, (_, index) => `ü${"x".repeat((index * 37) % 900)}`);
+    const items = Array.from({ length: 300 }, (_, index) => `ü€😀\u{7f}${"x".repeat((index * 37) % 900)}`);
     const text = new BatchText("results");
-    for (const item of items) text.next().text(JSON.stringify(item));
+    for (const item of items) text.next().ascii(inAscii(JSON.stringify(item)));
     expect(text.count).toBe(300);
     const written = text.end();
     expect(written).toBeInstanceOf(Promise);
@@ -22,7 +22,7 @@ describe("in JSON", () => {
     const text = new BatchText("keys");
     const COUNT = 5_000;
     for (let index = 0; index < COUNT; index++) {
-      text.nextOf(COUNT).text(JSON.stringify(String(index).padStart(200, "0")));
+      text.nextOf(COUNT).ascii(JSON.stringify(String(index).padStart(200, "0")));
     }
     const written = text.end();
     expect(written).not.toBeInstanceOf(Promise);

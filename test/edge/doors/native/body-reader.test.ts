@@ -3,8 +3,11 @@ import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { fromBase64url } from "../../../../src/base/base64url.ts";
 import { readCreate, readEncrypt, readOpen } from "../../../../src/edge/doors/native/body-reader.ts";
+import { endOfItem, ITEM_READERS } from "../../../../src/edge/doors/native/item-reader.ts";
 import { CreateBody, DecryptBody } from "../../../../src/edge/doors/native/schemas.ts";
 import { fc } from "../../../support/properties.ts";
+
+const { readOpenItem, readEncryptItem } = ITEM_READERS;
 
 type Fields = Record<string, unknown>;
 
@@ -44,10 +47,23 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }
 
+/** As an item of a list, between others. */
+function asItem(text: string): unknown {
+  const before = '{"items":[{"wrapped":"AAAA"},';
+  const body = Buffer.from(`${before}${text},{}]}`);
+  const length = Buffer.byteLength(text);
+  const item = readOpenItem(body, before.length, before.length + length);
+  // What comes after it is the list's; a body is one object and space.
+  return item !== undefined && body.toString("latin1", endOfItem(), before.length + length).trim() === ""
+    ? item
+    : undefined;
+}
+
 /** What the reader takes is what the parser takes; returns whether it did. */
 function same(name: string, text: string): boolean {
   const expected = byParser(name, text);
   const read = FORMS[name]!.read(Buffer.from(text));
+  if (name === "open") expect([text, plain(asItem(text))]).toEqual([text, plain(read)]);
   if (read === undefined) return false;
   expect([text, plain(read)]).toEqual([text, plain(expected)]);
   return true;
@@ -161,4 +177,30 @@ describe("the reader of bodies", () => {
     fc.assert(property, { numRuns: 5_000 });
     expect(taken).toBeGreaterThan(50);
   });
+});
+
+test("an item ends before its limit, or is of another form; the bytes behind that are not looked at", () => {
+  const item = `{"wrapped":"${blob}","context":{"a":"b"}}`;
+  const body = Buffer.from(`  ${item}  `);
+  expect(plain(readOpenItem(body, 0, body.length))).toEqual(
+    plain({ wrapped: Buffer.from(blob, "base64url"), context: { a: "b" } }),
+  );
+  expect(endOfItem()).toBe(2 + item.length);
+  for (let end = 0; end < 2 + item.length; end++) {
+    expect(readOpenItem(Buffer.from(`  ${item}  `), 0, end)).toBeUndefined();
+  }
+  const value = Buffer.from("chosen").toString("base64url");
+  const encrypt = Buffer.from(`{"tenant":"tenant-a","value":"${value}"}`);
+  expect(plain(readEncryptItem(encrypt, 0, encrypt.length))).toEqual(
+    plain({ tenant: "tenant-a", service: "default", value: Buffer.from("chosen"), context: undefined }),
+  );
+  // Long names and numbers and much space are not passed over either.
+  for (const text of [
+    `{"tenant":"${"a".repeat(9_000)}`,
+    `{"wrapped":${" ".repeat(9_000)}`,
+    `{"length":${"9".repeat(9_000)}`,
+  ]) {
+    expect(readOpenItem(Buffer.from(text), 0, 100)).toBeUndefined();
+    expect(readEncryptItem(Buffer.from(text), 0, 100)).toBeUndefined();
+  }
 });
