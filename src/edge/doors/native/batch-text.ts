@@ -62,7 +62,7 @@ export function writeItsProblem(to: AnswerText, error: OperationError): void {
 }
 
 /** The same JSON, its letters beyond ASCII by their numbers. */
-export function inAscii(json: string): string {
+function inAscii(json: string): string {
   return json
     .replace(/[\u{80}-\u{ffff}]/gu, numbered)
     .replace(/[\u{10000}-\u{10ffff}]/gu, (pair) => numbered(pair[0]!) + numbered(pair[1]!));

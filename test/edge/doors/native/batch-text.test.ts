@@ -1,6 +1,7 @@
 /** What a batch is answered with, as it is written: in pieces or in one, and wiped where nobody gets it. */
 import { describe, expect, test } from "bun:test";
-import { BatchText, inAscii } from "../../../../src/edge/doors/native/batch-text.ts";
+import { OperationError } from "../../../../src/base/errors.ts";
+import { BatchText, writeItsProblem } from "../../../../src/edge/doors/native/batch-text.ts";
 import { CreatedKeysWriter } from "../../../../src/edge/doors/native/octet-stream.ts";
 import { wipedBy } from "../../../support/wiped.ts";
 
@@ -9,13 +10,16 @@ const parsed = async (text: BatchText): Promise<unknown> => JSON.parse(Buffer.fr
 describe("in JSON", () => {
   test("nothing, one and many, of whatever lengths and letters", async () => {
     expect(await parsed(new BatchText("keys"))).toEqual({ keys: [] });
-    const items = Array.from({ length: 300 }, (_, index) => `ü€😀\u{7f}${"x".repeat((index * 37) % 900)}`);
+    const words = Array.from({ length: 300 }, (_, index) => `ü€😀\u{7f}"${"x".repeat((index * 37) % 900)}`);
     const text = new BatchText("results");
-    for (const item of items) text.next().ascii(inAscii(JSON.stringify(item)));
+    for (const word of words) writeItsProblem(text.next(), new OperationError("invalid_blob", word));
     expect(text.count).toBe(300);
     const written = text.end();
     expect(written).toBeInstanceOf(Promise);
-    expect(JSON.parse(Buffer.from(await written).toString())).toEqual({ results: items });
+    const { results } = JSON.parse(Buffer.from(await written).toString()) as {
+      results: { error: { detail: string } }[];
+    };
+    expect(results.map(({ error }) => error.detail)).toEqual(words);
   });
 
   test("items of one length are in one piece, and none of them is copied for the next", async () => {
