@@ -13,6 +13,7 @@ const BYTES_KEPT = 262_144;
 /** From this length on the runtime's own encoder is quicker, though it makes a string. */
 const LONG_BYTES = 1_024;
 const DIGIT_0 = 0x30;
+const NOTHING = Buffer.alloc(0);
 
 const LETTERS = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
@@ -91,7 +92,7 @@ export class AnswerText {
   /** The text as bytes, which are the caller's: none of them is used again. */
   takeBytes(): Buffer {
     const text = this.#bytes.subarray(HEAD_ROOM, this.#end);
-    this.#bytes = Buffer.alloc(BYTES_AT_FIRST);
+    this.#bytes = NOTHING;
     this.#isSecret = false;
     this.#end = HEAD_ROOM;
     return text;
@@ -132,7 +133,7 @@ export class AnswerText {
     const { length: held } = this.#bytes;
     if (this.#end + length <= held) return;
     // Not filled with zeros first: what nobody has written is not sent, and megabytes of them take a millisecond.
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#end + length, held * 2));
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#end + length, held * 2, BYTES_AT_FIRST));
     larger.set(this.#bytes.subarray(0, this.#end));
     if (this.#isSecret) this.#bytes.fill(0);
     this.#bytes = larger;

@@ -81,9 +81,10 @@ export class CreatedKeysWriter {
     if (plaintext !== undefined) writer.put(plaintext);
   };
 
-  /** The whole of it, which is the caller's. */
+  /** What was written, which is the caller's: no byte that nobody has written, were the keys of some cipher of different lengths. */
   get bytes(): Uint8Array {
-    return this.#writer!.bytes;
+    const { bytes, offset } = this.#writer!;
+    return bytes.subarray(0, offset);
   }
 
   /** Wipes it: nobody gets it. */

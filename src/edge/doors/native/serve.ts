@@ -101,7 +101,7 @@ async function serveItems(
       limits,
       {
         read: (item, index) => readItem(route, item, index),
-        readFast: (_, start, end) => readFast(request.body as Buffer, start, end),
+        readFast: (bytes, start, end) => readFast(bytes as Buffer, start, end),
         end: endOfItem,
       },
       yieldToEventLoop,

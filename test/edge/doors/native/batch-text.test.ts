@@ -59,6 +59,13 @@ describe("in bytes", () => {
     expect([...untold.bytes]).toEqual([0, 0, 0, 1, 0, 0, 0, 1, 0, 20, ...blob]);
   });
 
+  test("gives no byte that was not written, were a later blob shorter", () => {
+    const writer = new CreatedKeysWriter(2);
+    writer.take(blob, undefined, 1);
+    writer.take(blob.subarray(1), undefined, 1);
+    expect(writer.bytes).toHaveLength(8 + 2 + 20 + 2 + 19);
+  });
+
   test("what nobody gets is wiped; there may be nothing yet", () => {
     const writer = new CreatedKeysWriter(2);
     writer.discard();
