@@ -261,18 +261,14 @@ test("a caller who has ended its half gets a long answer whole, and then the end
   const body = "a".repeat(1_000_000);
   const port = await onPort(() => new Response(body));
   const request = `${HEAD}content-length: 0\r\n\r\n`;
-  const [slow, ...others] = await Promise.all([
-    exchange(port, (socket) => {
-      socket.end(request);
-      socket.pause();
-      setTimeout(() => socket.resume(), 100);
-    }),
-    ...Array.from({ length: 2 }, () => exchange(port, (socket) => socket.end(request.repeat(2)))),
-  ]);
+  const slow = await exchange(port, (socket) => {
+    socket.end(request);
+    socket.pause();
+    setTimeout(() => socket.resume(), 100);
+  });
   expect(slow.slice(slow.indexOf("\r\n\r\n") + 4) === body).toBe(true);
-  for (const received of others) {
-    expect([statuses(received), received.length > 2 * body.length]).toEqual([["200", "200"], true]);
-  }
+  const both = await exchange(port, (socket) => socket.end(request.repeat(2)));
+  expect([statuses(both), both.length > 2 * body.length]).toEqual([["200", "200"], true]);
 });
 
 test("connections beyond the limit are told so, and there is room again when one goes", async () => {
