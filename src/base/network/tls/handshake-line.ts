@@ -5,7 +5,7 @@
 import type { Clock, Timer } from "../../time/clock.ts";
 import { systemClock } from "../../time/system-clock.ts";
 import { isTurnUsed, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
-import type { NewConnection } from "../begin-in-turns.ts";
+import type { NewConnection } from "../in-turns.ts";
 
 /** A client that is far or slow holds up the next one for so long. */
 const WAIT_MS = 2;
