@@ -392,6 +392,17 @@ export const ATTACKS: readonly Attack[] = [
 export async function manyConnections(edge: AttackedEdge, transport: Transport, count: number): Promise<Ends> {
   const sockets: Socket[] = [];
   const ends: string[] = [];
+  const serve = async (): Promise<string> => {
+    const response = await fetch(`http://127.0.0.1:${edge.httpPort}/v1/keys/create`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: CREATE,
+    });
+    await response.arrayBuffer();
+    return `served ${response.status}`;
+  };
+  // A caller who has a connection keeps it; there may be no room for new ones.
+  await serve();
   try {
     for (let start = 0; start < count; start += 250) {
       const turn = Array.from({ length: Math.min(250, count - start) }, () => connect(edge, transport));
@@ -407,13 +418,7 @@ export async function manyConnections(edge: AttackedEdge, transport: Transport, 
       );
       ends.push(...(await Promise.all(opened)));
     }
-    const response = await fetch(`http://127.0.0.1:${edge.httpPort}/v1/keys/create`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: CREATE,
-    });
-    ends.push(`served ${response.status}`);
-    await response.arrayBuffer();
+    ends.push(await serve());
   } finally {
     for (const socket of sockets) socket.destroy();
   }

@@ -1,4 +1,4 @@
-import type { NewConnection } from "../../src/base/network/begin-in-turns.ts";
+import type { NewConnection } from "../../src/base/network/in-turns.ts";
 
 /** A new connection that tells whether it has been made to wait. */
 export class PausableConnection implements NewConnection {

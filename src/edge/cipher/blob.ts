@@ -88,29 +88,41 @@ export function encodeIdentity(identity: ServiceKeyIdentity, suite: Suite = DATA
 }
 
 /**
- * Reads a blob ("Rules for a reader": a blob that is not malformed has exactly one reading). With `accepted`, blobs of that
- * suite alone: an operation on data keys takes no values, and the other way round.
- *
- * What it takes depends on these bytes alone: nothing is remembered from one blob to the next, so its time tells a caller
- * nothing about what others ask for (docs/security.md, "Denied calls").
+ * As `readBlob`.
  *
  * @throws {OperationError} `invalid_blob`, and nothing else, whatever the bytes are.
  */
 export function parseBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob {
-  if (bytes.length < FIXED_LENGTH + 2 + 1) throw malformed("it is too short");
-  if (bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) throw malformed("it does not start with the bytes 4C 34");
-  if (bytes[2] !== FORMAT) throw malformed("its format is unknown");
+  const blob = readBlob(bytes, accepted);
+  if (blob instanceof OperationError) throw blob;
+  return blob;
+}
+
+/**
+ * Reads a blob ("Rules for a reader": a blob that is not malformed has exactly one reading). With `accepted`, blobs of that
+ * suite alone: an operation on data keys takes no values, and the other way round. Gives what is wrong with it, `invalid_blob`, as a value:
+ * a batch may have ten thousand such, and of each that is thrown the runtime keeps the calls that it came through.
+ *
+ * What it takes depends on these bytes alone: nothing is remembered from one blob to the next, so its time tells a caller
+ * nothing about what others ask for (docs/security.md, "Denied calls").
+ */
+export function readBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob | OperationError {
+  if (bytes.length < FIXED_LENGTH + 2 + 1) return TOO_SHORT;
+  if (bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) return OTHER_MAGIC;
+  if (bytes[2] !== FORMAT) return OTHER_FORMAT;
   const suite = bytes[SUITE_OFFSET]!;
-  if (suite !== DATA_KEY_SUITE && suite !== VALUE_SUITE) throw malformed("its suite is unknown");
+  if (suite !== DATA_KEY_SUITE && suite !== VALUE_SUITE) return UNKNOWN_SUITE;
   const version = ((bytes[4]! << 24) | (bytes[5]! << 16) | (bytes[6]! << 8) | bytes[7]!) >>> 0;
-  if (version === 0) throw malformed("its key version is 0");
+  if (version === 0) return VERSION_0;
 
   const tenantLength = bytes[8]!;
   const serviceLengthOffset = TENANT_OFFSET + tenantLength;
-  checkName(bytes, TENANT_OFFSET, tenantLength, "tenant");
+  const ofTenant = mistakeInName(bytes, TENANT_OFFSET, tenantLength, TENANT_MISTAKES);
+  if (ofTenant !== undefined) return ofTenant;
   const serviceLength = bytes[serviceLengthOffset] ?? 0;
   const saltOffset = serviceLengthOffset + 1 + serviceLength;
-  checkName(bytes, serviceLengthOffset + 1, serviceLength, "service");
+  const ofService = mistakeInName(bytes, serviceLengthOffset + 1, serviceLength, SERVICE_MISTAKES);
+  if (ofService !== undefined) return ofService;
 
   const nonceOffset = saltOffset + SALT_LENGTH;
   const commitmentOffset = nonceOffset + NONCE_LENGTH;
@@ -118,9 +130,9 @@ export function parseBlob(bytes: Uint8Array, accepted?: Suite): ParsedBlob {
   const tagOffset = bytes.length - TAG_LENGTH;
   const length = tagOffset - ciphertextOffset;
   if (suite === DATA_KEY_SUITE ? !isDataKeyLength(length) : length < 1 || length > VALUE_LENGTH_MAX) {
-    throw malformed("its length is not what its fields add up to");
+    return OTHER_LENGTH;
   }
-  if (accepted !== undefined && suite !== accepted) throw ofOtherSuite(suite);
+  if (accepted !== undefined && suite !== accepted) return suite === VALUE_SUITE ? IS_VALUE : IS_DATA_KEY;
   // Both names in one string, cut in two: a call into the runtime takes longer than all else here.
   const names = asLatin1(bytes, TENANT_OFFSET, saltOffset);
   return {
@@ -148,14 +160,18 @@ function asLatin1(bytes: Uint8Array, start: number, end: number): string {
   return latin1Slice.call(bytes, start, end);
 }
 
-function checkName(bytes: Uint8Array, offset: number, length: number, field: string): void {
-  if (length === 0 || length > NAME_LENGTH_MAX)
-    throw malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`);
-  if (offset + length > bytes.length) throw malformed(`it ends inside its ${field}`);
+function mistakeInName(
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  mistakes: NameMistakes,
+): OperationError | undefined {
+  if (length === 0 || length > NAME_LENGTH_MAX) return mistakes.length;
+  if (offset + length > bytes.length) return mistakes.end;
   for (let index = offset; index < offset + length; index++) {
-    if (NAME_BYTE[bytes[index]!] === 0) throw malformed(`its ${field} has a character that is not allowed`);
+    if (NAME_BYTE[bytes[index]!] === 0) return mistakes.character;
   }
-  if (NAME_BYTE[bytes[offset]!] !== ALPHANUMERIC) throw malformed(`its ${field} does not start with a letter or digit`);
+  return NAME_BYTE[bytes[offset]!] === ALPHANUMERIC ? undefined : mistakes.start;
 }
 
 /** 0: not allowed in a name; 1: allowed after the first character; 2: a letter or digit. */
@@ -170,18 +186,40 @@ function putAscii(target: Uint8Array, offset: number, text: string): void {
   for (let index = 0; index < text.length; index++) target[offset + index] = text.charCodeAt(index);
 }
 
+// Each mistake is one error for all blobs that have it: it says nothing of the caller, nor of the blob beside that.
+
+const TOO_SHORT = malformed("it is too short");
+const OTHER_MAGIC = malformed("it does not start with the bytes 4C 34");
+const OTHER_FORMAT = malformed("its format is unknown");
+const UNKNOWN_SUITE = malformed("its suite is unknown");
+const VERSION_0 = malformed("its key version is 0");
+const OTHER_LENGTH = malformed("its length is not what its fields add up to");
+const IS_VALUE = invalidBlob(
+  "This is an encrypted value, not a wrapped data key: open it with the operation for values.",
+);
+const IS_DATA_KEY = invalidBlob(
+  "This is a wrapped data key, not an encrypted value: open it with the operation for keys.",
+);
+
+type NameMistakes = ReturnType<typeof mistakesOf>;
+const TENANT_MISTAKES = mistakesOf("tenant");
+const SERVICE_MISTAKES = mistakesOf("service");
+
+function mistakesOf(field: string) {
+  return {
+    length: malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`),
+    end: malformed(`it ends inside its ${field}`),
+    character: malformed(`its ${field} has a character that is not allowed`),
+    start: malformed(`its ${field} does not start with a letter or digit`),
+  } as const;
+}
+
 function malformed(reason: string): OperationError {
-  return new OperationError(
-    "invalid_blob",
+  return invalidBlob(
     `This is not a wrapped key or value: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
   );
 }
 
-function ofOtherSuite(suite: Suite): OperationError {
-  return new OperationError(
-    "invalid_blob",
-    suite === VALUE_SUITE
-      ? "This is an encrypted value, not a wrapped data key: open it with the operation for values."
-      : "This is a wrapped data key, not an encrypted value: open it with the operation for keys.",
-  );
+function invalidBlob(message: string): OperationError {
+  return Object.freeze(new OperationError("invalid_blob", message));
 }

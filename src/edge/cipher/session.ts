@@ -246,10 +246,19 @@ function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   return start.every((byte, index) => byte === bytes[index]);
 }
 
+/** One error for all blobs of a suite: it says nothing of the caller, nor of the blob. */
+const KEY_FAILED = doesNotOpen("wrapped key");
+const VALUE_FAILED = doesNotOpen("encrypted value");
+
 function decryptionFailed(suite: Suite): OperationError {
-  const what = suite === VALUE_SUITE ? "encrypted value" : "wrapped key";
-  return new OperationError(
-    "decryption_failed",
-    `The ${what} does not open: it was altered, or the context is not the one given at its creation.`,
+  return suite === VALUE_SUITE ? VALUE_FAILED : KEY_FAILED;
+}
+
+function doesNotOpen(what: string): OperationError {
+  return Object.freeze(
+    new OperationError(
+      "decryption_failed",
+      `The ${what} does not open: it was altered, or the context is not the one given at its creation.`,
+    ),
   );
 }

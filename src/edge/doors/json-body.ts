@@ -1,5 +1,5 @@
 /** Bodies of protocols that speak JSON: an object, whose members each operation reads by itself. */
-import { JsonError, parseJson } from "../../base/json/parse.ts";
+import { hasTooManyValues, JsonError, parseJson } from "../../base/json/parse.ts";
 import { type ObjectLimits, readJsonObject } from "../../base/json/read-list.ts";
 import { turnFor, yieldToEventLoop } from "../../base/time/turns.ts";
 import type { MaybePromise } from "../operations/operations.ts";
@@ -7,8 +7,8 @@ import type { MaybePromise } from "../operations/operations.ts";
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
- * The object that the body holds, read as strictly as everywhere: UTF-8, no member twice. For bodies of some 100 KB, since it is read in one
- * turn of the event loop; undefined for anything else.
+ * The object that the body holds, read as strictly as everywhere: UTF-8, no member twice. Undefined for anything else, and for one of more
+ * members and items than are read in one turn of the event loop.
  */
 export function parseJsonObject(body: Uint8Array): JsonObject | undefined {
   try {
@@ -20,7 +20,7 @@ export function parseJsonObject(body: Uint8Array): JsonObject | undefined {
   }
 }
 
-/** One up to this is read at once. */
+/** One up to this is read at once, where it has not too many values for it. */
 export const SHORT_BODY_BYTES_MAX = 65_536;
 
 export interface BodyReading {
@@ -36,7 +36,7 @@ export interface BodyReading {
  * @throws (or rejects with) what `notObject` gives
  */
 export function readJsonBody(body: Uint8Array, reading: BodyReading): MaybePromise<JsonObject> {
-  if (body.length > SHORT_BODY_BYTES_MAX) return readLongBody(body, reading);
+  if (body.length > SHORT_BODY_BYTES_MAX || hasTooManyValues(body)) return readLongBody(body, reading);
   const object = parseJsonObject(body);
   if (object === undefined) throw reading.notObject("it is not a JSON object, in UTF-8 and without a member twice");
   return object;

@@ -5,7 +5,7 @@
 import { OperationError } from "../../base/errors.ts";
 import { wipe } from "../../base/wipe.ts";
 import type { LeaseCache, LeasedVersion } from "../cache/lease-cache.ts";
-import { DATA_KEY_SUITE, type ParsedBlob, parseBlob, VALUE_LENGTH_MAX, VALUE_SUITE } from "../cipher/blob.ts";
+import { DATA_KEY_SUITE, type ParsedBlob, readBlob, VALUE_LENGTH_MAX, VALUE_SUITE } from "../cipher/blob.ts";
 import type { EncryptionContext } from "../cipher/context.ts";
 import { makeInSlices, makeKey } from "./create-keys.ts";
 import type { HookedOperation } from "./operation-hooks.ts";
@@ -39,8 +39,8 @@ type HookedFacts = Pick<HookedOperation, "operation" | "length" | "plaintext" | 
 
 /** One operation: what it reads, does and gives. Made once, so that a call makes no closure. */
 export interface Kind<Request extends AnyRequest, Read extends Subject, Result> extends RecordedKind {
-  /** @throws {OperationError} `invalid_blob`, `invalid_request` */
-  read(request: Request): Read;
+  /** Gives what is wrong with the request, `invalid_blob` or `invalid_request`, as a value. */
+  read(request: Request): Read | OperationError;
   perform(leases: LeaseCache, read: Read, context: Uint8Array, count: number): MaybePromise<Result>;
   versionOf(result: Result): number;
   /** Wipes what the caller will not get. */
@@ -93,7 +93,7 @@ export const encrypt: Kind<EncryptValueRequest, EncryptValueRequest, EncryptedVa
   read(request) {
     const { length } = request.value;
     if (length >= 1 && length <= VALUE_LENGTH_MAX) return request;
-    throw new OperationError(
+    return new OperationError(
       "invalid_request",
       `A value has 1 to ${VALUE_LENGTH_MAX} bytes; this one has ${length}. Encrypt longer data under a data key (createKey).`,
     );
@@ -125,19 +125,19 @@ const opening = {
 export const decryptKey: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
-  read: ({ wrapped }) => parseBlob(wrapped, DATA_KEY_SUITE),
+  read: ({ wrapped }) => readBlob(wrapped, DATA_KEY_SUITE),
 };
 
 export const decryptValue: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
-  read: ({ wrapped }) => parseBlob(wrapped, VALUE_SUITE),
+  read: ({ wrapped }) => readBlob(wrapped, VALUE_SUITE),
 };
 
 export const open: Kind<OpenRequest, ParsedBlob, Opened> = {
   ...opening,
   name: "decrypt",
-  read: ({ wrapped }) => parseBlob(wrapped),
+  read: ({ wrapped }) => readBlob(wrapped),
 };
 
 export const rewrap: Kind<OpenRequest, ParsedBlob, Rewrapped> = {

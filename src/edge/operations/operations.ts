@@ -99,6 +99,12 @@ export interface KeyDescription extends ServiceKeyName {
   readonly versions: readonly { readonly version: number; readonly state: LeasedVersion["state"] }[];
 }
 
+/**
+ * Gets what each item of a batch ended with, in the order asked: its result, whose buffers are its own to wipe, or its own error. It must not
+ * throw.
+ */
+export type TakeResult<Result> = (result: Result | OperationError) => void;
+
 /** Every method: @throws {OperationError} or rejects with it (docs/errors.md); anything else is a defect. */
 export interface Operations {
   /** Makes a data key under the active version (suite 1; policy operation `create`). */
@@ -110,20 +116,24 @@ export interface Operations {
   createKeys(caller: Caller, request: CreateKeysRequest, count: number): MaybePromise<CreatedKeys>;
   /** Opens a wrapped data key (suite 1; `decrypt`). */
   decryptKey(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
-  /** Each item judged by itself, in the order asked. */
-  decryptKeys(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | OperationError)[]>;
+  /**
+   * Each item judged by itself; long batches yield to other requests. Where it throws or rejects, the batch has ended by a defect, and what
+   * `take` has got is for nobody: whoever asked wipes it. So it is of every batch below.
+   */
+  decryptKeys(caller: Caller, requests: readonly OpenRequest[], take: TakeResult<Opened>): MaybePromise<void>;
   /** Wraps what the blob holds, of either suite, under the active version; it is never shown (`rewrap`). */
   rewrap(caller: Caller, request: OpenRequest): MaybePromise<Rewrapped>;
-  rewrapMany(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Rewrapped | OperationError)[]>;
+  rewrapMany(caller: Caller, requests: readonly OpenRequest[], take: TakeResult<Rewrapped>): MaybePromise<void>;
   /** Encrypts bytes that the caller chose (suite 2; `encrypt`). */
   encryptValue(caller: Caller, request: EncryptValueRequest): MaybePromise<EncryptedValue>;
   encryptValues(
     caller: Caller,
     requests: readonly EncryptValueRequest[],
-  ): MaybePromise<(EncryptedValue | OperationError)[]>;
+    take: TakeResult<EncryptedValue>,
+  ): MaybePromise<void>;
   /** Opens an encrypted value (suite 2; `decrypt`). */
   decryptValue(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
-  decryptValues(caller: Caller, requests: readonly OpenRequest[]): MaybePromise<(Opened | OperationError)[]>;
+  decryptValues(caller: Caller, requests: readonly OpenRequest[], take: TakeResult<Opened>): MaybePromise<void>;
   /** Opens a blob of either suite: for front doors that have one operation for both. */
   open(caller: Caller, request: OpenRequest): MaybePromise<Opened>;
   /**

@@ -19,6 +19,7 @@ import type {
   OpenRequest,
   Operations,
   ServiceKeyName,
+  TakeResult,
 } from "./operations.ts";
 import { type Outcome, outcomeOf, type RecordedKind, type Recorder } from "./recorder.ts";
 import { checkReservedNames } from "./reserved-names.ts";
@@ -53,13 +54,13 @@ export function createOperations(parts: PipelineParts): Operations {
     createKey: (caller, request) => pipeline.run(kinds.create, caller, request),
     createKeys: (caller, request, count) => pipeline.run(kinds.createBatch, caller, request, checkCount(count)),
     decryptKey: (caller, request) => pipeline.run(kinds.decryptKey, caller, request),
-    decryptKeys: (caller, requests) => pipeline.runMany(DECRYPT_KEYS, caller, requests, blobBytes),
+    decryptKeys: (caller, requests, take) => pipeline.runMany(DECRYPT_KEYS, caller, requests, take, blobBytes),
     rewrap: (caller, request) => pipeline.run(kinds.rewrap, caller, request),
-    rewrapMany: (caller, requests) => pipeline.runMany(REWRAP_MANY, caller, requests, blobBytes),
+    rewrapMany: (caller, requests, take) => pipeline.runMany(REWRAP_MANY, caller, requests, take, blobBytes),
     encryptValue: (caller, request) => pipeline.run(kinds.encrypt, caller, request),
-    encryptValues: (caller, requests) => pipeline.runMany(ENCRYPT_VALUES, caller, requests, valueBytes),
+    encryptValues: (caller, requests, take) => pipeline.runMany(ENCRYPT_VALUES, caller, requests, take, valueBytes),
     decryptValue: (caller, request) => pipeline.run(kinds.decryptValue, caller, request),
-    decryptValues: (caller, requests) => pipeline.runMany(DECRYPT_VALUES, caller, requests, blobBytes),
+    decryptValues: (caller, requests, take) => pipeline.runMany(DECRYPT_VALUES, caller, requests, take, blobBytes),
     open: (caller, request) => pipeline.run(kinds.open, caller, request),
     describeKey: (caller, name) => pipeline.run(kinds.describe, caller, name),
     cacheSeconds: parts.cacheSeconds ?? (() => 0),
@@ -87,7 +88,8 @@ class Pipeline {
     request: Request,
     count = 1,
   ): MaybePromise<Result> {
-    return this.#one(kind, caller, request, count, this.#recorder.now());
+    // It throws or rejects with its error: only an item gives it.
+    return this.#one(kind, caller, request, count, this.#recorder.now()) as MaybePromise<Result>;
   }
 
   /** A batch whose items are judged and recorded each by itself, and timed as a whole. */
@@ -95,18 +97,17 @@ class Pipeline {
     kind: Kind<Request, Read, Result>,
     caller: Caller,
     requests: readonly Request[],
+    take: TakeResult<Result>,
     bytesOf: (request: Request) => number,
-  ): MaybePromise<(Result | OperationError)[]> {
+  ): MaybePromise<void> {
     checkCount(requests.length);
     const startMs = this.#recorder.now();
     const took = (outcome: Outcome): void => this.#recorder.took(kind, caller, outcome, this.#recorder.now() - startMs);
-    const one = (request: Request): MaybePromise<Result> => this.#one(kind, caller, request, 1, NOT_TIMED);
+    const one = (request: Request): MaybePromise<Result | OperationError> =>
+      this.#one(kind, caller, request, 1, NOT_TIMED);
     return settle(
-      () => runEach(requests, bytesOf, one, kind.discard),
-      (results) => {
-        took("ok");
-        return results;
-      },
+      () => runEach(requests, bytesOf, one, take, kind.discard),
+      () => took("ok"),
       (error) => {
         took(outcomeOf(error));
         throw error;
@@ -114,30 +115,47 @@ class Pipeline {
     );
   }
 
+  /** Of an item of a batch (`NOT_TIMED`) the error is given as a value, else thrown. */
   #one<Request extends AnyRequest, Read extends Subject, Result>(
     kind: Kind<Request, Read, Result>,
     caller: Caller,
     request: Request,
     count: number,
     startMs: number,
-  ): MaybePromise<Result> {
+  ): MaybePromise<Result | OperationError> {
     let subject: Subject = UNREADABLE;
+    let failure: unknown;
     try {
       const read = kind.read(request);
-      subject = read;
-      this.#authorize(kind, caller, read, count);
-      const context = contextOf(caller, request.context);
-      const hooks = this.#hooks;
-      const result =
-        hooks === undefined || kind.hooked === undefined
-          ? kind.perform(this.#leases, read, context, count)
-          : this.#performHooked(hooks, kind, caller, read, context, count);
-      // Closures are made for a promise alone: a hit has none.
-      if (result instanceof Promise) return this.#later(kind, caller, read, count, startMs, result);
-      return this.#ended(kind, caller, read, count, startMs, result);
+      if (read instanceof OperationError) failure = read;
+      else {
+        subject = read;
+        return this.#onRead(kind, caller, read, request.context, count, startMs);
+      }
     } catch (error) {
-      return this.#failed(kind, caller, subject, count, startMs, error);
+      failure = error;
     }
+    return this.#failed(kind, caller, subject, count, startMs, failure);
+  }
+
+  #onRead<Request extends AnyRequest, Read extends Subject, Result>(
+    kind: Kind<Request, Read, Result>,
+    caller: Caller,
+    read: Read,
+    itsContext: EncryptionContext | undefined,
+    count: number,
+    startMs: number,
+  ): MaybePromise<Result | OperationError> {
+    this.#authorize(kind, caller, read, count);
+    const context = contextOf(caller, itsContext);
+    const hooks = this.#hooks;
+    const result =
+      hooks === undefined || kind.hooked === undefined
+        ? kind.perform(this.#leases, read, context, count)
+        : this.#performHooked(hooks, kind, caller, read, context, count);
+    // Closures are made for a promise alone: a hit has none.
+    if (result instanceof Promise) return this.#later(kind, caller, read, count, startMs, result);
+    return this.#ended(kind, caller, read, count, startMs, result);
   }
 
   #authorize(kind: RecordedKind, { principal }: Caller, { tenant, service }: Subject, count: number): void {
@@ -180,7 +198,7 @@ class Pipeline {
     count: number,
     startMs: number,
     result: Promise<Result>,
-  ): Promise<Result> {
+  ): Promise<Result | OperationError> {
     const traceId = this.#recorder.waits?.(kind, caller);
     return result.then(
       (value) => this.#ended(kind, caller, read, count, startMs, value, traceId),
@@ -211,7 +229,7 @@ class Pipeline {
     startMs: number,
     error: unknown,
     traceId?: string,
-  ): never {
+  ): OperationError {
     const recorder = this.#recorder;
     const outcome = outcomeOf(error);
     recorder.record(kind, caller, subject, subject.version ?? 0, count, outcome, messageOf(error));
@@ -219,6 +237,7 @@ class Pipeline {
     if (outcome === "access_denied" || outcome === "rate_limited" || outcome === "refused_by_hook") {
       this.#hooks?.denied(caller, kind.operation, subject, outcome);
     }
+    if (startMs === NOT_TIMED && error instanceof OperationError) return error;
     throw error;
   }
 }

@@ -96,6 +96,38 @@ describe("JSON is read as JSON.parse reads it", () => {
   });
 });
 
+describe("a text has at most 1,024 members and items", () => {
+  const list = (count: number, value = '"aaaa"'): string => `[${Array.from({ length: count }, () => value).join()}]`;
+  const object = (count: number): string =>
+    `{${Array.from({ length: count }, (_, index) => `"member ${index}":1`).join()}}`;
+
+  test("however they are nested", () => {
+    // The list or object itself is one, and each comma tells of another.
+    for (const text of [list(1_024), object(1_024), `${"[".repeat(1_024)}${" ".repeat(4_096)}${"]".repeat(1_024)}`]) {
+      expect(parseJson(bytes(text))).toEqual(JSON.parse(text));
+    }
+    for (const text of [
+      list(1_025),
+      object(1_025),
+      `${"[".repeat(1_025)}${" ".repeat(4_096)}${"]".repeat(1_025)}`,
+      `{"tenant":"tenant-a","context":${object(5_000)}}`,
+      "[".repeat(100_000),
+      '{"a":'.repeat(100_000),
+      `[${"{},".repeat(20_000)}{}]`,
+    ]) {
+      expect(() => parseJson(bytes(text))).toThrow("too many members or items");
+    }
+  });
+
+  test("but as many of the characters that tell of them as it will in its strings", () => {
+    for (const inside of [",", "[", "{", '\\",', "\\\\,"]) {
+      const text = `{"a":"${inside.repeat(20_000)}","b,[{":1}`;
+      expect(parseJson(bytes(text))).toEqual(JSON.parse(text));
+    }
+    expect(() => parseJson(bytes(`["${",".repeat(10_000)}`))).toThrow("it is not JSON");
+  });
+});
+
 describe("a list in an object", () => {
   const read = (text: string | Buffer, limits = LIMITS) =>
     readJsonList(

@@ -257,6 +257,20 @@ async function onPort(handler: Handler, changes: Partial<ListenerLimits> = {}): 
 const HEAD = "POST /x HTTP/1.1\r\nhost: localhost\r\n";
 const statuses = (received: string): string[] => [...received.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, code]) => code!);
 
+test("a caller who has ended its half gets a long answer whole, and then the end", async () => {
+  const body = "a".repeat(1_000_000);
+  const port = await onPort(() => new Response(body));
+  const request = `${HEAD}content-length: 0\r\n\r\n`;
+  const slow = await exchange(port, (socket) => {
+    socket.end(request);
+    socket.pause();
+    setTimeout(() => socket.resume(), 100);
+  });
+  expect(slow.slice(slow.indexOf("\r\n\r\n") + 4) === body).toBe(true);
+  const both = await exchange(port, (socket) => socket.end(request.repeat(2)));
+  expect([statuses(both), both.length > 2 * body.length]).toEqual([["200", "200"], true]);
+});
+
 test("connections beyond the limit are told so, and there is room again when one goes", async () => {
   const port = await onPort(() => new Response("here"), { connectionsPerPrincipalMax: 3 });
   const held: Socket[] = [];

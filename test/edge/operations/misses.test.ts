@@ -1,6 +1,15 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { OperationError } from "../../../src/base/errors.ts";
-import type { CreatedKey, EncryptedValue } from "../../../src/edge/operations/operations.ts";
+import { listResults } from "../../../src/edge/operations/list-results.ts";
+import type {
+  CreatedKey,
+  EncryptedValue,
+  EncryptValueRequest,
+  MaybePromise,
+  Opened,
+  OpenRequest,
+  Operations,
+} from "../../../src/edge/operations/operations.ts";
 import { checkReservedNames } from "../../../src/edge/operations/reserved-names.ts";
 import { runEach } from "../../../src/edge/operations/slices.ts";
 import { ITEMS_OF_SLICE, slowLooks } from "../../support/slow-looks.ts";
@@ -64,8 +73,8 @@ test("a batch takes its turns by what it works on: bytes, and 256 for each name 
   const item = { ...NAME, wrapped: new Uint8Array(256), value: new Uint8Array(256), context };
   const without = { ...item, context: undefined };
   const batches = {
-    decryptKeys: (items: (typeof item | typeof without)[]) => operations.decryptKeys(CALLER, items),
-    encryptValues: (items: (typeof item | typeof without)[]) => operations.encryptValues(CALLER, items),
+    decryptKeys: (items: (typeof item | typeof without)[]) => decryptKeys(operations, items),
+    encryptValues: (items: (typeof item | typeof without)[]) => encryptValues(operations, items),
   };
   using _ = slowLooks();
   for (const run of Object.values(batches)) {
@@ -105,8 +114,8 @@ describe("what is recorded", () => {
   test("of a call is how long it took, by the recorder's clock; of a batch the whole, not its items", () => {
     const { operations, tookMs } = createWorld();
     const { wrapped } = operations.createKey(CALLER, NAME) as CreatedKey;
-    operations.decryptKeys(CALLER, [{ wrapped }, { wrapped }]);
-    operations.encryptValues(CALLER, [{ ...NAME, value: VALUE }]);
+    decryptKeys(operations, [{ wrapped }, { wrapped }]);
+    encryptValues(operations, [{ ...NAME, value: VALUE }]);
     expect(() => operations.decryptKey(CALLER, { wrapped: new Uint8Array(3) })).toThrow();
     expect(tookMs).toEqual([7, 7, 7, 7]);
   });
@@ -115,7 +124,7 @@ describe("what is recorded", () => {
     const { operations, lease, recorded } = createWorld();
     lease.fail = new TypeError("a defect");
     expect(() => operations.createKey(CALLER, NAME)).toThrow("a defect");
-    expect(() => operations.encryptValues(CALLER, [{ ...NAME, value: VALUE }])).toThrow("a defect");
+    expect(() => encryptValues(operations, [{ ...NAME, value: VALUE }])).toThrow("a defect");
     expect(recorded.filter((line) => line.startsWith("took"))).toEqual([
       "took create internal_error",
       "took encrypt_batch internal_error",
@@ -175,7 +184,7 @@ test("a slice ends for the time that it takes, and is looked at after each sixte
       return item;
     };
     const items = Array.from({ length: 100 }, (_, index) => index);
-    const results = runEach(
+    const results = resultsOf(
       items,
       () => 0,
       run,
@@ -201,16 +210,16 @@ describe("a run over many items", () => {
   test("ends at once up to a slice, and takes another turn beyond; bytes count as items", () => {
     using _ = slowLooks();
     const items = (count: number) => Array.from({ length: count }, (_, index) => index);
-    expect(runEach(items(ITEMS_OF_SLICE), () => 0, run, ignore)).toHaveLength(ITEMS_OF_SLICE);
-    expect(runEach(items(ITEMS_OF_SLICE + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);
+    expect(resultsOf(items(ITEMS_OF_SLICE), () => 0, run, ignore)).toHaveLength(ITEMS_OF_SLICE);
+    expect(resultsOf(items(ITEMS_OF_SLICE + 1), () => 0, run, ignore)).toBeInstanceOf(Promise);
     // Each stands for sixteen: one look.
-    expect(runEach(items(3), () => 8_192, run, ignore)).toEqual([0, 2, 4]);
-    expect(runEach(items(4), () => 8_192, run, ignore)).toBeInstanceOf(Promise);
+    expect(resultsOf(items(3), () => 8_192, run, ignore)).toEqual([0, 2, 4]);
+    expect(resultsOf(items(4), () => 8_192, run, ignore)).toBeInstanceOf(Promise);
   });
 
   test("keeps the order when some items end later, over several slices", async () => {
     const items = Array.from({ length: 2 * ITEMS_OF_SLICE + 1 }, (_, index) => index);
-    const results = await runEach(
+    const results = await resultsOf(
       items,
       () => 0,
       (item) => (item % 3 === 0 ? Promise.resolve(run(item)) : run(item)),
@@ -223,7 +232,7 @@ describe("a run over many items", () => {
     using _ = slowLooks();
     const items = Array.from({ length: 2 * ITEMS_OF_SLICE }, (_, index) => index);
     for (const late of [0, 1, ITEMS_OF_SLICE - 1, ITEMS_OF_SLICE, 2 * ITEMS_OF_SLICE - 1]) {
-      const results = await runEach(
+      const results = await resultsOf(
         items,
         () => 0,
         (item) => (item === late ? Promise.resolve(run(item)) : run(item)),
@@ -235,29 +244,29 @@ describe("a run over many items", () => {
 
   test("gives an item its own error, at once or later", async () => {
     const failure = new OperationError("key_not_found", "There is none.");
-    const results = await runEach(
+    const results = await resultsOf(
       [0, 1, 2],
       () => 0,
-      (item): number | Promise<number> => {
-        if (item === 0) throw failure;
-        return item === 1 ? Promise.reject(failure) : run(item);
+      (item) => {
+        if (item === 0) return failure;
+        return item === 1 ? Promise.resolve(failure) : run(item);
       },
       ignore,
     );
     expect(results).toEqual([failure, failure, 4]);
   });
 
-  test("that a defect ends discards every result once, those that come later too", async () => {
+  test("that a defect ends discards once every result that was not taken, those that come later too", async () => {
     for (const defect of ["at once", "later"] as const) {
       const discarded: number[] = [];
       const ends = async () =>
-        runEach(
+        resultsOf(
           [1, 2, 3, 4],
           () => 0,
-          (item): number | Promise<number> => {
+          (item): MaybePromise<number | OperationError> => {
             if (item === 1) return run(item);
             if (item === 2) return Promise.resolve(run(item));
-            if (item === 3) return Promise.reject(new OperationError("key_not_found", "There is none."));
+            if (item === 3) return Promise.resolve(new OperationError("key_not_found", "There is none."));
             if (defect === "at once") throw new TypeError("a defect");
             return Promise.reject(new TypeError("a defect"));
           },
@@ -265,7 +274,63 @@ describe("a run over many items", () => {
         );
       await expect(ends()).rejects.toThrow("a defect");
       await Promise.resolve();
-      expect(discarded.toSorted()).toEqual([2, 4]);
+      expect(discarded).toEqual([4]);
     }
   });
+
+  test("discards what its taker fails at and all that comes after, and gives nothing more", async () => {
+    for (const isLater of [false, true]) {
+      const discarded: number[] = [];
+      const taken: unknown[] = [];
+      const take = (result: unknown): void => {
+        if (taken.push(result) === 2) throw new TypeError("a defect");
+      };
+      const ends = async () =>
+        runEach(
+          [1, 2, 3, 4],
+          () => 0,
+          (item) => (isLater && item < 3 ? Promise.resolve(run(item)) : run(item)),
+          take,
+          (result) => void discarded.push(result),
+        );
+      await expect(ends()).rejects.toThrow("a defect");
+      expect(taken).toEqual([2, 4]);
+      // What had not been run yet has given nothing.
+      expect(discarded).toEqual(isLater ? [4, 6, 8] : [4]);
+    }
+  });
+
+  test("gives each result as it comes, not when all of them are there", async () => {
+    const taken: number[] = [];
+    let atLast = 0;
+    const run = (item: number): number => {
+      atLast = taken.length;
+      return item;
+    };
+    runEach(
+      [1, 2, 3],
+      () => 0,
+      run,
+      (result) => void taken.push(result as number),
+      ignore,
+    );
+    expect(atLast).toBe(2);
+  });
 });
+
+/** As a list. */
+function resultsOf<Item, Result>(
+  items: readonly Item[],
+  bytesOf: (item: Item) => number,
+  run: (item: Item) => MaybePromise<Result | OperationError>,
+  discard: (result: Result) => void,
+): MaybePromise<(Result | OperationError)[]> {
+  const results: (Result | OperationError)[] = [];
+  const ran = runEach(items, bytesOf, run, (result) => void results.push(result), discard);
+  return ran instanceof Promise ? ran.then(() => results) : results;
+}
+
+const decryptKeys = (operations: Operations, requests: OpenRequest[]) =>
+  listResults<Opened>((take) => operations.decryptKeys(CALLER, requests, take));
+const encryptValues = (operations: Operations, requests: EncryptValueRequest[]) =>
+  listResults<EncryptedValue>((take) => operations.encryptValues(CALLER, requests, take));

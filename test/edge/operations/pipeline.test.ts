@@ -1,12 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { OperationError } from "../../../src/base/errors.ts";
 import type { LeaseCache, LeasedVersion } from "../../../src/edge/cache/lease-cache.ts";
+import { listResults } from "../../../src/edge/operations/list-results.ts";
 import type {
   Caller,
   CreatedKey,
   CreateKeyRequest,
   EncryptedValue,
   Opened,
+  OpenRequest,
+  Operations,
   Rewrapped,
   TakeKey,
 } from "../../../src/edge/operations/operations.ts";
@@ -168,7 +171,7 @@ describe("a batch whose items are judged each by itself", () => {
     const altered = wrapped.slice();
     altered[altered.length - 1]! ^= 1;
     recorded.length = authorized.length = 0;
-    const results = operations.decryptKeys(CALLER, [{ wrapped: altered }, { wrapped }, { wrapped: new Uint8Array(3) }]);
+    const results = decryptKeys(operations, [{ wrapped: altered }, { wrapped }, { wrapped: new Uint8Array(3) }]);
     expect(results).toMatchObject([{ code: "decryption_failed" }, { plaintext }, { code: "invalid_blob" }]);
     expect(authorized).toEqual([1, 1]);
     expect(recorded).toEqual([
@@ -184,7 +187,7 @@ describe("a batch whose items are judged each by itself", () => {
     const { operations } = operationsOn(leaseThatChanges().leases);
     const { wrapped } = operations.createKey(CALLER, KEY) as CreatedKey;
     const few = Array.from({ length: 16 }, () => ({ wrapped }));
-    expect(operations.rewrapMany(CALLER, few)).toBeArrayOfSize(16);
+    expect(rewrapMany(operations, few)).toBeArrayOfSize(16);
     const many = Array.from({ length: 2_500 }, () => ({ wrapped }));
     let turns = 0;
     let over = false;
@@ -193,11 +196,11 @@ describe("a batch whose items are judged each by itself", () => {
       if (!over) setImmediate(count);
     };
     setImmediate(count);
-    expect(await operations.rewrapMany(CALLER, many)).toBeArrayOfSize(2_500);
+    expect(await rewrapMany(operations, many)).toBeArrayOfSize(2_500);
     over = true;
     expect(turns).toBeGreaterThanOrEqual(2);
     const large = Array.from({ length: 20 }, () => ({ wrapped: new Uint8Array(65_536) }));
-    const results = operations.decryptKeys(CALLER, large);
+    const results = decryptKeys(operations, large);
     expect(results).toBeInstanceOf(Promise);
     expect(await results).toBeArrayOfSize(20);
   });
@@ -231,7 +234,7 @@ describe("a batch whose items are judged each by itself", () => {
     const { operations } = operationsOn(leases);
     const { wrapped } = operations.createKey(CALLER, KEY) as CreatedKey;
     defect = true;
-    expect(() => operations.decryptKeys(CALLER, [{ wrapped }, { wrapped }, { wrapped }])).toThrow("a defect");
+    expect(() => decryptKeys(operations, [{ wrapped }, { wrapped }, { wrapped }])).toThrow("a defect");
     expect(opened).toHaveLength(2);
     for (const dataKey of opened) expect(dataKey.every((byte) => byte === 0)).toBe(true);
   });
@@ -285,7 +288,7 @@ describe("every operation", () => {
     for (const count of [0, 10_001, 1.5, Number.NaN]) {
       expect(() => operations.createKeys(CALLER, { ...KEY, take: ignore }, count)).toThrow("1 to 10000 items");
     }
-    expect(() => operations.decryptKeys(CALLER, [])).toThrow("1 to 10000 items");
+    expect(() => decryptKeys(operations, [])).toThrow("1 to 10000 items");
     const { tenant, service } = KEY;
     for (const length of [0, 65_537]) {
       const value = new Uint8Array(length);
@@ -293,3 +296,8 @@ describe("every operation", () => {
     }
   });
 });
+
+const decryptKeys = (operations: Operations, requests: OpenRequest[]) =>
+  listResults<Opened>((take) => operations.decryptKeys(CALLER, requests, take));
+const rewrapMany = (operations: Operations, requests: OpenRequest[]) =>
+  listResults<Rewrapped>((take) => operations.rewrapMany(CALLER, requests, take));

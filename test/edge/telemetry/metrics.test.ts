@@ -194,7 +194,7 @@ test("the histogram counts every call with the time that it took, whether it end
     await edge.createKeys(CALLER, { ...request, take() {} }, 40);
   }
   expect(() => edge.decryptKey(CALLER, { wrapped })).toThrow("gone");
-  edge.decryptKeys(CALLER, [{ wrapped }, { wrapped }]);
+  edge.decryptKeys(CALLER, [{ wrapped }, { wrapped }], () => {});
   const metrics = new Metrics();
   metrics.add(...latency.definitions());
   const series = parse(await metrics.text("prometheus"));

@@ -1,5 +1,7 @@
 /** The body of a request (RFC 9112, 6 and 7), put together as it comes. */
+import { bodyMemory } from "./body-memory.ts";
 import { ChunkReader } from "./chunks.ts";
+import type { Http1Answer } from "./write.ts";
 
 /** Reads one body. */
 export interface BodyReader {
@@ -7,6 +9,10 @@ export interface BodyReader {
   readonly length: number;
   /** The whole of it once it is there. */
   readonly body: Buffer | undefined;
+  /** Nobody refers to the body any more, nor to a part of it: its memory is used again. */
+  release(): void;
+  /** The same once it is answered, but where something may refer to it: an answer that is a part of it or has no end, what a defect left. */
+  releaseAfter(answer: Http1Answer): void;
   /** Takes what is its own, returns what is left. @throws {Refusal} */
   take(bytes: Buffer): Buffer;
 }
@@ -30,6 +36,14 @@ export class MeasuredBody implements BodyReader {
 
   get body(): Buffer | undefined {
     return this.#pieces.length === this.#expected ? this.#pieces.bytes : undefined;
+  }
+
+  release(): void {
+    this.#pieces.release();
+  }
+
+  releaseAfter(answer: Http1Answer): void {
+    this.#pieces.releaseAfter(answer);
   }
 
   take(bytes: Buffer): Buffer {
@@ -57,6 +71,14 @@ export class ChunkedBody implements BodyReader {
     return this.#chunks.isOver ? this.#pieces.bytes : undefined;
   }
 
+  release(): void {
+    this.#pieces.release();
+  }
+
+  releaseAfter(answer: Http1Answer): void {
+    this.#pieces.releaseAfter(answer);
+  }
+
   take(bytes: Buffer): Buffer {
     const taken = this.#chunks.take(bytes, this.#append);
     return taken < bytes.length ? bytes.subarray(taken) : EMPTY;
@@ -69,7 +91,7 @@ class GrowingBuffer {
   #length = 0;
 
   constructor(capacity: number) {
-    this.#buffer = Buffer.allocUnsafe(capacity);
+    this.#buffer = bodyMemory.take(capacity);
   }
 
   get length(): number {
@@ -83,11 +105,24 @@ class GrowingBuffer {
   append(bytes: Uint8Array): void {
     const length = this.#length + bytes.length;
     if (length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(length, this.#buffer.length * 2));
+      const larger = bodyMemory.take(Math.max(length, this.#buffer.length * 2));
       larger.set(this.bytes);
+      void bodyMemory.give(this.#buffer, this.#length);
       this.#buffer = larger;
     }
     this.#buffer.set(bytes, this.#length);
     this.#length = length;
+  }
+
+  release(): void {
+    const buffer = this.#buffer;
+    this.#buffer = EMPTY;
+    void bodyMemory.give(buffer, this.#length);
+    this.#length = 0;
+  }
+
+  releaseAfter({ status, body }: Http1Answer): void {
+    const isPart = body instanceof Uint8Array && body.buffer === this.#buffer.buffer;
+    if (!isPart && !(body instanceof ReadableStream) && status < 500) this.release();
   }
 }

@@ -175,6 +175,8 @@ class Http1Connection {
   }
 
   #abandon(): void {
+    this.#body?.release();
+    this.#body = undefined;
     if (this.#head !== undefined) this.#handler.abandoned();
     this.#head = undefined;
   }
@@ -265,7 +267,6 @@ class Http1Connection {
     }
     const { body } = reader;
     if (body === undefined) return undefined;
-    this.#body = undefined;
     this.#handler.bodyTaken();
     return body;
   }
@@ -273,9 +274,15 @@ class Http1Connection {
   #answer(body: Buffer): void {
     const head = this.#head!;
     this.#phase = "answering";
+    const reader = this.#body;
+    this.#body = undefined;
     const answer = this.#handler.answer({ head, body });
-    if (!(answer instanceof Promise)) return void this.#finish(head, answer);
+    if (!(answer instanceof Promise)) {
+      this.#finish(head, answer);
+      return void reader?.releaseAfter(answer);
+    }
     void answer.then((later) => {
+      reader?.releaseAfter(later);
       // Another request's answer stands where this one was written: nobody gets it.
       if (later.body instanceof AnswerText) {
         this.#handler.failed(new Error("An answer waited and did not take its text with it."));

@@ -4,7 +4,7 @@
  */
 import type { OperationError } from "../../../base/errors.ts";
 import { type AnswerText, answerText } from "../../../base/network/http1/answer-text.ts";
-import type { Caller, MaybePromise, Operations, ServiceKeyName } from "../../operations/operations.ts";
+import type { Caller, MaybePromise, Operations, ServiceKeyName, TakeResult } from "../../operations/operations.ts";
 import type * as itemReader from "./item-reader.ts";
 import type * as octetStream from "./octet-stream.ts";
 import type * as schemas from "./schemas.ts";
@@ -59,7 +59,7 @@ export interface ItemsRoute extends Facts {
   read(item: unknown): unknown;
   /** What reads a body in bytes, by its name in octet-stream.ts. */
   readonly readBytes: keyof Bodies;
-  run(operations: Operations, caller: Caller, requests: never): MaybePromise<(object | OperationError)[]>;
+  run(operations: Operations, caller: Caller, requests: never, take: TakeResult<object>): MaybePromise<void>;
   write(to: AnswerText, result: never, cacheSeconds: (name: ServiceKeyName) => number): void;
   readonly writeBytes: keyof Answers;
   /** How long those of an answer in bytes may be kept; undefined where it holds no plaintext. */
@@ -110,7 +110,8 @@ export function items<Item, Reader extends keyof Bodies, Writer extends keyof An
       operations: Operations,
       caller: Caller,
       requests: readonly RequestOf<Reader>[],
-    ) => MaybePromise<(ResultOf<Writer> | OperationError)[]>;
+      take: TakeResult<ResultOf<Writer>>,
+    ) => MaybePromise<void>;
     readonly write: (to: AnswerText, result: ResultOf<Writer>, cacheSeconds: (name: ServiceKeyName) => number) => void;
     readonly writeBytes: Writer;
     readonly keptBy?: (result: ResultOf<Writer>) => ServiceKeyName;

@@ -5,6 +5,7 @@ import { readJsonList } from "../../../base/json/read-list.ts";
 import { runInTurns } from "../../../base/time/run-in-turns.ts";
 import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
+import { listResults } from "../../operations/list-results.ts";
 import type {
   Caller,
   CreateKeyRequest,
@@ -12,6 +13,7 @@ import type {
   Operations,
   ServiceKeyName,
   TakeKey,
+  TakeResult,
 } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest } from "../door.ts";
 import { writeCreated } from "./answers.ts";
@@ -68,13 +70,13 @@ async function createMany(
   const { count, tenant, service = "default", context, length, plaintext } = body as CreateBatchBody;
   reserve(request, count * ANSWER_BYTES_EACH);
   await turnFor(partOfKeys(count));
-  const text = new BatchText("keys");
+  const text = new BatchText("keys", count);
   let cacheSeconds = 0;
   const take: TakeKey = (wrapped, key, version) => {
-    if (key !== undefined && text.count % KEYS_KEPT_ALIKE === 0) {
+    if (key !== undefined && text.written % KEYS_KEPT_ALIKE === 0) {
       cacheSeconds = operations.cacheSeconds(caller, { tenant, service });
     }
-    writeCreated(text.nextOf(count), { wrapped, version, plaintext: key }, cacheSeconds);
+    writeCreated(text.next(), { wrapped, version, plaintext: key }, cacheSeconds);
   };
   try {
     await operations.createKeys(caller, { tenant, service, context, length, plaintext, take }, count);
@@ -111,17 +113,18 @@ async function serveItems(
   }
   if (requests.length === 0) throw invalid('"items" is empty: give one at least. /openapi.json has the schema.');
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
-  const results = await route.run(operations, caller, requests as never);
   const cacheSeconds = (name: ServiceKeyName): number => operations.cacheSeconds(caller, name);
-  const text = new BatchText("results");
-  await runInTurns(results.length, (index) => {
-    const result = results[index]!;
-    const to = text.next();
-    const start = to.length;
-    if (result instanceof OperationError) writeItsProblem(to, result);
-    else route.write(to, result as never, cacheSeconds);
-    return to.length - start;
-  });
+  const text = new BatchText("results", requests.length);
+  const take: TakeResult<object> = (result) => {
+    if (result instanceof OperationError) writeItsProblem(text.next(), result);
+    else route.write(text.next(), result as never, cacheSeconds);
+  };
+  try {
+    await route.run(operations, caller, requests as never, take);
+  } catch (error) {
+    text.discard();
+    throw error;
+  }
   return { status: route.success, headers: JSON_HEADERS, body: await text.end() };
 }
 
@@ -155,7 +158,7 @@ async function serveBytes(
   await turnFor(partOfBody(request.body));
   const requests = await BODIES[route.readBytes](request.body);
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
-  const results = await route.run(operations, caller, requests as never);
+  const results = await listResults<object>((take) => route.run(operations, caller, requests as never, take));
   let cacheSeconds: number | undefined;
   // Of many service keys, each may have to be decided anew.
   await runInTurns(results.length, (index) => {

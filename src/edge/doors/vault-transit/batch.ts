@@ -6,7 +6,15 @@ import { mapInTurns } from "../../../base/time/run-in-turns.ts";
 import { yieldToEventLoop } from "../../../base/time/turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { suiteOf } from "../../cipher/blob-header.ts";
-import type { EncryptValueRequest, MaybePromise, Opened, OpenRequest } from "../../operations/operations.ts";
+import { listResults } from "../../operations/list-results.ts";
+import type {
+  EncryptedValue,
+  EncryptValueRequest,
+  MaybePromise,
+  Opened,
+  OpenRequest,
+  Rewrapped,
+} from "../../operations/operations.ts";
 import { after, usingSecrets } from "../after.ts";
 import { isJsonObject, type JsonObject } from "../json-body.ts";
 import { around, errorText, invalid, isTemporary, requestIdOf } from "./answers.ts";
@@ -53,7 +61,9 @@ export function encryptBatch(call: TransitCall, items: readonly unknown[]): Mayb
     return usingSecrets(values, () =>
       after(demandVersions(call, items), () =>
         after(
-          runValid(requests, (valid) => operations.encryptValues(caller, valid)),
+          runValid(requests, (valid) =>
+            listResults<EncryptedValue>((take) => operations.encryptValues(caller, valid, take)),
+          ),
           (results) => writeBatch(call, items, results, writeWrapped),
         ),
       ),
@@ -66,7 +76,9 @@ export function rewrapBatch(call: TransitCall, items: readonly unknown[]): Maybe
     after(demandVersions(call, items), () => readBlobs(call, items)),
     (requests) =>
       after(
-        runValid(requests, (valid) => call.operations.rewrapMany(call.caller, valid)),
+        runValid(requests, (valid) =>
+          listResults<Rewrapped>((take) => call.operations.rewrapMany(call.caller, valid, take)),
+        ),
         (results) => writeBatch(call, items, results, writeWrapped),
       ),
   );
@@ -93,11 +105,15 @@ function openMany(
 ): MaybePromise<(Opened | OperationError)[]> {
   const isKey = ({ wrapped }: OpenRequest): boolean => suiteOf(wrapped) === 1;
   const keys = requests.filter(isKey);
-  if (keys.length === 0) return operations.decryptValues(caller, requests);
-  if (keys.length === requests.length) return operations.decryptKeys(caller, requests);
+  const openKeys = (some: readonly OpenRequest[]) =>
+    listResults<Opened>((take) => operations.decryptKeys(caller, some, take));
+  const openValues = (some: readonly OpenRequest[]) =>
+    listResults<Opened>((take) => operations.decryptValues(caller, some, take));
+  if (keys.length === 0) return openValues(requests);
+  if (keys.length === requests.length) return openKeys(requests);
   const values = requests.filter((request) => !isKey(request));
-  return after(operations.decryptKeys(caller, keys), (openedKeys) =>
-    after(operations.decryptValues(caller, values), (openedValues) => {
+  return after(openKeys(keys), (openedKeys) =>
+    after(openValues(values), (openedValues) => {
       let [nextKey, nextValue] = [0, 0];
       return requests.map((request) => (isKey(request) ? openedKeys[nextKey++]! : openedValues[nextValue++]!));
     }),

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
+import { bodyMemory } from "../../../../src/base/network/http1/body-memory.ts";
 import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
 import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
@@ -642,5 +643,97 @@ describe("requests that were sent ahead", () => {
     socket.emit("close");
     await nextTurn();
     expect(requests.length).toBe(2);
+  });
+});
+
+describe("a long body's memory", () => {
+  const LONG = 200_000;
+  const taken: Buffer[] = [];
+  const kept: ArrayBufferLike[] = [];
+  const isKept = ({ buffer }: Buffer): boolean => kept.includes(buffer);
+  const serveLong = (answer: (body: Buffer) => Http1Answer | Promise<Http1Answer>) =>
+    serve(({ body }) => answer(body), {
+      maxBodyBytes: 1_000_000,
+      admit: () => undefined,
+    });
+  const watched = (): Disposable => {
+    taken.length = kept.length = 0;
+    const take = bodyMemory.take.bind(bodyMemory);
+    const taking = spyOn(bodyMemory, "take").mockImplementation((length) => {
+      const buffer = take(length);
+      taken.push(buffer);
+      return buffer;
+    });
+    const giving = spyOn(bodyMemory, "give").mockImplementation(async ({ buffer }) => void kept.push(buffer));
+    return {
+      [Symbol.dispose]() {
+        taking.mockRestore();
+        giving.mockRestore();
+      },
+    };
+  };
+  const feedLong = async (socket: FakeSocket, body: string): Promise<void> => {
+    const bytes = withLength(body);
+    for (let at = 0; at < bytes.length; at += 50_000) {
+      socket.feed(bytes.slice(at, at + 50_000));
+      await nextTurn();
+    }
+  };
+
+  test("is given back when the answer is made, not before", async () => {
+    using _ = watched();
+    const answer = Promise.withResolvers<Http1Answer>();
+    const { socket, statuses } = serveLong(() => answer.promise);
+    await feedLong(socket, "x".repeat(LONG));
+    expect(taken).toHaveLength(1);
+    socket.emit("close");
+    expect(taken.filter(isKept)).toEqual([]);
+    answer.resolve({ status: 200, headers: {}, body: "" });
+    await nextTurn();
+    expect(taken.filter(isKept)).toHaveLength(1);
+    expect(statuses()).toEqual([]);
+    const at = serveLong(() => ({ status: 200, headers: {}, body: "" }));
+    await feedLong(at.socket, "y".repeat(LONG));
+    expect(at.statuses()).toEqual(["200"]);
+    expect(taken.every(isKept)).toBe(true);
+  });
+
+  test("is given back when its caller goes before it is whole, or breaks off", async () => {
+    using _ = watched();
+    const { socket } = serveLong(ok as never);
+    socket.feed(withLength("x".repeat(LONG)).slice(0, 1_000));
+    socket.emit("close");
+    expect(taken).toHaveLength(1);
+    expect(taken.every(isKept)).toBe(true);
+  });
+
+  test("stays an answer's that is a part of it, and of work that a defect left behind", async () => {
+    using _ = watched();
+    const answers: ((body: Buffer) => Http1Answer)[] = [
+      (body) => ({ status: 200, headers: {}, body: body.subarray(0, 10) }),
+      () => ({ status: 500, headers: {}, body: "" }),
+      () => ({ status: 200, headers: {}, body: new ReadableStream() }),
+    ];
+    for (const answer of answers) {
+      const { socket, statuses } = serveLong(answer);
+      await feedLong(socket, "x".repeat(LONG));
+      expect(statuses()).toHaveLength(1);
+      socket.emit("close");
+    }
+    expect(taken).toHaveLength(3);
+    expect(taken.filter(isKept)).toEqual([]);
+  });
+
+  test("of a body in chunks is given back too, each larger one when it gives way", async () => {
+    using _ = watched();
+    const { socket, statuses } = serveLong(() => ({ status: 200, headers: {}, body: "" }));
+    const bytes = chunked(...Array.from({ length: 10 }, () => "x".repeat(50_000)));
+    for (let at = 0; at < bytes.length; at += 40_000) {
+      socket.feed(bytes.slice(at, at + 40_000));
+      await nextTurn();
+    }
+    expect(statuses()).toEqual(["200"]);
+    expect(taken.length).toBeGreaterThan(2);
+    expect(taken.every(isKept)).toBe(true);
   });
 });

@@ -9,11 +9,11 @@ const parsed = async (text: BatchText): Promise<unknown> => JSON.parse(Buffer.fr
 
 describe("in JSON", () => {
   test("nothing, one and many, of whatever lengths and letters", async () => {
-    expect(await parsed(new BatchText("keys"))).toEqual({ keys: [] });
+    expect(await parsed(new BatchText("keys", 0))).toEqual({ keys: [] });
     const words = Array.from({ length: 300 }, (_, index) => `ü€😀\u{7f}"${"x".repeat((index * 37) % 900)}`);
-    const text = new BatchText("results");
+    const text = new BatchText("results", words.length);
     for (const word of words) writeItsProblem(text.next(), new OperationError("invalid_blob", word));
-    expect(text.count).toBe(300);
+    expect(text.written).toBe(300);
     const written = text.end();
     expect(written).toBeInstanceOf(Promise);
     const { results } = JSON.parse(Buffer.from(await written).toString()) as {
@@ -23,10 +23,10 @@ describe("in JSON", () => {
   });
 
   test("items of one length are in one piece, and none of them is copied for the next", async () => {
-    const text = new BatchText("keys");
     const COUNT = 5_000;
+    const text = new BatchText("keys", COUNT);
     for (let index = 0; index < COUNT; index++) {
-      text.nextOf(COUNT).ascii(JSON.stringify(String(index).padStart(200, "0")));
+      text.next().ascii(JSON.stringify(String(index).padStart(200, "0")));
     }
     const written = text.end();
     expect(written).not.toBeInstanceOf(Promise);
@@ -36,8 +36,37 @@ describe("in JSON", () => {
     expect((written as Buffer).buffer.byteLength).toBeLessThan((written as Buffer).length * 1.3);
   });
 
+  test("items of any lengths in any order are all there, and the room that is held for them is of their size", async () => {
+    const KINDS: Record<string, (index: number) => number> = {
+      "short ones first": (index) => (index < 20 ? 3 : 2_000),
+      "long ones first": (index) => (index < 20 ? 80_000 : 3),
+      "one long at a time": (index) => (index % 50 === 0 ? 80_000 : 3),
+    };
+    for (const lengthOf of Object.values(KINDS)) {
+      const COUNT = 3_000;
+      const text = new BatchText("results", COUNT);
+      const words = Array.from({ length: COUNT }, (_, index) => "x".repeat(lengthOf(index)));
+      for (const word of words) text.next().ascii(`"${word}"`);
+      const written = await text.end();
+      expect((JSON.parse(written.toString()) as { results: string[] }).results).toEqual(words);
+      expect(written.buffer.byteLength).toBeLessThan(9_000_000);
+    }
+  });
+
+  test("an item has its own problem, whichever the item before had", async () => {
+    const errors = (["invalid_blob", "decryption_failed", "invalid_blob", "invalid_blob"] as const).map(
+      (code, index) => new OperationError(code, index < 2 ? "The same sentence." : `Sentence ${index}.`),
+    );
+    const text = new BatchText("results", errors.length);
+    for (const error of errors) writeItsProblem(text.next(), error);
+    const { results } = (await parsed(text)) as { results: { error: { code: string; detail: string } }[] };
+    expect(results.map(({ error: { code, detail } }) => [code, detail])).toEqual(
+      errors.map(({ code, message }) => [code, message]),
+    );
+  });
+
   test("what nobody gets is wiped, whatever it was written into", () => {
-    const text = new BatchText("results");
+    const text = new BatchText("results", 3);
     const secrets = ["first", "second", "third"].map((word) => word.repeat(12_000));
     for (const secret of secrets) text.next().ascii(secret);
     const wiped = wipedBy(() => text.discard()).join();

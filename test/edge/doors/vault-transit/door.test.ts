@@ -268,6 +268,13 @@ describe("batches", () => {
     expect([rewrapped.status, (rewrapped.data.batch_results as object[]).length]).toEqual([200, 3]);
   });
 
+  test("of many short items are read in turns", async () => {
+    const batch_input = Array.from({ length: 2_000 }, (_, index) => ({ plaintext: base64(String(index % 10)) }));
+    const made = await call("POST", "transit/encrypt/billing", { batch_input });
+    const opened = await call("POST", "transit/decrypt/billing", { batch_input: made.data.batch_results });
+    expect(opened.data.batch_results as unknown).toEqual(batch_input);
+  });
+
   test("with failures are 400 with each item's own error, or what the caller says", async () => {
     const good = (await call("POST", "transit/encrypt/billing", { plaintext: PLAINTEXT })).data.ciphertext;
     const batch_input = [

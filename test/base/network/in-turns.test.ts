@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "bun:test";
-import { beginInTurns } from "../../../src/base/network/begin-in-turns.ts";
+import { beginInTurns, inTurns } from "../../../src/base/network/in-turns.ts";
 import { useTurn } from "../../../src/base/time/turns.ts";
 import { PausableConnection } from "../../support/pausable-connection.ts";
 
@@ -52,4 +52,17 @@ test("a turn that is used begins none, and two listeners have their places in li
   }
   for (let turn = 0; turn < 20; turn++) await nextTurn();
   expect(begun).toEqual([5, 5]);
+});
+
+test("what happens to a crowd at once is done so many a turn, in its order, and to none that is gone", async () => {
+  const done: Connection[] = [];
+  const pass = inTurns<Connection>(3, (connection) => done.push(connection));
+  const crowd = Array.from({ length: 12 }, () => new Connection());
+  expect(crowd.map(pass)).toEqual(crowd.map((_, index) => index < 3));
+  crowd[5]!.destroyed = true;
+  for (let turns = 1; done.length < 11; turns++) {
+    await nextTurn();
+    expect(done.length).toBeLessThanOrEqual(3 + 3 * turns);
+  }
+  expect(done).toEqual(crowd.filter(({ destroyed }) => !destroyed));
 });

@@ -1,0 +1,77 @@
+/** Memory of long bodies: whose it is, that nothing is left in it, and that it is given back. */
+import { describe, expect, spyOn, test } from "bun:test";
+import { BodyMemory } from "../../../../src/base/network/http1/body-memory.ts";
+
+const LONG = 300_000;
+const isWiped = (buffer: Buffer): boolean => buffer.every((byte) => byte === 0);
+
+describe("a long body's memory", () => {
+  test("is used again once it was given, and holds nothing of the body before", async () => {
+    const memory = new BodyMemory();
+    const first = memory.take(LONG);
+    first.fill("secret");
+    const other = memory.take(LONG);
+    expect(other.buffer).not.toBe(first.buffer);
+    await memory.give(first, LONG);
+    const again = memory.take(LONG - 1);
+    expect(again).toBe(first);
+    expect(isWiped(again)).toBe(true);
+    expect(memory.keptBytes).toBe(0);
+  });
+
+  test("is nobody's while it is wiped", async () => {
+    const memory = new BodyMemory();
+    const first = memory.take(3_000_000);
+    first.fill("secret");
+    // Each look at the clock ends a slice.
+    let nowMs = 0;
+    using _ = spyOn(performance, "now").mockImplementation(() => nowMs++);
+    const given = memory.give(first, first.length);
+    expect(isWiped(first)).toBe(false);
+    expect(memory.take(3_000_000)).not.toBe(first);
+    await given;
+    expect(isWiped(first)).toBe(true);
+    expect(memory.take(3_000_000)).toBe(first);
+  });
+
+  test("is the smallest that is kept and long enough", async () => {
+    const memory = new BodyMemory();
+    const [large, small, middle] = [3 * LONG, LONG, 2 * LONG].map((length) => memory.take(length));
+    for (const buffer of [large, small, middle]) await memory.give(buffer!, 0);
+    expect(memory.take(LONG + 1)).toBe(middle!);
+    expect(memory.take(LONG)).toBe(small!);
+    expect(memory.take(LONG)).toBe(large!);
+  });
+
+  test("is kept up to a bound", async () => {
+    const memory = new BodyMemory();
+    const buffers = Array.from({ length: 5 }, () => memory.take(10_000_000));
+    for (const buffer of buffers) await memory.give(buffer, 0);
+    expect(memory.keptBytes).toBe(30_000_000);
+  });
+
+  test("goes back to the system when none was used for a while, at once", async () => {
+    const memory = new BodyMemory();
+    const timers: { call: () => void; ms: number | undefined }[] = [];
+    using timeout = spyOn(globalThis, "setTimeout");
+    timeout.mockImplementation(((call: () => void, ms?: number) => {
+      timers.push({ call, ms });
+      return { unref() {} };
+    }) as never);
+    const buffers = [memory.take(LONG), memory.take(LONG)];
+    for (const buffer of buffers) await memory.give(buffer, 0);
+    expect(timers.map(({ ms }) => ms)).toEqual([2_000, 2_000]);
+    timers.at(-1)!.call();
+    expect(memory.keptBytes).toBe(0);
+    for (const { buffer } of buffers) expect(buffer.byteLength).toBe(0);
+    expect(memory.take(LONG)).toHaveLength(LONG);
+  });
+});
+
+test("a short body has memory of its own", async () => {
+  const memory = new BodyMemory();
+  const short = memory.take(131_072);
+  expect(short).toHaveLength(131_072);
+  await memory.give(short, short.length);
+  expect(memory.keptBytes).toBe(0);
+});
