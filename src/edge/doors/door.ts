@@ -71,8 +71,10 @@ export interface ShownCertificate {
 
 /** A whole request: its head and its body. */
 export interface DoorRequest extends DoorRequestHead {
-  /** Whole; a view of what was received, good until the handler has returned (or its promise settled). */
-  /** The door's to change, and good until its answer is made: then a long one's memory is another's. */
+  /**
+   * Whole; a view of what was received, which the door may change. It is good until the handler has returned (or its promise settled): then the
+   * memory of a long one is another's.
+   */
   readonly body: Uint8Array;
   /**
    * Counts bytes that the answer will take against the caller, before work of that size begins: a batch, for example. An error refuses:
