@@ -7,7 +7,7 @@ import { runInTurns } from "../../time/run-in-turns.ts";
 /** A shorter body has memory of its own: that of a request for one key or value always. */
 const LONG_BYTES = 131_073;
 /** Together, of what nobody uses. */
-const KEPT_BYTES_MAX = 33_554_432;
+const KEPT_BYTES_MAX = 20_971_520;
 /** From the last use of any of it on. */
 const KEPT_MS = 2_000;
 /** What is wiped in one go. */

@@ -17,6 +17,7 @@
  */
 import { OperationError } from "../../../base/errors.ts";
 import { isName } from "../../../base/names.ts";
+import { longMemory } from "../../../base/network/http1/long-memory.ts";
 import { runInTurns } from "../../../base/time/run-in-turns.ts";
 import { wipe } from "../../../base/wipe.ts";
 import { isDataKeyLength } from "../../cipher/blob.ts";
@@ -81,15 +82,17 @@ export class CreatedKeysWriter {
     if (plaintext !== undefined) writer.put(plaintext);
   };
 
-  /** What was written, which is the caller's: no byte that nobody has written, were the keys of some cipher of different lengths. */
-  get bytes(): Uint8Array {
-    const { bytes, offset } = this.#writer!;
-    return bytes.subarray(0, offset);
+  /**
+   * What was written, which is the caller's, to be given back to `longMemory`: no byte that nobody has written, were the keys of some cipher of
+   * different lengths.
+   */
+  get bytes(): Buffer {
+    return this.#writer!.bytes;
   }
 
   /** Wipes it: nobody gets it. */
   discard(): void {
-    if (this.#writer !== undefined) wipe(this.#writer.bytes);
+    if (this.#writer !== undefined) longMemory.giveBack(this.#writer.bytes);
   }
 
   #begin(keyBytes: number, version: number): Writer {
@@ -102,7 +105,7 @@ export class CreatedKeysWriter {
 }
 
 /** Writes the answer and wipes every data key that it has copied. */
-const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Promise<Uint8Array> =>
+const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Promise<Buffer> =>
   writeResults(
     results,
     ({ plaintext }) => 1 + plaintext.length,
@@ -110,14 +113,14 @@ const writeOpenedKeys = (results: readonly (Opened | OperationError)[]): Promise
   );
 
 /** Writes the answer and wipes every value that it has copied. */
-const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Promise<Uint8Array> =>
+const writeOpenedValues = (results: readonly (Opened | OperationError)[]): Promise<Buffer> =>
   writeResults(
     results,
     ({ plaintext }) => 4 + plaintext.length,
     (writer, opened) => putOnce(writer, 4, opened),
   );
 
-const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Promise<Uint8Array> =>
+const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): Promise<Buffer> =>
   writeResults(
     results,
     ({ wrapped }) => 9 + wrapped.length,
@@ -129,7 +132,7 @@ const writeRewrappedMany = (results: readonly (Rewrapped | OperationError)[]): P
     },
   );
 
-const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Promise<Uint8Array> =>
+const writeEncryptedValues = (results: readonly (EncryptedValue | OperationError)[]): Promise<Buffer> =>
   writeResults(
     results,
     ({ wrapped }) => 8 + wrapped.length,
@@ -154,7 +157,7 @@ async function writeResults<Result extends object>(
   results: readonly (Result | OperationError)[],
   lengthOf: (result: Result) => number,
   put: (writer: Writer, result: Result) => void,
-): Promise<Uint8Array> {
+): Promise<Buffer> {
   const total = results.reduce(
     (sum, result) => sum + 2 + (result instanceof OperationError ? 1 + result.code.length : lengthOf(result)),
     4,
@@ -239,14 +242,18 @@ class Reader {
 }
 
 class Writer {
-  readonly bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly #view: DataView;
   offset = 0;
 
+  /** What was written, which is the caller's, to be given back to `longMemory`. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.offset);
+  }
+
   constructor(length: number) {
-    // Not filled with zeros first, which for megabytes takes a millisecond: all of it is written.
-    this.bytes = Buffer.allocUnsafeSlow(length);
-    this.#view = new DataView(this.bytes.buffer);
+    this.#bytes = longMemory.take(length);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   unsigned(length: 1 | 2 | 4, value: number): void {
@@ -257,7 +264,7 @@ class Writer {
   }
 
   put(bytes: Uint8Array): void {
-    this.bytes.set(bytes, this.offset);
+    this.#bytes.set(bytes, this.offset);
     this.offset += bytes.length;
   }
 }

@@ -134,13 +134,14 @@ async function serveBytes(
   request: DoorRequest,
   caller: Caller,
 ): Promise<DoorAnswer> {
-  const answer = (body: Uint8Array, cacheSeconds: number | undefined): DoorAnswer => ({
+  const answer = (body: Buffer, cacheSeconds: number | undefined): DoorAnswer => ({
     status: route.success,
     headers: {
       "Content-Type": OCTET_STREAM,
       ...(cacheSeconds === undefined ? {} : { "Cache-Seconds": String(cacheSeconds) }),
     },
     body,
+    lent: true,
   });
   if (route.kind === "many") {
     const { request: asked, count } = readCreateBatch(request.body);

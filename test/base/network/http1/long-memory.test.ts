@@ -45,9 +45,9 @@ describe("a long body's memory", () => {
 
   test("is kept up to a bound", async () => {
     const memory = new LongMemory();
-    const buffers = Array.from({ length: 5 }, () => memory.take(10_000_000));
+    const buffers = Array.from({ length: 5 }, () => memory.take(8_000_000));
     for (const buffer of buffers) await memory.give(buffer, 0);
-    expect(memory.keptBytes).toBe(30_000_000);
+    expect(memory.keptBytes).toBe(16_000_000);
   });
 
   test("goes back to the system when none was used for a while, at once", async () => {
