@@ -194,32 +194,38 @@ const OTHER_FORMAT = malformed("its format is unknown");
 const UNKNOWN_SUITE = malformed("its suite is unknown");
 const VERSION_0 = malformed("its key version is 0");
 const OTHER_LENGTH = malformed("its length is not what its fields add up to");
-const IS_VALUE = invalidBlob(
-  "This is an encrypted value, not a wrapped data key: open it with the operation for values.",
+const IS_VALUE = Object.freeze(
+  new OperationError(
+    "invalid_blob",
+    "This is an encrypted value, not a wrapped data key: open it with the operation for values.",
+  ),
 );
-const IS_DATA_KEY = invalidBlob(
-  "This is a wrapped data key, not an encrypted value: open it with the operation for keys.",
+const IS_DATA_KEY = Object.freeze(
+  new OperationError(
+    "invalid_blob",
+    "This is a wrapped data key, not an encrypted value: open it with the operation for keys.",
+  ),
 );
+const TENANT_MISTAKES: NameMistakes = {
+  length: malformed(`its tenant is not 1 to ${NAME_LENGTH_MAX} bytes long`),
+  end: malformed("it ends inside its tenant"),
+  character: malformed("its tenant has a character that is not allowed"),
+  start: malformed("its tenant does not start with a letter or digit"),
+};
+const SERVICE_MISTAKES: NameMistakes = {
+  length: malformed(`its service is not 1 to ${NAME_LENGTH_MAX} bytes long`),
+  end: malformed("it ends inside its service"),
+  character: malformed("its service has a character that is not allowed"),
+  start: malformed("its service does not start with a letter or digit"),
+};
 
-type NameMistakes = ReturnType<typeof mistakesOf>;
-const TENANT_MISTAKES = mistakesOf("tenant");
-const SERVICE_MISTAKES = mistakesOf("service");
-
-function mistakesOf(field: string) {
-  return {
-    length: malformed(`its ${field} is not 1 to ${NAME_LENGTH_MAX} bytes long`),
-    end: malformed(`it ends inside its ${field}`),
-    character: malformed(`its ${field} has a character that is not allowed`),
-    start: malformed(`its ${field} does not start with a letter or digit`),
-  } as const;
-}
+type NameMistakes = Readonly<Record<"length" | "end" | "character" | "start", OperationError>>;
 
 function malformed(reason: string): OperationError {
-  return invalidBlob(
-    `This is not a wrapped key or value: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
+  return Object.freeze(
+    new OperationError(
+      "invalid_blob",
+      `This is not a wrapped key or value: ${reason}. Pass the bytes of "wrapped" exactly as they were returned.`,
+    ),
   );
-}
-
-function invalidBlob(message: string): OperationError {
-  return Object.freeze(new OperationError("invalid_blob", message));
 }

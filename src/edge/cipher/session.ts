@@ -143,9 +143,9 @@ export class Session implements WrappingSession, SaltKeyOwner {
     // The salt is the key's. In constant time the commitment; the identity is authenticated, like all that comes before.
     let difference = header.length ^ ciphertextOffset;
     for (let index = commitmentOffset; index < ciphertextOffset; index++) difference |= header[index]! ^ bytes[index]!;
-    if (difference !== 0) throw decryptionFailed(blob.suite);
+    if (difference !== 0) throw DECRYPTION_FAILED[blob.suite];
     const plaintext = key.derived!.open(bytes, nonceOffset, ciphertextOffset, context);
-    if (plaintext === undefined) throw decryptionFailed(blob.suite);
+    if (plaintext === undefined) throw DECRYPTION_FAILED[blob.suite];
     this.#cipher.ready.touch(key);
     return plaintext;
   }
@@ -154,14 +154,14 @@ export class Session implements WrappingSession, SaltKeyOwner {
   #openUnderNewKey(blob: ParsedBlob, context: Uint8Array): Uint8Array {
     const { bytes, suite, saltOffset, nonceOffset, commitmentOffset, ciphertextOffset } = blob;
     const identity = encodeIdentity(this.#identity, suite);
-    if (!startsWith(bytes, identity)) throw decryptionFailed(suite);
+    if (!startsWith(bytes, identity)) throw DECRYPTION_FAILED[suite];
     const derived = this.#cipher.adapter.deriveKey(
       this.#serviceKey,
       copyOf(bytes, saltOffset, nonceOffset),
       infoFor(identity),
       copyOf(bytes, commitmentOffset, ciphertextOffset),
     );
-    if (derived === undefined) throw decryptionFailed(suite);
+    if (derived === undefined) throw DECRYPTION_FAILED[suite];
     let plaintext: Uint8Array | undefined;
     try {
       plaintext = derived.open(bytes, nonceOffset, ciphertextOffset, context);
@@ -172,7 +172,7 @@ export class Session implements WrappingSession, SaltKeyOwner {
         this.#cipher.onWiped();
       }
     }
-    if (plaintext === undefined) throw decryptionFailed(suite);
+    if (plaintext === undefined) throw DECRYPTION_FAILED[suite];
     this.#keepForOpening(new SaltKey(this, suite, saltOffset, copyOf(bytes, 0, ciphertextOffset), derived));
     return plaintext;
   }
@@ -246,13 +246,11 @@ function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   return start.every((byte, index) => byte === bytes[index]);
 }
 
-/** One error for all blobs of a suite: it says nothing of the caller, nor of the blob. */
-const KEY_FAILED = doesNotOpen("wrapped key");
-const VALUE_FAILED = doesNotOpen("encrypted value");
-
-function decryptionFailed(suite: Suite): OperationError {
-  return suite === VALUE_SUITE ? VALUE_FAILED : KEY_FAILED;
-}
+/** By suite. One error for all of its blobs: it says nothing of the caller, nor of the blob. */
+const DECRYPTION_FAILED = {
+  [DATA_KEY_SUITE]: doesNotOpen("wrapped key"),
+  [VALUE_SUITE]: doesNotOpen("encrypted value"),
+};
 
 function doesNotOpen(what: string): OperationError {
   return Object.freeze(

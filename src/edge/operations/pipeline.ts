@@ -130,32 +130,21 @@ class Pipeline {
       if (read instanceof OperationError) failure = read;
       else {
         subject = read;
-        return this.#onRead(kind, caller, read, request.context, count, startMs);
+        this.#authorize(kind, caller, read, count);
+        const context = contextOf(caller, request.context);
+        const hooks = this.#hooks;
+        const result =
+          hooks === undefined || kind.hooked === undefined
+            ? kind.perform(this.#leases, read, context, count)
+            : this.#performHooked(hooks, kind, caller, read, context, count);
+        // Closures are made for a promise alone: a hit has none.
+        if (result instanceof Promise) return this.#later(kind, caller, read, count, startMs, result);
+        return this.#ended(kind, caller, read, count, startMs, result);
       }
     } catch (error) {
       failure = error;
     }
     return this.#failed(kind, caller, subject, count, startMs, failure);
-  }
-
-  #onRead<Request extends AnyRequest, Read extends Subject, Result>(
-    kind: Kind<Request, Read, Result>,
-    caller: Caller,
-    read: Read,
-    itsContext: EncryptionContext | undefined,
-    count: number,
-    startMs: number,
-  ): MaybePromise<Result | OperationError> {
-    this.#authorize(kind, caller, read, count);
-    const context = contextOf(caller, itsContext);
-    const hooks = this.#hooks;
-    const result =
-      hooks === undefined || kind.hooked === undefined
-        ? kind.perform(this.#leases, read, context, count)
-        : this.#performHooked(hooks, kind, caller, read, context, count);
-    // Closures are made for a promise alone: a hit has none.
-    if (result instanceof Promise) return this.#later(kind, caller, read, count, startMs, result);
-    return this.#ended(kind, caller, read, count, startMs, result);
   }
 
   #authorize(kind: RecordedKind, { principal }: Caller, { tenant, service }: Subject, count: number): void {

@@ -57,7 +57,15 @@ async function runRest<Item, Result>(batch: Batch<Item, Result>): Promise<void> 
   try {
     for (;;) {
       // Most end at once: to wait for each costs more than to run it.
-      if (waiting.length > 0) await giveWaiting(batch);
+      if (waiting.length > 0) {
+        const ended = await Promise.allSettled(waiting);
+        const defect = ended.find((result) => result.status === "rejected");
+        ended.forEach((result, index) => {
+          waiting[index] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
+        });
+        if (defect !== undefined) throw defect.reason;
+        while (waiting.length > 0) give(batch, waiting.shift() as Result | OperationError);
+      }
       if (batch.next === items.length) return;
       await yieldToEventLoop();
       runSlice(batch);
@@ -66,17 +74,6 @@ async function runRest<Item, Result>(batch: Batch<Item, Result>): Promise<void> 
     discardWaiting(batch);
     throw error;
   }
-}
-
-async function giveWaiting<Item, Result>(batch: Batch<Item, Result>): Promise<void> {
-  const { waiting } = batch;
-  const ended = await Promise.allSettled(waiting);
-  const defect = ended.find((result) => result.status === "rejected");
-  ended.forEach((result, index) => {
-    waiting[index] = result.status === "fulfilled" ? result.value : ENDED_BY_DEFECT;
-  });
-  if (defect !== undefined) throw defect.reason;
-  while (waiting.length > 0) give(batch, waiting.shift() as Result | OperationError);
 }
 
 function give<Item, Result>({ take, discard }: Batch<Item, Result>, result: Result | OperationError): void {

@@ -136,15 +136,14 @@ export class AnswerText {
     // Not filled with zeros first: what nobody has written is not sent, and megabytes of them take a millisecond.
     const larger = longMemory.take(Math.max(this.#end + length, held * 2, BYTES_AT_FIRST));
     larger.set(this.#bytes.subarray(0, this.#end));
-    if (this.#isSecret) this.#bytes.fill(0);
-    void longMemory.give(this.#bytes, this.#end);
+    void longMemory.give(this.#bytes.subarray(0, this.#end));
     this.#bytes = larger;
   }
 
   #forget(): void {
     if (this.#isSecret) this.#bytes.fill(0, HEAD_ROOM, this.#end);
     if (this.#bytes.length > BYTES_KEPT) {
-      void longMemory.give(this.#bytes, this.#end);
+      void longMemory.give(this.#bytes.subarray(0, this.#end));
       this.#bytes = Buffer.alloc(BYTES_AT_FIRST);
     }
     this.#isSecret = false;

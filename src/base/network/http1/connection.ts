@@ -178,7 +178,7 @@ class Http1Connection {
   }
 
   #abandon(): void {
-    this.#body?.release();
+    this.#body?.pieces.release();
     this.#body = undefined;
     if (this.#head !== undefined) this.#handler.abandoned();
     this.#head = undefined;
@@ -261,7 +261,7 @@ class Http1Connection {
     }
     this.#received = reader.take(this.#takeReceived());
     if (this.#head!.chunked) {
-      const refused = this.#handler.bodyGrew(reader.length);
+      const refused = this.#handler.bodyGrew(reader.pieces.length);
       if (refused !== undefined) {
         this.#abandon();
         this.#end(refused);
@@ -282,10 +282,10 @@ class Http1Connection {
     const answer = this.#handler.answer({ head, body });
     if (!(answer instanceof Promise)) {
       this.#finish(head, answer);
-      return void reader?.releaseAfter(answer);
+      return void reader?.pieces.release(answer);
     }
     void answer.then((later) => {
-      reader?.releaseAfter(later);
+      reader?.pieces.release(later);
       // Another request's answer stands where this one was written: nobody gets it.
       if (later.body instanceof AnswerText) {
         this.#handler.failed(new Error("An answer waited and did not take its text with it."));
@@ -335,7 +335,7 @@ class Http1Connection {
   }
 
   #answered(last: boolean): void {
-    if (this.#lent !== undefined) longMemory.giveBack(this.#lent);
+    if (this.#lent !== undefined) void longMemory.give(this.#lent);
     this.#lent = undefined;
     this.#handler.answered();
     if (last && this.#phase !== "ended") this.#close();

@@ -66,7 +66,7 @@ export class BatchText {
 
   /** Wipes it: nobody gets it. */
   discard(): void {
-    for (const piece of [this.#text.takeBytes(), ...this.#pieces]) longMemory.giveBack(piece);
+    for (const piece of [this.#text.takeBytes(), ...this.#pieces]) void longMemory.give(piece);
   }
 }
 

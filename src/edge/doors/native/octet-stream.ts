@@ -92,7 +92,7 @@ export class CreatedKeysWriter {
 
   /** Wipes it: nobody gets it. */
   discard(): void {
-    if (this.#writer !== undefined) longMemory.giveBack(this.#writer.bytes);
+    if (this.#writer !== undefined) void longMemory.give(this.#writer.bytes);
   }
 
   #begin(keyBytes: number, version: number): Writer {

@@ -48,6 +48,18 @@ type Answers = typeof octetStream.ANSWERS;
 type RequestOf<Reader extends keyof Bodies> = Awaited<ReturnType<Bodies[Reader]>>[number];
 type ResultOf<Writer extends keyof Answers> = Exclude<Parameters<Answers[Writer]>[0][number], OperationError>;
 
+/** The operations on many, each judged by itself; those that take such requests and give such results. */
+type BatchOperation = "decryptKeys" | "rewrapMany" | "encryptValues" | "decryptValues";
+type OperationOn<Request, Result> = {
+  [Name in BatchOperation]: Operations[Name] extends (
+    caller: Caller,
+    requests: readonly Request[],
+    take: TakeResult<Result>,
+  ) => MaybePromise<void>
+    ? Name
+    : never;
+}[BatchOperation];
+
 /** Many, each judged by itself. */
 export interface ItemsRoute extends Facts {
   readonly kind: "items";
@@ -59,7 +71,7 @@ export interface ItemsRoute extends Facts {
   read(item: unknown): unknown;
   /** What reads a body in bytes, by its name in octet-stream.ts. */
   readonly readBytes: keyof Bodies;
-  run(operations: Operations, caller: Caller, requests: never, take: TakeResult<object>): MaybePromise<void>;
+  readonly operation: BatchOperation;
   write(to: AnswerText, result: never, cacheSeconds: (name: ServiceKeyName) => number): void;
   readonly writeBytes: keyof Answers;
   /** How long those of an answer in bytes may be kept; undefined where it holds no plaintext. */
@@ -106,21 +118,17 @@ export function items<Item, Reader extends keyof Bodies, Writer extends keyof An
     readonly readItem: keyof typeof itemReader.ITEM_READERS;
     readonly read: (item: Item) => RequestOf<Reader>;
     readonly readBytes: Reader;
-    readonly run: (
-      operations: Operations,
-      caller: Caller,
-      requests: readonly RequestOf<Reader>[],
-      take: TakeResult<ResultOf<Writer>>,
-    ) => MaybePromise<void>;
+    readonly operation: OperationOn<RequestOf<Reader>, ResultOf<Writer>>;
     readonly write: (to: AnswerText, result: ResultOf<Writer>, cacheSeconds: (name: ServiceKeyName) => number) => void;
     readonly writeBytes: Writer;
     readonly keptBy?: (result: ResultOf<Writer>) => ServiceKeyName;
   },
 ): ItemsRoute {
-  const { read, keptBy, ...others } = parts;
+  const { read, keptBy, operation, ...others } = parts;
   return {
     ...facts,
     ...others,
+    operation: operation as BatchOperation,
     kind: "items",
     bodyBytesMax: undefined,
     opens: false,

@@ -120,7 +120,7 @@ async function serveItems(
     else route.write(text.next(), result as never, cacheSeconds);
   };
   try {
-    await route.run(operations, caller, requests as never, take);
+    await operations[route.operation](caller, requests as never, take);
   } catch (error) {
     text.discard();
     throw error;
@@ -159,7 +159,7 @@ async function serveBytes(
   await turnFor(partOfBody(request.body));
   const requests = await BODIES[route.readBytes](request.body);
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
-  const results = await listResults<object>((take) => route.run(operations, caller, requests as never, take));
+  const results = await listResults<object>((take) => operations[route.operation](caller, requests as never, take));
   let cacheSeconds: number | undefined;
   // Of many service keys, each may have to be decided anew.
   await runInTurns(results.length, (index) => {

@@ -659,9 +659,11 @@ describe("the memory of a long answer that only it has", () => {
   };
   const given = (): { parts: Buffer[] } & Disposable => {
     const parts: Buffer[] = [];
-    const spy = spyOn(longMemory, "giveBack").mockImplementation((part) => void parts.push(part));
+    const spy = spyOn(longMemory, "give").mockImplementation(async (part) => void parts.push(part));
     return { parts, [Symbol.dispose]: () => spy.mockRestore() };
   };
+
+  const lentOf = ({ parts }: { parts: Buffer[] }): Buffer[] => parts.filter(({ byteOffset }) => byteOffset === 8);
 
   test("is given back once the socket has taken all of it, not before", async () => {
     using back = given();
@@ -670,15 +672,15 @@ describe("the memory of a long answer that only it has", () => {
     socket.feed(withLength(""));
     await nextTurn();
     expect(socket.written).toEndWith(text(lent));
-    expect(back.parts).toEqual([]);
+    expect(lentOf(back)).toEqual([]);
     socket.emit("drain");
-    expect(back.parts).toEqual([lent]);
+    expect(lentOf(back)).toEqual([lent]);
     socket.emit("close");
-    expect(back.parts).toEqual([lent]);
+    expect(lentOf(back)).toEqual([lent]);
     const quick = serveLent(true);
     quick.socket.feed(withLength(""));
     await nextTurn();
-    expect(back.parts).toEqual([lent, quick.lent]);
+    expect(lentOf(back)).toEqual([lent, quick.lent]);
   });
 
   test("is given back when its caller goes: before it is made, or while it waits", async () => {
@@ -689,13 +691,13 @@ describe("the memory of a long answer that only it has", () => {
     before.socket.emit("close");
     made.resolve();
     await nextTurn();
-    expect(back.parts).toEqual([before.lent]);
+    expect(lentOf(back)).toEqual([before.lent]);
     const waiting = serveLent(true);
     waiting.socket.flowing = false;
     waiting.socket.feed(withLength(""));
     await nextTurn();
     waiting.socket.emit("close");
-    expect(back.parts).toEqual([before.lent, waiting.lent]);
+    expect(lentOf(back)).toEqual([before.lent, waiting.lent]);
     expect(waiting.counts.answered).toBe(1);
   });
 
@@ -705,7 +707,7 @@ describe("the memory of a long answer that only it has", () => {
     socket.feed(withLength(""));
     await nextTurn();
     expect(statuses()).toEqual(["200"]);
-    expect(back.parts).toEqual([]);
+    expect(lentOf(back)).toEqual([]);
   });
 });
 
