@@ -62,6 +62,8 @@ const slices = new Line();
 let isAwaited = false;
 /** How much of this turn is used: 1 is a slice. */
 let used = 0;
+/** And how much of the turn in which the runtime next tells what has come. */
+let usedAhead = 0;
 /** Where requests wait as well as slices, every other turn is theirs. */
 let isSlicesTurn = false;
 
@@ -84,6 +86,13 @@ export function whenTurnHasRoom(run: () => void): void {
 /** Counts work that is done at once: a part of a slice. */
 export function useTurn(part: number): void {
   used += part;
+  awaitTurn();
+}
+
+/** Counts work that the runtime will do with what it reads next, called by one whose turn it is. */
+export function useComingTurn(part: number): void {
+  used += part;
+  usedAhead += part;
   awaitTurn();
 }
 
@@ -128,6 +137,7 @@ function beginTurn(): void {
   isSlicesTurn = slices.isEmpty ? false : requests.isEmpty || !isSlicesTurn;
   if (isSlicesTurn) slices.callNext();
   else while (used < 1 && !requests.isEmpty) requests.callNext();
-  used = 0;
+  used = usedAhead;
+  usedAhead = 0;
   if (!requests.isEmpty || !slices.isEmpty) awaitTurn();
 }

@@ -94,6 +94,8 @@ export interface DoorAnswer {
    * comes, at the caller's pace, and cancelled when the caller has gone; its connection ends with it.
    */
   readonly body: string | Uint8Array | AnswerText | ReadableStream<Uint8Array>;
+  /** The body is a Buffer of memory that only it has, and that is used again (`longMemory`): wiped once it has been sent, where that can be told. */
+  readonly lent?: boolean;
 }
 
 /** One address of a door, with its limit and its handler. */

@@ -3,6 +3,7 @@ import {
   isTurnUsed,
   roomFor,
   turnFor,
+  useComingTurn,
   useTurn,
   whenTurnHasRoom,
   yieldToEventLoop,
@@ -90,4 +91,14 @@ test("work that is begun at once finds room in a turn for one slice, and waits b
   await nextTurn();
   expect(turnFor(5)).toBeUndefined();
   expect(isTurnUsed()).toBe(true);
+});
+
+test("work that the runtime does with what it reads next is counted in that turn, and in no later one", async () => {
+  const room: boolean[] = [];
+  whenTurnHasRoom(() => useComingTurn(1));
+  await nextTurn();
+  room.push(isTurnUsed());
+  await nextTurn();
+  room.push(isTurnUsed());
+  expect(room).toEqual([true, false]);
 });

@@ -3,6 +3,7 @@
  * for the process, since an answer that is made at once is sent at once; whoever waits takes its text with it (`take`).
  */
 import { toBase64url } from "../../base64url.ts";
+import { longMemory } from "./long-memory.ts";
 import type { Http1Socket } from "./socket.ts";
 
 /** Before the body, for the answer's head. */
@@ -18,7 +19,7 @@ const NOTHING = Buffer.alloc(0);
 const LETTERS = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
 export class AnswerText {
-  #bytes = Buffer.alloc(BYTES_AT_FIRST);
+  #bytes: Buffer = Buffer.alloc(BYTES_AT_FIRST);
   #end = HEAD_ROOM;
   #isSecret = false;
 
@@ -89,7 +90,7 @@ export class AnswerText {
     return text;
   }
 
-  /** The text as bytes, which are the caller's: none of them is used again. */
+  /** The text as bytes, which are the caller's, to be given back to `longMemory` if nobody else has them. */
   takeBytes(): Buffer {
     const text = this.#bytes.subarray(HEAD_ROOM, this.#end);
     this.#bytes = NOTHING;
@@ -133,17 +134,21 @@ export class AnswerText {
     const { length: held } = this.#bytes;
     if (this.#end + length <= held) return;
     // Not filled with zeros first: what nobody has written is not sent, and megabytes of them take a millisecond.
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#end + length, held * 2, BYTES_AT_FIRST));
+    const larger = longMemory.take(Math.max(this.#end + length, held * 2, BYTES_AT_FIRST));
     larger.set(this.#bytes.subarray(0, this.#end));
     if (this.#isSecret) this.#bytes.fill(0);
+    void longMemory.give(this.#bytes, this.#end);
     this.#bytes = larger;
   }
 
   #forget(): void {
     if (this.#isSecret) this.#bytes.fill(0, HEAD_ROOM, this.#end);
+    if (this.#bytes.length > BYTES_KEPT) {
+      void longMemory.give(this.#bytes, this.#end);
+      this.#bytes = Buffer.alloc(BYTES_AT_FIRST);
+    }
     this.#isSecret = false;
     this.#end = HEAD_ROOM;
-    if (this.#bytes.length > BYTES_KEPT) this.#bytes = Buffer.alloc(BYTES_AT_FIRST);
   }
 }
 

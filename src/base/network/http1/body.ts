@@ -1,6 +1,7 @@
 /** The body of a request (RFC 9112, 6 and 7), put together as it comes. */
-import { bodyMemory } from "./body-memory.ts";
+
 import { ChunkReader } from "./chunks.ts";
+import { longMemory } from "./long-memory.ts";
 import type { Http1Answer } from "./write.ts";
 
 /** Reads one body. */
@@ -91,7 +92,7 @@ class GrowingBuffer {
   #length = 0;
 
   constructor(capacity: number) {
-    this.#buffer = bodyMemory.take(capacity);
+    this.#buffer = longMemory.take(capacity);
   }
 
   get length(): number {
@@ -105,9 +106,9 @@ class GrowingBuffer {
   append(bytes: Uint8Array): void {
     const length = this.#length + bytes.length;
     if (length > this.#buffer.length) {
-      const larger = bodyMemory.take(Math.max(length, this.#buffer.length * 2));
+      const larger = longMemory.take(Math.max(length, this.#buffer.length * 2));
       larger.set(this.bytes);
-      void bodyMemory.give(this.#buffer, this.#length);
+      void longMemory.give(this.#buffer, this.#length);
       this.#buffer = larger;
     }
     this.#buffer.set(bytes, this.#length);
@@ -117,7 +118,7 @@ class GrowingBuffer {
   release(): void {
     const buffer = this.#buffer;
     this.#buffer = EMPTY;
-    void bodyMemory.give(buffer, this.#length);
+    void longMemory.give(buffer, this.#length);
     this.#length = 0;
   }
 

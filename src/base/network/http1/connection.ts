@@ -9,6 +9,7 @@ import { type BodyReader, ChunkedBody, MeasuredBody } from "./body.ts";
 import type { Http1Handler } from "./handler.ts";
 import { type Http1Head, parseHead } from "./head.ts";
 import { KnownHeads } from "./known-heads.ts";
+import { longMemory } from "./long-memory.ts";
 import { partOf } from "./part.ts";
 import { Refusal } from "./refusal.ts";
 import type { Http1Socket } from "./socket.ts";
@@ -56,6 +57,8 @@ class Http1Connection {
   /** Of the request that was admitted and is not answered yet. */
   #head: Http1Head | undefined;
   #body: BodyReader | undefined;
+  /** The memory of an answer that is being sent, from a socket that keeps nothing of what it has sent. */
+  #lent: Buffer | undefined;
   /** The answer that is draining is the connection's last. */
   #closesThen = false;
   /** The other side sends no more. */
@@ -108,7 +111,7 @@ class Http1Connection {
     this.#received = EMPTY;
     this.#taken = 0;
     if (phase === "body") this.#abandon();
-    if (phase === "draining" || phase === "streaming") this.#handler.answered();
+    if (phase === "draining" || phase === "streaming") this.#answered(true);
     this.#stream?.cancel();
     if (!this.#socket.destroyed) this.#close();
   }
@@ -311,6 +314,7 @@ class Http1Connection {
       useTurn((bodyLength + (isGet ? GET_BYTES : REQUEST_BYTES)) / TURN_ANSWER_BYTES);
     }
     this.#isAhead = true;
+    if (answer.lent === true && (gone || this.#socket.writePart !== undefined)) this.#lent = body as Buffer;
     if (gone || writeAnswer(this.#socket, answer, !last, asHead)) return void this.#answered(last);
     this.#handler.answerWaits(isStream ? 0 : bodyLength);
     this.#phase = "draining";
@@ -331,6 +335,8 @@ class Http1Connection {
   }
 
   #answered(last: boolean): void {
+    if (this.#lent !== undefined) longMemory.giveBack(this.#lent);
+    this.#lent = undefined;
     this.#handler.answered();
     if (last && this.#phase !== "ended") this.#close();
   }

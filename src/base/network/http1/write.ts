@@ -8,6 +8,8 @@ export interface Http1Answer {
   readonly headers: Readonly<Record<string, string>>;
   /** A stream ends with its connection (RFC 9112, 6.3), so that what comes is one write each. */
   readonly body: string | Uint8Array | AnswerText | ReadableStream<Uint8Array>;
+  /** The body is a Buffer of memory that only it has, and that is used again (`longMemory`): wiped once it has been sent, where that can be told. */
+  readonly lent?: boolean;
   /** Ends the connection after the answer. */
   readonly close?: boolean;
 }

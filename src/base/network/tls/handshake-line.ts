@@ -1,74 +1,154 @@
 /**
- * A crowd of TLS handshakes goes on beside everyone's requests: each is two pieces of some 0.3 ms that can't be cut, the second when the
- * client has done its part. So the next begins when the one before has ended, in a turn of the event loop that has room for it.
+ * A crowd of TLS handshakes goes on beside everyone's requests. Each is two pieces of some 0.4 ms that can't be cut, the second when the client has
+ * done its part, and the runtime reads all connections that have bytes in one turn of the event loop. So a crowd is paused, the system is asked
+ * which of it have bytes, and one of these is read in a turn that has room. Who is silent costs no more than that question.
  */
+import { type AskReadable, DESCRIPTORS_MAX } from "../../system/readable-descriptors.ts";
 import type { Clock, Timer } from "../../time/clock.ts";
 import { systemClock } from "../../time/system-clock.ts";
-import { isTurnUsed, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
-import type { NewConnection } from "../in-turns.ts";
+import { useComingTurn, useTurn, whenTurnHasRoom } from "../../time/turns.ts";
 
-/** A client that is far or slow holds up the next one for so long. */
-const WAIT_MS = 2;
+/** A connection until its handshake has ended; the runtime reads it unless it is paused. */
+export interface Handshake {
+  /** Negative once there is none. */
+  readonly descriptor: number;
+  pause(): void;
+  resume(): void;
+}
+
+/** So many at once are no crowd: none of them waits. */
+const FEW = 2;
+/** Between two questions while all are silent. */
+const ASK_EVERY_MS = 1;
 
 export class HandshakeLine {
   readonly #clock: Clock;
-  readonly #waiting: NewConnection[] = [];
+  /** Not read yet. */
+  readonly #fresh: Waiting;
+  /** Read once at least: the client has the next part. */
+  readonly #begun: Waiting;
+  /** All wait then, but the one whose turn it is. */
+  #isCrowd = false;
+  #isAwaited = false;
+  #current: Handshake | undefined;
+  /** They take turns: what has begun ends before many others begin, and who sends byte by byte keeps nobody out. */
+  #isBegunNext = true;
   #timer: Timer | undefined;
-  /** When the last one began; undefined once one has ended since. */
-  #begunMs: number | undefined;
 
-  constructor(clock: Clock = systemClock) {
+  constructor(askReadable: AskReadable, clock: Clock = systemClock) {
     this.#clock = clock;
+    this.#fresh = new Waiting(askReadable);
+    this.#begun = new Waiting(askReadable);
   }
 
-  /** Lets it go on at once, or pauses it until its turn has come. */
-  begin(connection: NewConnection): void {
-    if (this.#waiting.length === 0 && this.#restMs() <= 0 && !isTurnUsed()) {
-      this.#count();
-      return;
-    }
-    connection.pause();
-    this.#waiting.push(connection);
-    if (this.#waiting.length === 1) this.#awaitTurn();
-  }
-
-  /** A handshake has come to its end, whichever. */
-  ended(): void {
-    this.#begunMs = undefined;
-    useTurn(1);
-    if (this.#timer === undefined) return;
-    this.#timer.cancel();
-    this.#timer = undefined;
+  /** Told of each new connection before anything of it is read. */
+  begin(handshake: Handshake): void {
+    this.#fresh.add(handshake);
+    if (this.#isCrowd) return void handshake.pause();
+    if (this.#fresh.size + this.#begun.size <= FEW) return;
+    this.#isCrowd = true;
+    for (const each of this.#fresh) each.pause();
+    for (const each of this.#begun) each.pause();
     this.#awaitTurn();
   }
 
-  #awaitTurn(): void {
-    whenTurnHasRoom(() => this.#beginNext());
+  /** The handshake has come to its end, or its connection has; what follows in this turn is as much again. Of two calls the first counts. */
+  ended(handshake: Handshake): void {
+    if (!this.#fresh.delete(handshake) && !this.#begun.delete(handshake)) return;
+    useTurn(1);
+    if (!this.#isCrowd || this.#fresh.size + this.#begun.size > FEW) return;
+    this.#isCrowd = false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    for (const each of this.#fresh) each.resume();
+    for (const each of this.#begun) each.resume();
   }
 
-  #beginNext(): void {
-    const restMs = this.#restMs();
-    if (restMs > 0) {
-      this.#timer = this.#clock.schedule(restMs, () => {
+  #awaitTurn(): void {
+    if (this.#isAwaited) return;
+    this.#isAwaited = true;
+    whenTurnHasRoom(() => {
+      this.#isAwaited = false;
+      if (this.#isCrowd) this.#letNextBeRead();
+    });
+  }
+
+  #letNextBeRead(): void {
+    if (this.#current !== undefined && this.#begun.has(this.#current)) this.#current.pause();
+    const next = this.#takeNext();
+    this.#current = next;
+    if (next === undefined) {
+      this.#timer = this.#clock.schedule(ASK_EVERY_MS, () => {
         this.#timer = undefined;
         this.#awaitTurn();
       });
       return;
     }
-    const next = this.#waiting.shift();
-    if (next?.destroyed === false) {
-      this.#count();
-      next.resume();
+    this.#begun.add(next);
+    next.resume();
+    // It is read when the runtime next asks what has come.
+    useComingTurn(1);
+    this.#awaitTurn();
+  }
+
+  #takeNext(): Handshake | undefined {
+    const begunFirst = this.#isBegunNext;
+    const first = begunFirst ? this.#begun.takeReadable() : this.#fresh.takeReadable();
+    const next = first ?? (begunFirst ? this.#fresh.takeReadable() : this.#begun.takeReadable());
+    this.#isBegunNext = begunFirst === (first === undefined);
+    return next;
+  }
+}
+
+/** Handshakes in the order in which they are asked about. */
+class Waiting {
+  readonly #askReadable: AskReadable;
+  readonly #all = new Set<Handshake>();
+  /** As of the last question. */
+  #readable: Handshake[] = [];
+
+  constructor(askReadable: AskReadable) {
+    this.#askReadable = askReadable;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  add(handshake: Handshake): void {
+    this.#all.add(handshake);
+  }
+
+  has(handshake: Handshake): boolean {
+    return this.#all.has(handshake);
+  }
+
+  delete(handshake: Handshake): boolean {
+    return this.#all.delete(handshake);
+  }
+
+  [Symbol.iterator](): Iterator<Handshake> {
+    return this.#all.values();
+  }
+
+  /** One that has bytes or an end to be read. Some are asked about, when those found before are used up; the others next time. */
+  takeReadable(): Handshake | undefined {
+    if (this.#readable.length === 0 && this.#all.size > 0) this.#ask();
+    for (;;) {
+      const found = this.#readable.shift();
+      // It may have ended since.
+      if (found === undefined || this.#all.delete(found)) return found;
     }
-    if (this.#waiting.length > 0) this.#awaitTurn();
   }
 
-  #count(): void {
-    this.#begunMs = this.#clock.monotonicMs();
-    useTurn(1);
-  }
-
-  #restMs(): number {
-    return this.#begunMs === undefined ? 0 : this.#begunMs + WAIT_MS - this.#clock.monotonicMs();
+  #ask(): void {
+    const asked = [...this.#all.values().take(DESCRIPTORS_MAX)];
+    const answers = this.#askReadable(asked.map(({ descriptor }) => descriptor));
+    this.#readable = asked.filter((_, index) => answers[index]);
+    if (asked.length === this.#all.size) return;
+    for (const handshake of asked) {
+      this.#all.delete(handshake);
+      this.#all.add(handshake);
+    }
   }
 }

@@ -7,12 +7,12 @@ import type { Socket } from "node:net";
 import { createServer as createTlsServer, type Server as NodeTlsServer, type TLSSocket } from "node:tls";
 import { type Peer, readShownCertificate } from "../../pki/peer-certificate.ts";
 import { descriptorRoom } from "../../system/descriptors.ts";
+import { openAskReadable } from "../../system/readable-descriptors.ts";
 import { type ConnectionActivity, Connections, type TimeLimits } from "../connections.ts";
-import type { NewConnection } from "../in-turns.ts";
 import { requireListenPermission } from "../listen-permission.ts";
 import { boundReceiveBuffers } from "../receive-buffer.ts";
 import type { HandshakeLimit } from "./handshake-limit.ts";
-import { HandshakeLine } from "./handshake-line.ts";
+import { type Handshake, HandshakeLine } from "./handshake-line.ts";
 
 /** PEM texts. Any of them may be a chain or a bundle. */
 export interface ServerCertificates {
@@ -110,9 +110,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     handshakeTimeout: limits.handshakeTimeoutMs,
   });
 
-  const line = new HandshakeLine();
+  const askReadable = "Bun" in globalThis ? await openAskReadable() : undefined;
+  /** On other runtimes a socket that is announced can't be paused: none waits there. */
+  const line = askReadable && new HandshakeLine(askReadable);
+  /** Of those that may try it. */
+  const attempts = new WeakMap<object, Attempt>();
+  const end = (attempt: Attempt | undefined): void => void (attempt && line?.ended(attempt));
   const server: NodeTlsServer = createTlsServer(secureOptions(options.certificates), (socket) => {
-    line.ended();
+    end(attempts.get(socket));
     socket.on("error", () => socket.destroy());
     const remoteAddress = socket.remoteAddress ?? "";
     const refuse = (code: string, reason: string): void => {
@@ -144,14 +149,13 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     socket.setNoDelay(true);
     options.onConnection(socket, peer, connections.activityOf(connection));
   });
-  /** Of those that may try their handshake. */
-  const addresses = new WeakMap<object, string>();
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket?: TLSSocket & { readonly _parent?: object }) => {
-    line.ended();
     // Which of the two sockets was announced differs between runtimes.
-    const remoteAddress = addresses.get(socket ?? {}) ?? addresses.get(socket?._parent ?? {});
+    const attempt = attempts.get(socket ?? {}) ?? attempts.get(socket?._parent ?? {});
+    end(attempt);
     socket?.destroy();
-    if (remoteAddress === undefined) return;
+    if (attempt === undefined) return;
+    const { remoteAddress } = attempt;
     handshakes?.failed(remoteAddress);
     options.onRefused?.({ remoteAddress, code: error.code ?? "handshake_failed", reason: error.message });
   });
@@ -159,8 +163,11 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     if (!descriptorRoom.admits()) return void socket.destroy();
     const remoteAddress = socket.remoteAddress ?? "";
     if (handshakes?.admits(remoteAddress) !== false) {
-      addresses.set(socket, remoteAddress);
-      return line.begin(new BeforeHandshake(socket));
+      const attempt = new Attempt(socket, remoteAddress);
+      attempts.set(socket, attempt);
+      if (line === undefined) return;
+      socket.once("close", () => line.ended(attempt));
+      return line.begin(attempt);
     }
     if (handshakes.isToBeTold(remoteAddress)) {
       options.onRefused?.({ remoteAddress, code: "too_many_failures", reason: "too many handshakes failed" });
@@ -209,20 +216,23 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
 }
 
 interface PausableHandle {
+  readonly fd?: number;
   pause?(): void;
   resume?(): void;
 }
 
-/** A socket whose handshake is to wait. It is the runtime that reads then, not the stream; on others than Bun none waits. */
-class BeforeHandshake implements NewConnection {
+/** A connection's handshake. It is the runtime that reads then, not the stream. */
+class Attempt implements Handshake {
+  readonly remoteAddress: string;
   readonly #socket: Socket & { readonly _handle?: PausableHandle | null };
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, remoteAddress: string) {
     this.#socket = socket;
+    this.remoteAddress = remoteAddress;
   }
 
-  get destroyed(): boolean {
-    return this.#socket.destroyed;
+  get descriptor(): number {
+    return this.#socket._handle?.fd ?? -1;
   }
 
   pause(): void {

@@ -2,6 +2,7 @@
 import type { OperationError } from "../../../base/errors.ts";
 import { joinInTurns } from "../../../base/json/write-list.ts";
 import { AnswerText } from "../../../base/network/http1/answer-text.ts";
+import { longMemory } from "../../../base/network/http1/long-memory.ts";
 import { problemOf } from "../../../base/network/problem.ts";
 import { yieldToEventLoop } from "../../../base/time/turns.ts";
 
@@ -55,7 +56,7 @@ export class BatchText {
     this.#room = text.length + bytes;
   }
 
-  /** The whole of it, which is the caller's. */
+  /** The whole of it, which is the caller's, to be given back to `longMemory`. */
   end(): Buffer | Promise<Buffer> {
     const last = this.#text.ascii("]}").takeBytes();
     if (this.#pieces.length === 0) return last;
@@ -65,8 +66,7 @@ export class BatchText {
 
   /** Wipes it: nobody gets it. */
   discard(): void {
-    this.#text.takeBytes().fill(0);
-    for (const piece of this.#pieces) piece.fill(0);
+    for (const piece of [this.#text.takeBytes(), ...this.#pieces]) longMemory.giveBack(piece);
   }
 }
 

@@ -84,7 +84,7 @@ async function createMany(
     text.discard();
     throw error;
   }
-  return { status: route.success, headers: JSON_HEADERS, body: await text.end() };
+  return { status: route.success, headers: JSON_HEADERS, body: await text.end(), lent: true };
 }
 
 async function serveItems(
@@ -125,7 +125,7 @@ async function serveItems(
     text.discard();
     throw error;
   }
-  return { status: route.success, headers: JSON_HEADERS, body: await text.end() };
+  return { status: route.success, headers: JSON_HEADERS, body: await text.end(), lent: true };
 }
 
 async function serveBytes(

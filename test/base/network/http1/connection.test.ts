@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { AnswerText } from "../../../../src/base/network/http1/answer-text.ts";
-import { bodyMemory } from "../../../../src/base/network/http1/body-memory.ts";
 import { serveHttp1 } from "../../../../src/base/network/http1/connection.ts";
 import type { Http1Handler, Http1Request } from "../../../../src/base/network/http1/handler.ts";
+import { longMemory } from "../../../../src/base/network/http1/long-memory.ts";
 import type { Http1Socket } from "../../../../src/base/network/http1/socket.ts";
 import type { Http1Answer } from "../../../../src/base/network/http1/write.ts";
 import { fc } from "../../../support/properties.ts";
@@ -646,6 +646,69 @@ describe("requests that were sent ahead", () => {
   });
 });
 
+describe("the memory of a long answer that only it has", () => {
+  const LONG = 200_000;
+  const serveLent = (keepsNothing: boolean, answer?: Promise<void>) => {
+    const lent = longMemory.take(LONG).fill("k").subarray(8);
+    const served = serve(async () => {
+      await answer;
+      return { status: 200, headers: {}, body: lent, lent: true };
+    });
+    if (keepsNothing) Object.assign(served.socket, { writePart: () => true });
+    return { ...served, lent };
+  };
+  const given = (): { parts: Buffer[] } & Disposable => {
+    const parts: Buffer[] = [];
+    const spy = spyOn(longMemory, "giveBack").mockImplementation((part) => void parts.push(part));
+    return { parts, [Symbol.dispose]: () => spy.mockRestore() };
+  };
+
+  test("is given back once the socket has taken all of it, not before", async () => {
+    using back = given();
+    const { socket, lent } = serveLent(true);
+    socket.flowing = false;
+    socket.feed(withLength(""));
+    await nextTurn();
+    expect(socket.written).toEndWith(text(lent));
+    expect(back.parts).toEqual([]);
+    socket.emit("drain");
+    expect(back.parts).toEqual([lent]);
+    socket.emit("close");
+    expect(back.parts).toEqual([lent]);
+    const quick = serveLent(true);
+    quick.socket.feed(withLength(""));
+    await nextTurn();
+    expect(back.parts).toEqual([lent, quick.lent]);
+  });
+
+  test("is given back when its caller goes: before it is made, or while it waits", async () => {
+    using back = given();
+    const made = Promise.withResolvers<void>();
+    const before = serveLent(false, made.promise);
+    before.socket.feed(withLength(""));
+    before.socket.emit("close");
+    made.resolve();
+    await nextTurn();
+    expect(back.parts).toEqual([before.lent]);
+    const waiting = serveLent(true);
+    waiting.socket.flowing = false;
+    waiting.socket.feed(withLength(""));
+    await nextTurn();
+    waiting.socket.emit("close");
+    expect(back.parts).toEqual([before.lent, waiting.lent]);
+    expect(waiting.counts.answered).toBe(1);
+  });
+
+  test("stays a socket's that may keep it until it has sent it", async () => {
+    using back = given();
+    const { socket, statuses } = serveLent(false);
+    socket.feed(withLength(""));
+    await nextTurn();
+    expect(statuses()).toEqual(["200"]);
+    expect(back.parts).toEqual([]);
+  });
+});
+
 describe("a long body's memory", () => {
   const LONG = 200_000;
   const taken: Buffer[] = [];
@@ -658,13 +721,13 @@ describe("a long body's memory", () => {
     });
   const watched = (): Disposable => {
     taken.length = kept.length = 0;
-    const take = bodyMemory.take.bind(bodyMemory);
-    const taking = spyOn(bodyMemory, "take").mockImplementation((length) => {
+    const take = longMemory.take.bind(longMemory);
+    const taking = spyOn(longMemory, "take").mockImplementation((length) => {
       const buffer = take(length);
       taken.push(buffer);
       return buffer;
     });
-    const giving = spyOn(bodyMemory, "give").mockImplementation(async ({ buffer }) => void kept.push(buffer));
+    const giving = spyOn(longMemory, "give").mockImplementation(async ({ buffer }) => void kept.push(buffer));
     return {
       [Symbol.dispose]() {
         taking.mockRestore();

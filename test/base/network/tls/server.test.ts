@@ -1,7 +1,9 @@
 import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
-import { type Socket, connect as tcpConnect } from "node:net";
+import { type AddressInfo, createServer, type Socket, connect as tcpConnect } from "node:net";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+import type { HandshakeLimit } from "../../../../src/base/network/tls/handshake-limit.ts";
 import { startTlsServer, type TlsServer, type TlsServerOptions } from "../../../../src/base/network/tls/server.ts";
 import { createAuthority, issueCertificate } from "../../../../src/base/pki/authority.ts";
 import { type ClientFiles, createThrowAwayPki, type ThrowAwayPki } from "../../../../src/base/pki/throw-away.ts";
@@ -104,6 +106,73 @@ test("a crowd that comes at once is served, whoever of it leaves before its hand
   for (const socket of leaving) socket.once("connect", () => socket.destroy());
   expect((await Promise.all(served)).map(({ status }) => status)).toEqual(Array(40).fill(200));
   await until(() => server.connections === 0);
+});
+
+/** What a client sends first. */
+async function clientHello(): Promise<Buffer> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const came = new Promise<Buffer>((resolve) => listener.once("connection", (socket) => socket.once("data", resolve)));
+  const { port } = listener.address() as AddressInfo;
+  const socket = tlsConnect({ host: "127.0.0.1", port, ca: client.ca }).on("error", () => undefined);
+  const hello = await came;
+  socket.destroy();
+  listener.close();
+  return hello;
+}
+
+/** Connections that have said nothing, each known to the server. */
+async function silentCrowd(count: number): Promise<Socket[]> {
+  const crowd = Array.from({ length: count }, () => tcpConnect(server.port, "127.0.0.1").on("error", () => undefined));
+  open.push(...crowd);
+  await Promise.all(crowd.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
+  return crowd;
+}
+
+test("of a crowd that sends all its hellos at once, each turn of the event loop answers one", async () => {
+  const hello = await clientHello();
+  let accepted = 0;
+  await start({
+    handshakes: {
+      admits: () => accepted++ >= 0,
+      isToBeTold: () => false,
+      failed: () => undefined,
+    } as unknown as HandshakeLimit,
+  });
+  const crowd = await silentCrowd(40);
+  await until(() => accepted === crowd.length);
+  // However long they have been silent.
+  await Bun.sleep(200);
+  let answered = 0;
+  let inThisTurn = 0;
+  let most = 0;
+  for (const socket of crowd) {
+    socket.once("data", () => {
+      answered++;
+      inThisTurn++;
+    });
+    socket.write(hello);
+  }
+  while (answered < crowd.length) {
+    await new Promise((resolve) => setImmediate(resolve));
+    most = Math.max(most, inThisTurn);
+    inThisTurn = 0;
+  }
+  expect(most).toBe(1);
+});
+
+test("one who comes after a silent crowd is served; of the crowd who leaves is let go, and who stays is cut in time", async () => {
+  const descriptors = (): number => readdirSync("/proc/self/fd").length;
+  const limits = { handshakeTimeoutMs: 1_500 };
+  await start({ limits });
+  await call();
+  const before = descriptors();
+  const crowd = await silentCrowd(40);
+  for (let calls = 0; calls < 5; calls++) expect((await call()).status).toBe(200);
+  for (const socket of crowd.slice(0, 10)) socket.end();
+  for (const socket of crowd.slice(10, 20)) socket.resetAndDestroy();
+  await Promise.all(crowd.map(closed));
+  await until(() => descriptors() <= before);
 });
 
 describe("a TLS server that knows its callers", () => {

@@ -1,13 +1,13 @@
 /** Memory of long bodies: whose it is, that nothing is left in it, and that it is given back. */
 import { describe, expect, spyOn, test } from "bun:test";
-import { BodyMemory } from "../../../../src/base/network/http1/body-memory.ts";
+import { LongMemory } from "../../../../src/base/network/http1/long-memory.ts";
 
 const LONG = 300_000;
 const isWiped = (buffer: Buffer): boolean => buffer.every((byte) => byte === 0);
 
 describe("a long body's memory", () => {
   test("is used again once it was given, and holds nothing of the body before", async () => {
-    const memory = new BodyMemory();
+    const memory = new LongMemory();
     const first = memory.take(LONG);
     first.fill("secret");
     const other = memory.take(LONG);
@@ -20,7 +20,7 @@ describe("a long body's memory", () => {
   });
 
   test("is nobody's while it is wiped", async () => {
-    const memory = new BodyMemory();
+    const memory = new LongMemory();
     const first = memory.take(3_000_000);
     first.fill("secret");
     // Each look at the clock ends a slice.
@@ -35,7 +35,7 @@ describe("a long body's memory", () => {
   });
 
   test("is the smallest that is kept and long enough", async () => {
-    const memory = new BodyMemory();
+    const memory = new LongMemory();
     const [large, small, middle] = [3 * LONG, LONG, 2 * LONG].map((length) => memory.take(length));
     for (const buffer of [large, small, middle]) await memory.give(buffer!, 0);
     expect(memory.take(LONG + 1)).toBe(middle!);
@@ -44,14 +44,14 @@ describe("a long body's memory", () => {
   });
 
   test("is kept up to a bound", async () => {
-    const memory = new BodyMemory();
+    const memory = new LongMemory();
     const buffers = Array.from({ length: 5 }, () => memory.take(10_000_000));
     for (const buffer of buffers) await memory.give(buffer, 0);
     expect(memory.keptBytes).toBe(30_000_000);
   });
 
   test("goes back to the system when none was used for a while, at once", async () => {
-    const memory = new BodyMemory();
+    const memory = new LongMemory();
     const timers: { call: () => void; ms: number | undefined }[] = [];
     using timeout = spyOn(globalThis, "setTimeout");
     timeout.mockImplementation(((call: () => void, ms?: number) => {
@@ -69,9 +69,25 @@ describe("a long body's memory", () => {
 });
 
 test("a short body has memory of its own", async () => {
-  const memory = new BodyMemory();
+  const memory = new LongMemory();
   const short = memory.take(131_072);
   expect(short).toHaveLength(131_072);
   await memory.give(short, short.length);
+  expect(memory.keptBytes).toBe(0);
+});
+
+test("given back by a part of it, it is wiped up to the part's end; a short one at once", async () => {
+  const memory = new LongMemory();
+  const long = memory.take(LONG);
+  long.fill("secret");
+  memory.giveBack(long.subarray(1_000, LONG - 10));
+  await new Promise((resolve) => setImmediate(resolve));
+  const again = memory.take(LONG);
+  expect(again.buffer).toBe(long.buffer);
+  expect(isWiped(again.subarray(0, LONG - 10))).toBe(true);
+  const short = memory.take(100);
+  short.fill("secret");
+  memory.giveBack(short);
+  expect(isWiped(short)).toBe(true);
   expect(memory.keptBytes).toBe(0);
 });
