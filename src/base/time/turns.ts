@@ -108,6 +108,23 @@ export function turnFor(part: number): Promise<void> | undefined {
   return undefined;
 }
 
+/**
+ * For a request that takes more than most, with what may be long still before it: undefined where this turn has room for that part of a slice,
+ * and it counts; else resolves when one has, before the slices and in the order of asking.
+ */
+export function roomFor(part: number): Promise<void> | undefined {
+  if (!isTurnUsed() && requests.isEmpty) {
+    useTurn(part);
+    return undefined;
+  }
+  return new Promise((resolve) => {
+    whenTurnHasRoom(() => {
+      useTurn(part);
+      resolve();
+    });
+  });
+}
+
 function awaitTurn(): void {
   if (isAwaited) return;
   isAwaited = true;

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import {
   isTurnUsed,
+  roomFor,
   turnFor,
   useComingTurn,
   useTurn,
@@ -61,6 +62,24 @@ test("requests that wait for room are called before the slice, as many as there 
   await nextTurn();
   await nextTurn();
   expect(called).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
+test("requests that take more than most begin at once while the turn has room, and then so many a turn, in their order", async () => {
+  const begun: number[] = [];
+  const begin = async (index: number): Promise<void> => {
+    await roomFor(0.25);
+    begun.push(index);
+  };
+  const all = Array.from({ length: 11 }, (_, index) => begin(index));
+  await Promise.resolve();
+  expect(begun).toEqual([0, 1, 2, 3]);
+  let most = 0;
+  for (let before = 4; begun.length < 11; before = begun.length) {
+    await nextTurn();
+    most = Math.max(most, begun.length - before);
+  }
+  await Promise.all(all);
+  expect([most, begun]).toEqual([4, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]);
 });
 
 test("work that is begun at once finds room in a turn for one slice, and waits beyond", async () => {

@@ -2,6 +2,7 @@
 import { OperationError } from "../../../base/errors.ts";
 import { writeError } from "../../../base/network/problem.ts";
 import { RequestTrace } from "../../../base/network/trace-context.ts";
+import { roomFor } from "../../../base/time/turns.ts";
 import type { Caller, MaybePromise } from "../../operations/operations.ts";
 import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } from "../door.ts";
 import type { AppParts, NativeCall } from "./app.ts";
@@ -17,6 +18,9 @@ export interface NativeParts extends AppParts {
   /** Told of every request that was not answered as asked: an expected error, or a defect (anything else). */
   readonly onFailure: (error: unknown, trace: RequestTrace) => void;
 }
+
+/** Of a slice of a turn: what the app takes for a request, beside what its operation takes. */
+const PART_BY_APP = 1 / 8;
 
 export interface NativeDoorOptions {
   /** Whether `/v1/status` and `/metrics` are served. */
@@ -47,6 +51,7 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
   async function byApp(request: DoorRequest, caller: Caller): Promise<DoorAnswer> {
     const call: NativeCall = { request, caller, answer: undefined, failure: undefined };
     loading ??= app();
+    await roomFor(PART_BY_APP);
     const answer = await (await loading)(call);
     return call.failure === undefined ? answer : fail(call.failure.error, caller);
   }
