@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { garbageOf } from "../../bench/garbage.ts";
 import { parseCollections, quantile } from "../../bench/harness/collections.ts";
 import { heapOfServe, type LoadedHeap } from "../../bench/harness/loaded.ts";
+import { residentBytesOf, startServer } from "../../bench/harness/processes.ts";
 
 /**
  * What a pause of the collector is paid for. The limits are what was reached, with a little room for the next change: whoever needs more
@@ -42,6 +43,40 @@ describe("the heap that answers requests", () => {
   test("gets little garbage from a request: seven creates to three decrypts", async () => {
     expect(await garbageOf("edge.ts", {}, 20_000)).toBeLessThan(GARBAGE_BYTES_MAX);
   }, 300_000);
+});
+
+describe("the garbage of a batch of 5,000 in JSON, for each item", () => {
+  const ITEMS = 5_000;
+  /** As for the heap: what was reached, with some room. 195 of them are the bytes that the runtime received it in. */
+  const BYTES_MAX = { good: 1_150, "no blob": 600, altered: 1_150 } as const;
+  for (const [kind, bytesMax] of Object.entries(BYTES_MAX)) {
+    test(`is little where it is ${kind}`, async () => {
+      const server = await startServer("edge.ts", {}, "server", { environment: { BUN_JSC_useGC: "0" } });
+      try {
+        const post = async (path: string, body: object): Promise<Response> => {
+          const headers = { "content-type": "application/json" };
+          const url = `http://127.0.0.1:${server.ready.port}/v1/keys/${path}`;
+          return fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+        };
+        const created = await post("create", { tenant: "tenant-a", service: "billing" });
+        const blob = Buffer.from(((await created.json()) as { wrapped: string }).wrapped, "base64url");
+        if (kind === "no blob") blob[0] = 0;
+        if (kind === "altered") blob[blob.length - 1]! ^= 1;
+        const items = Array.from({ length: ITEMS }, () => ({ wrapped: blob.toString("base64url") }));
+        const batches = async (count: number): Promise<number> => {
+          for (let batch = 0; batch < count; batch++) {
+            const { results } = (await (await post("decrypt-batch", { items })).json()) as { results: object[] };
+            expect(results).toHaveLength(ITEMS);
+          }
+          return residentBytesOf(server.pid);
+        };
+        const before = await batches(8);
+        expect(((await batches(12)) - before) / 12 / ITEMS).toBeLessThan(bytesMax);
+      } finally {
+        await server.stop();
+      }
+    }, 60_000);
+  }
 });
 
 test("pauses of young collections are read from the runtime's log", () => {

@@ -46,15 +46,19 @@ export const longMemory = {
       buffer.subarray(index * WIPED_BYTES, Math.min(written, (index + 1) * WIPED_BYTES)).fill(0);
       return WIPED_BYTES;
     });
-    if (longMemory.keptBytes + buffer.length > KEPT_BYTES_MAX) return;
+    if (longMemory.keptBytes + buffer.length > KEPT_BYTES_MAX) return free(buffer);
     longMemory.kept.push(buffer);
     longMemory.keptBytes += buffer.length;
     clearTimeout(timer);
     timer = setTimeout(() => {
-      // Now, not when the collector comes by: an edge that rests is not collected.
-      for (const { buffer } of longMemory.kept.splice(0)) (buffer as ArrayBuffer).transfer(0);
+      longMemory.kept.splice(0).forEach(free);
       longMemory.keptBytes = 0;
     }, KEPT_MS);
     timer.unref();
   },
 };
+
+/** Now, not when the collector comes by: an edge that rests is not collected. */
+function free({ buffer }: Buffer): void {
+  (buffer as ArrayBuffer).transfer(0);
+}

@@ -44,10 +44,11 @@ describe("a long body's memory", () => {
     expect(memory.take(LONG).buffer).toBe(large!.buffer);
   });
 
-  test("is kept up to a bound", async () => {
+  test("is kept up to a bound, and what is over goes back to the system", async () => {
     const buffers = Array.from({ length: 5 }, () => memory.take(8_000_000));
     for (const buffer of buffers) await memory.give(buffer.subarray(0, 1));
     expect(memory.keptBytes).toBe(16_000_000);
+    expect(buffers.map(({ buffer }) => buffer.byteLength > 0)).toEqual([true, true, false, false, false]);
   });
 
   test("goes back to the system when none was used for a while, at once", async () => {
