@@ -40,12 +40,9 @@ export async function readJsonList<Item>(
   yieldToOthers: () => Promise<void>,
 ): Promise<Item[]> {
   const items: Item[] = [];
-  let at = expect(bytes, 0, "{");
-  at = memberName(bytes, at, name);
-  at = expect(bytes, expect(bytes, at, ":"), "[");
-  at = await readItems(
+  let at = await readItems(
     bytes,
-    at,
+    listStart(bytes, name),
     { name, itemsMax, itemBytesMax },
     (value) => items.push(reader.read(value, items.length)),
     yieldToOthers,
@@ -61,6 +58,30 @@ export async function readJsonList<Item>(
   at = skipSpace(bytes, expect(bytes, at, "}"));
   if (at !== bytes.length) throw new JsonError("it is not JSON");
   return items;
+}
+
+/**
+ * Looks at a text that goes on: at what comes before its first item, and at that item. The text is so long that they have ended, if there is an
+ * end that `readJsonList` would take: `itemBytesMax`, and the space that may stand between them.
+ *
+ * @throws {JsonError} or what `read` throws, as `readJsonList` does
+ */
+export function readListStart(
+  bytes: Uint8Array,
+  { name, itemBytesMax }: ListLimits,
+  read: (value: unknown) => void,
+): void {
+  const start = listStart(bytes, name);
+  if (bytes[skipSpace(bytes, start)] === CLOSE_LIST) return;
+  // An item of a form that is read from its bytes may have space behind it that does not count.
+  const end = valueEnd(bytes, start, itemBytesMax + SPACE_BYTES_MAX, `an item of "${name}"`);
+  read(parseJson(bytes.subarray(start, end)));
+}
+
+/** The place after the list's bracket. */
+function listStart(bytes: Uint8Array, name: string): number {
+  const at = memberName(bytes, expect(bytes, 0, "{"), name);
+  return expect(bytes, expect(bytes, at, ":"), "[");
 }
 
 /** From after the list's bracket on; resolves to the place after its end. */

@@ -121,7 +121,15 @@ export interface DoorRoute {
    * no body.
    */
   readonly probe?: boolean;
+  /**
+   * Looks at the start of a long body while the rest is on its way, from `START_BYTES` on and each time it has doubled: an answer, where the whole
+   * would be refused whatever comes, ends the request and its connection. Must neither throw nor change or keep `body`, which is a view.
+   */
+  refuseByStart?(head: DoorRequestHead, body: Uint8Array): DoorAnswer | undefined;
 }
+
+/** What has come of a body when its start is first looked at: the longest item, and 64 KiB of space in each place. */
+export const START_BYTES = 589_824;
 
 /** A door whose protocol is HTTP/1.1: the listener reads requests, counts them, proves their callers and writes the answers. */
 export interface HttpDoor {

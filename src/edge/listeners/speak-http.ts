@@ -13,7 +13,7 @@ import { RequestTrace } from "../../base/network/trace-context.ts";
 import type { TokenVerifier } from "../access/bearer-token.ts";
 import type { Principal } from "../access/principal.ts";
 import { principalId } from "../access/principal-id.ts";
-import type { DoorAnswer, DoorConnection, DoorRequestHead } from "../doors/door.ts";
+import { type DoorAnswer, type DoorConnection, type DoorRequestHead, START_BYTES } from "../doors/door.ts";
 import type { DoorRoutes, RouteMatch, RouteMissing } from "./door-routes.ts";
 import { anonymous, identifySender, type Sender, unknownSender } from "./identify.ts";
 import type { ListenerLimits, ListenerLog } from "./listener.ts";
@@ -68,6 +68,8 @@ class HttpSpeaker implements Http1Handler {
   /** What it is counted in, and with how many bytes; undefined for what is not counted. */
   #share: Share | undefined;
   #weight = 0;
+  /** How long the body is when its start is looked at next. */
+  #nextLook = START_BYTES;
   readonly #reserve = (bytes: number): OperationError | undefined => this.#grow(this.#weight + bytes);
 
   constructor(connection: HttpConnection) {
@@ -82,6 +84,7 @@ class HttpSpeaker implements Http1Handler {
     this.#share = undefined;
     this.#sender = undefined;
     this.#weight = head.contentLength ?? 0;
+    this.#nextLook = START_BYTES;
     if (this.#seen?.of !== head) this.#seen = this.#lookOnce(head);
     const { found, refused, head: asDoor } = this.#seen;
     const turnedAway = this.#of.refusalOf(head) ?? refused;
@@ -168,9 +171,14 @@ class HttpSpeaker implements Http1Handler {
     return { of, head: { method, path, query, headers: headers.fields, connection }, found, refused, bodyBytesMax };
   }
 
-  bodyGrew(bytes: number): Http1Answer | undefined {
-    const refused = bytes > this.#seen!.bodyBytesMax ? TOO_LARGE : this.#grow(bytes);
-    return refused === undefined ? undefined : this.#refuse(refused);
+  bodyGrew(body: Buffer): Http1Answer | undefined {
+    const { head, found, bodyBytesMax } = this.#seen!;
+    const refused = body.length > bodyBytesMax ? TOO_LARGE : this.#grow(body.length);
+    if (refused !== undefined) return this.#refuse(refused);
+    if (body.length < this.#nextLook) return undefined;
+    this.#nextLook = 2 * body.length;
+    const answer = found.route?.refuseByStart?.(head, body);
+    return answer === undefined ? undefined : { ...answer, close: true };
   }
 
   #grow(to: number): OperationError | undefined {

@@ -260,13 +260,11 @@ class Http1Connection {
       return body;
     }
     this.#received = reader.take(this.#takeReceived());
-    if (this.#head!.chunked) {
-      const refused = this.#handler.bodyGrew(reader.pieces.length);
-      if (refused !== undefined) {
-        this.#abandon();
-        this.#end(refused);
-        return undefined;
-      }
+    const refused = this.#handler.bodyGrew(reader.pieces.bytes);
+    if (refused !== undefined) {
+      this.#abandon();
+      this.#end(refused);
+      return undefined;
     }
     const { body } = reader;
     if (body === undefined) return undefined;

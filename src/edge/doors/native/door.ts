@@ -8,8 +8,9 @@ import type { DoorAnswer, DoorRequest, DoorRequestHead, DoorRoute, HttpDoor } fr
 import type { AppParts, NativeCall } from "./app.ts";
 import { GET_ROUTES } from "./get-routes.ts";
 import { INTROSPECTION } from "./introspection.ts";
-import type { OperationRoute } from "./route.ts";
+import type { ItemsRoute, OperationRoute } from "./route.ts";
 import { ROUTES } from "./routes.ts";
+import type { mistakeAtStart } from "./serve.ts";
 import { JSON_TYPE, serveFast } from "./serve-fast.ts";
 
 export interface NativeParts extends AppParts {
@@ -34,15 +35,16 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
   const { operations, onFailure } = parts;
   /** Loaded by the first request that needs it: those in the forms that clients write never do. */
   let loading: Promise<(call: NativeCall) => Promise<DoorAnswer>> | undefined;
+  let judgeStart: typeof mistakeAtStart | undefined;
   const app = async (): Promise<(call: NativeCall) => Promise<DoorAnswer>> => {
     const { answerByApp, createApp } = await import("./app.ts");
     const made = createApp(parts);
+    judgeStart = (await import("./serve.ts")).mistakeAtStart;
     return (call) => answerByApp(made, call);
   };
 
-  function fail(error: unknown, caller: Caller): DoorAnswer {
-    const trace =
-      caller.requestId instanceof RequestTrace ? caller.requestId : new RequestTrace({ headers: new Map() });
+  function fail(error: unknown, { requestId }: Pick<Caller, "requestId">): DoorAnswer {
+    const trace = requestId instanceof RequestTrace ? requestId : new RequestTrace({ headers: new Map() });
     onFailure(error, trace);
     return writeError(error, trace);
   }
@@ -56,11 +58,19 @@ export function createNativeDoors(parts: NativeParts): (options: NativeDoorOptio
     return call.failure === undefined ? answer : fail(call.failure.error, caller);
   }
 
+  function refuseByStart(route: ItemsRoute, head: DoorRequestHead, start: Uint8Array): DoorAnswer | undefined {
+    loading ??= app();
+    const mistake = judgeStart?.(route, head, start);
+    return mistake === undefined ? undefined : fail(mistake, { requestId: new RequestTrace(head) });
+  }
+
   function operationRoute(route: OperationRoute, shortWay: boolean): DoorRoute {
     const { path, bodyBytesMax = parts.bodyBytesMax } = route;
     const methods = ["POST"];
     if (route.kind !== "single" || !shortWay) {
-      return { methods, path, bodyBytesMax, handle: (request, caller) => byApp(request, caller) };
+      const long: DoorRoute = { methods, path, bodyBytesMax, handle: byApp };
+      if (route.kind !== "items") return long;
+      return { ...long, refuseByStart: (head, start) => refuseByStart(route, head, start) };
     }
     return {
       methods,

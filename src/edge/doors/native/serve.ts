@@ -1,7 +1,7 @@
 /** One operation of the API over HTTP: from a body, in JSON or in bytes, to an answer. */
 import { OperationError } from "../../../base/errors.ts";
 import { JsonError, parseJson } from "../../../base/json/parse.ts";
-import { readJsonList } from "../../../base/json/read-list.ts";
+import { readJsonList, readListStart } from "../../../base/json/read-list.ts";
 import { runInTurns } from "../../../base/time/run-in-turns.ts";
 import { turnFor, yieldToEventLoop } from "../../../base/time/turns.ts";
 import { BATCH_MAX } from "../../operations/kinds.ts";
@@ -15,7 +15,7 @@ import type {
   TakeKey,
   TakeResult,
 } from "../../operations/operations.ts";
-import type { DoorAnswer, DoorRequest } from "../door.ts";
+import type { DoorAnswer, DoorRequest, DoorRequestHead } from "../door.ts";
 import { writeCreated } from "./answers.ts";
 import { BatchText, writeItsProblem } from "./batch-text.ts";
 import { checkBody, readItem } from "./check-body.ts";
@@ -87,20 +87,38 @@ async function createMany(
   return { status: route.success, headers: JSON_HEADERS, body: await text.end(), lent: true };
 }
 
+/** What is wrong with a batch, whatever comes after the start of its body. */
+export function mistakeAtStart(
+  route: ItemsRoute,
+  head: DoorRequestHead,
+  start: Uint8Array,
+): OperationError | undefined {
+  if (contentTypeOf(head) !== JSON_TYPE) return undefined;
+  try {
+    readListStart(start, limitsOf(route), (item) => readItem(route, item, 0));
+    return undefined;
+  } catch (error) {
+    if (error instanceof OperationError) return error;
+    if (error instanceof JsonError) return notJson(error.message);
+    throw error;
+  }
+}
+
+const limitsOf = ({ itemBytesMax }: ItemsRoute) => ({ name: "items", itemsMax: BATCH_MAX, itemBytesMax });
+
 async function serveItems(
   route: ItemsRoute,
   operations: Operations,
   request: DoorRequest,
   caller: Caller,
 ): Promise<DoorAnswer> {
-  const limits = { name: "items", itemsMax: BATCH_MAX, itemBytesMax: route.itemBytesMax };
   const readFast = ITEM_READERS[route.readItem];
   let requests: unknown[];
   await turnFor(partOfBody(request.body));
   try {
     requests = await readJsonList(
       request.body,
-      limits,
+      limitsOf(route),
       {
         read: (item, index) => readItem(route, item, index),
         readFast: (bytes, start, end) => readFast(bytes as Buffer, start, end),
@@ -188,7 +206,7 @@ function reserve(request: DoorRequest, bytes: number): void {
 }
 
 /** The media type alone, where the charset is none other than UTF-8. */
-function contentTypeOf({ headers }: DoorRequest): string | undefined {
+function contentTypeOf({ headers }: DoorRequestHead): string | undefined {
   const header = headers.get("content-type");
   if (header === undefined || header === JSON_TYPE || header === OCTET_STREAM) return header;
   const [type = "", ...parameters] = header.toLowerCase().split(";");

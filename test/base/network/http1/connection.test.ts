@@ -489,18 +489,25 @@ test("an answer counts until it has been read, and a connection that closes afte
   expect(counts).toEqual({ answered: 1, abandoned: 0, admitted: 1 });
 });
 
-test("a body whose length nobody said is turned away when it has grown too much", () => {
-  const grown: number[] = [];
-  const { socket, statuses, counts } = serve(ok, {
-    bodyGrew: (bytes) => {
-      grown.push(bytes);
-      return bytes > 4 ? { status: 429, headers: {}, body: "too much", close: true } : undefined;
-    },
-  });
-  socket.feed(`POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`);
-  socket.feed("3\r\ndef\r\n");
-  expect([grown.at(-1), statuses(), socket.ended]).toEqual([6, ["429"], true]);
-  expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
+test("a body is turned away by what has come of it, whether its length was said or not", () => {
+  for (const [length, first, second] of [
+    ["Transfer-Encoding: chunked", "3\r\nabc\r\n", "3\r\ndef\r\n"],
+    ["Content-Length: 12", "abc", "def"],
+  ]) {
+    const grown: string[] = [];
+    const { socket, statuses, counts } = serve(ok, {
+      bodyGrew: (bytes) => {
+        grown.push(bytes.toString("latin1"));
+        return bytes.length > 4 ? { status: 429, headers: {}, body: "too much", close: true } : undefined;
+      },
+    });
+    socket.feed(`POST / HTTP/1.1\r\n${HOST}${length}\r\n\r\n${first}`);
+    expect([statuses(), socket.ended]).toEqual([[], false]);
+    socket.feed(second!);
+    expect([grown.at(-1), statuses(), socket.ended]).toEqual(["abcdef", ["429"], true]);
+    socket.feed(second!);
+    expect(counts).toEqual({ answered: 0, abandoned: 1, admitted: 1 });
+  }
 });
 
 test("random bytes never throw, and never count wrong", async () => {

@@ -1,11 +1,17 @@
 /** What a batch is answered with, as it is written: in pieces or in one, and wiped where nobody gets it. */
-import { describe, expect, spyOn, test } from "bun:test";
+import { beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { OperationError } from "../../../../src/base/errors.ts";
 import { longMemory } from "../../../../src/base/network/http1/long-memory.ts";
 import { BatchText, writeItsProblem } from "../../../../src/edge/doors/native/batch-text.ts";
 import { CreatedKeysWriter } from "../../../../src/edge/doors/native/octet-stream.ts";
 
 const parsed = async (text: BatchText): Promise<unknown> => JSON.parse(Buffer.from(await text.end()).toString());
+
+// What other tests have given back may be larger than what is asked for here.
+beforeEach(() => {
+  longMemory.kept.length = 0;
+  longMemory.keptBytes = 0;
+});
 
 describe("in JSON", () => {
   test("nothing, one and many, of whatever lengths and letters", async () => {

@@ -1,8 +1,10 @@
 /** The batches of the native door, in JSON and in bytes, and what its answers say of keeping plaintexts. */
 import { describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { OperationError } from "../../../../src/base/errors.ts";
 import { encodeContext } from "../../../../src/edge/cipher/context.ts";
-import type { DoorAnswer } from "../../../../src/edge/doors/door.ts";
+import { type DoorAnswer, START_BYTES } from "../../../../src/edge/doors/door.ts";
+import { startDoorEdge } from "../../../support/door-edge.ts";
 import { ITEMS_OF_SLICE, slowLooks } from "../../../support/slow-looks.ts";
 import { ask, caller, nativeParts, operations, routesOf } from "./world.ts";
 
@@ -92,6 +94,62 @@ describe("in JSON", () => {
     expect(twice.status).toBe(400);
   });
 
+  test("a long one is refused by its start as the whole would be, and by nothing else of it", async () => {
+    const start = (path: string, body: string | Uint8Array, headers: Readonly<Record<string, string>> = {}) => {
+      const found = routes.find("POST", path);
+      const fields = new Map(Object.entries({ "content-type": "application/json", ...headers }));
+      const head = { method: "POST", path, query: "", headers: fields, connection: {} as never };
+      const sent = Buffer.from(body as string).subarray(0, START_BYTES);
+      const before = Buffer.from(sent);
+      const answer = found.route?.refuseByStart?.(head, sent);
+      expect(sent.equals(before)).toBe(true);
+      return answer === undefined ? undefined : [answer.status, detailOf(answer)];
+    };
+    const detailOf = ({ body }: Pick<DoorAnswer, "body">): unknown =>
+      (JSON.parse(Buffer.from(body as Uint8Array).toString()) as { detail: unknown }).detail;
+    const long = "a".repeat(START_BYTES);
+    const hostile = [
+      `{"items":[${"[],".repeat(300_000)}[]]}`,
+      `{"items":[${"{},".repeat(300_000)}{}]}`,
+      `{"items":[{"wrapped":"${long}"}]}`,
+      `{"items":["${'\\"'.repeat(START_BYTES)}"]}`,
+      `{"items":[{"wrapped":"AAAA","wrapped":"AAAA"},"${long}"]}`,
+      `{"other":["${long}"]}`,
+      `{"${long}":1}`,
+      `{${Array.from({ length: 100_000 }, (_, index) => `"${index}":1`).join()}}`,
+      `{"items":{"${long}":1}}`,
+      "[".repeat(START_BYTES),
+      " ".repeat(START_BYTES),
+      `{"items":${" ".repeat(START_BYTES)}[]}`,
+      `{"items":[1e${"9".repeat(START_BYTES)}]}`,
+      long,
+    ];
+    const paths = ["/v1/keys/decrypt-batch", "/v1/keys/rewrap-batch", "/v1/values/decrypt-batch"];
+    for (const path of [...paths, "/v1/values/encrypt-batch"]) {
+      for (const body of hostile) {
+        const whole = await ask(routes, path, body);
+        expect([path, body.slice(0, 40), start(path, body)]).toEqual([
+          path,
+          body.slice(0, 40),
+          [whole.status, detailOf(whole)],
+        ]);
+      }
+    }
+    for (const path of paths) {
+      const space = " ".repeat(60_000);
+      for (const body of [
+        JSON.stringify({ items: Array.from({ length: 10_000 }, () => ({ wrapped: "A".repeat(120) })) }),
+        `${space}{${space}"items"${space}:${space}[${space}{"wrapped":"${"A".repeat(400)}"${space}},"${long}"]}`,
+        `{"items":[{"wrapped":"AAAA"},[],"${long}"]}`,
+        `{"items":[]${" ".repeat(START_BYTES)}`,
+      ]) {
+        expect(start(path, body)).toBeUndefined();
+      }
+      expect(start(path, Buffer.alloc(START_BYTES), { "content-type": "application/octet-stream" })).toBeUndefined();
+    }
+    expect(start("/v1/keys/create-batch", long)).toBeUndefined();
+  });
+
   test("a batch counts against its caller before it is made", async () => {
     const reserved: number[] = [];
     const refused = new OperationError("rate_limited", "Too much.", { retryAfterMs: 1_000 });
@@ -108,6 +166,37 @@ describe("in JSON", () => {
       expect((await ask(routes, path, items, { reserve })).status).toBe(429);
     }
   });
+});
+
+test("a listener refuses a long batch before it has come, and takes a good one that comes in parts", async () => {
+  await using stack = new AsyncDisposableStack();
+  const edge = await startDoorEdge({ listeners: '  - { http: "127.0.0.1:0", principal: local }' });
+  stack.defer(() => edge.close());
+  const { port } = new URL(edge.urls[0]!);
+  const send = (body: string, length: number) =>
+    new Promise<string>((resolve, reject) => {
+      let received = "";
+      const socket = connect(Number(port), "127.0.0.1", () => {
+        socket.write(
+          `POST /v1/keys/decrypt-batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+        );
+        for (let at = 0; at < body.length; at += 100_000) socket.write(body.slice(at, at + 100_000));
+      });
+      socket.on("data", (bytes) => {
+        received += bytes.toString("latin1");
+        if (received.endsWith("]}")) socket.end();
+      });
+      socket.on("error", reject);
+      socket.on("end", () => resolve(received));
+    });
+  const items = Array.from({ length: 9_000 }, () => ({ wrapped: "A".repeat(120) }));
+  const good = JSON.stringify({ items });
+  // It loads what looks at the next one.
+  expect(await send(good, good.length)).toStartWith("HTTP/1.1 200 ");
+  const refused = await send(`{"items":[${"[],".repeat(400_000)}`, 15_000_000);
+  expect(refused).toStartWith("HTTP/1.1 400 ");
+  expect(refused.toLowerCase()).toContain("connection: close");
+  expect(refused).toContain('\\"items.0\\" is not as expected');
 });
 
 describe("in bytes", () => {
