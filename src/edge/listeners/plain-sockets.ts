@@ -4,7 +4,7 @@
  */
 
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
-import { beginInTurns, inTurns } from "../../base/network/in-turns.ts";
+import { inTurns } from "../../base/network/in-turns.ts";
 import { runForStart } from "../../base/system/start-code.ts";
 import { useTurn, whenTurnHasRoom } from "../../base/time/turns.ts";
 
@@ -27,7 +27,10 @@ export async function acceptPlain(
   onConnection: (socket: Http1Socket) => void,
 ): Promise<PlainServer> {
   if (typeof Bun === "undefined") return acceptByNode(address, onConnection);
-  const begin = beginInTurns<BunSocket>(CONNECTIONS_PER_TURN, onConnection);
+  const begin = inTurns<BunSocket>(CONNECTIONS_PER_TURN, (socket, hasWaited) => {
+    onConnection(socket);
+    if (hasWaited) socket.resume();
+  });
   const end = inTurns<BunSocket>(ENDS_PER_TURN, (socket) => socket.ended());
   const listener = Bun.listen<BunSocket>({
     ...(address as { hostname: string; port: number }),
@@ -35,7 +38,8 @@ export async function acceptPlain(
     socket: {
       open(socket) {
         socket.data = new BunSocket(socket);
-        begin(socket.data);
+        // It waits unread.
+        if (!begin(socket.data)) socket.data.pause();
       },
       data: (socket, bytes) => socket.data.onData(bytes),
       drain: (socket) => socket.data.drain(),
@@ -66,6 +70,7 @@ class BunSocket implements Http1Socket {
   #ending = false;
   /** The other side sends no more. */
   #halfClosed = false;
+  #discards = false;
   readonly #onClose: (() => void)[] = [];
   #onDrain: () => void = ignore;
   onData: (bytes: Buffer) => void = ignore;
@@ -171,6 +176,7 @@ class BunSocket implements Http1Socket {
   ended(): void {
     this.#halfClosed = true;
     this.onEnd();
+    if (this.#ending && this.#waiting === undefined) this.destroy();
   }
 
   destroy(): void {
@@ -181,6 +187,16 @@ class BunSocket implements Http1Socket {
     this.destroyed = true;
     this.#waiting = undefined;
     for (const call of this.#onClose) call();
+  }
+
+  discard(): void {
+    this.#socket.pause();
+    if (this.#discards) return;
+    this.#discards = true;
+    const { fd } = this.#socket as { readonly fd?: number };
+    void import("../../base/network/discard-received.ts").then(({ discardReceived }) =>
+      discardReceived(fd ?? -1, this),
+    );
   }
 
   pause(): void {

@@ -1,68 +1,54 @@
 import { beforeEach, expect, test } from "bun:test";
-import { beginInTurns, inTurns } from "../../../src/base/network/in-turns.ts";
+import { inTurns } from "../../../src/base/network/in-turns.ts";
 import { useTurn } from "../../../src/base/time/turns.ts";
-import { PausableConnection } from "../../support/pausable-connection.ts";
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 beforeEach(nextTurn);
 
-class Connection extends PausableConnection {
-  begun = false;
+class Connection {
+  destroyed = false;
 }
 
-test("of a crowd so many are begun at once and in each turn, in their order, and the others wait unread", async () => {
-  const order: Connection[] = [];
-  const pass = beginInTurns<Connection>(3, (connection) => {
-    connection.begun = true;
-    order.push(connection);
+test("of a crowd so many pass at once and in each turn, in their order, and none that is gone", async () => {
+  const passed: Connection[] = [];
+  const waited: boolean[] = [];
+  const pass = inTurns<Connection>(3, (connection, hasWaited) => {
+    passed.push(connection);
+    waited.push(hasWaited);
   });
   const crowd = Array.from({ length: 20 }, () => new Connection());
-  for (const connection of crowd) pass(connection);
-  expect(order).toHaveLength(3);
-  expect(crowd.every(({ begun, paused }) => begun !== paused)).toBe(true);
+  expect(crowd.map(pass)).toEqual(crowd.map((_, index) => index < 3));
+  expect(passed).toEqual(crowd.slice(0, 3));
   crowd[10]!.destroyed = true;
   let most = 0;
-  for (let before = order.length; order.length < 19; before = order.length) {
+  for (let before = passed.length; passed.length < 19; before = passed.length) {
     await nextTurn();
-    most = Math.max(most, order.length - before);
+    most = Math.max(most, passed.length - before);
   }
   expect(most).toBe(3);
-  expect(order).toEqual(crowd.filter(({ destroyed }) => !destroyed));
-  expect(crowd.filter(({ paused }) => paused)).toEqual([crowd[10]!]);
-  // All are through: the next begins at once again.
+  expect(passed).toEqual(crowd.filter(({ destroyed }) => !destroyed));
+  expect(waited).toEqual(passed.map((_, index) => index >= 3));
+  // All are through: the next passes at once again.
   await nextTurn();
-  pass(new Connection());
-  expect(order).toHaveLength(20);
+  expect(pass(new Connection())).toBe(true);
+  expect(passed).toHaveLength(20);
 });
 
-test("a turn that is used begins none, and two listeners have their places in line each", async () => {
-  const begun = [0, 0];
-  const passes = begun.map((_, index) =>
-    beginInTurns<Connection>(1, () => {
-      begun[index]!++;
+test("in a turn that is used none passes, and two listeners have their places in line each", async () => {
+  const passed = [0, 0];
+  const passes = passed.map((_, index) =>
+    inTurns<Connection>(1, () => {
+      passed[index]!++;
     }),
   );
   useTurn(1);
   for (let each = 0; each < 5; each++) for (const pass of passes) pass(new Connection());
-  expect(begun).toEqual([0, 0]);
+  expect(passed).toEqual([0, 0]);
   for (let turn = 1; turn <= 10; turn++) {
     await nextTurn();
-    expect(Math.abs(begun[0]! - begun[1]!)).toBeLessThanOrEqual(1);
+    expect(Math.abs(passed[0]! - passed[1]!)).toBeLessThanOrEqual(1);
   }
   for (let turn = 0; turn < 20; turn++) await nextTurn();
-  expect(begun).toEqual([5, 5]);
-});
-
-test("what happens to a crowd at once is done so many a turn, in its order, and to none that is gone", async () => {
-  const done: Connection[] = [];
-  const pass = inTurns<Connection>(3, (connection) => done.push(connection));
-  const crowd = Array.from({ length: 12 }, () => new Connection());
-  expect(crowd.map(pass)).toEqual(crowd.map((_, index) => index < 3));
-  crowd[5]!.destroyed = true;
-  for (let turns = 1; done.length < 11; turns++) {
-    await nextTurn();
-    expect(done.length).toBeLessThanOrEqual(3 + 3 * turns);
-  }
-  expect(done).toEqual(crowd.filter(({ destroyed }) => !destroyed));
+  expect(passed).toEqual([5, 5]);
 });

@@ -271,6 +271,28 @@ test("a caller who has ended its half gets a long answer whole, and then the end
   expect([statuses(both), both.length > 2 * body.length]).toEqual([["200", "200"], true]);
 });
 
+test("a caller whose body is refused by its head sends all of it first, and gets the answer and the end", async () => {
+  const port = await onPort(() => new Response("never"), { bodyBytesMax: 1_000 });
+  const body = "a".repeat(4_000_000);
+  const ends = await Promise.all(
+    Array.from({ length: 3 }, () =>
+      exchange(port, (socket) => {
+        socket.pause();
+        socket.write(`${HEAD}content-length: ${body.length}\r\n\r\n`);
+        // As a client that reads nothing before it has sent all.
+        socket.write(body, () => socket.resume());
+      }),
+    ),
+  );
+  for (const received of ends) {
+    expect(statuses(received)).toEqual(["413"]);
+    expect(received).toEndWith("}");
+  }
+  expect(
+    statuses(await exchange(port, (socket) => socket.write(`${HEAD}content-length: 0\r\nconnection: close\r\n\r\n`))),
+  ).toEqual(["200"]);
+});
+
 test("connections beyond the limit are told so, and there is room again when one goes", async () => {
   const port = await onPort(() => new Response("here"), { connectionsPerPrincipalMax: 3 });
   const held: Socket[] = [];

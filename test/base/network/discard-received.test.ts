@@ -1,0 +1,69 @@
+import { expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { discardReceived } from "../../../src/base/network/discard-received.ts";
+
+/** A connection whose bytes the runtime does not read, and the other side of it. */
+async function pausedConnection(stack: AsyncDisposableStack): Promise<{ descriptor: number; peer: Socket }> {
+  const accepted = Promise.withResolvers<number>();
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        socket.pause();
+        accepted.resolve((socket as unknown as { readonly fd: number }).fd);
+      },
+      data: () => accepted.reject(new Error("the runtime has read it")),
+    },
+  });
+  stack.defer(() => listener.stop(true));
+  const peer = connect({ port: listener.port, host: "127.0.0.1" });
+  stack.defer(() => void peer.destroy());
+  return { descriptor: await accepted.promise, peer };
+}
+
+function told() {
+  const end = Promise.withResolvers<string>();
+  const connection = {
+    destroyed: false,
+    ended: () => end.resolve("ended"),
+    destroy: () => end.resolve("destroyed"),
+  };
+  return { connection, end: end.promise };
+}
+
+test("all that comes is thrown away, and the other side's end is told", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { descriptor, peer } = await pausedConnection(stack);
+  const { connection, end } = told();
+  discardReceived(descriptor, connection);
+  const sent = Promise.withResolvers<void>();
+  peer.write(Buffer.alloc(8_000_000, "a"), () => sent.resolve());
+  // More than the system keeps: it is taken.
+  await sent.promise;
+  peer.end();
+  expect(await end).toBe("ended");
+});
+
+test("a reset destroys it", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { descriptor, peer } = await pausedConnection(stack);
+  const { connection, end } = told();
+  discardReceived(descriptor, connection);
+  peer.resetAndDestroy();
+  expect(await end).toBe("destroyed");
+});
+
+test("one that is destroyed is read no more: its descriptor may be another's", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { descriptor, peer } = await pausedConnection(stack);
+  const { connection, end } = told();
+  connection.destroyed = true;
+  peer.end("more");
+  discardReceived(descriptor, connection);
+  expect(await Promise.race([end, Bun.sleep(50)])).toBeUndefined();
+  connection.destroyed = false;
+  discardReceived(descriptor, connection);
+  expect(await end).toBe("ended");
+});
