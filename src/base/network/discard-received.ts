@@ -21,10 +21,10 @@ export function discardReceived(descriptor: number, connection: Ending): void {
   if (connection.destroyed) return;
   try {
     for (let reads = 0; reads < READS_AT_ONCE; reads++) {
-      if (readSync(descriptor, scratch) === 0) return connection.ended();
+      if (readSync(descriptor, scratch) === 0) return void connection.ended();
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return connection.destroy();
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return void connection.destroy();
   } finally {
     // It may be a body, with values that a caller chose.
     scratch.fill(0);

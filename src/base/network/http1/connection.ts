@@ -78,7 +78,7 @@ class Http1Connection {
   }
 
   onData(bytes: Buffer): void {
-    if (this.#phase === "ended" && this.#socket.discard !== undefined) return this.#socket.discard();
+    if (this.#phase === "ended" && this.#socket.discard !== undefined) return void this.#socket.discard();
     this.#readBytes += bytes.length;
     if (this.#readBytes >= READ_BYTES) this.#rest();
     if (this.#phase === "ended") return;
