@@ -1,5 +1,5 @@
 /** The parts of the adapter over libcrypto, one by one: for tests that look into its memory, or let the library fail. */
-import { foreignFunctions, loadSystemCalls } from "../../src/base/system/system-calls.ts";
+import { foreignFunctions } from "../../src/base/system/system-calls.ts";
 import { OpensslAdapter } from "../../src/edge/cipher/openssl/adapter.ts";
 import type { KeyParts } from "../../src/edge/cipher/openssl/derived-key.ts";
 import { findLibrary } from "../../src/edge/cipher/openssl/find-library.ts";
@@ -10,7 +10,6 @@ import { Scratch } from "../../src/edge/cipher/openssl/scratch.ts";
 import { regionTaker } from "../../src/edge/key-memory/region.ts";
 
 const foreign = (await foreignFunctions())!;
-const { calls } = await loadSystemCalls();
 const found = findLibrary();
 if ("reason" in found) throw new Error(found.reason);
 const { path } = found;
@@ -40,7 +39,7 @@ export function libraryOf(functions: OpensslFunctions, options: Partial<LibraryO
 export function opensslParts(changes: Changes = {}, fillRandom?: (bytes: Uint8Array) => void) {
   const { functions, counts, real } = opensslFunctions(changes);
   const library = libraryOf(functions);
-  const scratch = new Scratch(regionTaker("locked", calls), foreign.addressOf);
+  const scratch = new Scratch(regionTaker("heap", undefined), foreign.addressOf);
   const random = new RandomDraws(library, scratch, fillRandom);
   const parts: KeyParts = { library, scratch, random };
   return { parts, counts, real, foreign, adapter: new OpensslAdapter(parts, foreign) };
