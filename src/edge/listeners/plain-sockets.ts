@@ -3,6 +3,7 @@
  * `node:net`, or by `node:net` on Deno.
  */
 
+import { discardReceived } from "../../base/network/discard-received.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
 import { inTurns } from "../../base/network/in-turns.ts";
 import { runForStart } from "../../base/system/start-code.ts";
@@ -189,14 +190,10 @@ class BunSocket implements Http1Socket {
     for (const call of this.#onClose) call();
   }
 
-  discard(): void {
+  discard(): boolean {
     this.#socket.pause();
-    if (this.#discards) return;
-    this.#discards = true;
-    const { fd } = this.#socket as { readonly fd?: number };
-    void import("../../base/network/discard-received.ts").then(({ discardReceived }) =>
-      discardReceived(fd ?? -1, this),
-    );
+    this.#discards ||= discardReceived((this.#socket as unknown as { readonly fd: number }).fd, this);
+    return this.#discards;
   }
 
   pause(): void {

@@ -67,3 +67,16 @@ test("one that is destroyed is read no more: its descriptor may be another's", a
   discardReceived(descriptor, connection);
   expect(await end).toBe("ended");
 });
+
+test("so many at once, and another when one of them has ended", async () => {
+  await using stack = new AsyncDisposableStack();
+  const all = await Promise.all(Array.from({ length: 17 }, () => pausedConnection(stack)));
+  const tells = all.map(told);
+  const begin = (index: number): boolean => discardReceived(all[index]!.descriptor, tells[index]!.connection);
+  expect(all.map((_, index) => begin(index))).toEqual(all.map((_, index) => index < 16));
+  all[3]!.peer.end();
+  expect(await tells[3]!.end).toBe("ended");
+  expect(begin(16)).toBe(true);
+  for (const { peer } of all) peer.end();
+  expect(await Promise.all(tells.map(({ end }) => end))).toEqual(all.map(() => "ended"));
+});

@@ -78,7 +78,6 @@ class Http1Connection {
   }
 
   onData(bytes: Buffer): void {
-    if (this.#phase === "ended" && this.#socket.discard !== undefined) return void this.#socket.discard();
     this.#readBytes += bytes.length;
     if (this.#readBytes >= READ_BYTES) this.#rest();
     if (this.#phase === "ended") return;
@@ -127,6 +126,7 @@ class Http1Connection {
   /** Reads on in a turn that has room. */
   #rest(): void {
     this.#readBytes = 0;
+    if (this.#phase === "ended" && this.#socket.discard?.() === true) return;
     this.#socket.pause();
     whenTurnHasRoom(() => {
       useTurn(1);

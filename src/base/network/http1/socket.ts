@@ -8,8 +8,8 @@ export interface Http1Socket {
   destroy(): void;
   pause(): void;
   resume(): void;
-  /** After `end`: what still comes is thrown away, unread by anyone, until the other side ends too. Undefined where it comes as ever. */
-  discard?(): void;
+  /** After `end`: what still comes is thrown away, unread by anyone, until the other side ends too. False, and undefined: it comes as ever. */
+  discard?(): boolean;
   /** Undefined on a Unix socket. */
   readonly remoteAddress?: string | undefined;
   on(event: "data", listener: (bytes: Buffer) => void): unknown;
