@@ -2,7 +2,6 @@
  * Accepts connections without TLS, on a port or a Unix socket: by `Bun.listen`, whose sockets cost less than those of
  * `node:net`, or by `node:net` on Deno.
  */
-
 import { discardReceived } from "../../base/network/discard-received.ts";
 import type { Http1Socket } from "../../base/network/http1/socket.ts";
 import { inTurns } from "../../base/network/in-turns.ts";

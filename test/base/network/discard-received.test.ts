@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { discardReceived } from "../../../src/base/network/discard-received.ts";
 
 /** A connection whose bytes the runtime does not read, and the other side of it. */
-async function pausedConnection(stack: AsyncDisposableStack): Promise<{ descriptor: number; peer: Socket }> {
+async function pausedConnection(stack: AsyncDisposableStack) {
   const accepted = Promise.withResolvers<number>();
   const listener = Bun.listen({
     hostname: "127.0.0.1",
@@ -20,23 +20,18 @@ async function pausedConnection(stack: AsyncDisposableStack): Promise<{ descript
   stack.defer(() => listener.stop(true));
   const peer = connect({ port: listener.port, host: "127.0.0.1" });
   stack.defer(() => void peer.destroy());
-  return { descriptor: await accepted.promise, peer };
-}
-
-function told() {
   const end = Promise.withResolvers<string>();
   const connection = {
     destroyed: false,
     ended: () => end.resolve("ended"),
     destroy: () => end.resolve("destroyed"),
   };
-  return { connection, end: end.promise };
+  return { descriptor: await accepted.promise, peer, connection, end: end.promise };
 }
 
 test("all that comes is thrown away, and the other side's end is told", async () => {
   await using stack = new AsyncDisposableStack();
-  const { descriptor, peer } = await pausedConnection(stack);
-  const { connection, end } = told();
+  const { descriptor, peer, connection, end } = await pausedConnection(stack);
   discardReceived(descriptor, connection);
   const sent = Promise.withResolvers<void>();
   peer.write(Buffer.alloc(8_000_000, "a"), () => sent.resolve());
@@ -48,8 +43,7 @@ test("all that comes is thrown away, and the other side's end is told", async ()
 
 test("a reset destroys it", async () => {
   await using stack = new AsyncDisposableStack();
-  const { descriptor, peer } = await pausedConnection(stack);
-  const { connection, end } = told();
+  const { descriptor, peer, connection, end } = await pausedConnection(stack);
   discardReceived(descriptor, connection);
   peer.resetAndDestroy();
   expect(await end).toBe("destroyed");
@@ -57,8 +51,7 @@ test("a reset destroys it", async () => {
 
 test("one that is destroyed is read no more: its descriptor may be another's", async () => {
   await using stack = new AsyncDisposableStack();
-  const { descriptor, peer } = await pausedConnection(stack);
-  const { connection, end } = told();
+  const { descriptor, peer, connection, end } = await pausedConnection(stack);
   connection.destroyed = true;
   peer.end("more");
   discardReceived(descriptor, connection);
@@ -71,12 +64,11 @@ test("one that is destroyed is read no more: its descriptor may be another's", a
 test("so many at once, and another when one of them has ended", async () => {
   await using stack = new AsyncDisposableStack();
   const all = await Promise.all(Array.from({ length: 17 }, () => pausedConnection(stack)));
-  const tells = all.map(told);
-  const begin = (index: number): boolean => discardReceived(all[index]!.descriptor, tells[index]!.connection);
+  const begin = (index: number): boolean => discardReceived(all[index]!.descriptor, all[index]!.connection);
   expect(all.map((_, index) => begin(index))).toEqual(all.map((_, index) => index < 16));
   all[3]!.peer.end();
-  expect(await tells[3]!.end).toBe("ended");
+  expect(await all[3]!.end).toBe("ended");
   expect(begin(16)).toBe(true);
   for (const { peer } of all) peer.end();
-  expect(await Promise.all(tells.map(({ end }) => end))).toEqual(all.map(() => "ended"));
+  expect(await Promise.all(all.map(({ end }) => end))).toEqual(all.map(() => "ended"));
 });

@@ -1,5 +1,4 @@
 /** The body of a request (RFC 9112, 6 and 7), put together as it comes. */
-
 import { ChunkReader } from "./chunks.ts";
 import { longMemory } from "./long-memory.ts";
 import type { Http1Answer } from "./write.ts";

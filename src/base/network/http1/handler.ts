@@ -25,7 +25,7 @@ export interface Http1Handler {
   refuse(status: RefusalStatus, reason: string): Http1Answer;
   /** A head has come whose body has not: for whoever bounds the time that takes. */
   bodyAwaited(): void;
-  /** So much has come of a body that is not whole, in parts: an answer turns it away. `bytes` are the reader's. */
+  /** So much has come of a body that comes in parts, perhaps all: an answer turns it away. `bytes` are the reader's. */
   bodyGrew(bytes: Buffer): Http1Answer | undefined;
   /** That body is there: its time is over, that of the answer begins. */
   bodyTaken(): void;

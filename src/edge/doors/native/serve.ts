@@ -98,9 +98,9 @@ export function mistakeAtStart(
     readListStart(start, limitsOf(route), (item) => readItem(route, item, 0));
     return undefined;
   } catch (error) {
-    if (error instanceof OperationError) return error;
-    if (error instanceof JsonError) return notJson(error.message);
-    throw error;
+    const mistake = toldAsMistake(error);
+    if (mistake instanceof OperationError) return mistake;
+    throw mistake;
   }
 }
 
@@ -127,7 +127,7 @@ async function serveItems(
       yieldToEventLoop,
     );
   } catch (error) {
-    throw error instanceof JsonError ? notJson(error.message) : error;
+    throw toldAsMistake(error);
   }
   if (requests.length === 0) throw invalid('"items" is empty: give one at least. /openapi.json has the schema.');
   reserve(request, request.body.length + requests.length * ANSWER_BYTES_EACH);
@@ -230,12 +230,13 @@ function parse(body: Uint8Array): unknown {
   try {
     return parseJson(body);
   } catch (error) {
-    throw error instanceof JsonError ? notJson(error.message) : error;
+    throw toldAsMistake(error);
   }
 }
 
-function notJson(reason: string): OperationError {
-  return invalid(`The body is not JSON that is taken here: ${reason}.`);
+/** What reading a body threw: of what is no JSON the caller's error, anything else as it is. */
+function toldAsMistake(error: unknown): unknown {
+  return error instanceof JsonError ? invalid(`The body is not JSON that is taken here: ${error.message}.`) : error;
 }
 
 function invalid(sentence: string): OperationError {
